@@ -1,0 +1,123 @@
+"""The door: what users hand in is checked and converted here, once."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DataTypeError, ShapeError
+from deepbp.typing import Array, ArrayLike, Seed, Shape, ShapeLike
+
+ROWS_AT_ONCE = 65_536  # so that checking a large array needs little memory beside it
+
+
+def as_shape(value: ShapeLike, name: str = "input_shape") -> Shape:
+    """``3`` and ``[3]`` become ``(3,)``; anything but whole numbers of at least 1 is refused."""
+    sizes = value if isinstance(value, list | tuple) else (value,)
+    if not all(isinstance(size, int | np.integer) and not isinstance(size, bool) for size in sizes):
+        raise ArgumentTypeError(f"{name}: expected whole numbers, such as (3,), got {value!r}")
+    if any(size < 1 for size in sizes):
+        raise ConfigurationError(f"{name}: expected sizes of at least 1, got {value!r}")
+    return tuple(int(size) for size in sizes)
+
+
+def as_dtype(value: Any) -> np.dtype[Any]:
+    """``float32`` or ``float64``, however it is spelled."""
+    try:
+        dtype: np.dtype[Any] = np.dtype(value)
+    except TypeError:
+        dtype = np.dtype(object)
+    if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ConfigurationError(f"dtype: expected 'float32' or 'float64', got {value!r}")
+    return dtype
+
+
+def as_generator(rng: Seed, name: str = "rng") -> np.random.Generator:
+    """A seed becomes a generator of its own; a generator is used as it is."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if rng is None:
+        return np.random.default_rng()
+    if isinstance(rng, bool) or not isinstance(rng, int | np.integer):
+        raise ArgumentTypeError(f"{name}: expected a whole number, a numpy.random.Generator or None, got {rng!r}")
+    if rng < 0:
+        raise ConfigurationError(f"{name}: expected a seed of at least 0, got {rng}")
+    return np.random.default_rng(rng)
+
+
+def as_numbers(data: ArrayLike, name: str) -> Array:
+    """An array of real numbers, with samples along axis 0.
+
+    Raises:
+        DataTypeError: for objects, text, dates and complex numbers.
+        DataError: for no samples, and for NaN or infinity, naming the first place.
+    """
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise DataTypeError(f"{name}: expected an array of numbers, got rows of different lengths ({error})") from None
+    if array.dtype.kind not in "fiub":
+        raise DataTypeError(
+            f"{name}: expected real numbers, got {array.dtype} ({type(data).__name__}): "
+            f"convert it first, for example with numpy.asarray({name}, dtype='float32')"
+        )
+    if array.ndim == 0:
+        raise ShapeError(f"{name}: expected samples along axis 0, got the single number {array}")
+    if len(array) == 0:
+        raise DataError(f"{name}: expected at least one sample, got none (shape {array.shape})")
+    if array.dtype.kind == "f":
+        check_finite(array, name)
+    return array
+
+
+def check_finite(array: Array, name: str) -> None:
+    """Refuse NaN and infinity, naming the first place."""
+    for start in range(0, len(array), ROWS_AT_ONCE):
+        finite = np.isfinite(array[start : start + ROWS_AT_ONCE])
+        if not finite.all():
+            place = [int(axis[0]) for axis in np.nonzero(~finite)]
+            place[0] += start
+            raise DataError(
+                f"{name}: expected finite numbers, got {array[tuple(place)]} at {name}{place}: "
+                "drop or fill such samples first"
+            )
+
+
+def as_samples(data: ArrayLike, name: str, shape: Shape, dtype: np.dtype[Any], place: str = "the network") -> Array:
+    """Numbers as a network takes them: checked, of its dtype, each sample of the given shape."""
+    array = as_numbers(data, name)
+    check_sample_shape(array, name, shape, place)
+    return array.astype(dtype, copy=False)
+
+
+def check_sample_shape(array: Array, name: str, shape: Shape, place: str = "the network") -> None:
+    """Hold the shape of one sample against the expected one."""
+    if array.shape[1:] == shape:
+        return
+    fix = ""
+    if array.shape == shape:
+        fix = f": this looks like one sample, use {name}[None] for a batch of one"
+    elif array.ndim == 1 and shape == (1,):
+        fix = f": use {name}.reshape(-1, 1)"
+    elif np.prod(array.shape[1:]) == np.prod(shape):
+        fix = f": use {name}.reshape({(-1, *shape)})"
+    raise ShapeError(
+        f"{name}: {place} expects samples of shape {shape}, so an array of shape {('N', *shape)}, "
+        f"got {array.shape}{fix}".replace("'N'", "N")
+    )
+
+
+def check_same_length(**arrays: Array | None) -> None:
+    """All arrays hold the same number of samples."""
+    lengths = {name: len(array) for name, array in arrays.items() if array is not None}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise DataError(f"expected the same number of samples everywhere, got: {listed}")
+
+
+@lru_cache(maxsize=64)
+def ones(length: int, dtype: np.dtype[Any]) -> Array:
+    """A shared, read-only vector of ones: ``ones @ delta`` sums a batch in half the time of ``delta.sum(axis=0)``."""
+    vector = np.ones(length, dtype)
+    vector.flags.writeable = False
+    return vector

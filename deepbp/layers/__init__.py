@@ -1,0 +1,28 @@
+"""The layers: each a formula and its derivation, forwards and backwards on one screen."""
+
+from deepbp.layers.builder import Builder
+from deepbp.layers.chain import Chain
+from deepbp.layers.configuration import configuration, same_configuration
+from deepbp.layers.dense import Dense
+from deepbp.layers.flatten import Flatten
+from deepbp.layers.layer import Layer
+from deepbp.layers.relu import ReLU
+from deepbp.layers.reshape import Reshape
+from deepbp.layers.sigmoid import Sigmoid
+from deepbp.layers.softmax import Softmax
+from deepbp.layers.tanh import Tanh
+
+__all__ = [
+    "Builder",
+    "Chain",
+    "Dense",
+    "Flatten",
+    "Layer",
+    "ReLU",
+    "Reshape",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "configuration",
+    "same_configuration",
+]

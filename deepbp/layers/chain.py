@@ -1,0 +1,136 @@
+"""A chain of layers is a layer: forward from the first to the last, the error signal from the last to the first."""
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+from attrs import define, field
+
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DeepBPError, NotBuiltError, ShapeError
+from deepbp.layers.builder import Builder, check_class
+from deepbp.layers.layer import Layer
+from deepbp.typing import Array, Shape
+
+
+def _as_layers(layers: Any) -> tuple[Layer[Any], ...]:
+    if not isinstance(layers, list | tuple):
+        raise ArgumentTypeError(f"layers: expected a list of layers, got {layers!r}: write [Dense(4), ...]")
+    if not layers:
+        raise ConfigurationError("layers: expected at least one layer, got an empty list")
+    for position, layer in enumerate(layers):
+        try:
+            check_class(layer)
+        except DeepBPError as error:
+            raise error.placed(f"layer {position}") from None
+    return tuple(layers)
+
+
+@define(eq=False)
+class Chain(Layer[list[Any]]):
+    """y = fₙ(… f₂(f₁(x))): layers one after another. Remembers what each of them remembers."""
+
+    layers: Sequence[Layer[Any]] = field(converter=_as_layers)
+    shapes: tuple[Shape, ...] = field(default=(), init=False)  # of the input, and of each layer's output
+    _first_trained: int = field(default=0, init=False)
+
+    def build(self, input_shape: Shape, builder: Builder) -> Shape:
+        shapes = [input_shape]
+        for position, layer in enumerate(self.layers):
+            try:
+                shapes.append(builder.build(layer, shapes[-1]))
+            except DeepBPError as error:
+                source = f" from {self._place(position - 1)}" if isinstance(error, ShapeError) and position else ""
+                error.args = (f"{error}{source}",)
+                raise error.placed(self._place(position)) from error.__cause__
+            except Exception as error:
+                error.add_note(f"in {self._place(position)}, input shape {shapes[-1]}")
+                raise
+        self.shapes = tuple(shapes)
+        trained = [position for position, layer in enumerate(self.layers) if layer.parameters()]
+        self._first_trained = min(trained, default=len(self.layers))
+        return shapes[-1]
+
+    def forward(self, x: Array) -> tuple[Array, list[Any]]:
+        self._check_input(x)
+        saved: list[Any] = []
+        try:
+            for layer, shape in zip(self.layers, self.shapes[1:], strict=True):
+                pair = layer.forward(x)
+                if type(pair) is not tuple or len(pair) != 2:
+                    raise ContractError(f"forward: expected the pair (output, saved), returned {_describe(pair)}")
+                if pair[0].shape != (len(x), *shape):
+                    raise ContractError(
+                        f"forward: build promised an output of shape {(len(x), *shape)}, returned {_describe(pair[0])}"
+                    )
+                x, memory = pair
+                saved.append(memory)
+        except Exception as error:
+            self._explain(error, len(saved), "forward", x.shape)
+        return x, saved
+
+    def backward(self, saved: list[Any], delta: Array) -> Array:
+        return self._backward_to(0, saved, delta)
+
+    def backward_parameters(self, saved: list[Any], delta: Array) -> None:
+        first = self._first_trained
+        if first < len(self.layers):  # no error signal is computed that no parameter needs
+            delta = self._backward_to(first + 1, saved, delta)
+            try:
+                self.layers[first].backward_parameters(saved[first], delta)
+            except Exception as error:
+                self._explain(error, first, "backward_parameters", delta.shape)
+
+    def _backward_to(self, last: int, saved: list[Any], delta: Array) -> Array:
+        position = len(self.layers)
+        try:
+            while position > last:
+                position -= 1
+                moved = self.layers[position].backward(saved[position], delta)
+                if moved.shape != (len(delta), *self.shapes[position]):
+                    raise ContractError(
+                        "backward: expected the error signal of the input's shape, "
+                        f"{(len(delta), *self.shapes[position])}, returned {_describe(moved)}"
+                    )
+                delta = moved
+        except Exception as error:
+            self._explain(error, position, "backward", delta.shape)
+        return delta
+
+    def predict(self, x: Array) -> Array:
+        self._check_input(x)
+        position = 0
+        try:
+            while position < len(self.layers):
+                x = self.layers[position].infer(x)
+                position += 1
+        except Exception as error:
+            self._explain(error, position, "predict", x.shape)
+        return x
+
+    def _check_input(self, x: Array) -> None:
+        if not self.shapes:
+            raise NotBuiltError(
+                f"{type(self).__name__}: its sizes are not known yet: give input_shape=..., or call build(input_shape)"
+            )
+        if x.shape[1:] != self.shapes[0]:
+            raise ShapeError(
+                f"{self._place(0)}: expects samples of shape {self.shapes[0]}, got an array of shape {x.shape}"
+            )
+
+    def _place(self, position: int) -> str:
+        layer = self.layers[position]
+        inside = any(isinstance(found, Layer) for found in layer.named_layers().values())
+        return f"layer {position}, {type(layer).__name__ if inside else layer}"
+
+    def _explain(self, error: Exception, position: int, method: str, shape: Shape) -> NoReturn:
+        """Say where an error inside a layer happened, and raise it again."""
+        if isinstance(error, DeepBPError):
+            raise error.placed(self._place(position))
+        got = "delta of shape" if method.startswith("backward") else "input of shape"
+        layer_input = ("samples", *self.shapes[position])
+        error.add_note(f"in {self._place(position)}: {method}, {got} {shape}; the layer's input is {layer_input}")
+        raise error
+
+
+def _describe(value: object) -> str:
+    return f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else f"{value!r}"

@@ -1,0 +1,52 @@
+"""A layer's configuration is its constructor's arguments: printed so that they can be pasted back, and compared."""
+
+from typing import Any
+
+import attrs
+import numpy as np
+
+
+def configuration(instance: Any) -> dict[str, Any]:
+    """The constructor's arguments of an attrs object, by name."""
+    return {a.alias: getattr(instance, a.name) for a in attrs.fields(type(instance)) if a.init and a.alias}
+
+
+def same_configuration(one: Any, other: Any) -> bool:
+    """Whether both were constructed with the same arguments; parameters do not matter."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same_configuration, one, other))
+    if isinstance(one, np.ndarray):
+        return bool(np.array_equal(one, other))
+    if attrs.has(type(one)):
+        theirs = configuration(other)
+        return all(same_configuration(value, theirs[name]) for name, value in configuration(one).items())
+    return bool(one == other)
+
+
+def configuration_text(instance: Any) -> str:
+    """The constructor call; arguments that equal their default are left out."""
+    parts = []
+    for a in attrs.fields(type(instance)):
+        if not a.init:
+            continue
+        value = getattr(instance, a.name)
+        if a.default is attrs.NOTHING and not a.kw_only:
+            parts.append(_text(value))
+        elif not same_configuration(value, _default(a, instance)):
+            parts.append(f"{a.alias}={_text(value)}")
+    return f"{type(instance).__name__}({', '.join(parts)})"
+
+
+def _default(attribute: "attrs.Attribute[Any]", instance: Any) -> Any:
+    default: Any = attribute.default
+    if isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # a class at run time, a function in the stubs
+        return default.factory(*((instance,) if default.takes_self else ()))
+    return default
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple) and any(attrs.has(type(item)) for item in value):
+        return f"[{', '.join(map(_text, value))}]"
+    return repr(value)

@@ -1,0 +1,25 @@
+"""Lay all numbers of a sample in one row."""
+
+from math import prod
+
+from attrs import define
+
+from deepbp.layers.builder import Builder
+from deepbp.layers.layer import Layer
+from deepbp.typing import Array, Shape
+
+
+@define(eq=False)
+class Flatten(Layer[tuple[int, ...]]):
+    """(B, H, W, …) becomes (B, H·W·…); backward gives the error signal its old shape."""
+
+    formula = "y = x in one row"
+
+    def build(self, input_shape: Shape, builder: Builder) -> Shape:
+        return (prod(input_shape),)
+
+    def forward(self, x: Array) -> tuple[Array, tuple[int, ...]]:
+        return x.reshape(len(x), prod(x.shape[1:])), x.shape
+
+    def backward(self, shape: tuple[int, ...], delta: Array) -> Array:
+        return delta.reshape(shape)

@@ -1,0 +1,119 @@
+"""The contract of a layer: one step of a network, and the same step backwards."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+import attrs
+import numpy as np
+from attrs import define, field, frozen
+
+from deepbp.layers.configuration import configuration_text
+from deepbp.parameter import Buffer, Parameter
+from deepbp.typing import Array, Shape
+
+if TYPE_CHECKING:
+    from deepbp.layers.builder import Builder
+
+Saved = TypeVar("Saved")
+
+
+@frozen
+class Built:
+    """What a layer was built for."""
+
+    input_shape: Shape
+    output_shape: Shape
+    dtype: np.dtype[Any]
+
+
+@define(eq=False)
+class Layer(ABC, Generic[Saved]):
+    """A step of a network. A subclass is an attrs class, ``@define(eq=False)``, with ``forward`` and ``backward``.
+
+    Arrays hold samples along axis 0; a shape never includes that axis. ``delta`` is the error signal: ∂L/∂(output of
+    this layer) on the way in, ∂L/∂(its input) on the way out. Nobody writes into an array it received or has handed
+    out. The constructor's arguments are attrs fields and are the whole configuration: ``repr`` and copies come from
+    them. Parameters, buffers and layers inside a layer are found by walking its fields, also in lists.
+    """
+
+    formula: ClassVar[str] = ""
+    """What forward computes, in one line, for ``summary``."""
+
+    built: Built | None = field(default=None, init=False)
+
+    @classmethod
+    def __attrs_init_subclass__(cls) -> None:
+        if attrs.inspect(cls).added_repr:  # attrs' own would print parameters, too, and could not be pasted back
+            cls.__repr__ = Layer.__repr__  # type: ignore[method-assign]
+
+    def build(self, input_shape: Shape, builder: "Builder") -> Shape:
+        """Create the parameters for samples of this shape and return the shape of the output's samples."""
+        return input_shape
+
+    @abstractmethod
+    def forward(self, x: Array) -> tuple[Array, Saved]:
+        """The training pass: the output, and what ``backward`` must remember, which is never kept on the layer."""
+
+    @abstractmethod
+    def backward(self, saved: Saved, delta: Array) -> Array:
+        """Add the gradients of this layer's parameters and return the error signal moved one layer back."""
+
+    def backward_parameters(self, saved: Saved, delta: Array) -> None:
+        """The first half of ``backward`` alone: a network's first layer passes no error signal on."""
+        self.backward(saved, delta)
+
+    def predict(self, x: Array) -> Array:
+        """The inference pass. Layers that behave differently in training, such as dropout, override it."""
+        return self.forward(x)[0]
+
+    def infer(self, x: Array) -> Array:
+        """``predict`` for an array that was checked before: a whole network has a door, which is passed once."""
+        return self.predict(x)
+
+    def __repr__(self) -> str:
+        """The constructor call that makes a layer of the same configuration."""
+        return configuration_text(self)
+
+    def named_parameters(self) -> dict[str, Parameter]:
+        """All parameters inside, by the path that leads there, such as ``"0.weight"``; a shared one counts once."""
+        return {name: found for name, found in self._walk() if isinstance(found, Parameter)}
+
+    def named_buffers(self) -> dict[str, Buffer]:
+        """All buffers inside, by the path that leads there."""
+        return {name: found for name, found in self._walk() if isinstance(found, Buffer)}
+
+    def named_layers(self) -> dict[str, "Layer[Any]"]:
+        """All layers inside, at any depth, by the path that leads there."""
+        return {name: found for name, found in self._walk() if isinstance(found, Layer)}
+
+    def parameters(self) -> list[Parameter]:
+        """All parameters inside, each once."""
+        return list(self.named_parameters().values())
+
+    def _walk(self, prefix: str = "", seen: set[int] | None = None) -> "Iterator[tuple[str, _Member]]":
+        """Everything inside, depth first, each once."""
+        seen = {id(self)} if seen is None else seen
+        for name, found in _members(self):
+            if id(found) not in seen:
+                seen.add(id(found))
+                yield prefix + name, found
+                if isinstance(found, Layer):
+                    yield from found._walk(f"{prefix}{name}.", seen)
+
+
+_Member = Parameter | Buffer | Layer[Any]
+
+
+def _members(layer: Layer[Any]) -> Iterator[tuple[str, _Member]]:
+    """What the fields hold, also in lists, whose items are called ``field.index``, or ``index`` where the field is
+    called ``layers``.
+    """
+    for attribute in attrs.fields(type(layer)):
+        value = getattr(layer, attribute.name, None)
+        if isinstance(value, Parameter | Buffer | Layer):
+            yield attribute.name, value
+        elif isinstance(value, list | tuple | dict):
+            prefix = "" if attribute.name == "layers" else f"{attribute.name}."
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            yield from ((f"{prefix}{key}", v) for key, v in items if isinstance(v, Parameter | Buffer | Layer))

@@ -1,0 +1,26 @@
+"""Squash each number into (−1, 1)."""
+
+from attrs import define
+
+from deepbp import kernels
+from deepbp.layers.layer import Layer
+from deepbp.typing import Array
+
+
+@define(eq=False)
+class Tanh(Layer[Array]):
+    """y = tanh z, for samples of any shape.
+
+    Backward: δ · (1 − y²), so the output is all it remembers.
+
+    Source: LeCun et al., Efficient BackProp, 1998.
+    """
+
+    formula = "y = tanh z"
+
+    def forward(self, z: Array) -> tuple[Array, Array]:
+        y = kernels.tanh(z)
+        return y, y
+
+    def backward(self, y: Array, delta: Array) -> Array:
+        return kernels.tanh_backward(y, delta)

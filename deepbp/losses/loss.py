@@ -1,0 +1,73 @@
+"""The contract of a loss: how wrong a prediction is, as one number, and where the error signal starts."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+import numpy as np
+
+from deepbp.arrays import as_numbers, check_sample_shape
+from deepbp.errors import DataError, ShapeError
+from deepbp.typing import Array, ArrayLike, Shape
+
+Saved = TypeVar("Saved")
+
+
+class Loss(ABC, Generic[Saved]):
+    """Compares predictions with targets. A subclass is usually an ``attrs.frozen`` class.
+
+    ``sample_weight`` (B,) multiplies each sample's share of the loss. Means are taken over the number of samples, not
+    over the sum of the weights, so a sample's share does not depend on which others are in its batch.
+    """
+
+    reduction: ClassVar[Literal["sum", "mean"]] = "mean"
+    """Whether the samples' shares are added up or averaged: it says how the losses of batches make that of an epoch."""
+
+    expects: ClassVar[Literal["values", "probabilities", "logits"]] = "values"
+    """What the predictions must be."""
+
+    formula: ClassVar[str] = ""
+
+    @abstractmethod
+    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Saved]:
+        """The loss, and what ``backward`` must remember."""
+
+    @abstractmethod
+    def backward(self, saved: Saved) -> Array:
+        """∂L/∂prediction: the error signal that enters the last layer."""
+
+    def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
+        """Check and convert all targets once, before training: by default, numbers of the network's output shape."""
+        array = as_numbers(target, name)
+        check_sample_shape(array, name, output_shape, "the network's output, and so the loss,")
+        return array.astype(dtype, copy=False)
+
+
+def check_same_shape(prediction: Array, target: Array) -> None:
+    """Prediction and target must match exactly: (N,) against (N, 1) would broadcast to N×N and train nonsense."""
+    if prediction.shape != target.shape:
+        fix = ""
+        if target.shape == prediction.shape[:-1] and prediction.shape[-1] == 1:
+            fix = ": use target.reshape(-1, 1)" if target.ndim == 1 else ": use target[..., None]"
+        elif prediction.shape == target.shape[:-1] and target.shape[-1] == 1:
+            fix = ": use target[..., 0]"
+        raise ShapeError(
+            f"loss: expected a target of the prediction's shape {prediction.shape}, got {target.shape}{fix}"
+        )
+    if len(prediction) == 0:
+        raise DataError("loss: expected at least one sample, got none")
+
+
+def weight_column(sample_weight: Array, prediction: Array) -> Array:
+    """The weights (B,) with axes of length 1 behind, so that they multiply whole samples."""
+    if sample_weight.shape != prediction.shape[:1]:
+        raise ShapeError(
+            f"sample_weight: expected one weight a sample, shape {prediction.shape[:1]}, got {sample_weight.shape}"
+        )
+    return sample_weight.reshape(-1, *(1,) * (prediction.ndim - 1))
+
+
+def check_range(array: Array, name: str, fix: str) -> None:
+    """Every number lies in [0, 1]."""
+    low, high = array.min(), array.max()
+    if not (low >= 0 and high <= 1):
+        raise DataError(f"{name}: expected numbers from 0 to 1, got {low if not low >= 0 else high}: {fix}")

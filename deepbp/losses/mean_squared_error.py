@@ -1,0 +1,29 @@
+"""Squared differences, averaged."""
+
+import numpy as np
+from attrs import frozen
+
+from deepbp.losses.loss import Loss, check_same_shape, weight_column
+from deepbp.typing import Array
+
+
+@frozen
+class MeanSquaredError(Loss[Array]):
+    """L = Σ (ŷ − y)² / n, where n counts samples times outputs; ∂L/∂ŷ = 2 (ŷ − y) / n.
+
+    Raises:
+        ShapeError: when the target has not exactly the prediction's shape.
+    """
+
+    formula = "L = Σ (ŷ − y)² / n"
+
+    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Array]:
+        check_same_shape(prediction, target)
+        difference = prediction - target
+        weighted = difference
+        if sample_weight is not None:
+            weighted = difference * weight_column(sample_weight, prediction)
+        return float(np.vdot(difference, weighted)) / difference.size, weighted
+
+    def backward(self, weighted: Array) -> Array:
+        return weighted * (2 / weighted.size)

@@ -1,0 +1,38 @@
+"""The notes' loss: squared differences, added up."""
+
+import numpy as np
+from attrs import field, frozen
+
+from deepbp.errors.validators import positive
+from deepbp.losses.loss import Loss, check_same_shape, weight_column
+from deepbp.typing import Array
+
+
+@frozen
+class SumSquaredError(Loss[Array]):
+    """L = scale · Σ (ŷ − y)², over all samples and outputs; ∂L/∂ŷ = 2 · scale · (ŷ − y).
+
+    Args:
+        scale: 1 is the notes' sum, 0.5 the textbook's ½Σ.
+
+    Raises:
+        ShapeError: when the target has not exactly the prediction's shape.
+
+    Source: the notes' steps 1 and 3.
+    """
+
+    reduction = "sum"
+    formula = "L = scale · Σ (ŷ − y)²"
+
+    scale: float = field(default=1.0, validator=positive)
+
+    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Array]:
+        check_same_shape(prediction, target)
+        difference = prediction - target
+        weighted = difference
+        if sample_weight is not None:
+            weighted = difference * weight_column(sample_weight, prediction)
+        return self.scale * float(np.vdot(difference, weighted)), weighted
+
+    def backward(self, weighted: Array) -> Array:
+        return 2 * self.scale * weighted

@@ -1,0 +1,71 @@
+"""Steps fitted to each parameter: the mean gradient over its root mean square."""
+
+from math import sqrt
+
+import numpy as np
+from attrs import field, frozen
+
+from deepbp.errors.validators import fraction, non_negative, positive
+from deepbp.optimizers.optimizer import Optimizer, Schedule, State, rate_or_schedule
+from deepbp.parameter import ParameterVector
+
+
+@frozen
+class Adam(Optimizer):
+    """m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², w ← w − η m̂ / (√v̂ + ε), with m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ).
+
+    Args:
+        learning_rate: η, a number or a callable of the step.
+        beta1, beta2: how slowly the two means forget.
+        epsilon: ε, outside the root and beside the corrected v̂, as in the paper (PyTorch's convention, too).
+
+    Source: Kingma & Ba 2015, algorithm 1.
+    """
+
+    learning_rate: float | Schedule = field(default=0.001, validator=rate_or_schedule)
+    beta1: float = field(default=0.9, validator=fraction)
+    beta2: float = field(default=0.999, validator=fraction)
+    epsilon: float = field(default=1e-8, validator=positive)
+
+    def start(self, parameters: ParameterVector) -> State:
+        return {"step": 0, "mean": np.zeros_like(parameters.values), "square": np.zeros_like(parameters.values)}
+
+    def step(self, parameters: ParameterVector, state: State) -> None:
+        rate = self.rate(state["step"])
+        state["step"] += 1
+        self._move(parameters, state, rate)
+
+    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
+        gradient, mean, square = parameters.grads, state["mean"], state["square"]
+        scratch = parameters.scratch()
+        mean *= self.beta1
+        np.multiply(gradient, 1 - self.beta1, out=scratch)
+        mean += scratch
+        square *= self.beta2
+        np.multiply(gradient, gradient, out=scratch)
+        scratch *= 1 - self.beta2
+        square += scratch
+        # m̂ / (√v̂ + ε) = m / (√v + ε c) · c / (1 − β₁ᵗ), with c = √(1 − β₂ᵗ)
+        correction = sqrt(1 - self.beta2 ** state["step"])
+        np.sqrt(square, out=scratch)
+        scratch += self.epsilon * correction
+        np.divide(mean, scratch, out=scratch)
+        scratch *= rate * correction / (1 - self.beta1 ** state["step"])
+        parameters.values -= scratch
+
+
+@frozen
+class AdamW(Adam):
+    """Adam, and beside it a decay of the weights themselves, w ← w − η λ w, that the gradient's size does not touch.
+
+    Args:
+        weight_decay: λ, for parameters of two or more dimensions only: not for biases.
+
+    Source: Loshchilov & Hutter 2019, algorithm 2, with the schedule multiplier in η (PyTorch's convention).
+    """
+
+    weight_decay: float = field(default=0.01, validator=non_negative)
+
+    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
+        parameters.values[parameters.matrices] *= 1 - rate * self.weight_decay
+        super()._move(parameters, state, rate)

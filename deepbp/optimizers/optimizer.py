@@ -1,0 +1,55 @@
+"""The contract of an optimizer: how the gradients change the parameters."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from math import isfinite
+from numbers import Real
+from typing import Any, TypeAlias
+
+from attrs import Attribute
+
+from deepbp.errors import ArgumentTypeError, ConfigurationError
+from deepbp.errors.validators import non_negative
+from deepbp.parameter import ParameterVector
+
+State: TypeAlias = dict[str, Any]
+"""What an optimizer remembers between steps: arrays and counters, by name."""
+
+Schedule: TypeAlias = Callable[[int], float]
+"""The learning rate as a function of the step, which counts from 0."""
+
+
+def rate_or_schedule(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
+    """A validator: a learning rate is a number of at least 0, or a callable of the step."""
+    if callable(value) and not isinstance(value, type):
+        return
+    if not isinstance(value, Real):
+        place = f"{type(instance).__name__}: {attribute.name}"
+        raise ArgumentTypeError(f"{place}: expected a number, or a callable of the step, got {value!r}")
+    non_negative(instance, attribute, value)
+
+
+class Optimizer(ABC):
+    """Frozen configuration, an ``attrs.frozen`` class; what changes lies in the state, which the trainer keeps."""
+
+    learning_rate: float | Schedule
+
+    def start(self, parameters: ParameterVector) -> State:
+        """The state before the first step. Arrays in it are as long as ``parameters.values``."""
+        return {"step": 0}
+
+    @abstractmethod
+    def step(self, parameters: ParameterVector, state: State) -> None:
+        """Change ``parameters.values`` in place, given ``parameters.grads``, and count ``state["step"]`` up."""
+
+    def rate(self, step: int) -> float:
+        """The learning rate of this step. Raises ConfigurationError when a schedule returns nonsense."""
+        if not callable(self.learning_rate):
+            return self.learning_rate
+        rate = self.learning_rate(step)
+        if not isinstance(rate, Real) or not isfinite(rate) or rate < 0:
+            raise ConfigurationError(
+                f"{type(self).__name__}: learning_rate: expected the schedule to return a number of at least 0, "
+                f"got {rate!r} at step {step}"
+            )
+        return float(rate)

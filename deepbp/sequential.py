@@ -1,0 +1,163 @@
+"""A network: layers one after another, with everything a user does with a network."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
+
+import numpy as np
+from attrs import define, field
+from attrs.converters import optional
+
+from deepbp.arrays import as_dtype, as_generator, as_numbers, as_samples, as_shape
+from deepbp.errors import ConfigurationError, NotBuiltError
+from deepbp.layers import Builder, Chain, Layer
+from deepbp.layers.summary import Summary, summarize
+from deepbp.losses import Loss
+from deepbp.optimizers import Optimizer
+from deepbp.training import Callback, Data, History, MetricLike, Trainer, evaluate
+from deepbp.training.data import check_batch_size
+from deepbp.training.evaluation import ROWS_AT_ONCE
+from deepbp.training.metrics import check_metrics
+from deepbp.typing import Array, ArrayLike, Seed, Shape
+
+
+def _dtype_name(dtype: Any) -> str:
+    return as_dtype(dtype).name
+
+
+@define(eq=False)
+class Sequential(Chain):
+    """Layers one after another. A Sequential is a layer, so networks nest.
+
+    Args:
+        layers: from the first, which gets the input, to the last.
+        input_shape: of one sample; builds the network at once. Otherwise the network it stands in, ``build``, or the
+            first ``fit`` does.
+        rng: a seed or generator; first values, dropout and shuffling draw from it. None differs every time.
+        dtype: of all parameters and activations, ``"float32"`` (the default) or ``"float64"``.
+
+    Reading a network (``predict``, ``evaluate``) changes nothing in it, so many threads may do so at once.
+    """
+
+    _input_shape: Shape | None = field(default=None, kw_only=True, converter=optional(as_shape))
+    rng: Seed = field(default=None, kw_only=True)
+    _dtype: str | None = field(default=None, kw_only=True, converter=optional(_dtype_name))
+    generator: np.random.Generator = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.generator = as_generator(self.rng)
+        if self._input_shape is not None:
+            self.build(self._input_shape)
+
+    @property
+    def input_shape(self) -> Shape | None:
+        """Of one sample; None while it is not known."""
+        return self.built.input_shape if self.built else self._input_shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of all parameters and activations."""
+        return self.built.dtype if self.built else as_dtype(self._dtype or "float32")
+
+    def build(self, input_shape: int | Sequence[int], builder: Builder | None = None) -> Shape:
+        """Create the parameters for samples of this shape. A network inside another gets that one's builder."""
+        shape = as_shape(input_shape)
+        if builder is None:
+            return Builder(self.generator, self.dtype).build(self, shape)
+        if self._dtype is not None and builder.dtype != self._dtype:
+            raise ConfigurationError(f"Sequential: dtype={self._dtype!r} stands in a network of {builder.dtype}")
+        return super().build(shape, builder if self.rng is None else Builder(self.generator, builder.dtype))
+
+    def fit(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        loss: Loss[Any],
+        optimizer: Optimizer,
+        epochs: int = 1,
+        batch_size: int | None = 32,
+        shuffle: bool = True,
+        validation_data: tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike] | None = None,
+        validation_split: float = 0.0,
+        metrics: Sequence[MetricLike] = (),
+        callbacks: Sequence[Callback] = (),
+        sample_weight: ArrayLike | None = None,
+        clip_norm: float | None = None,
+        rng: Seed = None,
+        progress: bool | None = None,
+    ) -> History:
+        """Train, with a new optimizer state, and return the history; see ``Trainer`` and ``Trainer.fit``."""
+        if self.built is None:
+            self.build(as_numbers(x, "x").shape[1:])
+        trainer = Trainer(self, loss, optimizer, metrics=metrics, callbacks=callbacks, clip_norm=clip_norm, rng=rng)
+        return trainer.fit(
+            x,
+            y,
+            epochs=epochs,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            validation_data=validation_data,
+            validation_split=validation_split,
+            sample_weight=sample_weight,
+            progress=progress,
+        )
+
+    def predict(self, x: ArrayLike, batch_size: int | None = None) -> Array:
+        """The outputs for these inputs, ``batch_size`` samples at a time where memory is short."""
+        check_batch_size(batch_size)
+        array = as_samples(x, "x", self._known_shape(), self.dtype, str(self._place(0)))
+        if batch_size is None or batch_size >= len(array):
+            return self.infer(array)
+        pieces = range(0, len(array), batch_size)
+        return np.concatenate([self.infer(array[start : start + batch_size]) for start in pieces])
+
+    def infer(self, x: Array) -> Array:
+        return super().predict(x)
+
+    def evaluate(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        loss: Loss[Any],
+        metrics: Sequence[MetricLike] = (),
+        batch_size: int | None = ROWS_AT_ONCE,
+        sample_weight: ArrayLike | None = None,
+    ) -> dict[str, float]:
+        """``{"loss": …}`` and each metric on these data."""
+        self._known_shape()
+        check_batch_size(batch_size)
+        data = Data.of(self, loss, x, y, sample_weight)
+        return evaluate(self, loss, check_metrics(metrics), data.batches(batch_size), len(data))
+
+    def summary(self) -> Summary:
+        """A table of layers, output shapes, parameters and formulas, with totals; it prints itself."""
+        return summarize(self)
+
+    def _known_shape(self) -> Shape:
+        if self.built is None:
+            raise NotBuiltError(
+                "Sequential: its sizes are not known yet: give input_shape=..., or call build or fit first"
+            )
+        return self.built.input_shape
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Layer[Any]]:
+        return iter(self.layers)
+
+    @overload
+    def __getitem__(self, position: int) -> Layer[Any]: ...
+
+    @overload
+    def __getitem__(self, position: slice) -> "Sequential": ...
+
+    def __getitem__(self, position: int | slice) -> "Layer[Any] | Sequential":
+        """A layer, or a network of some of the layers that shares their parameters."""
+        if not isinstance(position, slice):
+            return self.layers[position]
+        part = Sequential(list(self.layers[position]), rng=self.generator, dtype=self.dtype.name)
+        if self.built is not None and (position.step or 1) == 1:
+            part.build(self.shapes[position.indices(len(self))[0]])
+        return part

@@ -1,0 +1,22 @@
+"""Training a model on data."""
+
+from deepbp.training.callback import Callback
+from deepbp.training.data import Data
+from deepbp.training.evaluation import evaluate
+from deepbp.training.history import Best, History
+from deepbp.training.metrics import Accuracy, BinaryAccuracy, MeanAbsoluteError, Metric, MetricLike
+from deepbp.training.trainer import Trainer
+
+__all__ = [
+    "Accuracy",
+    "Best",
+    "BinaryAccuracy",
+    "Callback",
+    "Data",
+    "History",
+    "MeanAbsoluteError",
+    "Metric",
+    "MetricLike",
+    "Trainer",
+    "evaluate",
+]

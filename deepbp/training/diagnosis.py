@@ -1,0 +1,50 @@
+"""Saying what is wrong with a training: where numbers stopped being finite, and a softmax applied twice."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from deepbp.layers import Chain, Layer, Sigmoid, Softmax
+from deepbp.losses import Loss
+from deepbp.parameter import ParameterVector
+from deepbp.typing import Array
+
+
+def first_overflow(model: Layer[Any], x: Array) -> str:
+    """The first layer whose output is not finite for this input, in words."""
+    places: list[str] = []
+    layers: list[Layer[Any]] = [model]
+    while layers:
+        for position, layer in enumerate(layers):
+            output = layer.infer(x)
+            if not np.isfinite(output).all():
+                places.append(f"layer {position}, {type(layer).__name__ if isinstance(layer, Chain) else layer}")
+                layers = list(layer.layers) if isinstance(layer, Chain) else []
+                break
+            x = output
+        else:
+            break
+    return " > ".join(places[1:] if len(places) > 1 else places)
+
+
+def first_bad_gradient(model: Layer[Any], parameters: ParameterVector) -> str:
+    """The name of the parameter nearest to the output whose gradient is not finite: backward went wrong there first."""
+    held = set(parameters.parameters)
+    names = [name for name, p in model.named_parameters().items() if p in held and not np.isfinite(p.grad).all()]
+    return names[-1] if names else ""
+
+
+def warn_if_squashed_twice(model: Layer[Any], loss: Loss[Any]) -> None:
+    """A loss on logits applies its own softmax or sigmoid: behind one more, training is slow and poor, silently."""
+    last = model
+    while isinstance(last, Chain):
+        last = last.layers[-1]
+    if loss.expects == "logits" and isinstance(last, Softmax | Sigmoid):
+        warnings.warn(
+            f"the network ends with {last}, and {type(loss).__name__} expects logits and applies its own: "
+            f"drop the last layer, or use a loss on probabilities such as "
+            f"{'CrossEntropy' if isinstance(last, Softmax) else 'BinaryCrossEntropy'}()",
+            UserWarning,
+            stacklevel=4,
+        )
