@@ -41,7 +41,7 @@ def numeric_gradient(f: Callable[[Array], float], x: Array, *, complex_step: boo
 
 @frozen
 class GradientError:
-    """How far one array's analytic gradient is from the numeric one; the place, and both numbers, of the worst entry."""
+    """How far one analytic gradient is from the numeric one, and the worst entry: its place and both numbers."""
 
     name: str
     absolute: float
