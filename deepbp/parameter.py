@@ -84,17 +84,22 @@ class Parameter:
             grad += gradient
 
     def accumulate_product(self, a: Array, b: Array) -> None:
-        """Add the share ``a @ b``, without an array in between the first time. Raises as ``accumulate`` does."""
-        if self not in self._unwritten:
-            self.accumulate(a @ b)
-            return
+        """Add the share ``a @ b``, a matrix product, or a vector's with a matrix; raises as ``accumulate`` does.
+
+        The first share goes straight into place.
+        """
+        if self in self._unwritten:
+            try:
+                a.dot(b, self._grad if self._grad is not None else self._grad_array())
+                self._unwritten.remove(self)
+                return
+            except ValueError:  # another shape, which accumulate names, or another dtype
+                pass
         try:
-            np.matmul(a, b, out=self._grad_array())
-        except ValueError as error:
-            if a.ndim and b.ndim and a.shape[-1] == b.shape[-2 if b.ndim > 1 else 0]:
-                raise ContractError(_wrong_shape((a @ b).shape, self.value.shape)) from None
-            raise ContractError(f"gradient: the product of {a.shape} and {b.shape} does not exist") from error
-        self._unwritten.remove(self)
+            product = a @ b
+        except ValueError:
+            raise ContractError(f"gradient: the product of {a.shape} and {b.shape} does not exist") from None
+        self.accumulate(product)
 
     def __getstate__(self) -> tuple[Array, Array | None]:
         return self.value, None if self in self._unwritten else self._grad
@@ -129,7 +134,6 @@ class ParameterVector:
         self.matrices = slice(0, sum(p.value.size for p in self.parameters if p.value.ndim >= 2))
         self._grads = np.zeros_like(self.values)
         self._unwritten: set[Parameter] = set()
-        self._scratch: dict[int, Array] = {}
         start = 0
         for p in self.parameters:
             end = start + p.value.size
@@ -161,9 +165,3 @@ class ParameterVector:
     def clear_grads(self) -> None:
         """Forget all gradients; nothing is written, the next share overwrites."""
         self._unwritten.update(self.parameters)
-
-    def scratch(self, number: int = 0) -> Array:
-        """A vector as long as ``values`` for intermediate results, kept so that a step allocates nothing."""
-        if number not in self._scratch:
-            self._scratch[number] = np.empty_like(self.values)
-        return self._scratch[number]

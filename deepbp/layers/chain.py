@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-import numpy as np
 from attrs import define, field
 
-from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DeepBPError, NotBuiltError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError, NotBuiltError, ShapeError
 from deepbp.layers.builder import Builder, check_class
+from deepbp.layers.checked import CheckedLayer, checked
 from deepbp.layers.layer import Layer
 from deepbp.typing import Array, Shape
 
@@ -31,6 +31,7 @@ class Chain(Layer[list[Any]]):
 
     layers: Sequence[Layer[Any]] = field(converter=_as_layers)
     shapes: tuple[Shape, ...] = field(default=(), init=False)  # of the input, and of each layer's output
+    _steps: "tuple[Layer[Any] | CheckedLayer, ...]" = field(default=(), init=False)
     _first_trained: int = field(default=0, init=False)
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
@@ -46,6 +47,7 @@ class Chain(Layer[list[Any]]):
                 error.add_note(f"in {self._place(position)}, input shape {shapes[-1]}")
                 raise
         self.shapes = tuple(shapes)
+        self._steps = tuple(map(checked, self.layers, shapes, shapes[1:]))
         trained = [position for position, layer in enumerate(self.layers) if layer.parameters()]
         self._first_trained = min(trained, default=len(self.layers))
         return shapes[-1]
@@ -54,15 +56,8 @@ class Chain(Layer[list[Any]]):
         self._check_input(x)
         saved: list[Any] = []
         try:
-            for layer, shape in zip(self.layers, self.shapes[1:], strict=True):
-                pair = layer.forward(x)
-                if type(pair) is not tuple or len(pair) != 2:
-                    raise ContractError(f"forward: expected the pair (output, saved), returned {_describe(pair)}")
-                if pair[0].shape != (len(x), *shape):
-                    raise ContractError(
-                        f"forward: build promised an output of shape {(len(x), *shape)}, returned {_describe(pair[0])}"
-                    )
-                x, memory = pair
+            for step in self._steps:
+                x, memory = step.forward(x)
                 saved.append(memory)
         except Exception as error:
             self._explain(error, len(saved), "forward", x.shape)
@@ -76,7 +71,7 @@ class Chain(Layer[list[Any]]):
         if first < len(self.layers):  # no error signal is computed that no parameter needs
             delta = self._backward_to(first + 1, saved, delta)
             try:
-                self.layers[first].backward_parameters(saved[first], delta)
+                self._steps[first].backward_parameters(saved[first], delta)
             except Exception as error:
                 self._explain(error, first, "backward_parameters", delta.shape)
 
@@ -85,13 +80,7 @@ class Chain(Layer[list[Any]]):
         try:
             while position > last:
                 position -= 1
-                moved = self.layers[position].backward(saved[position], delta)
-                if moved.shape != (len(delta), *self.shapes[position]):
-                    raise ContractError(
-                        "backward: expected the error signal of the input's shape, "
-                        f"{(len(delta), *self.shapes[position])}, returned {_describe(moved)}"
-                    )
-                delta = moved
+                delta = self._steps[position].backward(saved[position], delta)
         except Exception as error:
             self._explain(error, position, "backward", delta.shape)
         return delta
@@ -101,7 +90,7 @@ class Chain(Layer[list[Any]]):
         position = 0
         try:
             while position < len(self.layers):
-                x = self.layers[position].infer(x)
+                x = self._steps[position].infer(x)
                 position += 1
         except Exception as error:
             self._explain(error, position, "predict", x.shape)
@@ -130,7 +119,3 @@ class Chain(Layer[list[Any]]):
         layer_input = ("samples", *self.shapes[position])
         error.add_note(f"in {self._place(position)}: {method}, {got} {shape}; the layer's input is {layer_input}")
         raise error
-
-
-def _describe(value: object) -> str:
-    return f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else f"{value!r}"

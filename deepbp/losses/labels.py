@@ -52,14 +52,6 @@ def check_labels(target: Array, scores: Shape, name: str = "target") -> None:
         )
 
 
-def subtract_one_hot(rows: Array, target: Array) -> None:
-    """rows −= one-hot(target), in place, for rows (N, C) and labels (N,) or rows (N, C)."""
-    if target.ndim == 1:
-        rows[np.arange(len(rows)), target] -= 1
-    else:
-        rows -= target
-
-
 def row_weights(sample_weight: Array | None, prediction: Array) -> Array | None:
     """One weight for each row (…, C) of the prediction, as a vector: a sample's weight counts for all its rows."""
     if sample_weight is None:

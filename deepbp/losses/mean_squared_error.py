@@ -3,6 +3,7 @@
 import numpy as np
 from attrs import frozen
 
+from deepbp import kernels
 from deepbp.losses.loss import Loss, check_same_shape, weight_column
 from deepbp.typing import Array
 
@@ -19,11 +20,11 @@ class MeanSquaredError(Loss[Array]):
 
     def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Array]:
         check_same_shape(prediction, target)
-        difference = prediction - target
-        weighted = difference
+        total, difference = kernels.squared_error(prediction, target)
         if sample_weight is not None:
             weighted = difference * weight_column(sample_weight, prediction)
-        return float(np.vdot(difference, weighted)) / difference.size, weighted
+            return float(np.vdot(difference, weighted)) / difference.size, weighted
+        return total / difference.size, difference
 
     def backward(self, weighted: Array) -> Array:
         return weighted * (2 / weighted.size)

@@ -5,13 +5,16 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 
-from deepbp.losses.labels import check_labels, prepare_labels, row_weights, subtract_one_hot
+from deepbp import kernels
+from deepbp.losses.labels import check_labels, prepare_labels, row_weights
 from deepbp.losses.loss import Loss
 from deepbp.typing import Array, ArrayLike, Shape
 
+Saved = tuple[Array, Array, Array | None, Shape]  # rows of probabilities, labels or one-hot rows, weights, the shape
+
 
 @frozen
-class SoftmaxCrossEntropy(Loss[tuple[Array, Array, Array | None]]):
+class SoftmaxCrossEntropy(Loss[Saved]):
     """L = Σ [ln Σⱼ eᶻʲ − Σ y z] / N; ∂L/∂z = (softmax(z) − y) / N.
 
     z (B, …, C) is the prediction, on logits: scores of any size, from a network that ends *without* Softmax; y the
@@ -27,29 +30,30 @@ class SoftmaxCrossEntropy(Loss[tuple[Array, Array, Array | None]]):
     def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
         return prepare_labels(target, output_shape, dtype, name)
 
-    def forward(
-        self, prediction: Array, target: Array, sample_weight: Array | None = None
-    ) -> tuple[float, tuple[Array, Array, Array | None]]:
-        check_labels(target, prediction.shape)
+    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Saved]:
         z = prediction.reshape(-1, prediction.shape[-1])
-        z = z - z.max(axis=1, keepdims=True)  # so that no exponential overflows
-        e = np.exp(z)
-        total = e.sum(axis=1)
-        if target.ndim < prediction.ndim:
-            right = z[np.arange(len(z)), target.reshape(-1)]
-        else:
-            right = (z * target.reshape(z.shape)).sum(axis=1)
-        terms = np.log(total) - right
         weight = row_weights(sample_weight, prediction)
-        value = terms.sum() if weight is None else terms @ weight
-        probability = e / total[:, None]
-        return float(value) / len(z), (probability.reshape(prediction.shape), target, weight)
+        if target.shape != prediction.shape[:-1] or target.dtype.kind not in "iu" or len(z) == 0:
+            check_labels(target, prediction.shape)
+            return self._forward_one_hot(z, target.reshape(z.shape), weight, prediction.shape)
+        labels = target.reshape(-1).astype(np.intp, copy=False)
+        try:
+            value, probability = kernels.softmax_cross_entropy(z, labels, weight)
+        except IndexError:
+            check_labels(target, prediction.shape)
+            raise
+        return value / len(z), (probability, labels, weight, prediction.shape)
 
-    def backward(self, saved: tuple[Array, Array, Array | None]) -> Array:
-        probability, target, weight = saved
-        rows = probability.reshape(-1, probability.shape[-1]).copy()
-        subtract_one_hot(rows, target.reshape(-1) if target.ndim < probability.ndim else target.reshape(rows.shape))
-        rows /= len(rows)
-        if weight is not None:
-            rows *= weight[:, None]
-        return rows.reshape(probability.shape)
+    def _forward_one_hot(self, z: Array, target: Array, weight: Array | None, shape: Shape) -> tuple[float, Saved]:
+        probability = kernels.softmax(z)
+        shifted = z - z.max(axis=1, keepdims=True)  # so that no exponential overflows
+        terms = np.log(np.exp(shifted).sum(axis=1)) * target.sum(axis=1) - (shifted * target).sum(axis=1)
+        value = terms.sum() if weight is None else terms @ weight
+        return float(value) / len(z), (probability, target, weight, shape)
+
+    def backward(self, saved: Saved) -> Array:
+        probability, target, weight, shape = saved
+        if target.ndim == 1:
+            return np.asarray(kernels.softmax_cross_entropy_backward(probability, target, weight)).reshape(shape)
+        delta = (probability * target.sum(axis=1, keepdims=True) - target) / len(probability)
+        return np.asarray(delta if weight is None else delta * weight[:, None]).reshape(shape)

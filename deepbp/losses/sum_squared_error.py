@@ -3,6 +3,7 @@
 import numpy as np
 from attrs import field, frozen
 
+from deepbp import kernels
 from deepbp.errors.validators import positive
 from deepbp.losses.loss import Loss, check_same_shape, weight_column
 from deepbp.typing import Array
@@ -28,11 +29,11 @@ class SumSquaredError(Loss[Array]):
 
     def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Array]:
         check_same_shape(prediction, target)
-        difference = prediction - target
-        weighted = difference
+        total, difference = kernels.squared_error(prediction, target)
         if sample_weight is not None:
             weighted = difference * weight_column(sample_weight, prediction)
-        return self.scale * float(np.vdot(difference, weighted)), weighted
+            return self.scale * float(np.vdot(difference, weighted)), weighted
+        return self.scale * total, difference
 
     def backward(self, weighted: Array) -> Array:
-        return 2 * self.scale * weighted
+        return weighted * (2 * self.scale)

@@ -5,6 +5,7 @@ from math import sqrt
 import numpy as np
 from attrs import field, frozen
 
+from deepbp import kernels
 from deepbp.errors.validators import fraction, non_negative, positive
 from deepbp.optimizers.optimizer import Optimizer, Schedule, State, rate_or_schedule
 from deepbp.parameter import ParameterVector
@@ -36,22 +37,18 @@ class Adam(Optimizer):
         self._move(parameters, state, rate)
 
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
-        gradient, mean, square = parameters.grads, state["mean"], state["square"]
-        scratch = parameters.scratch()
-        mean *= self.beta1
-        np.multiply(gradient, 1 - self.beta1, out=scratch)
-        mean += scratch
-        square *= self.beta2
-        np.multiply(gradient, gradient, out=scratch)
-        scratch *= 1 - self.beta2
-        square += scratch
-        # m̂ / (√v̂ + ε) = m / (√v + ε c) · c / (1 − β₁ᵗ), with c = √(1 − β₂ᵗ)
+        # m̂ / (√v̂ + ε) = m / (√v + ε c) · c / (1 − β₁ᵗ), with c = √(1 − β₂ᵗ): no corrected copies of m and v
         correction = sqrt(1 - self.beta2 ** state["step"])
-        np.sqrt(square, out=scratch)
-        scratch += self.epsilon * correction
-        np.divide(mean, scratch, out=scratch)
-        scratch *= rate * correction / (1 - self.beta1 ** state["step"])
-        parameters.values -= scratch
+        kernels.adam(
+            parameters.values,
+            parameters.grads,
+            state["mean"],
+            state["square"],
+            rate * correction / (1 - self.beta1 ** state["step"]),
+            self.beta1,
+            self.beta2,
+            self.epsilon * correction,
+        )
 
 
 @frozen

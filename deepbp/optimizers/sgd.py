@@ -3,6 +3,7 @@
 import numpy as np
 from attrs import field, frozen
 
+from deepbp import kernels
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import boolean, fraction, non_negative
 from deepbp.optimizers.optimizer import Optimizer, Schedule, State, rate_or_schedule
@@ -39,21 +40,11 @@ class SGD(Optimizer):
         return state
 
     def step(self, parameters: ParameterVector, state: State) -> None:
-        values, gradient, scratch = parameters.values, parameters.grads, parameters.scratch()
-        rate = self.rate(state["step"])
+        values, grads, rate = parameters.values, parameters.grads, self.rate(state["step"])
         if self.weight_decay:
-            matrices = parameters.matrices
-            np.multiply(values[matrices], self.weight_decay, out=scratch[matrices])
-            gradient[matrices] += scratch[matrices]
+            grads[parameters.matrices] += self.weight_decay * values[parameters.matrices]
         if self.momentum:
-            velocity = state["velocity"]
-            velocity *= self.momentum
-            velocity += gradient
-            if self.nesterov:
-                np.multiply(velocity, self.momentum, out=scratch)
-                gradient += scratch
-            else:
-                gradient = velocity
-        np.multiply(gradient, rate, out=scratch)
-        values -= scratch
+            kernels.sgd_momentum(values, grads, state["velocity"], rate, self.momentum, self.nesterov)
+        else:
+            kernels.sgd(values, grads, rate)
         state["step"] += 1

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 import numpy as np
-from attrs import evolve, frozen
+from attrs import define, evolve
 
 from deepbp.arrays import as_numbers, as_samples, check_same_length
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, NotBuiltError, ShapeError
@@ -13,7 +13,7 @@ from deepbp.losses import Loss
 from deepbp.typing import Array, ArrayLike
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Data:
     """Inputs x (N, …), targets y (N, …) and weights (N,) of a model's dtype; ``rows``: those in use, None for all."""
 
@@ -42,6 +42,25 @@ class Data:
                 raise DataError(f"sample_weight: expected weights of at least 0, got {sample_weight.min()}")
         check_same_length(x=x, y=y, sample_weight=sample_weight)
         return cls(x, y, sample_weight)
+
+    @classmethod
+    def ready(cls, model: Layer[Any], x: Any, y: Any, sample_weight: Any) -> Self | None:
+        """The data as they are, where their types and shapes already fit, at the cost of a glance; otherwise None.
+
+        The glance misses NaN and wrong labels: the loss, or the check of its value, finds those.
+        """
+        built = model.built
+        fits = (
+            built is not None
+            and sample_weight is None
+            and type(x) is type(y) is np.ndarray
+            and x.dtype == built.dtype
+            and x.ndim > 0
+            and x.shape[1:] == built.input_shape
+            and y.shape[:1] == x.shape[:1] != (0,)
+            and (y.dtype == built.dtype or y.dtype == np.intp)
+        )
+        return cls(x, y) if fits else None
 
     def __len__(self) -> int:
         return len(self.x) if self.rows is None else len(self.rows)

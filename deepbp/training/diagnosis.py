@@ -11,8 +11,11 @@ from deepbp.parameter import ParameterVector
 from deepbp.typing import Array
 
 
-def first_overflow(model: Layer[Any], x: Array) -> str:
-    """The first layer whose output is not finite for this input, in words."""
+def first_overflow(model: Layer[Any], x: Array, y: Array) -> str:
+    """The first place that is not finite for this batch: the data themselves, or the output of a layer."""
+    for name, array in (("the inputs x", x), ("the targets y", y)):
+        if not np.isfinite(array).all():
+            return name
     places: list[str] = []
     layers: list[Layer[Any]] = [model]
     while layers:

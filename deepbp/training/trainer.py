@@ -78,16 +78,18 @@ class Trainer:
 
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """One update from one batch; returns the loss before it. Raises NonFiniteError instead of a bad update."""
-        self._take_parameters()
+        if not self.parameters.is_current():
+            self._take_parameters()
+        batch = Data.ready(self.model, x, y, sample_weight) or Data.of(self.model, self.loss, x, y, sample_weight)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return self._step(Data.of(self.model, self.loss, x, y, sample_weight))[0]
+            return self._step(batch)[0]
 
     def _step(self, batch: Data) -> tuple[float, Array]:
         self.parameters.clear_grads()
         prediction, saved = self.model.forward(batch.x)
         value, loss_saved = self.loss.forward(prediction, batch.y, batch.sample_weight)
         if not isfinite(value):
-            raise self._non_finite(f"the loss became {value}", first_overflow(self.model, batch.x))
+            raise self._non_finite(f"the loss became {value}", first_overflow(self.model, batch.x, batch.y))
         self.model.backward_parameters(saved, self.loss.backward(loss_saved))
         self._check_and_clip()
         self.optimizer.step(self.parameters, self.state)
@@ -96,7 +98,7 @@ class Trainer:
 
     def _check_and_clip(self) -> None:
         grads = self.parameters.grads
-        norm = sqrt(float(np.vdot(grads, grads)))
+        norm = sqrt(grads.dot(grads))
         if not isfinite(norm):  # the square of a large float32 may overflow where the number itself does not
             norm = float(np.linalg.norm(grads.astype(np.float64)))
             if not isfinite(norm):

@@ -5,6 +5,11 @@ import numpy as np
 from deepbp.typing import Array
 
 
+def add_bias(z: Array, bias: Array) -> None:
+    """Add b (O,) to each row of z (B, O), in place."""
+    z += bias
+
+
 def sigmoid(z: Array) -> Array:
     """σ(z) = 1 / (1 + e⁻ᶻ), accurate relative to its true value on both sides and without overflow.
 

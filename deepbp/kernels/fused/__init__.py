@@ -1,0 +1,33 @@
+"""The kernels compiled with Numba: loops over numbers that are read once and written once."""
+
+from deepbp.kernels.fused.activations import (
+    add_bias,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    softmax,
+    softmax_backward,
+    tanh,
+    tanh_backward,
+)
+from deepbp.kernels.fused.losses import softmax_cross_entropy, softmax_cross_entropy_backward, squared_error
+from deepbp.kernels.fused.updates import adam, sgd, sgd_momentum
+
+__all__ = [
+    "adam",
+    "add_bias",
+    "relu",
+    "relu_backward",
+    "sgd",
+    "sgd_momentum",
+    "sigmoid",
+    "sigmoid_backward",
+    "softmax",
+    "softmax_backward",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_backward",
+    "squared_error",
+    "tanh",
+    "tanh_backward",
+]

@@ -1,0 +1,39 @@
+"""The optimizers' updates, each one pass over all parameters."""
+
+from typing import Any
+
+import numpy as np
+
+from deepbp.kernels.fused.compiled import compiled
+
+
+@compiled
+def sgd(values: Any, grads: Any, rate: float) -> None:
+    step = values.dtype.type(rate)
+    for i in range(values.size):
+        values[i] -= step * grads[i]
+
+
+@compiled
+def sgd_momentum(values: Any, grads: Any, velocity: Any, rate: float, momentum: float, nesterov: bool) -> None:
+    step, keep = values.dtype.type(rate), values.dtype.type(momentum)
+    for i in range(values.size):
+        v = keep * velocity[i] + grads[i]
+        velocity[i] = v
+        values[i] -= step * (grads[i] + keep * v if nesterov else v)
+
+
+@compiled
+def adam(
+    values: Any, grads: Any, mean: Any, square: Any, rate: float, beta1: float, beta2: float, epsilon: float
+) -> None:
+    t = values.dtype.type
+    step, small = t(rate), t(epsilon)
+    keep1, take1, keep2, take2 = t(beta1), t(1 - beta1), t(beta2), t(1 - beta2)
+    for i in range(values.size):
+        g = grads[i]
+        m = keep1 * mean[i] + take1 * g
+        v = keep2 * square[i] + take2 * (g * g)
+        mean[i] = m
+        square[i] = v
+        values[i] -= step * m / (np.sqrt(v) + small)
