@@ -1,6 +1,7 @@
 """Gradients from the definition, to hold backward passes against: they do not come from the code under test."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from attrs import frozen
@@ -9,27 +10,35 @@ from deepbp.errors import DataTypeError, ShapeError
 from deepbp.typing import Array
 
 
-def numeric_gradient(f: Callable[[Array], float], x: Array, *, complex_step: bool = False) -> Array:
+def numeric_gradient(
+    f: Callable[[Array], float],
+    x: Array,
+    *,
+    complex_step: bool = False,
+    places: Iterable[tuple[int, ...]] | None = None,
+) -> Array:
     """∂f/∂x of a function of an array that returns one number, each entry of x moved by itself, in float64.
 
     Central differences, (f(x + h) − f(x − h)) / 2h with h = ∛ε · max(1, |x|), are good to about 1e-10 of the size of
     f. The complex step, Im f(x + ih) / h with h = 1e-30, is good to the last digit, for functions that are analytic
     and accept complex numbers (no abs, max, or comparison).
 
+    ``places`` are the entries to measure, all of them unless given; the others are NaN in the result.
+
     Raises:
         DataTypeError: when x is not float64: float32 differences are never better than 4e-5.
     """
     if x.dtype != np.float64:
         raise DataTypeError(f"numeric_gradient: expected float64, got {x.dtype}: float32 is too coarse for differences")
-    gradient = np.empty_like(x)
+    gradient = np.full_like(x, np.nan)
     moved = x.astype(np.complex128 if complex_step else np.float64)
-    for place in np.ndindex(x.shape):
+    for place in np.ndindex(x.shape) if places is None else places:
         value = x[place]
         if complex_step:
             moved[place] = complex(value, 1e-30)
             gradient[place] = np.imag(f(moved)) / 1e-30
         else:
-            h = np.cbrt(np.finfo(np.float64).eps) * max(1.0, abs(value))
+            h = _step(value)
             above, below = value + h, value - h  # divided by what was really added, which is not exactly 2h
             moved[place] = above
             upper = f(moved)
@@ -37,6 +46,20 @@ def numeric_gradient(f: Callable[[Array], float], x: Array, *, complex_step: boo
             gradient[place] = (upper - f(moved)) / (above - below)
         moved[place] = value
     return gradient
+
+
+def one_sided_gradients(f: Callable[[Array], float], x: Array, place: tuple[int, ...]) -> tuple[float, float]:
+    """∂f/∂x from the left and from the right at one entry: at a kink the two disagree."""
+    moved, h = x.copy(), _step(x[place])
+    here = f(moved)
+    moved[place] = x[place] - h
+    left = (here - f(moved)) / (x[place] - moved[place])
+    moved[place] = x[place] + h
+    return left, (f(moved) - here) / (moved[place] - x[place])
+
+
+def _step(value: Any) -> float:
+    return float(np.cbrt(np.finfo(np.float64).eps) * max(1.0, abs(value)))
 
 
 @frozen

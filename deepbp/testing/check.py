@@ -1,0 +1,89 @@
+"""A check: one promise of a contract, held against one object, and the report of those that were broken."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeAlias
+
+from attrs import field, frozen
+
+from deepbp.arrays import as_generator
+from deepbp.errors import DeepBPError
+from deepbp.testing.blame import blame
+from deepbp.typing import Seed
+
+
+class CheckFailure(DeepBPError, AssertionError):  # noqa: N818  # pytest's word: an error is something else
+    """A promise is broken; the message says which, and why where the numbers show it."""
+
+
+@frozen(repr=False)
+class Check:
+    """One promise, such as ``input_gradient``, to be held against one subject, such as ``Dense(4) on (3,)``.
+
+    ``stage``: a check means nothing while one of a lower stage fails. ``str(check)`` makes a readable pytest id.
+    """
+
+    subject: str
+    name: str
+    stage: int
+    _function: Callable[[], None] = field(eq=False)
+
+    def run(self) -> None:
+        """Raise CheckFailure when the promise is broken, or when the subject's own code raises."""
+        try:
+            self._function()
+        except CheckFailure:
+            raise
+        except Exception as error:
+            raise CheckFailure(blame(error)) from error
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.name}"
+
+    __repr__ = __str__
+
+
+Stages: TypeAlias = Sequence[Sequence[Callable[[Any], None]]]
+"""Functions of one case, each a check called as the function is, in the order in which they make sense."""
+
+
+def checks_of(subject: str, case: Any, stages: Stages) -> Iterator[Check]:
+    """The checks of one case, lazily: nothing of the subject runs before ``Check.run``."""
+    for stage, functions in enumerate(stages):
+        for function in functions:
+            yield Check(subject, function.__name__, stage, partial(function, case))
+
+
+def run_all(checks: Iterable[Check]) -> None:
+    """Run every check and raise one report of all failures; a message that several checks share is given once."""
+    failures: dict[str, list[str]] = {}
+    failed_stage, run, skipped, subject = None, 0, 0, ""
+    for check in checks:
+        subject = check.subject
+        if failed_stage is not None and check.stage > failed_stage:
+            skipped += 1
+            continue
+        run += 1
+        try:
+            check.run()
+        except CheckFailure as failure:
+            failures.setdefault(str(failure), []).append(check.name)
+            failed_stage = check.stage
+    if failures:
+        raise CheckFailure(_report(subject, failures, run, skipped))
+
+
+def _report(subject: str, failures: dict[str, list[str]], run: int, skipped: int) -> str:
+    failed = sum(map(len, failures.values()))
+    lines = [f"{subject}: {failed} of {run} checks failed"]
+    for message, names in failures.items():
+        indented = message.replace("\n", "\n    ")
+        lines.append(f"\n  {', '.join(names)}\n    {indented}")
+    if skipped:
+        lines.append(f"\n{skipped} more checks make sense only when these pass, and were not run.")
+    return "\n".join(lines)
+
+
+def as_seed(rng: Seed) -> int:
+    """A seed for all checks of a subject. None means 0: a verdict is the same each time it is asked for."""
+    return int(as_generator(0 if rng is None else rng).integers(2**32))

@@ -1,0 +1,71 @@
+"""One gradient held against its definition, and the failure explained."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from deepbp.testing.check import CheckFailure
+from deepbp.testing.diagnosis import Measurement, explain
+from deepbp.testing.numeric_gradient import compare_gradients, numeric_gradient, one_sided_gradients
+from deepbp.typing import Array
+
+TOLERANCE = 1e-6
+MOST_ENTRIES = 300
+"""Of a larger array, so many entries drawn at random are measured: a check must end within seconds."""
+
+Remeasure: TypeAlias = Callable[[], Sequence[Measurement]]
+
+
+def expect_gradient(
+    name: str,
+    analytic: Array,
+    f: Callable[[Array], float],
+    x: Array,
+    rng: np.random.Generator,
+    remeasure: Remeasure,
+    sizes: Mapping[str, int],
+) -> None:
+    """Raise CheckFailure when a gradient is not that of f at x, in words.
+
+    Args:
+        remeasure: makes the measurements that an explanation is sought in; called only for a wrong gradient.
+        sizes: what the numbers that may show up as factors count.
+    """
+    if analytic.shape != x.shape:
+        raise CheckFailure(f"{name} has shape {analytic.shape}, expected {x.shape}")
+    places = [tuple(map(int, place)) for place in np.ndindex(x.shape)]
+    if len(places) > MOST_ENTRIES:
+        places = [places[i] for i in rng.choice(len(places), MOST_ENTRIES, replace=False)]
+    numeric = numeric_gradient(f, x, places=places)
+    got, expected = (np.array([array[place] for place in places]) for array in (analytic, numeric))
+    _accept_kinks(got, expected, f, x, places)
+    report = compare_gradients({name: got}, {name: expected})
+    if report.relative <= TOLERANCE:
+        return
+    worst = report.errors[0]
+    text = explain(remeasure(), sizes) if len(places) == x.size else ""
+    raise CheckFailure(
+        f"{name} {text or 'is wrong'}\n"
+        f"at {list(places[worst.place[0]])}: {worst.analytic:.9g}, numeric {worst.numeric:.9g}; "
+        f"{int((_relative(got, expected) > TOLERANCE).sum())} of {len(places)} entries differ"
+    )
+
+
+def _relative(got: Array, expected: Array) -> Array:
+    size = np.maximum(np.abs(got), np.abs(expected))
+    relative = np.abs(got - expected) / np.maximum(size, max(1e-3 * float(size.max()), 1e-6))
+    return np.where(np.isnan(relative), np.inf, relative)
+
+
+def _accept_kinks(
+    got: Array, expected: Array, f: Callable[[Array], float], x: Array, places: Sequence[tuple[int, ...]]
+) -> None:
+    """Where the function has a kink, any value between the derivatives from the left and from the right is right."""
+    for i in map(int, np.flatnonzero(_relative(got, expected) > TOLERANCE)):
+        left, right = one_sided_gradients(f, x, places[i])
+        size = max(1.0, abs(left), abs(right))
+        margin = 1e-4 * size  # one-sided differences are only good to the step times the curvature
+        is_kink = abs(left - right) > 10 * margin
+        if is_kink and min(left, right) - margin <= got[i] <= max(left, right) + margin:
+            expected[i] = got[i]
