@@ -62,10 +62,15 @@ class Sequential(Chain):
         """Create the parameters for samples of this shape. A network inside another gets that one's builder."""
         shape = as_shape(input_shape)
         if builder is None:
-            return Builder(self.generator, self.dtype).build(self, shape)
+            builder = Builder(self.generator, self.dtype)
+            try:
+                return builder.build(self, shape)
+            except Exception:
+                builder.undo()
+                raise
         if self._dtype is not None and builder.dtype != self._dtype:
             raise ConfigurationError(f"Sequential: dtype={self._dtype!r} stands in a network of {builder.dtype}")
-        return super().build(shape, builder if self.rng is None else Builder(self.generator, builder.dtype))
+        return super().build(shape, builder if self.rng is None else builder.with_rng(self.generator))
 
     def fit(
         self,

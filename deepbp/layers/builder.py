@@ -20,6 +20,7 @@ class Builder:
 
     rng: np.random.Generator = field(default=None, converter=as_generator)
     dtype: np.dtype[Any] = field(default="float32", converter=as_dtype)
+    _made: list[Layer[Any]] = field(factory=list, init=False)
 
     def parameter(self, shape: Shape, initializer: Initializer) -> Parameter:
         """A new trained array, with its first values drawn by the initializer."""
@@ -64,7 +65,19 @@ class Builder:
         if not isinstance(output_shape, tuple) or not all(isinstance(n, int | np.integer) for n in output_shape):
             raise ContractError(f"build: expected the output shape, a tuple of sizes, returned {output_shape!r}")
         layer.built = Built(input_shape, output_shape, self.dtype)
+        self._made.append(layer)
         return output_shape
+
+    def with_rng(self, rng: np.random.Generator) -> "Builder":
+        """The same builder with another generator, for a network inside that has a seed of its own."""
+        other = Builder(rng, self.dtype)
+        other._made = self._made
+        return other
+
+    def undo(self) -> None:
+        """Forget what was built here, for a build that failed later on: another shape may be tried."""
+        for layer in self._made:
+            layer.built = None
 
 
 def check_class(layer: Any) -> None:

@@ -40,8 +40,9 @@ class Chain(Layer[list[Any]]):
             try:
                 shapes.append(builder.build(layer, shapes[-1]))
             except DeepBPError as error:
-                source = f" from {self._place(position - 1)}" if isinstance(error, ShapeError) and position else ""
-                error.args = (f"{error}{source}",)
+                if isinstance(error, ShapeError) and position and " from layer" not in str(error):
+                    got = f"got {shapes[-1]}"
+                    error.args = (str(error).replace(got, f"{got} from {self._place(position - 1)}"),)
                 raise error.placed(self._place(position)) from error.__cause__
             except Exception as error:
                 error.add_note(f"in {self._place(position)}, input shape {shapes[-1]}")

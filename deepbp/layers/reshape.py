@@ -37,7 +37,7 @@ class Reshape(Layer[tuple[int, ...]]):
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
         size, known = prod(input_shape), -prod(self.shape) if -1 in self.shape else prod(self.shape)
         if size % known or (-1 not in self.shape and size != known):
-            raise ShapeError(f"cannot give {size} numbers the shape {self.shape}, got samples of shape {input_shape}")
+            raise ShapeError(f"cannot give {size} numbers the shape {self.shape}, got {input_shape}")
         return tuple(size // known if n == -1 else n for n in self.shape)
 
     def forward(self, x: Array) -> tuple[Array, tuple[int, ...]]:
