@@ -5,12 +5,25 @@
 >>> net = Sequential([Dense(4), Sigmoid(), Dense(1), Sigmoid()], input_shape=(3,), rng=0)
 """
 
-from deepbp import errors, initializers, layers, losses, optimizers, training
-from deepbp.parameter import Buffer, Parameter, ParameterVector
-from deepbp.sequential import Sequential
-from deepbp.training import History, Trainer
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from deepbp import errors, initializers, kernels, layers, losses, optimizers, testing, training
+    from deepbp.parameter import Buffer, Parameter, ParameterVector
+    from deepbp.sequential import Sequential
+    from deepbp.training import History, Trainer
+
+_HOMES = {
+    "Buffer": "parameter",
+    "History": "training",
+    "Parameter": "parameter",
+    "ParameterVector": "parameter",
+    "Sequential": "sequential",
+    "Trainer": "training",
+}
 
 __all__ = [
     "Buffer",
@@ -21,8 +34,26 @@ __all__ = [
     "Trainer",
     "errors",
     "initializers",
+    "kernels",
     "layers",
     "losses",
     "optimizers",
+    "testing",
     "training",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load each part when it is first used: a program that only asks for the version waits for nothing."""
+    if name in _HOMES:
+        value = getattr(import_module(f"deepbp.{_HOMES[name]}"), name)
+    elif name in __all__:
+        value = import_module(f"deepbp.{name}")
+    else:
+        raise AttributeError(f"module 'deepbp' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

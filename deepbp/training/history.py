@@ -1,8 +1,6 @@
 """What happened, epoch by epoch."""
 
-import csv
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -68,6 +66,9 @@ class History(dict[str, list[float]]):
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a table with a row for each epoch. A write that fails leaves an old file as it was."""
+        import csv  # these two are needed here alone, and slow to import
+        import tempfile
+
         target = Path(path)
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
         try:
