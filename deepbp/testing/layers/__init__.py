@@ -7,7 +7,7 @@ from deepbp.arrays import as_shape
 from deepbp.errors import ArgumentTypeError
 from deepbp.layers import Layer
 from deepbp.testing.check import Check, Stages, as_seed, checks_of, run_all
-from deepbp.testing.layers import gradients, running
+from deepbp.testing.layers import batches, copying, gradients, numbers, predicting, randomness, reuse, running, writing
 from deepbp.testing.layers.case import Inputs, LayerCase, standard_normal
 from deepbp.typing import Seed, ShapeLike
 
@@ -24,8 +24,36 @@ STAGES: Stages = (
         gradients.gradients_accumulate,
         gradients.used_twice_in_one_net,
         gradients.backward_parameters_equals_backward,
+        reuse.forward_twice_then_backward_of_the_first,
+        reuse.interleaved_uses,
+        reuse.nothing_kept_on_the_layer,
+        reuse.parameters_stay,
+        reuse.every_parameter_is_found,
+        writing.input_stays,
+        writing.delta_stays,
+        writing.saved_stays,
+        writing.results_stay,
+        writing.results_are_not_parameters,
+        predicting.predict_equals_forward,
+        predicting.predict_is_repeatable,
+        batches.batch_of_one,
+        batches.batch_of_many,
+        batches.batch_of_none,
+        batches.batched_equals_one_by_one,
+        batches.any_memory_layout,
+        numbers.dtype_is_kept,
+        numbers.float32_agrees_with_float64,
+        numbers.extreme_inputs,
+        randomness.same_seed_same_parameters,
+        randomness.same_seed_same_passes,
+        randomness.no_global_randomness,
+        copying.repr_can_be_pasted_back,
+        copying.configuration_rebuilds,
+        copying.deep_copy,
+        copying.pickling,
     ),
 )
+"""The checks in the order in which they make sense: those of a stage mean nothing while an earlier one fails."""
 
 
 def layer_checks(
@@ -54,7 +82,7 @@ def layer_checks(
         raise ArgumentTypeError(f"inputs: expected a callable (rng, shape) -> array, got {inputs!r}")
     shape = as_shape(input_shape)
     case = LayerCase(layer, shape, as_seed(rng), inputs)
-    own_choice = () if inputs is standard_normal else (gradients.kink_gradients,)
+    own_choice = () if inputs is standard_normal else (gradients.kink_gradients, numbers.extreme_inputs)
     stages = tuple(tuple(check for check in stage if check not in own_choice) for stage in STAGES)
     return checks_of(f"{layer} on samples of shape {shape}", case, stages)
 

@@ -65,6 +65,10 @@ class Specimen:
         self.start_again()
         return self.layer.forward(x)[0]
 
+    def predict(self, x: Array) -> Array:
+        """The inference pass as a network runs it: ``infer``, which is ``predict`` but for a network's own door."""
+        return self.layer.infer(x)
+
     def run(self, x: Array, delta: Array) -> Pass:
         """Forward and backward from a fresh start."""
         self.start_again()
@@ -123,11 +127,16 @@ class LayerCase:
     def rng(self, stream: int = 0) -> np.random.Generator:
         return np.random.default_rng([self.seed, stream])
 
-    def build(self, dtype: str = "float64", *, seed: int = 0, move: bool = True) -> Specimen:
-        """A fresh copy, built; parameters that all start alike are moved, so that no symmetry hides a mistake."""
+    def unbuilt(self) -> Layer[Any]:
+        """A copy, to be built."""
         layer = deepcopy(self.prototype)
         for inner in (layer, *layer.named_layers().values()):
             inner.built = None  # a network may have been built when it was made
+        return layer
+
+    def build(self, dtype: str = "float64", *, seed: int = 0, move: bool = True) -> Specimen:
+        """A fresh copy, built; parameters that all start alike are moved, so that no symmetry hides a mistake."""
+        layer = self.unbuilt()
         generator = np.random.default_rng([self.seed, 1000 + seed])
         Builder(generator, dtype).build(layer, self.input_shape)
         if move:

@@ -1,0 +1,88 @@
+"""The constructor's arguments are the whole configuration: printed, rebuilt, copied, pickled."""
+
+import copy
+import pickle
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+import numpy as np
+
+from deepbp.layers import configuration, same_configuration
+from deepbp.testing.check import CheckFailure
+
+
+def expect_repr_can_be_pasted_back(original: Any) -> None:
+    """``eval(repr(…))`` makes the same configuration. One that holds functions is let off: they have no such repr."""
+    values = list(_values_in(original))
+    if any(callable(value) and not attrs.has(type(value)) for value in values):
+        return
+    names: dict[str, Any] = {type(value).__name__: type(value) for value in values if attrs.has(type(value))}
+    text = repr(original)
+    try:
+        pasted = eval(text, {"array": np.array, "inf": np.inf, "nan": np.nan, **names})
+    except Exception as error:
+        raise CheckFailure(f"repr cannot be pasted back: {text} raises {type(error).__name__}: {error}") from error
+    expect_same(pasted, original, f"repr, pasted back, makes something else: {text}")
+
+
+def expect_configuration_rebuilds(original: Any) -> None:
+    """The constructor takes back what the fields hold, and makes the same configuration."""
+    arguments = configuration(original)
+    try:
+        rebuilt = type(original)(**arguments)
+    except Exception as error:
+        raise CheckFailure(
+            f"{type(original).__name__}(**{arguments}) raises {type(error).__name__}: {error}: a converter or "
+            "validator must accept what it has made itself"
+        ) from error
+    expect_same(rebuilt, original, "the constructor, given what the fields hold, makes something else")
+
+
+def deep_copied(original: Any) -> Any:
+    """A deep copy; CheckFailure where there is none."""
+    return _copied(original, copy.deepcopy, "copy.deepcopy", "")
+
+
+def pickled(original: Any) -> Any:
+    """Pickled and read back; CheckFailure where that fails."""
+    hint = ": classes and functions must stand at the top level of a module"
+    return _copied(original, lambda it: pickle.loads(pickle.dumps(it)), "pickle", hint)
+
+
+def _copied(original: Any, make: Callable[[Any], Any], name: str, hint: str) -> Any:
+    try:
+        made = make(original)
+    except Exception as error:
+        raise CheckFailure(f"{name} raises {type(error).__name__}: {error}{hint}") from error
+    expect_same(made, original, f"{name} makes something of another configuration")
+    return made
+
+
+def expect_same(made: Any, original: Any, message: str) -> None:
+    """Raise CheckFailure when the two were not constructed with the same arguments."""
+    if not _alike(made, original):
+        raise CheckFailure(f"{message}: got {made!r}, expected {original!r}")
+
+
+def _alike(made: Any, original: Any) -> bool:
+    """As ``same_configuration``; generators count as alike when they stand at the same point."""
+    if isinstance(original, np.random.Generator):
+        return isinstance(made, np.random.Generator)
+    if attrs.has(type(original)) and type(made) is type(original):
+        theirs = configuration(made)
+        return all(_alike(theirs[name], value) for name, value in configuration(original).items())
+    if isinstance(original, list | tuple):
+        return isinstance(made, list | tuple) and len(made) == len(original) and all(map(_alike, made, original))
+    return same_configuration(made, original)
+
+
+def _values_in(value: Any) -> Iterator[Any]:
+    """A configuration's values, at any depth, and itself."""
+    yield value
+    if attrs.has(type(value)):
+        for inner in configuration(value).values():
+            yield from _values_in(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _values_in(inner)
