@@ -30,6 +30,7 @@ def load(name: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
+    sys.modules[name] = module  # where pickle looks for its classes
     spec.loader.exec_module(module)
     return module
 
