@@ -1,0 +1,181 @@
+"""The two forms of every kernel give the same numbers, and both are as accurate as they say."""
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deepbp.kernels import fused, plain
+
+DTYPES = [np.float32, np.float64]
+SHAPES = [(1, 1), (4, 3), (32, 10), (5, 257), (0, 4), (2, 3, 5)]
+ELEMENTWISE = ["sigmoid", "tanh", "relu", "softmax"]
+
+
+def assert_close(one: Any, other: Any, ulp: float, size: float | None = None) -> None:
+    """Equal to some units in the last place, of each number or, for sums that may cancel, of a given size."""
+    assert one.dtype == other.dtype
+    assert one.shape == other.shape
+    resolution = np.spacing(np.maximum(np.abs(other), np.finfo(other.dtype).tiny))
+    if size is not None:
+        resolution = np.maximum(resolution, np.spacing(np.asarray(size, other.dtype)))
+    assert (np.abs(one - other) <= ulp * resolution).all()
+
+
+def draw(shape: tuple[int, ...], dtype: Any, seed: int = 0, scale: float = 3.0) -> Any:
+    return np.random.default_rng(seed).normal(0, scale, shape).astype(dtype)
+
+
+def test_every_kernel_has_both_forms() -> None:
+    assert plain.__all__ == fused.__all__
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_activations_agree(name: str, shape: tuple[int, ...], dtype: Any) -> None:
+    z = draw(shape, dtype)
+    assert_close(getattr(fused, name)(z), getattr(plain, name)(z), ulp=16 if name == "softmax" else 4)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_error_signals_agree(name: str, shape: tuple[int, ...], dtype: Any) -> None:
+    y, delta = getattr(plain, name)(draw(shape, dtype)), draw(shape, dtype, seed=1)
+    backward = f"{name}_backward"
+    assert_close(getattr(fused, backward)(y, delta), getattr(plain, backward)(y, delta), ulp=8, size=4.0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", [*ELEMENTWISE, *(f"{name}_backward" for name in ELEMENTWISE)])
+def test_arrays_in_any_layout_give_the_same_numbers(name: str, dtype: Any) -> None:
+    kernel = getattr(fused, name)
+    arguments = [np.abs(draw((6, 4), dtype, seed=s)) / 20 for s in range(2 if name.endswith("backward") else 1)]
+    expected = kernel(*arguments)
+    fortran = [np.asfortranarray(a) for a in arguments]
+    strided = [np.repeat(a, 2, axis=1)[:, ::2] for a in arguments]
+    read_only = [a.copy() for a in arguments]
+    for array in read_only:
+        array.flags.writeable = False
+    for variant in (fortran, strided, read_only):
+        np.testing.assert_array_equal(kernel(*variant), expected)
+
+
+@pytest.mark.parametrize("form", [plain, fused])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_add_bias_adds_to_each_row_in_place(form: ModuleType, dtype: Any) -> None:
+    z, bias = draw((5, 3), dtype), draw((3,), dtype, seed=1)
+    expected = z + bias
+    form.add_bias(z, bias)
+    np.testing.assert_array_equal(z, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1), (33, 4), (3, 5, 2)])
+def test_squared_error_agrees(shape: tuple[int, ...], dtype: Any) -> None:
+    prediction, target = draw(shape, dtype), draw(shape, dtype, seed=1)
+    (one, difference), (other, expected) = (f.squared_error(prediction, target) for f in (fused, plain))
+    assert one == pytest.approx(other, rel=1e-5 if dtype == np.float32 else 1e-13)
+    np.testing.assert_array_equal(difference, expected)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 2), (32, 10), (7, 300)])
+def test_softmax_cross_entropy_agrees(shape: tuple[int, int], dtype: Any, weighted: bool) -> None:
+    z = draw(shape, dtype, scale=10.0)
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, shape[1], shape[0])
+    weight = rng.uniform(0, 2, shape[0]).astype(dtype) if weighted else None
+    (one, p), (other, q) = (f.softmax_cross_entropy(z, labels, weight) for f in (fused, plain))
+    assert one == pytest.approx(other, rel=1e-5 if dtype == np.float32 else 1e-13)
+    assert_close(p, q, ulp=32)
+    one, other = (f.softmax_cross_entropy_backward(q, labels, weight) for f in (fused, plain))
+    assert_close(one, other, ulp=4, size=1 / shape[0])
+
+
+@pytest.mark.parametrize("form", [plain, fused])
+@pytest.mark.parametrize("label", [-1, 3, 2**40])
+def test_a_label_out_of_range_is_refused(form: ModuleType, label: int) -> None:
+    with pytest.raises(IndexError):
+        form.softmax_cross_entropy(np.zeros((2, 3)), np.array([0, label]), None)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [1, 100, plain.updates.BLOCK + 7])
+@pytest.mark.parametrize(
+    ("name", "states", "settings"),
+    [
+        ("sgd", 0, (0.1,)),
+        ("sgd_momentum", 1, (0.1, 0.9, False)),
+        ("sgd_momentum", 1, (0.1, 0.9, True)),
+        ("adam", 2, (0.01, 0.9, 0.999, 1e-8)),
+    ],
+)
+def test_updates_agree(name: str, states: int, settings: tuple[Any, ...], size: int, dtype: Any) -> None:
+    arrays = [draw((size,), dtype, seed=seed) for seed in range(2 + states)]
+    arrays[2:] = [np.abs(state) for state in arrays[2:]]
+    results = []
+    for form in (fused, plain):
+        copies = [array.copy() for array in arrays]
+        getattr(form, name)(*copies, *settings)
+        results.append(copies)
+    for one, other in zip(*results, strict=True):
+        assert_close(one, other, ulp=4, size=4.0)
+    assert not np.array_equal(results[0][0], arrays[0])
+    np.testing.assert_array_equal(results[0][1], arrays[1])  # the gradients stay as they are
+
+
+@pytest.mark.parametrize("form", [plain, fused])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sigmoid_is_accurate_on_both_sides(form: ModuleType, dtype: Any) -> None:
+    """Within 4 units in the last place of the true value, from where it is the smallest normal number to 1."""
+    lowest = np.log(np.finfo(dtype).tiny)
+    z = np.concatenate([np.linspace(lowest, -lowest, 100_001), np.geomspace(1e-30, 1, 1000)]).astype(dtype)
+    wide = z.astype(np.longdouble)
+    truth = np.where(wide < 0, np.exp(wide), 1) / (1 + np.exp(-np.abs(wide)))
+    error = np.abs(form.sigmoid(z).astype(np.longdouble) - truth) / np.spacing(truth.astype(dtype))
+    assert error.max() <= 4
+
+
+@pytest.mark.parametrize("form", [plain, fused])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_tanh_is_accurate_everywhere(form: ModuleType, dtype: Any) -> None:
+    """Within 4 units in the last place of the true value, near zero, too."""
+    positive = np.concatenate([np.geomspace(1e-30, 1, 50_001), np.linspace(1, 30, 50_001)]).astype(dtype)
+    z = np.concatenate([-positive, positive])
+    truth = np.tanh(z.astype(np.longdouble))
+    error = np.abs(form.tanh(z).astype(np.longdouble) - truth) / np.spacing(np.abs(truth).astype(dtype))
+    assert error.max() <= 4
+
+
+@pytest.mark.parametrize("form", [plain, fused])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_softmax_cross_entropy_is_accurate_for_any_scores(form: ModuleType, dtype: Any) -> None:
+    """One row at a time, for differences from 0 to 80: within 4 units in the last place of the larger of loss and 1."""
+    for gap in np.linspace(0, 80, 41):
+        z = np.array([[0, gap, gap / 2]], dtype)
+        for label in range(3):
+            wide = z.astype(np.longdouble)
+            truth = float(np.log(np.exp(wide).sum()) - wide[0, label])
+            value, _ = form.softmax_cross_entropy(z, np.array([label]), None)
+            assert abs(value - truth) <= 4 * np.spacing(np.asarray(max(truth, 1.0), dtype))
+
+
+@pytest.mark.parametrize("form", [plain, fused])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_extremes_give_no_warning_and_no_nan(form: ModuleType, dtype: Any) -> None:
+    z = np.array([[-1e4, 1e4, 0.0, np.finfo(dtype).smallest_subnormal, -0.0]], dtype)
+    for name in ELEMENTWISE:
+        y = getattr(form, name)(z)
+        assert np.isfinite(y).all()
+        assert np.isfinite(getattr(form, f"{name}_backward")(y, z)).all()
+
+
+@pytest.mark.parametrize("form", [plain, fused])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "relu"])
+def test_nan_stays_nan(form: ModuleType, name: str, dtype: Any) -> None:
+    assert np.isnan(getattr(form, name)(np.array([[np.nan]], dtype))).all()
