@@ -1,16 +1,27 @@
-"""The extension kit: proof, in words, that a layer of yours is right."""
+"""The extension kit: proof, in words, that a layer of yours is right, or a loss, an optimizer, an initializer."""
 
 from deepbp.testing.check import Check, CheckFailure
+from deepbp.testing.initializers import check_initializer, initializer_checks
 from deepbp.testing.layers import check_layer, layer_checks
+from deepbp.testing.losses import check_loss, loss_checks
 from deepbp.testing.numeric_gradient import GradientError, GradientReport, compare_gradients, numeric_gradient
+from deepbp.testing.optimizers import check_optimizer, optimizer_checks
+from deepbp.testing.parametrize import parametrize_with_checks
 
 __all__ = [
     "Check",
     "CheckFailure",
     "GradientError",
     "GradientReport",
+    "check_initializer",
     "check_layer",
+    "check_loss",
+    "check_optimizer",
     "compare_gradients",
+    "initializer_checks",
     "layer_checks",
+    "loss_checks",
     "numeric_gradient",
+    "optimizer_checks",
+    "parametrize_with_checks",
 ]

@@ -14,9 +14,9 @@ from deepbp.testing.check import CheckFailure
 
 def expect_repr_can_be_pasted_back(original: Any) -> None:
     """``eval(repr(…))`` makes the same configuration. One that holds functions is let off: they have no such repr."""
-    values = list(_values_in(original))
-    if any(callable(value) and not attrs.has(type(value)) for value in values):
+    if holds_functions(original):
         return
+    values = _values_in(original)
     names: dict[str, Any] = {type(value).__name__: type(value) for value in values if attrs.has(type(value))}
     text = repr(original)
     try:
@@ -37,6 +37,11 @@ def expect_configuration_rebuilds(original: Any) -> None:
             "validator must accept what it has made itself"
         ) from error
     expect_same(rebuilt, original, "the constructor, given what the fields hold, makes something else")
+
+
+def holds_functions(original: Any) -> bool:
+    """Whether an argument is a function, which neither prints nor, where it is a lambda, can be stored."""
+    return any(callable(value) and not attrs.has(type(value)) for value in _values_in(original))
 
 
 def deep_copied(original: Any) -> Any:

@@ -32,7 +32,8 @@ def deep_copy(case: LayerCase) -> None:
 
 def pickling(case: LayerCase) -> None:
     """Pickled and read back, the layer gives the same results."""
-    _expect_copy(case, configuration.pickled, "a pickled layer")
+    if not configuration.holds_functions(case.prototype):
+        _expect_copy(case, configuration.pickled, "a pickled layer")
 
 
 def _expect_copy(case: LayerCase, make: Callable[[Any], Any], what: str) -> None:

@@ -1,0 +1,56 @@
+"""Each check a pytest case of its own."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from deepbp.errors import ArgumentTypeError
+from deepbp.initializers import Initializer
+from deepbp.layers import Layer
+from deepbp.losses import Loss
+from deepbp.optimizers import Optimizer
+from deepbp.testing.check import Check
+from deepbp.testing.initializers import initializer_checks
+from deepbp.testing.layers import layer_checks
+from deepbp.testing.losses import loss_checks
+from deepbp.testing.optimizers import optimizer_checks
+
+
+def parametrize_with_checks(subjects: Iterable[Any]) -> Callable[[Any], Any]:
+    """A decorator for a test function that takes ``check``, and runs it.
+
+    ::
+
+        @parametrize_with_checks([(Swish(), (5,)), MyLoss(), *layer_checks(Log(), (3,), inputs=positive)])
+        def test_my_classes(check):
+            check.run()
+
+    Args:
+        subjects: (layer, input_shape) and (loss, output_shape) pairs, losses, optimizers, initializers, and single
+            checks.
+
+    Raises:
+        ArgumentTypeError: for anything else.
+    """
+    import pytest  # where it is used: the kit needs no pytest otherwise
+
+    checks = [check for subject in subjects for check in _checks(subject)]
+    return pytest.mark.parametrize("check", checks, ids=str)
+
+
+def _checks(subject: Any) -> Iterator[Check]:
+    if isinstance(subject, tuple) and len(subject) == 2 and isinstance(subject[0], Layer):
+        return layer_checks(*subject)
+    if isinstance(subject, tuple) and len(subject) == 2 and isinstance(subject[0], Loss):
+        return loss_checks(*subject)
+    if isinstance(subject, Loss):
+        return loss_checks(subject)
+    if isinstance(subject, Optimizer):
+        return optimizer_checks(subject)
+    if isinstance(subject, Initializer):
+        return initializer_checks(subject)
+    if isinstance(subject, Check):
+        return iter((subject,))
+    raise ArgumentTypeError(
+        f"parametrize_with_checks: expected (layer, input_shape), (loss, output_shape), a loss, an optimizer, an "
+        f"initializer or a check, got {subject!r}"
+    )
