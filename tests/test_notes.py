@@ -19,7 +19,7 @@ def sigmoid(z: Array) -> Array:
 
 
 def sigmoid_derivative(a: Array) -> Array:
-    return a * (1 - a)
+    return np.asarray(a * (1 - a))
 
 
 def changes(weights1: Array, weights2: Array, moved_by: Array | None = None) -> tuple[Array, Array]:
@@ -83,15 +83,13 @@ def one(number: float) -> Array:
     return np.array([[number]])
 
 
-@pytest.mark.parametrize(
-    ("x", "y", "w1", "w2"), [(0.7, 0.2, -1.3, 0.9), (-1.1, 1.0, 0.4, -2.0), (0.3, 0.0, 2.5, 1.5)]
-)
+@pytest.mark.parametrize(("x", "y", "w1", "w2"), [(0.7, 0.2, -1.3, 0.9), (-1.1, 1.0, 0.4, -2.0), (0.3, 0.0, 2.5, 1.5)])
 def test_chain_of_single_neurons_has_the_notes_three_factors(x: float, y: float, w1: float, w2: float) -> None:
     """∂C/∂w = ∂z/∂w · ∂a/∂z · ∂C/∂a on a 1-1-1 net: each factor, and what is passed on from factor to factor."""
     hidden, output = Dense(1), Dense(1)
     net = Sequential([hidden, Sigmoid(), output, Sigmoid()], input_shape=1, dtype="float64")
     assert output.bias is not None
-    hidden.weight.value, output.weight.value, output.bias.value = [[w1]], [[w2]], [0.3]
+    hidden.weight.value, output.weight.value, output.bias.value = one(w1), one(w2), np.array([0.3])
     loss = SumSquaredError()
     a1 = net[:2].predict(one(x))
     z2, saved_dense = output.forward(a1)
