@@ -109,8 +109,9 @@ class Sequential(Chain):
 
     def predict(self, x: ArrayLike, batch_size: int | None = None) -> Array:
         """The outputs for these inputs, ``batch_size`` samples at a time where memory is short."""
-        check_batch_size(batch_size)
-        array = as_samples(x, "x", self._known_shape(), self.dtype, str(self._place(0)))
+        if batch_size is not None:
+            check_batch_size(batch_size)
+        array = as_samples(x, "x", self._known_shape(), self.dtype, lambda: self._place(0))
         if batch_size is None or batch_size >= len(array):
             return self.infer(array)
         pieces = range(0, len(array), batch_size)
