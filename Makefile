@@ -17,7 +17,7 @@ lint: $(VENV)/dev
 	$(BIN)/mypy
 
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }  # half an environment would pass for a whole one
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/demo: pyproject.toml | $(VENV)/bin/python
