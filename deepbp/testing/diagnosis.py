@@ -34,6 +34,8 @@ def explain(measurements: Sequence[Measurement], sizes: Mapping[str, int]) -> st
     Args:
         sizes: numbers by what they count, such as {"the batch size": 7}.
     """
+    if not measurements:
+        return ""
     one = measurements[0]
     if not np.isfinite(one.analytic).all():
         return "is not finite where the numeric gradient is"
@@ -88,10 +90,11 @@ def _counted(number: int, sizes: Mapping[str, int]) -> str:
 
 
 def _candidate(measurements: Sequence[Measurement], sizes: Mapping[str, int]) -> str:
-    for text, candidate in measurements[0].candidates.items():
-        if _same(measurements[0].analytic, candidate()) and all(
-            _same(m.analytic, m.candidates[text]()) for m in measurements[1:]
-        ):
+    for text in measurements[0].candidates:
+        values = [m.candidates[text]() for m in measurements]
+        explains = all(_same(m.analytic, value) for m, value in zip(measurements, values, strict=True))
+        differs = not all(_same(m.numeric, value) for m, value in zip(measurements, values, strict=True))
+        if explains and differs:
             return text
     return ""
 
@@ -120,7 +123,7 @@ def _fitted(factor: Array, array: Array) -> Array | None:
 
 def _unknown_factor(measurements: Sequence[Measurement], sizes: Mapping[str, int]) -> str:
     factor = _factor(measurements)
-    if factor is None or max(m.numeric.size for m in measurements) < 2:
+    if factor is None or abs(factor - 1) < TOLERANCE or max(m.numeric.size for m in measurements) < 2:
         return ""
     return f"is {factor:.6g} times the numeric gradient, everywhere: a constant factor is missing or too many"
 

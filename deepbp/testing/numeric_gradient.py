@@ -1,13 +1,14 @@
 """Gradients from the definition, to hold backward passes against: they do not come from the code under test."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 import numpy as np
 from attrs import frozen
 
 from deepbp.errors import DataTypeError, ShapeError
 from deepbp.typing import Array
+
+STEP = float(np.cbrt(np.finfo(np.float64).eps))
 
 
 def numeric_gradient(
@@ -16,11 +17,12 @@ def numeric_gradient(
     *,
     complex_step: bool = False,
     places: Iterable[tuple[int, ...]] | None = None,
+    step: float = STEP,
 ) -> Array:
     """∂f/∂x of a function of an array that returns one number, each entry of x moved by itself, in float64.
 
-    Central differences, (f(x + h) − f(x − h)) / 2h with h = ∛ε · max(1, |x|), are good to about 1e-10 of the size of
-    f. The complex step, Im f(x + ih) / h with h = 1e-30, is good to the last digit, for functions that are analytic
+    Central differences, (f(x + h) − f(x − h)) / 2h with h = step · max(1, |x|), are good to about 1e-10 of the size of
+    f when step is ∛ε. The complex step, Im f(x + ih) / h with h = 1e-30, is good to the last digit, for functions that are analytic
     and accept complex numbers (no abs, max, or comparison).
 
     ``places`` are the entries to measure, all of them unless given; the others are NaN in the result.
@@ -38,7 +40,7 @@ def numeric_gradient(
             moved[place] = complex(value, 1e-30)
             gradient[place] = np.imag(f(moved)) / 1e-30
         else:
-            h = _step(value)
+            h = step * max(1.0, abs(value))
             above, below = value + h, value - h  # divided by what was really added, which is not exactly 2h
             moved[place] = above
             upper = f(moved)
@@ -48,18 +50,16 @@ def numeric_gradient(
     return gradient
 
 
-def one_sided_gradients(f: Callable[[Array], float], x: Array, place: tuple[int, ...]) -> tuple[float, float]:
+def one_sided_gradients(
+    f: Callable[[Array], float], x: Array, place: tuple[int, ...], *, step: float = STEP
+) -> tuple[float, float]:
     """∂f/∂x from the left and from the right at one entry: at a kink the two disagree."""
-    moved, h = x.copy(), _step(x[place])
+    moved, h = x.copy(), step * max(1.0, abs(x[place]))
     here = f(moved)
     moved[place] = x[place] - h
     left = (here - f(moved)) / (x[place] - moved[place])
     moved[place] = x[place] + h
     return left, (f(moved) - here) / (moved[place] - x[place])
-
-
-def _step(value: Any) -> float:
-    return float(np.cbrt(np.finfo(np.float64).eps) * max(1.0, abs(value)))
 
 
 @frozen

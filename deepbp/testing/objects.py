@@ -18,11 +18,9 @@ class HasSubject(Protocol):
 def configuration_is_frozen(case: HasSubject) -> None:
     """An ``attrs.frozen`` class: what changes lies elsewhere."""
     cls: Any = type(case.subject)
-    if attrs.has(cls):
-        kept = not attrs.inspect(cls).is_frozen
-    else:
-        kept = bool(getattr(case.subject, "__dict__", None))  # a plain class with no arguments needs no attrs
-    if kept:
+    if attrs.has(cls) and attrs.inspect(cls).is_frozen:
+        return
+    if attrs.has(cls) or getattr(case.subject, "__dict__", None):  # a plain class without arguments needs no attrs
         raise CheckFailure(
             f"class {cls.__name__}: put @frozen, from attrs, above the class: its fields are its configuration, "
             "and what changes during training does not belong there"

@@ -33,7 +33,7 @@ def kink_gradients(case: LayerCase) -> None:
         _expect_input_gradient(case, case.x())
     except CheckFailure:
         return  # wrong everywhere: input_gradient says so
-    _expect_input_gradient(case, x)
+    _expect_input_gradient(case, x, " at inputs of −1, 0 and 1")
 
 
 def parameter_gradients(case: LayerCase) -> None:
@@ -130,16 +130,16 @@ def _rewind(specimen: Specimen) -> None:
         parameter.accumulate(gradients[name])
 
 
-def _expect_input_gradient(case: LayerCase, x: Array) -> None:
+def _expect_input_gradient(case: LayerCase, x: Array, where: str = "") -> None:
     specimen = case.build()
     delta = specimen.delta(x, case.rng(10))
     expect_gradient(
-        "∂L/∂x, the error signal that backward returns,",
+        f"∂L/∂x{where}, the error signal that backward returns,",
         specimen.run(x.copy(), delta.copy()).moved,
         _loss_of_input(specimen, x, delta),
         x,
         case.rng(11),
-        lambda: [_input_measurement(case, stream) for stream in (0, 1)],
+        lambda: [] if where else [_input_measurement(case, stream) for stream in (0, 1)],
         _sizes(case, specimen),
     )
 

@@ -1,0 +1,121 @@
+"""One table of everything built in; a public class that is missing here fails a test."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from deepbp import Sequential
+from deepbp.initializers import (
+    Constant,
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+    Initializer,
+    LeCunNormal,
+    Normal,
+    Ones,
+    Orthogonal,
+    Uniform,
+    Zeros,
+)
+from deepbp.layers import Chain, Dense, Flatten, Layer, ReLU, Reshape, Sigmoid, Softmax, Tanh
+from deepbp.losses import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Loss,
+    MeanSquaredError,
+    SigmoidBinaryCrossEntropy,
+    SoftmaxCrossEntropy,
+    SumSquaredError,
+)
+from deepbp.optimizers import SGD, Adam, AdamW, Optimizer
+from deepbp.testing import Check, initializer_checks, layer_checks, loss_checks, optimizer_checks
+from deepbp.typing import Array, Shape
+
+shared = Dense(3)
+
+BUILTIN_LAYERS: list[tuple[Layer[Any], Shape]] = [
+    (Dense(4), (3,)),
+    (Dense(3), (3,)),
+    (Dense(1), (1,)),
+    (Dense(2, use_bias=False, weight_init=HeNormal()), (5,)),
+    (Sigmoid(), (3,)),
+    (Sigmoid(), (2, 3)),
+    (Tanh(), (4,)),
+    (ReLU(), (4,)),
+    (Softmax(), (4,)),
+    (Softmax(), (2, 3)),
+    (Flatten(), (2, 3)),
+    (Reshape((3, -1)), (2, 6)),
+    (Chain([Dense(3), Sigmoid(), Dense(2)]), (4,)),
+    (Chain([shared, Tanh(), shared]), (3,)),
+    (Sequential([Dense(3), ReLU(), Sequential([Dense(2), Tanh()])]), (4,)),
+    (Sequential([Dense(3), Sigmoid()], input_shape=(2,), rng=1), (2,)),
+]
+
+
+def labels(rng: np.random.Generator, shape: Shape) -> Array:
+    return rng.integers(0, shape[-1], shape[:-1])
+
+
+def fractions(rng: np.random.Generator, shape: Shape) -> Array:
+    return rng.random(shape)
+
+
+BUILTIN_LOSSES: list[tuple[Loss[Any], Shape, Callable[[np.random.Generator, Shape], Array] | None]] = [
+    (SumSquaredError(), (3,), None),
+    (SumSquaredError(scale=0.5), (1,), None),
+    (MeanSquaredError(), (2, 3), None),
+    (BinaryCrossEntropy(), (1,), None),
+    (BinaryCrossEntropy(), (4,), fractions),
+    (SigmoidBinaryCrossEntropy(), (1,), None),
+    (SigmoidBinaryCrossEntropy(), (4,), fractions),
+    (CrossEntropy(), (4,), None),
+    (CrossEntropy(), (2, 4), labels),
+    (SoftmaxCrossEntropy(), (4,), None),
+    (SoftmaxCrossEntropy(), (2, 4), labels),
+]
+
+
+def warm_up(step: int) -> float:
+    return 0.01 * step
+
+
+BUILTIN_OPTIMIZERS: list[Optimizer] = [
+    SGD(0.1),
+    SGD(0.1, momentum=0.9, weight_decay=0.01),
+    SGD(0.1, momentum=0.9, nesterov=True),
+    SGD(warm_up),
+    Adam(),
+    AdamW(0.01),
+]
+
+BUILTIN_INITIALIZERS: list[Initializer] = [
+    Zeros(),
+    Ones(),
+    Constant(0.5),
+    Uniform(-1, 1),
+    Normal(std=0.1),
+    GlorotUniform(),
+    GlorotNormal(),
+    HeUniform(),
+    HeNormal(),
+    LeCunNormal(),
+    Orthogonal(),
+]
+
+
+def layers_checks(seed: int) -> Iterator[Check]:
+    for layer, shape in BUILTIN_LAYERS:
+        yield from layer_checks(layer, shape, rng=seed)
+
+
+def others_checks(seed: int) -> Iterator[Check]:
+    for loss, shape, targets in BUILTIN_LOSSES:
+        yield from loss_checks(loss, shape, targets=targets, rng=seed)
+    for optimizer in BUILTIN_OPTIMIZERS:
+        yield from optimizer_checks(optimizer, rng=seed)
+    for initializer in BUILTIN_INITIALIZERS:
+        yield from initializer_checks(initializer, rng=seed)

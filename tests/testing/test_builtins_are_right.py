@@ -1,0 +1,87 @@
+"""No built-in layer, loss, optimizer or initializer is reported, and none is left out."""
+
+import inspect
+from types import ModuleType
+
+import numpy as np
+import pytest
+from every_builtin import (
+    BUILTIN_INITIALIZERS,
+    BUILTIN_LAYERS,
+    BUILTIN_LOSSES,
+    BUILTIN_OPTIMIZERS,
+    layers_checks,
+    others_checks,
+)
+from right_layers import (
+    Centre,
+    Dropout,
+    GainOfTanh,
+    Largest,
+    LeakyReLU,
+    Log,
+    Lookup,
+    Residual,
+    Scale,
+    Square,
+    positive,
+    whole,
+)
+
+import deepbp
+from deepbp import initializers, layers, losses, optimizers
+from deepbp.initializers import Initializer
+from deepbp.layers import Layer
+from deepbp.losses import Loss
+from deepbp.optimizers import Optimizer
+from deepbp.testing import check_layer, parametrize_with_checks
+
+
+def public(module: ModuleType, base: type) -> set[type]:
+    """The classes of this kind that can be used as they are."""
+    names = getattr(module, "__all__", [name for name in vars(module) if not name.startswith("_")])
+    found = {getattr(module, name) for name in names}
+    return {
+        kind for kind in found if isinstance(kind, type) and issubclass(kind, base) and not inspect.isabstract(kind)
+    }
+
+
+@pytest.mark.parametrize(
+    ("module", "base", "listed"),
+    [
+        (layers, Layer, [layer for layer, _ in BUILTIN_LAYERS]),
+        (deepbp, Layer, [layer for layer, _ in BUILTIN_LAYERS]),
+        (losses, Loss, [loss for loss, _, _ in BUILTIN_LOSSES]),
+        (optimizers, Optimizer, BUILTIN_OPTIMIZERS),
+        (initializers, Initializer, BUILTIN_INITIALIZERS),
+    ],
+)
+def test_the_table_lists_every_public_class(module: ModuleType, base: type, listed: list[object]) -> None:
+    expected = public(module, base)
+    assert expected, "nothing found: the test looks in the wrong place"
+    assert expected <= {type(one) for one in listed}
+
+
+@parametrize_with_checks([*layers_checks(seed=0), *others_checks(seed=0)])
+def test_builtin(check: deepbp.testing.Check) -> None:
+    check.run()
+
+
+@pytest.mark.parametrize("seed", range(1, 21))
+def test_builtins_over_other_seeds(seed: int) -> None:
+    for check in (*layers_checks(seed), *others_checks(seed)):
+        check.run()
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    "layer", [Scale(), Square(), GainOfTanh(), LeakyReLU(), Dropout(), Centre(), Largest(), Residual()], ids=repr
+)
+def test_layers_of_users_that_are_right(layer: Layer[object], seed: int) -> None:
+    check_layer(layer, (4,), rng=seed)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_layers_with_inputs_of_their_own(seed: int) -> None:
+    check_layer(Log(), (3,), inputs=positive, rng=np.random.default_rng(seed))
+    check_layer(Lookup(6), (3,), inputs=whole, rng=np.random.default_rng(seed))
