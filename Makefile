@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/digits.py
@@ -28,5 +28,18 @@ $(VENV)/dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	touch $@
 
+# An environment of its own: the peers bring packages that nothing else here needs.
+BENCH := .venv-bench
+
+bench: $(BENCH)/done
+	$(BENCH)/bin/python -m benchmarks.run $(ARGS)
+
+$(BENCH)/done: pyproject.toml benchmarks/requirements.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --upgrade pip
+	$(BENCH)/bin/python -m pip install --quiet --editable ".[fast]" --requirement benchmarks/requirements.txt
+	$(BENCH)/bin/python -m pip install --quiet torch==2.13.0+cpu || echo "no PyTorch for the processor alone: left out"
+	touch $@
+
 clean:
-	rm -rf $(VENV) output dist
+	rm -rf $(VENV) $(BENCH) output dist

@@ -1,0 +1,1 @@
+"""How fast deepbp is, against named peers, in one run, as ratios."""

@@ -1,0 +1,100 @@
+"""What comes before the first step: import time, installed size, memory, and the wait for the first fit."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+_FIT = """
+import time; start = time.perf_counter()
+import numpy as np
+from deepbp import Sequential
+from deepbp.layers import Dense, ReLU
+from deepbp.losses import SoftmaxCrossEntropy
+from deepbp.optimizers import Adam
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(64, 64)), rng.integers(0, 10, 64)
+net = Sequential([Dense(32), ReLU(), Dense(10)], rng=0)
+imported = time.perf_counter()
+net.fit(x, y, loss=SoftmaxCrossEntropy(), optimizer=Adam())
+print(time.perf_counter() - imported)
+"""
+
+_MEMORY = """
+import resource, sys
+sys.path.insert(0, ".")
+import importlib
+from benchmarks.workloads import WORKLOADS
+workload = next(w for w in WORKLOADS if w.name.startswith("1024"))
+step = importlib.import_module(f"benchmarks.peers.{sys.argv[1]}").prepare(workload)
+for _ in range(3):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+IMPORTS = {
+    "numpy": "import numpy",
+    "deepbp": "import deepbp",
+    "deepbp, everything": "import deepbp.sequential",
+    "PyTorch": "import torch",
+    "JAX": "import jax.numpy",
+    "Keras on JAX": "import keras",
+    "scikit-learn MLP": "import sklearn.neural_network",
+}
+
+
+def run(code: str, *arguments: str, **environment: str) -> str | None:
+    """What a new process prints; None where it fails."""
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env={**os.environ, **environment}
+    )
+    return result.stdout if result.returncode == 0 else None
+
+
+def import_times(repeats: int) -> dict[str, float]:
+    """Seconds of a process that imports, less those of one that does nothing; medians of repeats that take turns."""
+    timed: dict[str, list[float]] = {}
+    template = "import time; start = time.perf_counter()\n{}\nprint(time.perf_counter() - start)"
+    for _ in range(repeats):
+        for name, line in IMPORTS.items():
+            if printed := run(template.format(line), KERAS_BACKEND="jax"):
+                timed.setdefault(name, []).append(float(printed))
+    return {name: statistics.median(values) for name, values in timed.items()}
+
+
+def installed_megabytes(requirement: str) -> float:
+    """The size of a fresh environment's packages after an install, less what pip itself takes."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--target", folder, requirement]
+        subprocess.run(command, check=True, capture_output=True)
+        return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) / 1e6
+
+
+def first_fits(repeats: int) -> dict[str, float]:
+    """Seconds from the call of the first fit to its end, imports done, kernels compiled on disk before."""
+    waits: dict[str, list[float]] = {}
+    for _ in range(repeats + 1):
+        for form in ("numba", "numpy"):
+            if printed := run(_FIT, DEEPBP_KERNELS=form):
+                waits.setdefault(form, []).append(float(printed))
+    return {form: statistics.median(values[1:]) for form, values in waits.items()}
+
+
+def peak_megabytes() -> dict[str, float]:
+    """Of a process that trains the largest net for three steps."""
+    modules = {"deepbp": "deepbp_net", "PyTorch eager": "pytorch", "JAX jit": "jax_step", "floor": "floor"}
+    printed = {name: run(_MEMORY, module) for name, module in modules.items()}
+    return {name: float(text) for name, text in printed.items() if text}
+
+
+def footprint(repeats: int) -> dict[str, Any]:
+    """All of it."""
+    return {
+        "import_seconds": import_times(repeats),
+        "installed_megabytes": {"deepbp": installed_megabytes("."), "numpy": installed_megabytes("numpy")},
+        "first_fit_seconds": first_fits(repeats),
+        "peak_megabytes": peak_megabytes(),
+    }

@@ -1,0 +1,147 @@
+"""From the numbers of a run to a page and a chart."""
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import ratios, spread
+from benchmarks.promises import PROMISES
+
+
+def page(results: dict[str, Any]) -> str:
+    """The page in Markdown."""
+    machine, versions = results["machine"], results["versions"]
+    named = ", ".join(f"{name} {number}" for name, number in versions.items())
+    sections = [
+        "# Benchmarks",
+        "Written by `make bench`; every number on this page comes from one run.",
+        f"{results['date']}, {machine['processor']}, {machine['cores']} cores, {machine['system']}, "
+        f"{machine['blas']}. {named}.",
+        "Each contender runs in a process of its own with the same number of threads, on data that are fresh in every "
+        f"step, and returns the loss of each step as a number. In each of {results['rounds']} rounds every contender "
+        f"runs for about {results['block_seconds']} seconds in turn; ratios are taken within a round. The machine is "
+        "shared and noisy: read the ratios, not the microseconds. "
+        "*floor* is the step's matrix products alone; *deepbp* uses the fused kernels.",
+        "![Times relative to deepbp](benchmarks.svg)",
+        "## A step, as multiples of deepbp's time",
+        "Median, and in brackets the quartiles; above 1 the contender is slower than deepbp.",
+        _steps(results["workloads"]),
+        _skipped(results["workloads"]),
+        "## Promises",
+        _promises(results["workloads"]),
+        "## A whole training",
+        "The handwritten digits, 64-64-64-10 with Adam, up to 97 % on a held-out fifth; from the call to the result, "
+        "compilation included.",
+        _fits(results["fit_digits"]),
+        "## Before the first step",
+        _footprint(results["footprint"]),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _steps(workloads: list[dict[str, Any]]) -> str:
+    names = [name for name in workloads[0]["results"] if name != "deepbp"]
+    rows = []
+    for entry in workloads:
+        results = entry["results"]
+        row = [entry["workload"], f"{spread(results['deepbp']['microseconds'])[1]:.3g} µs"]
+        for name in names:
+            if "skip" in results[name]:
+                row.append("–")
+            else:
+                low, median, high = spread(ratios(results, name))
+                row.append(f"**{median:.2f}** ({low:.2f}–{high:.2f})")
+        rows.append(row)
+    return _table(["network", "deepbp", *names], rows)
+
+
+def _skipped(workloads: list[dict[str, Any]]) -> str:
+    reasons = {
+        f"{name}: {result['skip']}"
+        for entry in workloads
+        for name, result in entry["results"].items()
+        if "skip" in result
+    }
+    return "Left out: " + "; ".join(sorted(reasons)) + "." if reasons else ""
+
+
+def _promises(workloads: list[dict[str, Any]]) -> str:
+    by_name = {entry["workload"]: entry["results"] for entry in workloads}
+    rows = []
+    for promise in PROMISES:
+        results = by_name.get(promise.workload, {})
+        if "skip" in results.get(promise.against, {"skip": ""}):
+            continue
+        measured = statistics.median(ratios(results, promise.against, promise.own))
+        if promise.at_most:
+            measured = 1 / measured
+            text = f"at most {promise.ratio} times the time of {promise.against}"
+        else:
+            text = f"at least {promise.ratio} times as fast as {promise.against}"
+        own = "" if promise.own == "deepbp" else f" ({promise.own})"
+        rows.append(
+            [promise.workload, text + own, f"{measured:.2f}", "kept" if promise.kept(measured) else "**missed**"]
+        )
+    return _table(["network", "promise", "measured", ""], rows)
+
+
+def _fits(fits: dict[str, Any]) -> str:
+    own = statistics.median(fits["deepbp"]["seconds"])
+    rows = []
+    for name, entry in fits.items():
+        seconds = statistics.median(entry["seconds"])
+        rows.append([name.replace("_", "-"), f"{seconds:.2f} s", f"{seconds / own:.1f}", str(entry["epochs"])])
+    return _table(["", "time", "times deepbp's", "epochs"], rows)
+
+
+def _footprint(found: dict[str, Any]) -> str:
+    base = found["import_seconds"]["numpy"]
+    imports = [[name, f"{s:.3f} s", f"{s / base:.2f}"] for name, s in found["import_seconds"].items()]
+    fits = ", ".join(f"{s:.2f} s with the {form} kernels" for form, s in found["first_fit_seconds"].items())
+    sizes = ", ".join(f"{name} {size:.0f} MB" for name, size in found["installed_megabytes"].items())
+    memory = ", ".join(f"{name} {size:.0f} MB" for name, size in found["peak_megabytes"].items())
+    return "\n\n".join(
+        [
+            _table(["import", "time", "times NumPy's"], imports),
+            f"Installed, with all that it needs: {sizes}.",
+            f"A second process's first `fit`, imports done, from the call to its end: {fits}.",
+            f"Peak memory of a process that trains 1024-2048-2048-10 with batch 512: {memory}.",
+        ]
+    )
+
+
+def chart(results: dict[str, Any], path: Path) -> None:
+    """Times relative to deepbp, one row a workload, on a logarithmic axis."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    mpl.rcParams["svg.hashsalt"] = "deepbp"
+    import matplotlib.pyplot as plt
+
+    workloads = results["workloads"]
+    names = [name for name in workloads[0]["results"] if name != "deepbp"]
+    figure, axes = plt.subplots(figsize=(9, 0.55 * len(workloads) + 1.6), layout="constrained")
+    for number, name in enumerate(names):
+        points = [
+            (statistics.median(ratios(entry["results"], name)), row)
+            for row, entry in enumerate(workloads)
+            if "skip" not in entry["results"][name]
+        ]
+        if points:
+            marker = "|" if name == "floor" else "osDv^<>PX*"[number % 10]
+            across, down = zip(*points, strict=True)
+            axes.scatter(across, down, label=name, marker=marker, s=70, alpha=0.85, color=f"C{number}")
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_xlabel("time of a step, as a multiple of deepbp's (log scale)")
+    axes.set_yticks(range(len(workloads)), [entry["workload"] for entry in workloads])
+    axes.invert_yaxis()
+    axes.grid(axis="both", alpha=0.3)
+    figure.legend(loc="outside right upper", frameon=False)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)

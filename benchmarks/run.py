@@ -1,0 +1,107 @@
+"""Run everything and write ``docs/benchmarks.md``, with its JSON and its chart beside it: ``make bench``."""
+
+import argparse
+import importlib.metadata
+import json
+import platform
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from benchmarks.footprint import footprint
+from benchmarks.measure import THREADS, measure
+from benchmarks.report import chart, page
+from deepbp.doctor import examine
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+CONTENDERS: dict[str, tuple[str, dict[str, str]]] = {
+    "deepbp": ("deepbp_net", {"DEEPBP_KERNELS": "numba"}),
+    "deepbp, NumPy kernels": ("deepbp_net", {"DEEPBP_KERNELS": "numpy"}),
+    "floor": ("floor", {}),
+    "handwritten NumPy": ("handwritten", {}),
+    "PyTorch eager": ("pytorch", {}),
+    "PyTorch compiled": ("pytorch_compiled", {}),
+    "JAX jit": ("jax_step", {}),
+    "JAX scan": ("jax_scan", {}),
+    "scikit-learn MLP": ("scikit_learn", {}),
+    "Keras on JAX": ("keras_jax", {}),
+    "thinc": ("thinc_peer", {}),
+}
+VERSIONS = ("deepbp", "numpy", "numba", "torch", "jax", "scikit-learn", "keras", "thinc")
+
+
+def contenders(best_blas: dict[str, str]) -> dict[str, tuple[str, dict[str, str]]]:
+    """Where another family of BLAS kernels is faster, deepbp and the floor get it; one of deepbp's forms does not."""
+    table = dict(CONTENDERS)
+    if best_blas:
+        for name in ("deepbp", "floor", "handwritten NumPy"):
+            module, environment = table[name]
+            table[name] = (module, {**environment, **best_blas})
+    return table
+
+
+def version(package: str) -> str:
+    """Of an installed package, or that it is not."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def fits(repeats: int) -> dict[str, Any]:
+    """Each contender's whole training on the digits: seconds of each repeat, and epochs."""
+    results: dict[str, Any] = {}
+    for _ in range(repeats):
+        for name in ("with_deepbp", "with_pytorch", "with_scikit_learn", "with_keras"):
+            command = [sys.executable, "-m", "benchmarks.fit_digits", name]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode == 0:
+                told = json.loads(done.stdout.splitlines()[-1])
+                entry = results.setdefault(name.removeprefix("with_"), {"seconds": [], "epochs": told["epochs"]})
+                entry["seconds"].append(told["seconds"])
+    return results
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15, help="how often each contender runs each workload")
+    parser.add_argument("--block", type=float, default=0.2, help="about how many seconds it runs each time")
+    parser.add_argument("--only", type=int, nargs="*", help="numbers of the workloads; writes no page")
+    parser.add_argument("--contenders", nargs="*", help="names of those that run beside deepbp")
+    arguments = parser.parse_args()
+    doctor = examine()
+    best = dict(line.removeprefix("export ").split("=") for line in doctor.faster)
+    table = contenders(best)
+    if arguments.contenders:
+        table = {name: how for name, how in table.items() if name in ("deepbp", *arguments.contenders)}
+    measured = measure(table, arguments.only, arguments.rounds, arguments.block)
+    if arguments.only:
+        return 0
+    results = {
+        "date": date.today().isoformat(),
+        "machine": {
+            "processor": doctor.processor,
+            "cores": THREADS,
+            "system": platform.system(),
+            "blas": f"{doctor.blas}, kernels for {best.get('OPENBLAS_CORETYPE', doctor.blas_core_type)}",
+        },
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}},
+        "rounds": arguments.rounds,
+        "block_seconds": arguments.block,
+        "workloads": measured,
+        "fit_digits": fits(5),
+        "footprint": footprint(7),
+    }
+    DOCS.mkdir(exist_ok=True)
+    (DOCS / "benchmarks.json").write_text(json.dumps(results, indent=1) + "\n")
+    (DOCS / "benchmarks.md").write_text(page(results))
+    chart(results, DOCS / "benchmarks.svg")
+    print(f"written: {DOCS / 'benchmarks.md'}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,149 @@
+"""What deepbp runs on, and whether it could run faster: measured here, on this machine."""
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from attrs import asdict, frozen
+
+from deepbp import kernels
+
+CORE_TYPES = {"AVX512F": ("SkylakeX",), "AVX2": ("Haswell", "Zen")}
+"""OpenBLAS's families of kernels for x86, by the processor feature that they need, the widest first."""
+
+WORTH_IT = 1.15  # a smaller gain is within the noise of a shared machine
+
+_PRODUCTS = """
+import time, numpy as np
+rng = np.random.default_rng(0)
+pairs = [(rng.random(a, dtype=np.float32), rng.random(b, dtype=np.float32))
+         for a, b in (((64, 784), (784, 128)), ((128, 784), (784, 512)), ((512, 1024), (1024, 1024)))]
+best = [float("inf")] * len(pairs)
+for a, b in pairs * 3:
+    a @ b
+for _ in range(12):
+    for i, (a, b) in enumerate(pairs):
+        start = time.perf_counter()
+        a @ b
+        best[i] = min(best[i], time.perf_counter() - start)
+print(sum(best))
+"""
+
+
+@frozen
+class Report:
+    """What was found. ``faster`` holds the lines to set, with the measured gain of each."""
+
+    versions: dict[str, str]
+    processor: str
+    features: list[str]
+    kernels: str
+    kernels_cached: int
+    blas: str
+    blas_core_type: str
+    threads: int
+    seconds: dict[str, float]
+    faster: dict[str, float]
+    advice: list[str]
+
+    def to_json(self) -> str:
+        """The report for programs."""
+        return json.dumps(asdict(self), indent=2)
+
+    def __str__(self) -> str:
+        versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        form = f"numba, {self.kernels_cached} compiled on disk" if self.kernels == "numba" else "numpy"
+        lines = [
+            f"versions    {versions}",
+            f"processor   {self.processor} ({', '.join(self.features) or 'features unknown'})",
+            f"kernels     {form}",
+            f"BLAS        {self.blas}, {self.threads} threads, kernels for {self.blas_core_type}",
+            "products    " + ", ".join(f"{name} {1e3 * s:.2f} ms" for name, s in self.seconds.items()),
+            *(f"gain        {line}   # matrix products {gain:.2f} times as fast" for line, gain in self.faster.items()),
+            *(f"advice      {line}" for line in self.advice),
+        ]
+        lines.append("verdict     " + ("there is something to be gained" if self.faster else "nothing is to be gained"))
+        return "\n".join(lines)
+
+
+def examine(repeats: int = 5) -> Report:
+    """Look, and measure: matrix products in processes of their own, with each family of kernels in turn."""
+    features = _features()
+    blas, core_type, threads = _blas()
+    seconds = _measure([core for feature in features for core in CORE_TYPES.get(feature, ())], repeats)
+    chosen = seconds["as it is"]
+    gains = {f"export OPENBLAS_CORETYPE={n}": chosen / s for n, s in seconds.items() if chosen / s > WORTH_IT}
+    best = dict(sorted(gains.items(), key=lambda item: -item[1])[:1])
+    names = ("deepbp", "numpy", "numba", "attrs")
+    installed = {name: importlib.metadata.version(name) for name in names if importlib.util.find_spec(name)}
+    advice = [] if "numba" in installed else ["pip install 'deepbp[fast]' for fused kernels, compiled by Numba"]
+    if core_type == "unknown":
+        advice.append("pip install 'deepbp[fast]' to see BLAS's threads and kernels, through threadpoolctl")
+    return Report(
+        {"python": platform.python_version(), **installed},
+        _processor(),
+        features,
+        kernels.current(),
+        _cached(),
+        blas,
+        core_type,
+        threads,
+        seconds,
+        best,
+        advice,
+    )
+
+
+def _measure(core_types: list[str], repeats: int) -> dict[str, float]:
+    """Seconds for the products, median over repeats that take turns; a family that does not run is left out."""
+    seconds: dict[str, list[float]] = {"as it is": [], **{name: [] for name in core_types}}
+    for _ in range(repeats):
+        for name, times in seconds.items():
+            setting = {} if name == "as it is" else {"OPENBLAS_CORETYPE": name}
+            command = [sys.executable, "-c", _PRODUCTS]
+            result = subprocess.run(command, env={**os.environ, **setting}, capture_output=True, text=True)
+            if result.returncode == 0:
+                times.append(float(result.stdout))
+    return {name: statistics.median(times) for name, times in seconds.items() if times}
+
+
+def _blas() -> tuple[str, str, int]:
+    """(name and version, family of kernels that it chose, threads)."""
+    if importlib.util.find_spec("threadpoolctl"):
+        from threadpoolctl import threadpool_info
+
+        np.dot(np.eye(2), np.eye(2))
+        for library in threadpool_info():
+            if library["user_api"] == "blas":
+                name = f"{library['internal_api']} {library.get('version')}"
+                return name, library.get("architecture", "unknown"), int(library["num_threads"])
+    configuration: Any = np.show_config(mode="dicts")
+    found = configuration["Build Dependencies"]["blas"]
+    return f"{found['name']} {found.get('version', '')}", "unknown", os.cpu_count() or 1
+
+
+def _features() -> list[str]:
+    """The vector instructions of this processor that matter here, the widest first."""
+    found = importlib.import_module("numpy._core._multiarray_umath").__cpu_features__  # numpy.show_runtime() prints it
+    return [name for name in ("AVX512F", "AVX2", "ASIMD") if found.get(name)]
+
+
+def _processor() -> str:
+    listing = Path("/proc/cpuinfo")
+    names = [line for line in listing.read_text().splitlines() if "model name" in line] if listing.exists() else []
+    return names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()
+
+
+def _cached() -> int:
+    """How many compiled kernels lie on disk."""
+    if kernels.current() != "numba":
+        return 0
+    return len(list(Path(kernels.sgd.stats.cache_path).glob("*.nbc")))  # type: ignore[attr-defined]
