@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from deepbp.arrays import as_numbers, check_same_length
+from deepbp.arrays import as_numbers, as_type, check_same_length
 from deepbp.errors import DataError, DataTypeError, ShapeError
 from deepbp.losses.loss import check_range
 from deepbp.typing import Array, ArrayLike, Shape
@@ -16,7 +16,7 @@ def prepare_labels(target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any],
     if not output_shape:
         raise ShapeError(f"{name}: a classifier needs a score for each class, got outputs of shape ()")
     if array.shape[1:] == output_shape:
-        array = array.astype(dtype, copy=False)
+        array = as_type(array, name, dtype)
     elif array.dtype.kind in "iub":
         array = array.astype(np.intp, copy=False)
     check_labels(array, (len(array), *output_shape), name)
@@ -56,8 +56,8 @@ def row_weights(sample_weight: Array | None, prediction: Array) -> Array | None:
     """One weight for each row (…, C) of the prediction, as a vector: a sample's weight counts for all its rows."""
     if sample_weight is None:
         return None
-    check_same_length(prediction=prediction, sample_weight=sample_weight)
     if sample_weight.ndim != 1:
         raise ShapeError(f"sample_weight: expected one weight a sample, got shape {sample_weight.shape}")
+    check_same_length(prediction=prediction, sample_weight=sample_weight)
     rows = prediction.size // prediction.shape[-1]
     return np.repeat(sample_weight, rows // len(sample_weight))

@@ -1,0 +1,152 @@
+"""Each loss is its formula, written out number by number, and its backward pass is the derivative."""
+
+from collections.abc import Callable
+from math import exp, log
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deepbp.losses import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Loss,
+    MeanSquaredError,
+    SigmoidBinaryCrossEntropy,
+    SoftmaxCrossEntropy,
+    SumSquaredError,
+)
+from deepbp.testing import compare_gradients, numeric_gradient
+from deepbp.typing import Array
+
+pytestmark = pytest.mark.usefixtures("kernel_form")
+
+Terms = Callable[[Any, Any], list[float]]
+"""The shares of one sample, given plain lists of its predictions and targets."""
+
+
+def squares(p: Any, t: Any) -> list[float]:
+    return [(a - b) ** 2 for a, b in zip(p, t, strict=True)]
+
+
+def yes_or_no(p: Any, t: Any) -> list[float]:
+    return [-(b * log(a) + (1 - b) * log(1 - a)) for a, b in zip(p, t, strict=True)]
+
+
+def yes_or_no_scores(z: Any, t: Any) -> list[float]:
+    return yes_or_no([1 / (1 + exp(-a)) for a in z], t)
+
+
+def surprise(p: Any, t: Any) -> list[float]:
+    return [-sum(b * log(a) for a, b in zip(p, t, strict=True))]
+
+
+def surprise_scores(z: Any, t: Any) -> list[float]:
+    total = sum(exp(a) for a in z)
+    return surprise([exp(a) / total for a in z], t)
+
+
+def numbers(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return rng.normal(size=shape)
+
+
+def chances(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return rng.uniform(0.05, 0.95, shape)
+
+
+def rows(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return rng.dirichlet(np.full(shape[-1], 2.0), shape[:-1])
+
+
+def one_hot(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return np.eye(shape[-1])[rng.integers(0, shape[-1], shape[:-1])]
+
+
+CASES: list[tuple[Loss[Any], Terms, Any, Any]] = [
+    (SumSquaredError(), squares, numbers, numbers),
+    (SumSquaredError(scale=0.5), squares, numbers, numbers),
+    (MeanSquaredError(), squares, numbers, numbers),
+    (BinaryCrossEntropy(), yes_or_no, chances, chances),
+    (BinaryCrossEntropy(), yes_or_no, chances, one_hot),
+    (SigmoidBinaryCrossEntropy(), yes_or_no_scores, numbers, chances),
+    (CrossEntropy(), surprise, rows, one_hot),
+    (CrossEntropy(), surprise, rows, rows),
+    (SoftmaxCrossEntropy(), surprise_scores, numbers, one_hot),
+    (SoftmaxCrossEntropy(), surprise_scores, numbers, rows),
+]
+CLASSIFIERS = CrossEntropy | SoftmaxCrossEntropy
+
+
+def by_hand(loss: Loss[Any], terms: Terms, p: Array, t: Array, weight: Array | None) -> float:
+    """Every share, weighted, added up; then scaled, or divided by the number of shares."""
+    shares = []
+    for sample in range(len(p)):
+        factor = 1.0 if weight is None else weight[sample]
+        columns = p.shape[-1]
+        for one, other in zip(p[sample].reshape(-1, columns), t[sample].reshape(-1, columns), strict=True):
+            shares += [factor * share for share in terms(one.tolist(), other.tolist())]
+    return loss.scale * sum(shares) if isinstance(loss, SumSquaredError) else sum(shares) / len(shares)
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("shape", [(5, 3), (1, 2), (4, 2, 3)], ids=str)
+@pytest.mark.parametrize(
+    ("loss", "terms", "draw", "draw_target"), CASES, ids=[f"{case[0]}-{case[3].__name__}" for case in CASES]
+)
+def test_value_and_derivative(
+    loss: Loss[Any],
+    terms: Terms,
+    draw: Any,
+    draw_target: Any,
+    shape: tuple[int, ...],
+    weighted: bool,
+    rng: np.random.Generator,
+) -> None:
+    p, t = draw(rng, shape), draw_target(rng, shape)
+    weight = rng.uniform(0, 2, len(p)) if weighted else None
+    targets = [t]
+    if isinstance(loss, CLASSIFIERS) and draw_target is one_hot:
+        targets += [t.argmax(axis=-1), t.argmax(axis=-1).astype(np.uint8)]
+    for target in targets:
+        value, saved = loss.forward(p, target, weight)
+        assert type(value) is float
+        assert value == pytest.approx(by_hand(loss, terms, p, t, weight), rel=1e-13)
+        analytic = loss.backward(saved)
+        numeric = numeric_gradient(lambda moved, y=target: loss.forward(moved, y, weight)[0], p)  # type: ignore[misc]
+        assert compare_gradients({"p": analytic}, {"p": numeric}).relative < 1e-7
+
+
+@pytest.mark.parametrize(
+    ("loss", "draw", "draw_target"), [(case[0], case[2], case[3]) for case in CASES], ids=lambda case: str(case)[:30]
+)
+def test_weights_of_one_change_nothing_and_weights_of_zero_drop_a_sample(
+    loss: Loss[Any], draw: Any, draw_target: Any, rng: np.random.Generator
+) -> None:
+    p, t = draw(rng, (6, 3)), draw_target(rng, (6, 3))
+    plain, saved = loss.forward(p, t)
+    ones, saved_ones = loss.forward(p, t, np.ones(6))
+    assert ones == pytest.approx(plain, rel=1e-14)
+    np.testing.assert_allclose(loss.backward(saved_ones), loss.backward(saved), rtol=1e-13)
+    half = np.repeat([1.0, 0.0], 3)
+    kept, saved = loss.forward(p, t, half)
+    alone = loss.forward(p[:3], t[:3])[0]
+    assert kept == pytest.approx(alone if loss.reduction == "sum" else alone / 2, rel=1e-13)  # a mean over all samples
+    np.testing.assert_array_equal(loss.backward(saved)[3:], 0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("loss", "draw", "draw_target"), [(case[0], case[2], case[3]) for case in CASES], ids=lambda case: str(case)[:30]
+)
+def test_dtype_stays_and_nothing_received_is_written(
+    loss: Loss[Any], draw: Any, draw_target: Any, dtype: Any, rng: np.random.Generator
+) -> None:
+    p, t, weight = (a.astype(dtype) for a in (draw(rng, (4, 3)), draw_target(rng, (4, 3)), chances(rng, (4,))))
+    for array in (p, t, weight):
+        array.flags.writeable = False
+    for arguments in ((p, t), (p, t, weight)):
+        _, saved = loss.forward(*arguments)
+        first = loss.backward(saved)
+        assert first.dtype == dtype
+        assert first.shape == p.shape
+        np.testing.assert_array_equal(loss.backward(saved), first)
