@@ -7,6 +7,9 @@ from typing import Any, Self
 
 from deepbp.errors import ArgumentTypeError
 
+# A short bar, for on 80 columns the numbers matter more.
+_FORMAT = "{n_fmt}/{total_fmt} epochs |{bar:12}| {elapsed}<{remaining}{postfix}"
+
 
 class Progress:
     """A tqdm bar, or nothing.
@@ -23,7 +26,7 @@ class Progress:
         if progress or (progress is None and (sys.stderr.isatty() or "ipykernel" in sys.modules)):
             from tqdm.auto import tqdm  # where it is used: importing it costs more than the rest of the package
 
-            self._bar = tqdm(total=epochs, unit="epoch", file=sys.stderr)
+            self._bar = tqdm(total=epochs, file=sys.stderr, dynamic_ncols=True, bar_format=_FORMAT)
 
     def epoch(self, row: Mapping[str, float]) -> None:
         """One epoch is done; show its numbers."""
