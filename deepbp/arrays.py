@@ -74,8 +74,10 @@ def as_numbers(data: ArrayLike, name: str) -> Array:
 
 def check_finite(array: Array, name: str) -> None:
     """Refuse NaN and infinity, naming the first place."""
-    if array.flags.c_contiguous and isfinite((flat := array.reshape(-1)).dot(flat)):
-        return  # no NaN and no infinity survives a sum of squares; only very large numbers need the closer look
+    if array.flags.c_contiguous:
+        with np.errstate(over="ignore", invalid="ignore"):
+            if isfinite((flat := array.reshape(-1)).dot(flat)):
+                return  # no NaN and no infinity survives a sum of squares; only very large numbers need a closer look
     for start in range(0, len(array), ROWS_AT_ONCE):
         finite = np.isfinite(array[start : start + ROWS_AT_ONCE])
         if not finite.all():
@@ -97,7 +99,22 @@ def as_samples(
     array = as_numbers(data, name)
     if array.shape[1:] != shape:
         check_sample_shape(array, name, shape, place() if place else "the network")
-    return array if array.dtype == dtype else array.astype(dtype)
+    return as_type(array, name, dtype)
+
+
+def as_type(array: Array, name: str, dtype: np.dtype[Any]) -> Array:
+    """Finite numbers in this dtype, the same array where they are already; too large ones for it are refused."""
+    if array.dtype == dtype:
+        return array
+    with np.errstate(over="ignore"):
+        converted = array.astype(dtype)
+    try:
+        check_finite(converted, name)
+    except DataError:
+        raise DataError(
+            f"{name}: expected numbers that {dtype} can hold, got {np.abs(array).max()}: scale them to about ±1"
+        ) from None
+    return converted
 
 
 def check_sample_shape(array: Array, name: str, shape: Shape, place: str = "the network") -> None:

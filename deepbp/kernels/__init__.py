@@ -45,10 +45,11 @@ def current() -> str:
 
 def __getattr__(kernel: str) -> Any:
     """The first use of any kernel chooses the form; afterwards all of them are plain attributes of this module."""
-    if _current is not None or kernel.startswith("_") or kernel in _FORMS.values():
+    if kernel.startswith("_") or kernel in _FORMS.values():
         raise AttributeError(f"module {__name__!r} has no attribute {kernel!r}")
-    use()
-    try:
+    if _current is None:
+        use()
+    try:  # also where another thread was first, between the look-up that failed and this one
         return globals()[kernel]
     except KeyError:
         raise AttributeError(f"module {__name__!r} has no attribute {kernel!r}") from None

@@ -41,12 +41,12 @@ class Builder:
     def build(self, layer: Layer[Any], input_shape: Shape) -> Shape:
         """Build a layer for samples of this shape, or check that it was built for them, and return its output shape.
 
-        A composite layer calls this for the layers inside it. A layer that has parameters already, because it is
-        used twice or comes trained from elsewhere, keeps them.
+        A composite layer calls this for the layers inside it. A layer that holds anything already, parameters or
+        layers, because it is used twice or comes trained from elsewhere, keeps it and its sizes.
         """
         check_class(layer)
         built = layer.built
-        if built is not None and (layer.parameters() or layer.named_buffers()):
+        if built is not None and any(layer._walk()):
             if built.dtype != self.dtype:
                 raise ContractError(f"{layer}: was built with {built.dtype}, the network has {self.dtype}")
             if built.input_shape != input_shape:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 
-from deepbp.arrays import as_numbers, check_sample_shape
+from deepbp.arrays import as_numbers, as_type, check_sample_shape
 from deepbp.errors import DataError, ShapeError
 from deepbp.typing import Array, ArrayLike, Shape
 
@@ -39,7 +39,7 @@ class Loss(ABC, Generic[Saved]):
         """Check and convert all targets once, before training: by default, numbers of the network's output shape."""
         array = as_numbers(target, name)
         check_sample_shape(array, name, output_shape, "the network's output, and so the loss,")
-        return array.astype(dtype, copy=False)
+        return as_type(array, name, dtype)
 
 
 def check_same_shape(prediction: Array, target: Array) -> None:

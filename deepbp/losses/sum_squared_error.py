@@ -36,4 +36,4 @@ class SumSquaredError(Loss[Array]):
         return self.scale * total, difference
 
     def backward(self, weighted: Array) -> Array:
-        return weighted * (2 * self.scale)
+        return weighted * float(2 * self.scale)  # a NumPy float64 would make a float64 array of float32

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from attrs import define, evolve
 
-from deepbp.arrays import as_numbers, as_samples, check_same_length
+from deepbp.arrays import as_numbers, as_samples, as_type, check_same_length
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, NotBuiltError, ShapeError
 from deepbp.layers import Layer
 from deepbp.losses import Loss
@@ -32,10 +32,12 @@ class Data:
             raise NotBuiltError(
                 f"{type(model).__name__}: not built yet: give input_shape=..., or call build(input_shape)"
             )
+        if not isinstance(loss, Loss):
+            raise ArgumentTypeError(f"loss: expected an instance such as MeanSquaredError(), got {loss!r}")
         x = as_samples(x, "x", built.input_shape, built.dtype)
         y = loss.prepare_target(y, built.output_shape, built.dtype)
         if sample_weight is not None:
-            sample_weight = as_numbers(sample_weight, "sample_weight").astype(built.dtype, copy=False)
+            sample_weight = as_type(as_numbers(sample_weight, "sample_weight"), "sample_weight", built.dtype)
             if sample_weight.ndim != 1:
                 raise ShapeError(f"sample_weight: expected one weight a sample, got shape {sample_weight.shape}")
             if sample_weight.min() < 0:
@@ -58,7 +60,7 @@ class Data:
             and x.ndim > 0
             and x.shape[1:] == built.input_shape
             and y.shape[:1] == x.shape[:1] != (0,)
-            and (y.dtype == built.dtype or y.dtype == np.intp)
+            and (y.dtype == built.dtype or (y.dtype == np.intp and y.shape[1:] != built.output_shape))
         )
         return cls(x, y) if fits else None
 

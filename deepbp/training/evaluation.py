@@ -49,7 +49,8 @@ def evaluate(
 ) -> dict[str, float]:
     """``{"loss": …, "accuracy": …}`` of a model on batches of data."""
     meter = Meter(loss, metrics, samples)
-    for batch in batches:
-        prediction = model.infer(batch.x)
-        meter.add(loss.forward(prediction, batch.y, batch.sample_weight)[0], prediction, batch.y)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a loss that overflows says so by its value
+        for batch in batches:
+            prediction = model.infer(batch.x)
+            meter.add(loss.forward(prediction, batch.y, batch.sample_weight)[0], prediction, batch.y)
     return meter.row()

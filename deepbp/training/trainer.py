@@ -8,7 +8,7 @@ import numpy as np
 from attrs import define, field
 
 from deepbp.arrays import as_generator
-from deepbp.errors import ArgumentTypeError, ConfigurationError, NonFiniteError, NotBuiltError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError, NonFiniteError, NotBuiltError
 from deepbp.errors.validators import instance_of, optional, positive
 from deepbp.layers import Layer
 from deepbp.losses import Loss
@@ -213,7 +213,10 @@ class Trainer:
             return None
         if not isinstance(given, list | tuple) or len(given) not in (2, 3):
             raise ArgumentTypeError(f"validation_data: expected (x, y) or (x, y, sample_weight), got {given!r}")
-        return Data.of(self.model, self.loss, *given)
+        try:
+            return Data.of(self.model, self.loss, *given)
+        except DeepBPError as error:
+            raise error.placed("validation_data") from None
 
     def _take_parameters(self) -> None:
         """Take the parameters back, should another trainer have laid them into a vector of its own."""
