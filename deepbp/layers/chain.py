@@ -117,6 +117,6 @@ class Chain(Layer[list[Any]]):
         if isinstance(error, DeepBPError):
             raise error.placed(self._place(position))
         got = "delta of shape" if method.startswith("backward") else "input of shape"
-        layer_input = ("samples", *self.shapes[position])
+        layer_input = str(("samples", *self.shapes[position])).replace("'", "")
         error.add_note(f"in {self._place(position)}: {method}, {got} {shape}; the layer's input is {layer_input}")
         raise error
