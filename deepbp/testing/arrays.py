@@ -54,7 +54,7 @@ def worst_difference(got: Array, expected: Array) -> tuple[float, tuple[int, ...
 def expect_same(got: Array, expected: Array, message: str, tolerance: float = 1e-10) -> None:
     """Raise CheckFailure, with the message and the worst place, when two arrays differ by more than rounding."""
     if got.shape != expected.shape:
-        raise CheckFailure(f"{message} (shapes {got.shape} and {expected.shape})")
+        raise CheckFailure(f"{message} (got shape {got.shape}, expected {expected.shape})")
     difference, place = worst_difference(got, expected)
     if difference > tolerance:
-        raise CheckFailure(f"{message} (at {list(place)}: {got[place]:.9g} and {expected[place]:.9g})")
+        raise CheckFailure(f"{message} (at {list(place)}: got {got[place]:.9g}, expected {expected[place]:.9g})")

@@ -37,6 +37,8 @@ def explain(measurements: Sequence[Measurement], sizes: Mapping[str, int]) -> st
     if not measurements:
         return ""
     one = measurements[0]
+    if all(_same(m.analytic, m.numeric) for m in measurements):
+        return "is right to about five digits, and not beyond: is something rounded, or an epsilon left out?"
     if not np.isfinite(one.analytic).all():
         return "is not finite where the numeric gradient is"
     if all(not np.any(m.analytic) for m in measurements):

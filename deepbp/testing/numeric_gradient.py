@@ -22,8 +22,8 @@ def numeric_gradient(
     """∂f/∂x of a function of an array that returns one number, each entry of x moved by itself, in float64.
 
     Central differences, (f(x + h) − f(x − h)) / 2h with h = step · max(1, |x|), are good to about 1e-10 of the size of
-    f when step is ∛ε. The complex step, Im f(x + ih) / h with h = 1e-30, is good to the last digit, for functions that are analytic
-    and accept complex numbers (no abs, max, or comparison).
+    f when step is ∛ε. The complex step, Im f(x + ih) / h with h = 1e-30, is good to the last digit, for functions that
+    are analytic and accept complex numbers (no abs, max, or comparison).
 
     ``places`` are the entries to measure, all of them unless given; the others are NaN in the result.
 

@@ -195,8 +195,8 @@ class Residual(Layer[list[Any]]):
         moved = delta * self.strength.value
         for layer, memory in zip(reversed(self.body), reversed(saved[:-1]), strict=True):
             moved = layer.backward(memory, moved)
-        moved += delta
-        return moved
+        total: Array = delta + moved
+        return total
 
 
 def positive(rng: np.random.Generator, shape: Shape) -> Array:

@@ -61,19 +61,23 @@ class Specimen:
             parameter.clear_grad()
 
     def forward(self, x: Array) -> Array:
-        """The output from a fresh start: the same for the same x, for random layers too."""
+        """The output from a fresh start: the same for the same x, for random layers too.
+
+        This and the methods below hand out copies, so that a layer that writes into them fails one check, not all.
+        """
         self.start_again()
-        return self.layer.forward(x)[0]
+        return self.layer.forward(x.copy())[0]
 
     def predict(self, x: Array) -> Array:
         """The inference pass as a network runs it: ``infer``, which is ``predict`` but for a network's own door."""
-        return self.layer.infer(x)
+        return self.layer.infer(x.copy())
 
     def run(self, x: Array, delta: Array) -> Pass:
         """Forward and backward from a fresh start."""
         self.start_again()
-        output, saved = self.layer.forward(x)
-        moved = self.layer.backward(saved, delta)
+        output, saved = self.layer.forward(x.copy())
+        output = output.copy()
+        moved = self.layer.backward(saved, delta.copy())
         return Pass(output, moved, self.gradients())
 
     def gradients(self) -> dict[str, Array]:
@@ -92,7 +96,7 @@ class Specimen:
     def is_random(self, x: Array) -> bool:
         """Whether two training passes over the same input differ."""
         self.start_again()
-        first, second = self.layer.forward(x)[0].copy(), self.layer.forward(x)[0]
+        first, second = self.layer.forward(x.copy())[0].copy(), self.layer.forward(x.copy())[0]
         return not np.array_equal(first, second, equal_nan=True)
 
     def is_plain(self, x: Array) -> bool:

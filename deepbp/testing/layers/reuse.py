@@ -20,10 +20,10 @@ def forward_twice_then_backward_of_the_first(case: LayerCase) -> None:
     delta = specimen.delta(first, case.rng(10))
     alone = specimen.run(first, delta)
     specimen.start_again()
-    _, saved = specimen.layer.forward(first)
+    _, saved = specimen.layer.forward(first.copy())
     specimen.layer.forward(second)
     specimen.predict(case.x(stream=2))
-    moved = specimen.layer.backward(saved, delta)
+    moved = specimen.layer.backward(saved, delta.copy())
     expect_same(moved, alone.moved, f"∂L/∂x changes when another forward ran before backward: {_STALE}")
     for name, gradient in specimen.gradients().items():
         message = f"∂L/∂{name} changes when another forward ran before backward: {_STALE}"
@@ -37,8 +37,8 @@ def interleaved_uses(case: LayerCase) -> None:
 
     def moved_signals(order: tuple[int, ...]) -> list[Array]:
         specimen.start_again()
-        saved = [specimen.layer.forward(x)[1] for x in xs]
-        moved = {i: specimen.layer.backward(saved[i], deltas[i]).copy() for i in order}
+        saved = [specimen.layer.forward(x.copy())[1] for x in xs]
+        moved = {i: specimen.layer.backward(saved[i], deltas[i].copy()).copy() for i in order}
         return [moved[i] for i in (0, 1)]
 
     try:

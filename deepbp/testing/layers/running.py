@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from deepbp.errors import DeepBPError
 from deepbp.layers.builder import check_class
 from deepbp.testing.check import CheckFailure
 from deepbp.testing.layers.case import LayerCase, Specimen
@@ -12,9 +13,11 @@ from deepbp.typing import Array
 
 def class_keeps_the_rules(case: LayerCase) -> None:
     """An attrs class, ``@define(eq=False)``."""
-    check_class(case.prototype)
-    for inner in case.prototype.named_layers().values():
-        check_class(inner)
+    for layer in (case.prototype, *case.prototype.named_layers().values()):
+        try:
+            check_class(layer)
+        except DeepBPError as error:
+            raise CheckFailure(str(error)) from None
 
 
 def forward_runs(case: LayerCase) -> None:

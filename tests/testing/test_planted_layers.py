@@ -1,0 +1,23 @@
+"""Every planted mistake is caught, by the check that names it, in words."""
+
+import pytest
+from planted_behaviour import BEHAVIOUR
+from planted_gradients import GRADIENTS
+from planting import Planted, expect_caught, expect_every_check_needed
+
+from deepbp.layers import Dense
+from deepbp.testing import CheckFailure, check_layer, layer_checks
+
+CATALOGUE = [*GRADIENTS, *BEHAVIOUR]
+
+
+@pytest.mark.parametrize("mistake", CATALOGUE, ids=lambda mistake: f"{mistake.kind.__name__}: {mistake.check}")
+def test_planted_mistake_is_caught(mistake: Planted) -> None:
+    layer, shape = mistake.kind(), mistake.options.get("shape", (3,))
+    expect_caught(mistake, layer_checks(layer, shape))
+    with pytest.raises(CheckFailure, match="checks failed"):
+        check_layer(layer, shape)
+
+
+def test_every_check_catches_something() -> None:
+    expect_every_check_needed(CATALOGUE, layer_checks(Dense(2), (3,)))
