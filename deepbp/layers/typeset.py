@@ -1,0 +1,180 @@
+"""An expression set in type, by a pen that knows one language; the pen for plain text is here."""
+
+import ast
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+from attrs import frozen
+
+from deepbp.errors import ConfigurationError
+from deepbp.layers.formula import parse
+
+_SUPERSCRIPTS = str.maketrans("0123456789+-−()zxyntk", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁽⁾ᶻˣʸⁿᵗᵏ")
+_NAMES = {"log": "ln", "maximum": "max", "minimum": "min", "sigmoid": "σ"}
+
+
+@frozen
+class Symbol:
+    """A letter, with the number of a layer above it: W² is the second layer's W, not its square."""
+
+    letter: str
+    number: str = ""
+
+
+class Pen(ABC):
+    """How the parts of a formula are written in one language."""
+
+    minus: ClassVar[str] = "−"
+    comma: ClassVar[str] = ", "
+    transposed: ClassVar[str] = "ᵀ"  # as an exponent
+
+    @abstractmethod
+    def symbol(self, symbol: Symbol) -> str:
+        """A letter."""
+
+    @abstractmethod
+    def number(self, text: str) -> str:
+        """A number."""
+
+    @abstractmethod
+    def sign(self, text: str) -> str:
+        """An operator between two things."""
+
+    @abstractmethod
+    def row(self, *parts: str) -> str:
+        """Things one after another."""
+
+    @abstractmethod
+    def group(self, inner: str, left: str = "(", right: str = ")") -> str:
+        """In brackets."""
+
+    @abstractmethod
+    def fraction(self, above: str, below: str) -> str:
+        """Above over below; both are written so that no brackets are needed around them."""
+
+    @abstractmethod
+    def power(self, base: str, exponent: str) -> str:
+        """A base with an exponent."""
+
+    @abstractmethod
+    def function(self, name: str, inner: str) -> str:
+        """A named function of something."""
+
+    @abstractmethod
+    def root(self, inner: str) -> str:
+        """A square root."""
+
+
+class TextPen(Pen):
+    """Unicode for a terminal."""
+
+    def symbol(self, symbol: Symbol) -> str:
+        return symbol.letter + symbol.number.translate(_SUPERSCRIPTS)
+
+    def number(self, text: str) -> str:
+        return text
+
+    def sign(self, text: str) -> str:
+        return f" {text} " if text else " "
+
+    def row(self, *parts: str) -> str:
+        return "".join(parts)
+
+    def group(self, inner: str, left: str = "(", right: str = ")") -> str:
+        return f"{left}{inner}{right}"
+
+    def fraction(self, above: str, below: str) -> str:
+        above, below = (f"({part})" if " " in part else part for part in (above, below))
+        return f"{above} / {below}"
+
+    def power(self, base: str, exponent: str) -> str:
+        tight = exponent.replace(" ", "")
+        raised = tight.translate(_SUPERSCRIPTS)
+        if tight == self.transposed or all(a != b for a, b in zip(tight, raised, strict=True)):
+            return base + raised
+        return f"{base}^{exponent if exponent.isalnum() else f'({exponent})'}"
+
+    def function(self, name: str, inner: str) -> str:
+        return f"Σ {inner}" if name == "Σ" else f"{name}({inner})"
+
+    def root(self, inner: str) -> str:
+        return f"√({inner})"
+
+
+def write(expression: str | ast.expr, symbols: Mapping[str, Symbol], pen: Pen) -> str:
+    """The expression in the pen's language; a name without a symbol is written as it is."""
+    return _Writer(symbols, pen).write(parse(expression) if isinstance(expression, str) else expression)[0]
+
+
+_SUM, _PRODUCT, _MINUS, _POWER, _ATOM = range(5)  # how tightly things hold together
+
+
+@frozen
+class _Writer:
+    symbols: Mapping[str, Symbol]
+    pen: Pen
+
+    def write(self, node: ast.expr) -> tuple[str, int]:
+        """The text, and how tightly it holds together."""
+        pen = self.pen
+        match node:
+            case ast.Name(id=name):
+                return pen.symbol(self.symbols.get(name, Symbol(name))), _ATOM
+            case ast.Constant(value=value):
+                return pen.number(str(value)), _ATOM
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return pen.row(pen.number(pen.minus), self._inside(operand, _PRODUCT)), _SUM
+            case ast.Attribute(value=value, attr="T"):
+                return pen.power(self._inside(value, _ATOM), pen.transposed), _POWER
+            case ast.Compare(left=left, ops=[op], comparators=[right]):
+                sign = {"Gt": ">", "Lt": "<", "GtE": "≥", "LtE": "≤", "Eq": "=", "NotEq": "≠"}[type(op).__name__]
+                inner = pen.row(self.write(left)[0], pen.sign(sign), self.write(right)[0])
+                return pen.row(pen.number("𝟙"), pen.group(inner, "[", "]")), _ATOM  # 1 where it holds, else 0
+            case ast.BinOp(left=left, op=op, right=right):
+                return self._operation(left, op, right)
+            case ast.Call(func=ast.Name(id=name), args=arguments):
+                return self._function(name, arguments)
+        raise ConfigurationError(f"formula {ast.unparse(node)!r}: cannot be set in type")
+
+    def _inside(self, node: ast.expr, least: int) -> str:
+        text, holds = self.write(node)
+        return text if holds >= least else self.pen.group(text)
+
+    def _operation(self, left: ast.expr, op: ast.operator, right: ast.expr) -> tuple[str, int]:
+        pen = self.pen
+        match op:
+            case ast.Add() | ast.Sub():
+                adds = isinstance(op, ast.Add)
+                sign = pen.sign("+" if adds else pen.minus)
+                return pen.row(self._inside(left, _SUM), sign, self._inside(right, _SUM if adds else _PRODUCT)), _SUM
+            case ast.Mult():
+                between = "" if isinstance(left, ast.Constant) else "·"
+                sign = pen.sign(between) if between or isinstance(right, ast.Name | ast.Constant) else ""
+                return pen.row(self._inside(left, _PRODUCT), sign, self._inside(right, _PRODUCT)), _PRODUCT
+            case ast.MatMult():
+                return pen.row(self._inside(left, _PRODUCT), pen.sign(""), self._inside(right, _MINUS)), _PRODUCT
+            case ast.Div():
+                return pen.fraction(self.write(left)[0], self.write(right)[0]), _PRODUCT
+            case ast.Pow():
+                base = self._inside(left, _ATOM)
+                if isinstance(left, ast.Name) and self.symbols.get(left.id, Symbol("")).number:
+                    base = pen.group(base)  # the square of the second layer's a is not a²²
+                return pen.power(base, self.write(right)[0]), _POWER
+        raise ConfigurationError(f"formula: the operator {type(op).__name__} cannot be set in type")
+
+    def _function(self, name: str, arguments: list[ast.expr]) -> tuple[str, int]:
+        pen = self.pen
+        first = self.write(arguments[0])[0]
+        if name == "exp":
+            return pen.power(pen.number("e"), first), _POWER
+        if name in ("total", "row_sum", "batch_sum"):
+            return pen.function("Σ", self._inside(arguments[0], _PRODUCT)), _PRODUCT
+        if name == "sqrt":
+            return pen.root(first), _ATOM
+        if name == "abs":
+            return pen.group(first, "|", "|"), _ATOM
+        if name == "reshape":
+            return pen.function("reshape", first), _ATOM
+        inner = pen.row(first, *(pen.row(pen.comma, self.write(argument)[0]) for argument in arguments[1:]))
+        return pen.function(_NAMES.get(name, name), inner), _ATOM
