@@ -66,7 +66,7 @@ def random_numbers_come_from_rng(case: InitializerCase) -> None:
 
 
 def draws_differ(case: InitializerCase) -> None:
-    """A random initializer gives each parameter numbers of its own, and other seeds other numbers."""
+    """A random initializer gives each parameter numbers of its own."""
     for shape, first in case.draws().items():
         rng = case.rng()
         case.subject(shape, rng, np.dtype("float64"))
@@ -75,10 +75,6 @@ def draws_differ(case: InitializerCase) -> None:
         is_random = not np.array_equal(first, other)
         if is_random and np.array_equal(first, second):
             raise CheckFailure(f"shape {shape}: two draws in a row are equal: rng is copied or seeded anew")
-        if not is_random and np.unique(first).size > first.shape[-1] + 1:
-            raise CheckFailure(
-                f"shape {shape}: every seed gives the same, and these numbers look random: draw them from rng"
-            )
 
 
 def each_array_is_new(case: InitializerCase) -> None:
@@ -92,13 +88,6 @@ def each_array_is_new(case: InitializerCase) -> None:
             raise CheckFailure(f"shape {shape}: the entries share their memory: np.broadcast_to needs a copy")
 
 
-def float32_agrees_with_float64(case: InitializerCase) -> None:
-    """The same values, rounded."""
-    for (shape, single), double in zip(case.draws("float32").items(), case.draws().values(), strict=True):
-        message = f"shape {shape}: float32 gives other values than float64: draw in float64, then .astype(dtype)"
-        expect_same(single, double, message, 1e-6)
-
-
 STAGES: Stages = (
     (shape_and_dtype,),
     (
@@ -106,7 +95,6 @@ STAGES: Stages = (
         random_numbers_come_from_rng,
         draws_differ,
         each_array_is_new,
-        float32_agrees_with_float64,
         *objects.CHECKS,
     ),
 )

@@ -241,6 +241,7 @@ def _measure(case: LossCase, stream: int, *, weighted: bool) -> Measurement:
 
 STAGES: Stages = (
     (forward_and_backward_run,),
+    (nothing_is_written,),
     (
         gradient,
         weighted_gradient,
@@ -248,7 +249,6 @@ STAGES: Stages = (
         reduction_as_stated,
         shapes_must_match,
         forward_twice_then_backward_of_the_first,
-        nothing_is_written,
         dtype_is_kept,
         extreme_predictions,
         *objects.CHECKS,

@@ -35,6 +35,11 @@ def planter(catalogue: list[Planted]) -> Callable[..., Callable[[Kind], Kind]]:
     return planted
 
 
+def from_percent(percent: float) -> float:
+    """A converter that does not take back what it has made."""
+    return percent / 100
+
+
 def expect_caught(mistake: Planted, checks: Iterable[Check]) -> None:
     """The named check fails, with the message."""
     by_name = {check.name: check for check in checks}

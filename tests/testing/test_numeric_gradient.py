@@ -1,0 +1,74 @@
+"""The numbers that every gradient is held against."""
+
+import numpy as np
+import pytest
+
+from deepbp.errors import DataTypeError, ShapeError
+from deepbp.testing import compare_gradients, numeric_gradient
+from deepbp.testing.numeric_gradient import one_sided_gradients
+from deepbp.typing import Array
+
+
+def cubes(x: Array) -> float:
+    """Σ x³, whose gradient is 3x²; complex for a complex x."""
+    total: float = (x**3).sum()
+    return total
+
+
+def test_central_differences_are_good_to_nine_digits() -> None:
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    np.testing.assert_allclose(numeric_gradient(cubes, x), 3 * x**2, rtol=1e-9, atol=1e-9)
+
+
+def test_step_grows_with_the_value() -> None:
+    x = np.array([1e6])
+    np.testing.assert_allclose(numeric_gradient(cubes, x), 3 * x**2, rtol=1e-9)
+
+
+def test_complex_step_is_good_to_the_last_digit() -> None:
+    x = np.random.default_rng(1).normal(size=(2, 3))
+    np.testing.assert_allclose(numeric_gradient(cubes, x, complex_step=True), 3 * x**2, rtol=1e-15)
+
+
+def test_places_are_measured_and_no_others() -> None:
+    gradient = numeric_gradient(cubes, np.full((2, 2), 2.0), places=[(0, 1)])
+    assert gradient[0, 1] == pytest.approx(12)
+    assert np.isnan(gradient).sum() == 3
+
+
+def test_x_is_left_as_it_was() -> None:
+    x = np.array([1.0, 2.0])
+    x.flags.writeable = False
+    numeric_gradient(cubes, x)
+    np.testing.assert_array_equal(x, [1.0, 2.0])
+
+
+def test_float32_is_refused() -> None:
+    with pytest.raises(DataTypeError, match="expected float64, got float32"):
+        numeric_gradient(cubes, np.zeros(2, np.float32))
+
+
+def test_slopes_on_both_sides_of_a_kink() -> None:
+    left, right = one_sided_gradients(lambda x: float(np.abs(x).sum()), np.array([3.0, 0.0]), (1,))
+    assert [left, right] == pytest.approx([-1, 1])
+
+
+def test_report_names_the_worst_entry_of_each_array() -> None:
+    one = {"a": np.array([1.0, 2.0]), "b": np.array([[3.0, 4.0]])}
+    other = {"a": np.array([1.0, 2.0]), "b": np.array([[3.0, 5.0]])}
+    report = compare_gradients(one, other)
+    assert [error.absolute for error in report.errors] == [0, 1]
+    assert report.relative == pytest.approx(0.2)
+    assert report.errors[1].place == (0, 1)
+    assert "b[0, 1]: analytic 4, numeric 5" in str(report)
+
+
+def test_nan_is_the_largest_error() -> None:
+    assert compare_gradients({"a": np.array([np.nan])}, {"a": np.array([1.0])}).relative == np.inf
+
+
+def test_names_and_shapes_must_match() -> None:
+    with pytest.raises(ShapeError, match="expected the same names"):
+        compare_gradients({"a": np.zeros(1)}, {"b": np.zeros(1)})
+    with pytest.raises(ShapeError, match=r"a: the analytic gradient has shape \(1,\), the numeric one \(2,\)"):
+        compare_gradients({"a": np.zeros(1)}, {"a": np.zeros(2)})

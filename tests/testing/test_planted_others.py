@@ -1,0 +1,54 @@
+"""Every planted mistake in a loss, an optimizer or an initializer is caught, by the check that names it."""
+
+import pytest
+from planted_initializers import INITIALIZERS
+from planted_losses import LOSSES
+from planted_optimizers import OPTIMIZERS
+from planting import Planted, expect_caught, expect_every_check_needed
+
+from deepbp.initializers import Initializer, Zeros
+from deepbp.losses import Loss, MeanSquaredError
+from deepbp.optimizers import SGD, Optimizer
+from deepbp.testing import (
+    CheckFailure,
+    check_initializer,
+    check_loss,
+    check_optimizer,
+    initializer_checks,
+    loss_checks,
+    optimizer_checks,
+)
+
+
+def name(mistake: Planted) -> str:
+    return f"{mistake.kind.__name__}: {mistake.check}"
+
+
+@pytest.mark.parametrize("mistake", LOSSES, ids=name)
+def test_planted_loss_is_caught(mistake: Planted) -> None:
+    loss: Loss[object] = mistake.kind()
+    expect_caught(mistake, loss_checks(loss))
+    with pytest.raises(CheckFailure, match="checks failed"):
+        check_loss(loss)
+
+
+@pytest.mark.parametrize("mistake", OPTIMIZERS, ids=name)
+def test_planted_optimizer_is_caught(mistake: Planted) -> None:
+    optimizer: Optimizer = mistake.kind(learning_rate=0.1)
+    expect_caught(mistake, optimizer_checks(optimizer))
+    with pytest.raises(CheckFailure, match="checks failed"):
+        check_optimizer(optimizer)
+
+
+@pytest.mark.parametrize("mistake", INITIALIZERS, ids=name)
+def test_planted_initializer_is_caught(mistake: Planted) -> None:
+    initializer: Initializer = mistake.kind()
+    expect_caught(mistake, initializer_checks(initializer))
+    with pytest.raises(CheckFailure, match="checks failed"):
+        check_initializer(initializer)
+
+
+def test_every_check_catches_something() -> None:
+    expect_every_check_needed(LOSSES, loss_checks(MeanSquaredError()))
+    expect_every_check_needed(OPTIMIZERS, optimizer_checks(SGD(0.1)))
+    expect_every_check_needed(INITIALIZERS, initializer_checks(Zeros()))
