@@ -161,7 +161,7 @@ class Trainer:
                     if interrupt.requested:
                         break
                     if validation is not None:
-                        held_out = self._evaluate(validation, batch_size)
+                        held_out = self._evaluate(validation, batch_size and max(batch_size, ROWS_AT_ONCE))
                         row.update({f"val_{name}": value for name, value in held_out.items()})
                     self.history.append(row)
                     bar.epoch(row)
@@ -205,8 +205,7 @@ class Trainer:
         return meter.row() if not interrupt.requested else {}
 
     def _evaluate(self, data: Data, batch_size: int | None) -> dict[str, float]:
-        size = None if batch_size is None else max(batch_size, ROWS_AT_ONCE)
-        return evaluate(self.model, self.loss, self.metrics, data.batches(size), len(data))
+        return evaluate(self.model, self.loss, self.metrics, data.batches(batch_size), len(data))
 
     def _validation(self, given: Any) -> Data | None:
         if given is None:
