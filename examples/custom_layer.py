@@ -9,7 +9,7 @@ from attrs import define, field
 from deepbp import Parameter, Sequential
 from deepbp.initializers import Ones
 from deepbp.kernels import sigmoid
-from deepbp.layers import Builder, Dense, Layer
+from deepbp.layers import Builder, Dense, Formula, Layer
 from deepbp.losses import MeanSquaredError
 from deepbp.optimizers import Adam
 from deepbp.testing import check_layer
@@ -24,7 +24,7 @@ LARGEST_LOSS = 0.01  # the variance of sin 6x is 0.5
 class Swish(Layer[tuple[Array, Array]]):
     """y = z · σ(slope · z). Backward: ∂y/∂slope = z² σ(1 − σ), ∂y/∂z = σ + slope · z · σ(1 − σ)."""
 
-    formula = "y = z σ(slope z)"
+    formula = Formula("x * sigmoid(slope * x)", input="z")
 
     slope: Parameter = field(init=False)
 

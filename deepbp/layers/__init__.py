@@ -5,6 +5,7 @@ from deepbp.layers.chain import Chain
 from deepbp.layers.configuration import configuration, same_configuration
 from deepbp.layers.dense import Dense
 from deepbp.layers.flatten import Flatten
+from deepbp.layers.formula import Formula, LossFormula, UpdateFormula
 from deepbp.layers.layer import Layer
 from deepbp.layers.relu import ReLU
 from deepbp.layers.reshape import Reshape
@@ -17,12 +18,15 @@ __all__ = [
     "Chain",
     "Dense",
     "Flatten",
+    "Formula",
     "Layer",
+    "LossFormula",
     "ReLU",
     "Reshape",
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "UpdateFormula",
     "configuration",
     "same_configuration",
 ]

@@ -1,6 +1,6 @@
 """Every output is a weighted sum of every input."""
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from deepbp import kernels
 from deepbp.arrays import ones
@@ -8,6 +8,7 @@ from deepbp.errors import ShapeError
 from deepbp.errors.validators import boolean, instance_of, positive_int
 from deepbp.initializers import GlorotUniform, Initializer, Zeros
 from deepbp.layers.builder import Builder
+from deepbp.layers.formula import Formula
 from deepbp.layers.layer import Layer
 from deepbp.parameter import Parameter
 from deepbp.typing import Array, Shape
@@ -32,7 +33,13 @@ class Dense(Layer[Array]):
     Source: the notes' steps 4 and 5; Rumelhart, Hinton & Williams 1986.
     """
 
-    formula = "z = x W + b"
+    formula = Formula(
+        "x @ weight + bias",
+        backward="delta @ weight.T",
+        gradients={"weight": "x.T @ delta", "bias": "batch_sum(delta)"},
+        output="z",
+        symbols={"weight": "W", "bias": "b"},
+    )
 
     units: int = field(validator=positive_int)
     use_bias: bool = field(default=True, kw_only=True, validator=boolean)
@@ -54,6 +61,11 @@ class Dense(Layer[Array]):
         if self.bias is not None:
             kernels.add_bias(z, self.bias.value)
         return z, x
+
+    def stated_formula(self) -> Formula:
+        if self.use_bias:
+            return self.formula
+        return evolve(self.formula, forward="x @ weight", gradients={"weight": "x.T @ delta"})
 
     def backward(self, x: Array, delta: Array) -> Array:
         self.backward_parameters(x, delta)

@@ -5,6 +5,7 @@ from math import prod
 from attrs import define
 
 from deepbp.layers.builder import Builder
+from deepbp.layers.formula import Formula
 from deepbp.layers.layer import Layer
 from deepbp.typing import Array, Shape
 
@@ -13,7 +14,7 @@ from deepbp.typing import Array, Shape
 class Flatten(Layer[tuple[int, ...]]):
     """(B, H, W, …) becomes (B, H·W·…); backward gives the error signal its old shape."""
 
-    formula = "y = x in one row"
+    formula = Formula("reshape(x, output_shape)", backward="reshape(delta, input_shape)")
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
         return (prod(input_shape),)

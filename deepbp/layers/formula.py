@@ -74,7 +74,7 @@ class Formula:
         backward: the error signal passed back; for a function of each number by itself, leave it out and give
             ``derivative``, ∂y/∂x: then it is ``delta * derivative``.
         gradients: ∂L/∂parameter, for each parameter's field.
-        output: the letter that the output goes by: z for weighted sums, a for what an activation makes of them.
+        input, output: the letters they go by: z is a weighted sum, which Dense makes and an activation takes.
         function: the letter of the function, where it has one, such as σ.
         symbols: letters for fields, such as ``{"slope": "s"}``; others go by their names.
     """
@@ -83,6 +83,7 @@ class Formula:
     backward: str = field(default="", kw_only=True, validator=_checked)
     derivative: str = field(default="", kw_only=True, validator=_checked)
     gradients: Mapping[str, str] = field(factory=dict, kw_only=True)
+    input: str = field(default="x", kw_only=True)
     output: str = field(default="y", kw_only=True)
     function: str = field(default="", kw_only=True)
     symbols: Mapping[str, str] = field(factory=dict, kw_only=True)
@@ -91,3 +92,32 @@ class Formula:
     def passed_back(self) -> str:
         """The error signal passed back, also where only the derivative was stated."""
         return self.backward or (f"delta * ({self.derivative})" if self.derivative else "")
+
+
+@frozen
+class LossFormula:
+    """The mathematics of a loss, without weights of samples.
+
+    The expressions may use ``prediction``; ``target``, for a classifier as one-hot rows; ``n``, how many numbers a
+    prediction holds; ``rows``, how many rows; and the names of the loss's fields.
+
+    Args:
+        value: L.
+        delta: ∂L/∂prediction.
+    """
+
+    value: str = field(validator=_checked)
+    delta: str = field(validator=_checked)
+    symbols: Mapping[str, str] = field(factory=dict, kw_only=True)
+
+
+@frozen
+class UpdateFormula:
+    """The mathematics of an optimizer's step, as assignments that are carried out in order, the last one to ``w``.
+
+    The expressions may use ``w``, the values of a parameter; ``g``, its gradient; ``rate``, the learning rate; ``t``,
+    the number of the step, from 1; the names of the state's arrays, and those of the optimizer's fields.
+    """
+
+    assignments: tuple[tuple[str, str], ...]
+    symbols: Mapping[str, str] = field(factory=dict, kw_only=True)

@@ -9,6 +9,7 @@ import numpy as np
 from attrs import define, field, frozen
 
 from deepbp.layers.configuration import configuration_text
+from deepbp.layers.formula import Formula
 from deepbp.parameter import Buffer, Parameter
 from deepbp.typing import Array, Shape
 
@@ -37,8 +38,8 @@ class Layer(ABC, Generic[Saved]):
     them. Parameters, buffers and layers inside a layer are found by walking its fields, also in lists.
     """
 
-    formula: ClassVar[str] = ""
-    """What forward computes, in one line, for ``summary``."""
+    formula: ClassVar[Formula | None] = None
+    """The mathematics, stated once: ``summary`` and ``derivation`` print it, and the checks evaluate it."""
 
     built: Built | None = field(default=None, init=False)
 
@@ -73,6 +74,10 @@ class Layer(ABC, Generic[Saved]):
     def infer(self, x: Array) -> Array:
         """``predict`` for an array that was checked before: a whole network has a door, which is passed once."""
         return self.predict(x)
+
+    def stated_formula(self) -> Formula | None:
+        """The formula of this very layer, for classes whose mathematics depends on the configuration."""
+        return self.formula
 
     def __repr__(self) -> str:
         """The constructor call that makes a layer of the same configuration."""

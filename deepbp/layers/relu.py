@@ -3,6 +3,7 @@
 from attrs import define
 
 from deepbp import kernels
+from deepbp.layers.formula import Formula
 from deepbp.layers.layer import Layer
 from deepbp.typing import Array
 
@@ -16,7 +17,7 @@ class ReLU(Layer[Array]):
     Source: Nair & Hinton 2010.
     """
 
-    formula = "y = max(z, 0)"
+    formula = Formula("maximum(x, 0)", derivative="y > 0", input="z", function="ReLU")
 
     def forward(self, z: Array) -> tuple[Array, Array]:
         y = kernels.relu(z)

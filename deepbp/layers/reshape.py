@@ -7,6 +7,7 @@ from attrs import define, field
 from deepbp.arrays import as_shape
 from deepbp.errors import ConfigurationError, ShapeError
 from deepbp.layers.builder import Builder
+from deepbp.layers.formula import Formula
 from deepbp.layers.layer import Layer
 from deepbp.typing import Array, Shape, ShapeLike
 
@@ -30,7 +31,7 @@ class Reshape(Layer[tuple[int, ...]]):
         ShapeError: when built for samples that hold another number of numbers.
     """
 
-    formula = "y = x in another shape"
+    formula = Formula("reshape(x, output_shape)", backward="reshape(delta, input_shape)")
 
     shape: Shape = field(converter=_as_target)
 

@@ -3,6 +3,7 @@
 from attrs import define
 
 from deepbp import kernels
+from deepbp.layers.formula import Formula
 from deepbp.layers.layer import Layer
 from deepbp.typing import Array
 
@@ -17,7 +18,7 @@ class Sigmoid(Layer[Array]):
     Source: the notes' step 3.
     """
 
-    formula = "y = 1 / (1 + e⁻ᶻ)"
+    formula = Formula("1 / (1 + exp(-x))", derivative="y * (1 - y)", input="z", function="σ")
 
     def forward(self, z: Array) -> tuple[Array, Array]:
         y = kernels.sigmoid(z)

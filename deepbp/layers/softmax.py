@@ -3,6 +3,7 @@
 from attrs import define
 
 from deepbp import kernels
+from deepbp.layers.formula import Formula
 from deepbp.layers.layer import Layer
 from deepbp.typing import Array
 
@@ -17,7 +18,9 @@ class Softmax(Layer[Array]):
     Source: Bridle 1990.
     """
 
-    formula = "y = eᶻ / Σ eᶻ"
+    formula = Formula(
+        "exp(x) / row_sum(exp(x))", backward="y * (delta - row_sum(delta * y))", input="z", function="softmax"
+    )
 
     def forward(self, z: Array) -> tuple[Array, Array]:
         y = kernels.softmax(z)

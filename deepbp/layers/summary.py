@@ -7,6 +7,7 @@ from attrs import frozen
 from deepbp.errors import NotBuiltError
 from deepbp.layers.chain import Chain
 from deepbp.layers.layer import Layer
+from deepbp.layers.typeset import Symbol, TextPen, write
 
 
 @frozen
@@ -49,4 +50,13 @@ def _add_rows(layer: Layer[Any], prefix: str, rows: list[tuple[str, str, str, st
             else:
                 fresh = [p for p in inner.parameters() if id(p) not in seen]
                 seen.update(map(id, fresh))
-                rows.append((name, str(shape), f"{sum(p.value.size for p in fresh):,}", inner.formula))
+                rows.append((name, str(shape), f"{sum(p.value.size for p in fresh):,}", _formula_text(inner)))
+
+
+def _formula_text(layer: Layer[Any]) -> str:
+    formula = layer.stated_formula()
+    if formula is None:
+        return ""
+    letters = {"x": formula.input, "y": formula.output, **formula.symbols}
+    symbols = {name: Symbol(letter) for name, letter in letters.items()}
+    return f"{formula.output} = {write(formula.forward, symbols, TextPen())}"

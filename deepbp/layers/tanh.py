@@ -3,6 +3,7 @@
 from attrs import define
 
 from deepbp import kernels
+from deepbp.layers.formula import Formula
 from deepbp.layers.layer import Layer
 from deepbp.typing import Array
 
@@ -16,7 +17,7 @@ class Tanh(Layer[Array]):
     Source: LeCun et al., Efficient BackProp, 1998.
     """
 
-    formula = "y = tanh z"
+    formula = Formula("tanh(x)", derivative="1 - y**2", input="z", function="tanh")
 
     def forward(self, z: Array) -> tuple[Array, Array]:
         y = kernels.tanh(z)

@@ -6,6 +6,7 @@ import numpy as np
 from attrs import frozen
 
 from deepbp import kernels
+from deepbp.layers.formula import LossFormula
 from deepbp.losses.loss import Loss, check_range, check_same_shape, weight_column
 from deepbp.typing import Array, ArrayLike, Shape
 
@@ -40,7 +41,11 @@ class BinaryCrossEntropy(_BinaryLoss):
     """
 
     expects = "probabilities"
-    formula = "L = −Σ [y ln p + (1 − y) ln(1 − p)] / n"
+    formula = LossFormula(
+        "-total(target * log(prediction) + (1 - target) * log(1 - prediction)) / n",
+        "(prediction - target) / (prediction * (1 - prediction) * n)",
+        symbols={"prediction": "p"},
+    )
 
     def forward(
         self, prediction: Array, target: Array, sample_weight: Array | None = None
@@ -72,7 +77,11 @@ class SigmoidBinaryCrossEntropy(_BinaryLoss):
     """
 
     expects = "logits"
-    formula = "L = Σ [ln(1 + eᶻ) − y z] / n"
+    formula = LossFormula(
+        "total(log(1 + exp(prediction)) - target * prediction) / n",
+        "(sigmoid(prediction) - target) / n",
+        symbols={"prediction": "z"},
+    )
 
     def forward(
         self, prediction: Array, target: Array, sample_weight: Array | None = None

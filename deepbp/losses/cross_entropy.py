@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 
+from deepbp.layers.formula import LossFormula
 from deepbp.losses.labels import check_labels, prepare_labels, row_weights
 from deepbp.losses.loss import Loss, check_range
 from deepbp.typing import Array, ArrayLike, Shape
@@ -25,7 +26,11 @@ class CrossEntropy(Loss[tuple[Array, Array, Array | None]]):
     """
 
     expects = "probabilities"
-    formula = "L = −Σ y ln p / N"
+    formula = LossFormula(
+        "-total(target * log(prediction)) / rows",
+        "-target / (prediction * rows)",
+        symbols={"prediction": "p", "rows": "N"},
+    )
 
     def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
         return prepare_labels(target, output_shape, dtype, name)

@@ -7,6 +7,7 @@ import numpy as np
 
 from deepbp.arrays import as_numbers, as_type, check_sample_shape
 from deepbp.errors import DataError, ShapeError
+from deepbp.layers.formula import LossFormula
 from deepbp.typing import Array, ArrayLike, Shape
 
 Saved = TypeVar("Saved")
@@ -25,7 +26,8 @@ class Loss(ABC, Generic[Saved]):
     expects: ClassVar[Literal["values", "probabilities", "logits"]] = "values"
     """What the predictions must be."""
 
-    formula: ClassVar[str] = ""
+    formula: ClassVar[LossFormula | None] = None
+    """The mathematics, stated once: ``derivation`` prints it, and the checks evaluate it."""
 
     @abstractmethod
     def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Saved]:

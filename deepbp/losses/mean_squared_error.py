@@ -4,6 +4,7 @@ import numpy as np
 from attrs import frozen
 
 from deepbp import kernels
+from deepbp.layers.formula import LossFormula
 from deepbp.losses.loss import Loss, check_same_shape, weight_column
 from deepbp.typing import Array
 
@@ -16,7 +17,7 @@ class MeanSquaredError(Loss[Array]):
         ShapeError: when the target has not exactly the prediction's shape.
     """
 
-    formula = "L = Σ (ŷ − y)² / n"
+    formula = LossFormula("total((prediction - target)**2) / n", "2 * (prediction - target) / n")
 
     def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Array]:
         check_same_shape(prediction, target)

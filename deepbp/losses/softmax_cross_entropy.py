@@ -6,6 +6,7 @@ import numpy as np
 from attrs import frozen
 
 from deepbp import kernels
+from deepbp.layers.formula import LossFormula
 from deepbp.losses.labels import check_labels, prepare_labels, row_weights
 from deepbp.losses.loss import Loss
 from deepbp.typing import Array, ArrayLike, Shape
@@ -25,7 +26,11 @@ class SoftmaxCrossEntropy(Loss[Saved]):
     """
 
     expects = "logits"
-    formula = "L = Σ [ln Σ eᶻ − Σ y z] / N"
+    formula = LossFormula(
+        "total(log(row_sum(exp(prediction))) - row_sum(target * prediction)) / rows",
+        "(softmax(prediction) - target) / rows",
+        symbols={"prediction": "z", "rows": "N"},
+    )
 
     def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
         return prepare_labels(target, output_shape, dtype, name)

@@ -5,6 +5,7 @@ from attrs import field, frozen
 
 from deepbp import kernels
 from deepbp.errors.validators import positive
+from deepbp.layers.formula import LossFormula
 from deepbp.losses.loss import Loss, check_same_shape, weight_column
 from deepbp.typing import Array
 
@@ -23,7 +24,7 @@ class SumSquaredError(Loss[Array]):
     """
 
     reduction = "sum"
-    formula = "L = scale · Σ (ŷ − y)²"
+    formula = LossFormula("scale * total((prediction - target)**2)", "2 * scale * (prediction - target)")
 
     scale: float = field(default=1.0, validator=positive)
 

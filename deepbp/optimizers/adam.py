@@ -3,12 +3,23 @@
 from math import sqrt
 
 import numpy as np
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from deepbp import kernels
 from deepbp.errors.validators import fraction, non_negative, positive
+from deepbp.layers.formula import UpdateFormula
 from deepbp.optimizers.optimizer import Optimizer, Schedule, State, rate_or_schedule
 from deepbp.parameter import ParameterVector
+
+SYMBOLS = {
+    "beta1": "β₁",
+    "beta2": "β₂",
+    "epsilon": "ε",
+    "mean": "m",
+    "rate": "η",
+    "square": "v",
+    "weight_decay": "λ",
+}
 
 
 @frozen
@@ -27,6 +38,16 @@ class Adam(Optimizer):
     beta1: float = field(default=0.9, validator=fraction)
     beta2: float = field(default=0.999, validator=fraction)
     epsilon: float = field(default=1e-8, validator=positive)
+
+    def stated_formula(self) -> UpdateFormula:
+        return UpdateFormula(
+            (
+                ("mean", "beta1 * mean + (1 - beta1) * g"),
+                ("square", "beta2 * square + (1 - beta2) * g**2"),
+                ("w", "w - rate * (mean / (1 - beta1**t)) / (sqrt(square / (1 - beta2**t)) + epsilon)"),
+            ),
+            symbols=SYMBOLS,
+        )
 
     def start(self, parameters: ParameterVector) -> State:
         return {"step": 0, "mean": np.zeros_like(parameters.values), "square": np.zeros_like(parameters.values)}
@@ -62,6 +83,10 @@ class AdamW(Adam):
     """
 
     weight_decay: float = field(default=0.01, validator=non_negative)
+
+    def stated_formula(self) -> UpdateFormula:
+        adam = super().stated_formula()
+        return evolve(adam, assignments=(("w", "w - rate * weight_decay * w"), *adam.assignments))
 
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
         parameters.values[parameters.matrices] *= 1 - rate * self.weight_decay

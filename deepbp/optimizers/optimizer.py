@@ -10,6 +10,7 @@ from attrs import Attribute
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.errors.validators import non_negative
+from deepbp.layers.formula import UpdateFormula
 from deepbp.parameter import ParameterVector
 
 State: TypeAlias = dict[str, Any]
@@ -33,6 +34,10 @@ class Optimizer(ABC):
     """Frozen configuration, an ``attrs.frozen`` class; what changes lies in the state, which the trainer keeps."""
 
     learning_rate: float | Schedule
+
+    def stated_formula(self) -> UpdateFormula | None:
+        """The mathematics of a step in this configuration: ``derivation`` prints it, and the checks evaluate it."""
+        return None
 
     def start(self, parameters: ParameterVector) -> State:
         """The state before the first step. Arrays in it are as long as ``parameters.values``."""

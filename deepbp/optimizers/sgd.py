@@ -6,8 +6,11 @@ from attrs import field, frozen
 from deepbp import kernels
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import boolean, fraction, non_negative
+from deepbp.layers.formula import UpdateFormula
 from deepbp.optimizers.optimizer import Optimizer, Schedule, State, rate_or_schedule
 from deepbp.parameter import ParameterVector
+
+SYMBOLS = {"rate": "η", "momentum": "μ", "velocity": "v", "weight_decay": "λ"}
 
 
 @frozen
@@ -32,6 +35,14 @@ class SGD(Optimizer):
     def __attrs_post_init__(self) -> None:
         if self.nesterov and self.momentum == 0:
             raise ConfigurationError("SGD: nesterov=True needs a momentum above 0, got momentum=0.0: try 0.9")
+
+    def stated_formula(self) -> UpdateFormula:
+        gradient = "g + weight_decay * w" if self.weight_decay else "g"
+        if not self.momentum:
+            return UpdateFormula((("w", f"w - rate * ({gradient})"),), symbols=SYMBOLS)
+        velocity = ("velocity", f"momentum * velocity + ({gradient})")
+        step = f"({gradient}) + momentum * velocity" if self.nesterov else "velocity"
+        return UpdateFormula((velocity, ("w", f"w - rate * ({step})")), symbols=SYMBOLS)
 
     def start(self, parameters: ParameterVector) -> State:
         state: State = {"step": 0}
