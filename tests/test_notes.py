@@ -49,7 +49,7 @@ def test_first_step_is_the_notes_d1_and_d2(seed: int) -> None:
     weights1, weights2 = first.weight.value.copy(), second.weight.value.copy()
     d1, d2 = changes(weights1, weights2)
     loss = trainer.step(X, Y)
-    assert loss == pytest.approx(np.sum((Y - sigmoid(sigmoid(X @ weights1) @ weights2)) ** 2), rel=1e-15)
+    assert loss == pytest.approx(np.sum((Y - sigmoid(sigmoid(X @ weights1) @ weights2)) ** 2), rel=1e-15, abs=0)
     assert_close(-second.weight.grad, d2, 1e-15)  # 2(y − ŷ) is the negative gradient: the notes add, SGD subtracts
     assert_close(-first.weight.grad, d1, 1e-15)
     assert_close(second.weight.value, weights2 + d2, 1e-15)
@@ -95,14 +95,14 @@ def test_chain_of_single_neurons_has_the_notes_three_factors(x: float, y: float,
     z2, saved_dense = output.forward(a1)
     a2, saved_sigmoid = net[3].forward(z2)
     value, saved_loss = loss.forward(a2, one(y))
-    assert value == pytest.approx((a2.item() - y) ** 2, rel=1e-15)
+    assert value == pytest.approx((a2.item() - y) ** 2, rel=1e-15, abs=0)
 
     cost_by_a = loss.backward(saved_loss)
-    assert cost_by_a.item() == pytest.approx(2 * (a2.item() - y), rel=1e-15)
+    assert cost_by_a.item() == pytest.approx(2 * (a2.item() - y), rel=1e-15, abs=0)
     assert_close(cost_by_a, numeric_gradient(lambda a: loss.forward(a, one(y))[0], a2), 1e-9)
 
     a_by_z = net[3].backward(saved_sigmoid, one(1))
-    assert a_by_z.item() == pytest.approx(a2.item() * (1 - a2.item()), rel=1e-15)
+    assert a_by_z.item() == pytest.approx(a2.item() * (1 - a2.item()), rel=1e-15, abs=0)
     assert_close(a_by_z, numeric_gradient(lambda z: float(sigmoid(z).item()), z2), 1e-9)
 
     def z_of(w: Array) -> float:
