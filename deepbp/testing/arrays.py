@@ -1,6 +1,7 @@
 """Arrays as the checks hand them out and look at them again: sealed, remembered, compared."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,17 @@ def arrays_in(saved: Any) -> Iterator[Array]:
             yield from arrays_in(value)
 
 
-def seal(saved: Any) -> None:
-    """Make every array read-only, so that a write into one is an error at once."""
-    for array in arrays_in(saved):
+@contextmanager
+def sealed(saved: Any) -> Iterator[None]:
+    """Make every array read-only for a while, so that a write into one is an error at once."""
+    writeable = [array for array in arrays_in(saved) if array.flags.writeable]
+    for array in writeable:
         array.flags.writeable = False
+    try:
+        yield
+    finally:  # the owners of memory first: a view of what is read-only cannot be made writeable
+        for array in sorted(writeable, key=lambda array: array.base is not None):
+            array.flags.writeable = True
 
 
 def copies(saved: Any) -> list[Array]:

@@ -28,11 +28,12 @@ class Measurement:
     candidates: Mapping[str, Callable[[], Array]] = field(factory=dict)
 
 
-def explain(measurements: Sequence[Measurement], sizes: Mapping[str, int]) -> str:
+def explain(measurements: Sequence[Measurement], sizes: Mapping[str, int], *, places: bool = True) -> str:
     """What is wrong, to be read after the gradient's name: "is the negative of the numeric gradient"; or "".
 
     Args:
         sizes: numbers by what they count, such as {"the batch size": 7}.
+        places: whether the entries stand where they belong; False for a sample of them.
     """
     if not measurements:
         return ""
@@ -45,10 +46,10 @@ def explain(measurements: Sequence[Measurement], sizes: Mapping[str, int]) -> st
         return "is zero everywhere, and the numeric gradient is not: was it computed at all?"
     if all(not np.any(m.numeric) for m in measurements):
         return "should be zero: the output does not depend on it"
-    for find in (_constant_factor, _candidate, _known_factor, _unknown_factor, _order, _only_some):
-        if text := find(measurements, sizes):
-            return text
-    return ""
+    finders = [_constant_factor, _candidate, _known_factor, _unknown_factor]
+    if places:
+        finders += [_order, _only_some]
+    return next((text for find in finders if (text := find(measurements, sizes))), "")
 
 
 def _same(one: Array, other: Array) -> bool:

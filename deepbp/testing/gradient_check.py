@@ -48,7 +48,10 @@ def expect_gradient(
     if report.relative <= TOLERANCE:
         return
     worst = report.errors[0]
-    text = explain(remeasure(), sizes) if len(places) == x.size else ""
+    if len(places) == x.size:
+        text = explain(remeasure(), sizes)
+    else:
+        text = explain([Measurement(got, expected)], sizes, places=False)
     raise CheckFailure(
         f"{name} {text or 'is wrong'}\n"
         f"at {list(places[worst.place[0]])}: {worst.analytic:.9g}, numeric {worst.numeric:.9g}; "

@@ -13,7 +13,7 @@ from deepbp.arrays import as_shape
 from deepbp.errors import ArgumentTypeError
 from deepbp.losses import Loss
 from deepbp.testing import objects
-from deepbp.testing.arrays import copies, expect_same, seal, unchanged
+from deepbp.testing.arrays import copies, expect_same, sealed, unchanged
 from deepbp.testing.check import Check, CheckFailure, Stages, as_seed, checks_of, run_all
 from deepbp.testing.diagnosis import Measurement
 from deepbp.testing.gradient_check import expect_gradient
@@ -164,11 +164,10 @@ def nothing_is_written(case: LossCase) -> None:
                 raise CheckFailure(f"forward or backward wrote into {name}: make a new array")
         if not unchanged(saved, kept):
             raise CheckFailure("backward wrote into saved: make a new array")
-        sealed = [array.copy() for array in given]
-        seal(sealed)
-        _, saved = case.subject.forward(*sealed)
-        seal(saved)
-        case.subject.backward(saved)
+        with sealed(given):
+            _, saved = case.subject.forward(prediction, target, weights)
+            with sealed(saved):
+                case.subject.backward(saved)
 
 
 def dtype_is_kept(case: LossCase) -> None:

@@ -116,6 +116,17 @@ def test_large_parameters_are_sampled() -> None:
     assert 2 * MOST_ENTRIES < calls < 3 * MOST_ENTRIES
 
 
+def test_a_sample_of_a_large_gradient_shows_a_factor_but_no_place() -> None:
+    @define(eq=False)
+    class Negative(Dense):
+        def backward_parameters(self, x: Array, delta: Array) -> None:
+            super().backward_parameters(x, -delta)
+
+    checks = {check.name: check for check in layer_checks(Negative(60), (50,))}
+    with pytest.raises(CheckFailure, match="∂L/∂weight is the negative of the numeric gradient"):
+        checks["parameter_gradients"].run()
+
+
 def test_inputs_say_what_a_layer_takes() -> None:
     names = {check.name for check in layer_checks(Log(), (3,), inputs=positive)}
     assert not names & {"kink_gradients", "extreme_inputs"}

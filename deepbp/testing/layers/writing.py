@@ -1,10 +1,12 @@
 """Nobody writes into an array it received or has handed out."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from deepbp.testing.arrays import arrays_in, copies, seal, unchanged
+from deepbp.testing.arrays import arrays_in, copies, sealed, unchanged
 from deepbp.testing.blame import blame
 from deepbp.testing.check import CheckFailure
 from deepbp.testing.layers.case import LayerCase
@@ -19,8 +21,8 @@ def input_stays(case: LayerCase) -> None:
         call(x)
         if not np.array_equal(x, before):
             raise CheckFailure(f"{name} wrote into its input: x belongs to the caller, make a new array")
-        seal(x)
-        _sealed(f"{name} writes into its input: x belongs to the caller, make a new array", lambda: call(x))  # noqa: B023
+        message = f"{name} writes into its input: x belongs to the caller, make a new array"
+        _without_writing(message, x, partial(call, x))
 
 
 def delta_stays(case: LayerCase) -> None:
@@ -33,9 +35,8 @@ def delta_stays(case: LayerCase) -> None:
         method(specimen.layer.forward(x)[1], given)
         if not np.array_equal(given, delta):
             raise CheckFailure(f"{method.__name__} wrote {message}")
-        seal(given)
         saved = specimen.layer.forward(x)[1]
-        _sealed(f"{method.__name__} writes {message}", lambda: method(saved, given))  # noqa: B023
+        _without_writing(f"{method.__name__} writes {message}", given, partial(method, saved, given))
 
 
 def saved_stays(case: LayerCase) -> None:
@@ -51,9 +52,8 @@ def saved_stays(case: LayerCase) -> None:
     if not unchanged(saved, before):
         raise CheckFailure("backward wrote into saved: another layer may hold the same array, make a new one")
     _, saved = specimen.layer.forward(x.copy())
-    seal(saved)
     message = "backward writes into saved: another layer may hold the same array, make a new one"
-    _sealed(message, lambda: specimen.layer.backward(saved, delta.copy()))
+    _without_writing(message, saved, lambda: specimen.layer.backward(saved, delta.copy()))
 
 
 def results_stay(case: LayerCase) -> None:
@@ -91,10 +91,11 @@ def results_are_not_parameters(case: LayerCase) -> None:
                     raise CheckFailure(f"{what} shares its memory with the parameter `{name}`: return a copy")
 
 
-def _sealed(message: str, call: Callable[[], object]) -> None:
+def _without_writing(message: str, arrays: Any, call: Callable[[], object]) -> None:
     """Run with read-only arrays, and turn NumPy's refusal to write into the message."""
     try:
-        call()
+        with sealed(arrays):
+            call()
     except ValueError as error:
         if "read-only" not in str(error):
             raise
