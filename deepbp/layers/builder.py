@@ -48,10 +48,10 @@ class Builder:
         built = layer.built
         if built is not None and any(layer._walk()):
             if built.dtype != self.dtype:
-                raise ContractError(f"{layer}: was built with {built.dtype}, the network has {self.dtype}")
+                raise ContractError(f"the layer was built with {built.dtype}, the network has {self.dtype}: make a new layer")
             if built.input_shape != input_shape:
                 raise ShapeError(
-                    f"{layer}: was built for samples of shape {built.input_shape}, got {input_shape}: "
+                    f"the layer was built for samples of shape {built.input_shape}, got {input_shape}: "
                     "make a new layer, or use it with the same shape"
                 )
             return built.output_shape

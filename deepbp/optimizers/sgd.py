@@ -53,6 +53,7 @@ class SGD(Optimizer):
     def step(self, parameters: ParameterVector, state: State) -> None:
         values, grads, rate = parameters.values, parameters.grads, self.rate(state["step"])
         if self.weight_decay:
+            grads = grads.copy()  # the gradients stay ∂L/∂w for whoever looks at them afterwards
             grads[parameters.matrices] += self.weight_decay * values[parameters.matrices]
         if self.momentum:
             kernels.sgd_momentum(values, grads, state["velocity"], rate, self.momentum, self.nesterov)

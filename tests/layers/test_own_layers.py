@@ -260,5 +260,5 @@ def test_shapes_that_do_not_fit_name_both_layers() -> None:
 def test_a_layer_built_for_another_shape() -> None:
     shared = Dense(4)
     message = told(ShapeError, lambda: Sequential([shared, Dense(5), shared], input_shape=3))
-    expected = "layer 2, Dense(4): Dense(4): was built for samples of shape (3,), got (5,) from layer 1, Dense(5)"
+    expected = "layer 2, Dense(4): the layer was built for samples of shape (3,), got (5,) from layer 1, Dense(5)"
     assert message.startswith(expected)
