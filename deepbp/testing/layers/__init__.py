@@ -7,7 +7,18 @@ from deepbp.arrays import as_shape
 from deepbp.errors import ArgumentTypeError
 from deepbp.layers import Layer
 from deepbp.testing.check import Check, Stages, as_seed, checks_of, run_all
-from deepbp.testing.layers import batches, copying, gradients, numbers, predicting, randomness, reuse, running, writing
+from deepbp.testing.layers import (
+    accumulation,
+    batches,
+    copying,
+    gradients,
+    numbers,
+    predicting,
+    randomness,
+    reuse,
+    running,
+    writing,
+)
 from deepbp.testing.layers.case import Inputs, LayerCase, standard_normal
 from deepbp.typing import Seed, ShapeLike
 
@@ -33,9 +44,9 @@ STAGES: Stages = (
         gradients.parameter_gradients,
         gradients.kink_gradients,
         gradients.every_parameter_gets_a_gradient,
-        gradients.gradients_accumulate,
-        gradients.used_twice_in_one_net,
-        gradients.backward_parameters_equals_backward,
+        accumulation.gradients_accumulate,
+        accumulation.used_twice_in_one_net,
+        accumulation.backward_parameters_equals_backward,
         reuse.forward_twice_then_backward_of_the_first,
         reuse.interleaved_uses,
         reuse.nothing_kept_on_the_layer,

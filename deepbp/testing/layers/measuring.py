@@ -1,0 +1,101 @@
+"""L as a function of one array, and what the explanation of a wrong gradient is sought in."""
+
+from collections.abc import Callable
+from math import prod
+
+import numpy as np
+
+from deepbp.testing.diagnosis import Measurement
+from deepbp.testing.layers.case import LayerCase, Specimen
+from deepbp.testing.numeric_gradient import numeric_gradient
+from deepbp.typing import Array
+
+
+def sizes(case: LayerCase, specimen: Specimen) -> dict[str, int]:
+    """What the numbers that may show up as factors count."""
+    sizes = {
+        "the batch size": case.rows,
+        "the number of a sample's inputs": prod(case.input_shape),
+        "the number of a sample's outputs": prod(specimen.output_shape),
+    }
+    if len(case.input_shape) > 1:
+        sizes["the length of the last axis"] = case.input_shape[-1]
+    return sizes
+
+
+def loss_of_input(specimen: Specimen, x: Array, delta: Array) -> Callable[[Array], float]:
+    """L(x) = Σ δ · (y(x) − y): the same derivative as Σ δ · y(x), with nothing lost where y stays as it is."""
+    base = specimen.forward(x.copy()).copy()
+    return lambda moved: float(np.vdot(delta, specimen.forward(moved.copy()) - base))
+
+
+def loss_of_parameter(specimen: Specimen, name: str, x: Array, delta: Array) -> Callable[[Array], float]:
+    """The same as a function of a parameter's value."""
+    parameter, base = specimen.layer.named_parameters()[name], specimen.forward(x.copy()).copy()
+    original = parameter.value.copy()
+
+    def loss(value: Array) -> float:
+        parameter.value = value
+        output = specimen.forward(x.copy())
+        result = float(np.vdot(delta, output - base))
+        parameter.value = original
+        return result
+
+    return loss
+
+
+def input_measurement(case: LayerCase, stream: int) -> Measurement:
+    """∂L/∂x for inputs and an error signal of this stream, and what usual mistakes would make of it."""
+    specimen, x = case.build(), case.x(stream=stream)
+    delta, other = (specimen.delta(x, case.rng(step + stream)) for step in (10, 50))
+    run, with_other = specimen.run(x.copy(), delta.copy()), specimen.run(x.copy(), other.copy())
+    candidates = {"does not depend on delta: was the upstream error signal forgotten?": lambda: with_other.moved}
+    if delta.shape == x.shape:
+        candidates |= {
+            "is delta itself: was the layer's own derivative forgotten?": lambda: delta,
+            "keeps only the diagonal of the Jacobian: each output depends on other inputs, too": lambda: _diagonal(
+                specimen, x, delta
+            ),
+        }
+    known = {"x": x, "the output": run.output, "delta": delta} | _parameters(specimen)
+    return Measurement(run.moved, numeric_gradient(loss_of_input(specimen, x, delta), x), known, candidates)
+
+
+def parameter_measurement(case: LayerCase, name: str, stream: int) -> Measurement:
+    """∂L/∂parameter, likewise."""
+    specimen, x = case.build(), case.x(stream=stream)
+    delta, other = (specimen.delta(x, case.rng(step + stream)) for step in (10, 50))
+    run, with_other = specimen.run(x.copy(), delta.copy()), specimen.run(x.copy(), other.copy())
+    value = specimen.layer.named_parameters()[name].value.copy()
+
+    def of_sample(row: int) -> Callable[[], Array]:
+        def gradient() -> Array:
+            alone = np.zeros_like(delta)
+            alone[row] = delta[row]
+            return numeric_gradient(loss_of_parameter(specimen, name, x, alone), value)
+
+        return gradient
+
+    candidates = {
+        "does not depend on delta: was the upstream error signal forgotten?": lambda: with_other.gradients[name],
+        "is that of the first sample alone: sum over the batch": of_sample(0),
+        "is that of the last sample alone: sum over the batch": of_sample(-1),
+    }
+    numeric = numeric_gradient(loss_of_parameter(specimen, name, x, delta), value)
+    return Measurement(run.gradients[name], numeric, _parameters(specimen), candidates)
+
+
+def _parameters(specimen: Specimen) -> dict[str, Array]:
+    return {name: parameter.value.copy() for name, parameter in specimen.layer.named_parameters().items()}
+
+
+def _diagonal(specimen: Specimen, x: Array, delta: Array) -> Array:
+    """δᵢ ∂yᵢ/∂xᵢ, without what an output owes to the other inputs."""
+    step = 1e-6
+    result = np.empty_like(x)
+    for place in np.ndindex(x.shape):
+        above, below = x.copy(), x.copy()
+        above[place] += step
+        below[place] -= step
+        result[place] = delta[place] * (specimen.forward(above)[place] - specimen.forward(below)[place]) / (2 * step)
+    return result
