@@ -7,7 +7,7 @@ import numpy as np
 from attrs import define, field
 
 from deepbp.arrays import as_dtype, as_generator, as_shape
-from deepbp.errors import ContractError, DeepBPError, ShapeError
+from deepbp.errors import ArgumentTypeError, ContractError, DeepBPError, ShapeError
 from deepbp.initializers import Initializer, Zeros
 from deepbp.layers.layer import Built, Layer
 from deepbp.parameter import Buffer, Parameter
@@ -28,11 +28,17 @@ class Builder:
 
     def buffer(self, shape: Shape, initializer: Initializer | None = None) -> Buffer:
         """A new array that is saved but not trained; zeros unless an initializer is given."""
-        return Buffer(self._draw(shape, initializer or Zeros()))
+        return Buffer(self._draw(shape, Zeros() if initializer is None else initializer))
 
     def _draw(self, shape: Shape, initializer: Initializer) -> Array:
         shape = as_shape(shape, "shape") if shape != () else ()
-        values = initializer(shape, self.rng, self.dtype)
+        if not callable(initializer) or isinstance(initializer, type):
+            raise ArgumentTypeError(f"initializer: expected one such as Zeros(), got {initializer!r}")
+        try:
+            values = initializer(shape, self.rng, self.dtype)
+        except Exception as error:
+            error.add_note(f"in initializer {initializer!r}, shape {shape}")
+            raise
         if not isinstance(values, np.ndarray) or values.shape != shape or values.dtype != self.dtype:
             got = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else repr(values)
             raise ContractError(f"initializer {initializer!r}: expected {self.dtype} of shape {shape}, got {got}")
@@ -45,10 +51,11 @@ class Builder:
         layers, because it is used twice or comes trained from elsewhere, keeps it and its sizes.
         """
         check_class(layer)
+        input_shape = as_shape(input_shape) if input_shape != () else ()
         built = layer.built
         if built is not None and any(layer._walk()):
             if built.dtype != self.dtype:
-                raise ContractError(f"the layer was built with {built.dtype}, the network has {self.dtype}: make a new layer")
+                raise ContractError(f"the layer was built with {built.dtype}, the network has {self.dtype}")
             if built.input_shape != input_shape:
                 raise ShapeError(
                     f"the layer was built for samples of shape {built.input_shape}, got {input_shape}: "
