@@ -18,9 +18,9 @@ class HasSubject(Protocol):
 def configuration_is_frozen(case: HasSubject) -> None:
     """An ``attrs.frozen`` class: what changes lies elsewhere."""
     cls: Any = type(case.subject)
-    if attrs.has(cls) and attrs.inspect(cls).is_frozen:
-        return
-    if attrs.has(cls) or getattr(case.subject, "__dict__", None):  # a plain class without arguments needs no attrs
+    decorated = next((base for base in cls.__mro__ if "__attrs_attrs__" in vars(base)), None)
+    kept = getattr(case.subject, "__dict__", None)  # a plain class without arguments needs no attrs
+    if kept if decorated is None else not attrs.inspect(decorated).is_frozen:
         raise CheckFailure(
             f"class {cls.__name__}: put @frozen, from attrs, above the class: its fields are its configuration, "
             "and what changes during training does not belong there"

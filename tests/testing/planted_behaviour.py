@@ -344,3 +344,55 @@ class CopiesNothing(Scale):
 @define(eq=False)
 class HoldsALambda(Square):
     power: Any = field(init=False, factory=lambda: lambda x: x * x)
+
+
+@planted("forward_runs", r"forward: expected an array as output, returned 1\.0")
+@define(eq=False)
+class OutputIsNoArray(Square):
+    def forward(self, x: Array) -> Any:
+        return 1.0, x
+
+
+@planted("nothing_kept_on_the_layer", r"backward or predict changed the layer's field `last`")
+@define(eq=False)
+class KeepsTheSignal(Square):
+    last: Any = field(init=False, default=None)
+
+    def backward(self, x: Array, delta: Array) -> Array:
+        self.last = delta
+        return super().backward(x, delta)
+
+
+@planted("every_parameter_is_found", r"the field `inside` of HiddenInAnObject holds a Parameter")
+@define(eq=False)
+class HiddenInAnObject(Square):
+    @define
+    class Box:
+        content: dict[str, Parameter]
+
+    inside: Box = field(init=False)
+
+    def build(self, input_shape: Shape, builder: Builder) -> Shape:
+        self.inside = self.Box({"gain": builder.parameter(input_shape, Ones())})
+        return input_shape
+
+
+@planted("deep_copy", r"copy.deepcopy raises TypeError: not today")
+@define(eq=False)
+class RefusesToBeCopiedBuilt(Scale):
+    def __deepcopy__(self, memo: Any) -> Self:
+        if self.built is not None:
+            raise TypeError("not today")
+        return type(self)()
+
+
+@planted("saved_stays", r"backward writes into saved.*\nin planted_behaviour.py")
+@define(eq=False)
+class WritesSavedInTuples(Layer[Any]):
+    def forward(self, x: Array) -> tuple[Array, Any]:
+        return x * x, ([x.copy()], {"none": (None, 3)})
+
+    def backward(self, saved: Any, delta: Array) -> Array:
+        x: Array = saved[0][0]
+        x[np.isnan(x)] = 0
+        return 2 * x * delta

@@ -106,3 +106,11 @@ class RefusesToBePickled(Zeros):
 
     def __deepcopy__(self, memo: Any) -> "RefusesToBePickled":
         return self
+
+
+@planted("each_array_is_new", r"the entries share their memory: np.broadcast_to needs a copy")
+@frozen
+class RowsShareTheirMemory(Zeros):
+    def __call__(self, shape: Shape, rng: np.random.Generator, dtype: DType) -> Array:
+        one = np.zeros(shape[-1], dtype)
+        return np.lib.stride_tricks.as_strided(one, shape, (*(0,) * (len(shape) - 1), one.itemsize))

@@ -192,3 +192,41 @@ class HoldsALock(MeanOfSquares):
 
     def __deepcopy__(self, memo: Any) -> "HoldsALock":
         return self
+
+
+@planted("forward_and_backward_run", r"expected the pair \(loss, saved\), returned 1\.0")
+@frozen
+class BareNumber(MeanOfSquares):
+    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> Any:
+        return 1.0
+
+
+@planted("forward_and_backward_run", r"expected a finite loss for ordinary data, got nan: predictions=")
+@frozen
+class LogOfNegatives(MeanOfSquares):
+    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Array]:
+        with np.errstate(invalid="ignore"):
+            return float(np.log(prediction).sum()), prediction
+
+
+@planted("sample_weights_multiply_shares", r"expected the weighted sum of the samples' shares.*got")
+@frozen
+class AverageWeight(MeanOfSquares):
+    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Array]:
+        value, difference = super().forward(prediction, target)
+        mean = 1.0 if sample_weight is None else float(sample_weight.mean())
+        return value * mean, difference * mean
+
+
+@planted("reduction_as_stated", r"reduction: expected 'mean' or 'sum', got 'average'")
+@frozen
+class UnknownReduction(MeanOfSquares):
+    reduction = "average"  # type: ignore[assignment]
+
+
+@planted("extreme_predictions", r"predictions of -10000 and 10000, float32: the loss or its gradient is not finite")
+@frozen
+class SilentOverflow(NaiveExponential):
+    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Array]:
+        with np.errstate(over="ignore"):
+            return super().forward(prediction, target, sample_weight)

@@ -168,3 +168,25 @@ class ConvertsTwice(SGD):
 class RefusesToBeCopied(SGD):
     def __deepcopy__(self, memo: Any) -> "RefusesToBeCopied":
         raise TypeError("not today")
+
+
+@planted("start_and_step_run", r"state\['history'\]: expected an array or a number, got \[\]")
+@frozen
+class ListInState(SGD):
+    def start(self, parameters: ParameterVector) -> State:
+        return {"step": 0, "history": []}
+
+
+@planted("goes_downhill", r"the parameters did not move, though the learning rate is above 0")
+@frozen
+class StandsStill(SGD):
+    def step(self, parameters: ParameterVector, state: State) -> None:
+        state["step"] += 1
+
+
+@planted("extreme_gradients", r"gradients of 0, float32: the parameters are no longer finite")
+@frozen
+class SilentDivision(DividesByZero):
+    def step(self, parameters: ParameterVector, state: State) -> None:
+        with np.errstate(invalid="ignore"):
+            super().step(parameters, state)

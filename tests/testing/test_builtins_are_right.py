@@ -2,9 +2,11 @@
 
 import inspect
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
+from attrs import frozen
 from every_builtin import (
     BUILTIN_INITIALIZERS,
     BUILTIN_LAYERS,
@@ -33,8 +35,11 @@ from deepbp import initializers, layers, losses, optimizers
 from deepbp.initializers import Initializer
 from deepbp.layers import Layer
 from deepbp.losses import Loss
-from deepbp.optimizers import Optimizer
-from deepbp.testing import check_layer, parametrize_with_checks
+from deepbp.losses import MeanSquaredError as MeanOfSquares
+from deepbp.optimizers import SGD, Optimizer, State
+from deepbp.parameter import ParameterVector
+from deepbp.testing import check_layer, check_loss, check_optimizer, parametrize_with_checks
+from deepbp.typing import Array
 
 
 def public(module: ModuleType, base: type) -> set[type]:
@@ -85,3 +90,37 @@ def test_layers_of_users_that_are_right(layer: Layer[object], seed: int) -> None
 def test_layers_with_inputs_of_their_own(seed: int) -> None:
     check_layer(Log(), (3,), inputs=positive, rng=np.random.default_rng(seed))
     check_layer(Lookup(6), (3,), inputs=whole, rng=np.random.default_rng(seed))
+
+
+class PlainLoss(MeanOfSquares):
+    """Inherits what it needs; a class of its own, without attrs, is allowed where there are no arguments."""
+
+
+class NoAttrs(Loss[np.ndarray[Any, Any]]):
+    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Array]:
+        return MeanOfSquares().forward(prediction, target, sample_weight)
+
+    def backward(self, saved: Array) -> Array:
+        return MeanOfSquares().backward(saved)
+
+
+@frozen
+class SignDescent(Optimizer):
+    """Its rate has another name."""
+
+    size: float = 0.01
+
+    def step(self, parameters: ParameterVector, state: State) -> None:
+        parameters.values -= self.size * np.sign(parameters.grads)
+        state["step"] += 1
+
+    def rate(self, step: int) -> float:
+        return self.size
+
+
+def test_classes_of_users_that_are_right() -> None:
+    check_loss(PlainLoss())
+    check_loss(NoAttrs())
+    check_optimizer(SignDescent())
+    check_optimizer(SGD(lambda step: 0.1 / (1 + step)))
+    check_optimizer(SGD(0.0))

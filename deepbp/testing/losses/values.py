@@ -41,12 +41,13 @@ def sample_weights_multiply_shares(case: LossCase) -> None:
                 f"{factor * plain:.9g}, got {value:.9g}: weights multiply each sample's share"
             )
     weight = case.weights()
-    shares = [case.subject.forward(prediction, target, row)[0] for row in np.eye(ROWS)]
+    alone = np.array([case.subject.forward(prediction[i : i + 1], target[i : i + 1])[0] for i in range(ROWS)])
+    shares = alone * (plain / alone.sum())  # of a mean or of a sum: which one, reduction_as_stated says
     value, expected = case.subject.forward(prediction, target, weight)[0], float(weight @ shares)
     if abs(value - expected) > 1e-10 * max(1.0, abs(expected)):
         raise CheckFailure(
             f"sample_weight: expected the weighted sum of the samples' shares, {expected:.9g}, got {value:.9g}: "
-            "do not divide by the sum of the weights"
+            "each sample's own loss is multiplied by its own weight"
         )
 
 
