@@ -1,0 +1,54 @@
+"""The summary: a table of layers, with totals."""
+
+import pytest
+
+from deepbp import Sequential
+from deepbp.errors import NotBuiltError
+from deepbp.layers import Dense, Flatten, ReLU, Sigmoid
+
+
+def test_the_whole_table() -> None:
+    net = Sequential([Flatten(), Dense(1000), ReLU(), Dense(10, use_bias=False)], input_shape=(8, 8))
+    flatten, dense, relu, plain = (row[3] for row in net.summary().rows)
+    assert (dense, relu, plain) == ("z = x W + b", "y = max(z, 0)", "z = x W")
+    line = "─" * (len("0 Flatten  (64,)                  0  ") + max(map(len, (flatten, dense, relu, plain))))
+    assert repr(net.summary()) == (
+        "Layer      Output shape  Parameters  Formula\n"
+        f"{line}\n"
+        f"0 Flatten  (64,)                  0  {flatten}\n"
+        f"1 Dense    (1000,)           65,000  {dense}\n"
+        f"2 ReLU     (1000,)                0  {relu}\n"
+        f"3 Dense    (10,)             10,000  {plain}\n"
+        f"{line}\n"
+        "Parameters: 75,000 (300,000 bytes)"
+    )
+
+
+def test_bytes_follow_the_number_type() -> None:
+    for dtype, size in ("float32", 4), ("float64", 8):
+        summary = Sequential([Dense(5)], input_shape=3, dtype=dtype).summary()
+        assert (summary.parameters, summary.bytes) == (20, 20 * size)
+
+
+def test_a_nest_is_indented_by_its_position() -> None:
+    net = Sequential([Dense(2), Sequential([Dense(3), Sequential([Sigmoid()])])], input_shape=4)
+    assert [(layer, shape, count) for layer, shape, count, _ in net.summary().rows] == [
+        ("0 Dense", "(2,)", "10"),
+        ("1 Sequential", "", ""),
+        ("1.0 Dense", "(3,)", "9"),
+        ("1.1 Sequential", "", ""),
+        ("1.1.0 Sigmoid", "(3,)", "0"),
+    ]
+    assert net.summary().parameters == 19
+
+
+def test_a_shared_layer_counts_once() -> None:
+    shared = Dense(3)
+    summary = Sequential([shared, ReLU(), Sequential([shared])], input_shape=3).summary()
+    assert [row[2] for row in summary.rows] == ["12", "0", "", "0"]
+    assert (summary.parameters, summary.bytes) == (12, 48)
+
+
+def test_not_before_the_sizes_are_known() -> None:
+    with pytest.raises(NotBuiltError, match=r"its sizes are not known yet: give input_shape=\.\.\."):
+        Sequential([Dense(3)]).summary()
