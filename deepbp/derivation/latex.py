@@ -4,45 +4,64 @@ from typing import ClassVar
 
 from deepbp.layers.typeset import Pen, Symbol
 
+_LETTERS = {"δ": r"\delta", "σ": r"\sigma", "η": r"\eta", "μ": r"\mu", "β": r"\beta", "λ": r"\lambda", "ε": r"\epsilon"}
+_SIGNS = {"·": r"\cdot", "": r"\,", "≥": r"\ge", "≤": r"\le", "≠": r"\ne", "←": r"\leftarrow"}
+_FUNCTIONS = {"ln": r"\ln", "max": r"\max", "min": r"\min", "tanh": r"\tanh"}
+_TALL = (r"\frac", r"\sum", r"\sqrt")
+
 
 class LatexPen(Pen):
-    r"""LaTeX, for what stands between \( and \)."""
+    r"""LaTeX with amsmath, for what stands between \( and \)."""
 
-    minus = "-"
-    transposed = r"\top"
-    _LETTERS: ClassVar = {"δ": r"\delta", "σ": r"\sigma", "ŷ": r"\hat{y}", "η": r"\eta", "μ": r"\mu", "β": r"\beta",
-                          "λ": r"\lambda", "ε": r"\epsilon", "∂": r"\partial"}  # fmt: skip
-    _SIGNS: ClassVar = {"·": r"\cdot", "": r"\,", "≥": r"\ge", "≤": r"\le", "←": r"\leftarrow", "≠": r"\ne"}
+    minus: ClassVar[str] = "-"
+    transposed: ClassVar[str] = r"\top"
 
-    def symbol(self, symbol: Symbol) -> str:
-        letter = self._LETTERS.get(symbol.letter, symbol.letter)
-        if len(symbol.letter) > 1 and letter == symbol.letter:
-            letter = r"\mathrm{" + letter.replace("_", r"\_") + "}"
-        return f"{letter}^{{{symbol.number}}}" if symbol.number else letter
+    def letter(self, symbol: Symbol, exponent: str = "") -> str:
+        above = symbol.number + exponent
+        return _letter(symbol.letter) + (f"^{{{above}}}" if above else "")
+
+    def derivative(self, of: str, by: str) -> str:
+        return rf"\frac{{\partial {of}}}{{\partial {by}}}"
 
     def number(self, text: str) -> str:
-        return text
+        return r"\mathbf{1}" if text == "𝟙" else text
 
     def sign(self, text: str) -> str:
-        return f" {self._SIGNS.get(text, text)} "
+        return f" {_SIGNS.get(text, text)} "
 
     def row(self, *parts: str) -> str:
         return "".join(parts)
 
     def group(self, inner: str, left: str = "(", right: str = ")") -> str:
-        return rf"\left{left}{inner}\right{right}"
+        left, right = (rf"\{side}" if side in "{}" else side for side in (left, right))
+        if any(part in inner for part in _TALL):
+            return rf"\left{left}{inner}\right{right}"
+        return f"{left}{inner}{right}"
 
     def fraction(self, above: str, below: str) -> str:
         return rf"\frac{{{above}}}{{{below}}}"
 
     def power(self, base: str, exponent: str) -> str:
-        return f"{{{base}}}^{{{exponent}}}"
+        return f"{base}^{{{exponent}}}" if base == "e" or base.endswith((")", "]")) else f"{{{base}}}^{{{exponent}}}"
 
     def function(self, name: str, inner: str) -> str:
-        if name == "Σ":
-            return rf"\sum {inner}"
-        known = {"ln": r"\ln", "max": r"\max", "min": r"\min", "tanh": r"\tanh", "σ": r"\sigma"}
-        return known.get(name, rf"\mathrm{{{name}}}") + self.group(inner)
+        return _FUNCTIONS.get(name, _letter(name)) + self.group(inner)
+
+    def total(self, inner: str, index: str) -> str:
+        return rf"\sum_{{{index}}} {inner}" if index else rf"\sum {inner}"
 
     def root(self, inner: str) -> str:
         return rf"\sqrt{{{inner}}}"
+
+
+def _letter(letter: str) -> str:
+    """Greek, hats, primes, numbers below the line; words upright."""
+    stem = letter.rstrip("′₀₁₂₃₄₅₆₇₈₉")
+    below = letter[len(stem) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789", "′"))
+    if stem == "ŷ":
+        written = r"\hat{y}"
+    elif len(stem) > 1:
+        written = r"\mathrm{" + stem.replace("_", r"\_") + "}"
+    else:
+        written = _LETTERS.get(stem, stem)
+    return written + (f"_{{{below}}}" if below else "") + "'" * letter.count("′")

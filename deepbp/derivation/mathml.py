@@ -1,5 +1,6 @@
 """The pen for MathML, which browsers set without help."""
 
+from typing import ClassVar
 from xml.sax.saxutils import escape
 
 from deepbp.layers.typeset import Pen, Symbol
@@ -8,12 +9,17 @@ from deepbp.layers.typeset import Pen, Symbol
 class MathmlPen(Pen):
     """MathML Core, for what stands between <math> and </math>."""
 
-    comma = "<mo>,</mo>"
-    transposed = "<mo>⊤</mo>"
+    comma: ClassVar[str] = "<mo>,</mo>"
+    transposed: ClassVar[str] = "<mo>⊤</mo>"
 
-    def symbol(self, symbol: Symbol) -> str:
-        letter = f"<mi>{escape(symbol.letter)}</mi>"
-        return f"<msup>{letter}<mn>{symbol.number}</mn></msup>" if symbol.number else letter
+    def letter(self, symbol: Symbol, exponent: str = "") -> str:
+        number = f"<mn>{escape(symbol.number)}</mn>" if symbol.number else ""
+        if not number and not exponent:
+            return _letter(symbol.letter)
+        return f"<msup>{_letter(symbol.letter)}<mrow>{number}{exponent}</mrow></msup>"
+
+    def derivative(self, of: str, by: str) -> str:
+        return f"<mfrac><mrow><mo>∂</mo>{of}</mrow><mrow><mo>∂</mo>{by}</mrow></mfrac>"
 
     def number(self, text: str) -> str:
         return f"<mn>{escape(text)}</mn>" if text[-1].isalnum() else f"<mo>{escape(text)}</mo>"
@@ -34,9 +40,21 @@ class MathmlPen(Pen):
         return f"<msup>{base}{exponent}</msup>"
 
     def function(self, name: str, inner: str) -> str:
-        if name == "Σ":
-            return f"<mrow><mo>∑</mo>{inner}</mrow>"
-        return f"<mrow><mi>{escape(name)}</mi>{self.group(inner)}</mrow>"
+        return f"<mrow>{_letter(name)}{self.group(inner)}</mrow>"
+
+    def total(self, inner: str, index: str) -> str:
+        sign = f"<msub><mo>∑</mo><mi>{index}</mi></msub>" if index else "<mo>∑</mo>"
+        return f"<mrow>{sign}{inner}</mrow>"
 
     def root(self, inner: str) -> str:
         return f"<msqrt>{inner}</msqrt>"
+
+
+def _letter(letter: str) -> str:
+    """Hats, primes and numbers below the line are marks of their own."""
+    stem = letter.rstrip("′₀₁₂₃₄₅₆₇₈₉")
+    below = letter[len(stem) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789", "′"))
+    written = "<mover accent='true'><mi>y</mi><mo>^</mo></mover>" if stem == "ŷ" else f"<mi>{escape(stem)}</mi>"
+    if below:
+        written = f"<msub>{written}<mn>{below}</mn></msub>"
+    return f"<msup>{written}<mo>{'′' * letter.count('′')}</mo></msup>" if "′" in letter else written

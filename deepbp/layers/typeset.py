@@ -5,18 +5,24 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from deepbp.errors import ConfigurationError
 from deepbp.layers.formula import parse
 
 _SUPERSCRIPTS = str.maketrans("0123456789+-−()zxyntk", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁽⁾ᶻˣʸⁿᵗᵏ")
+_SUBSCRIPTS = str.maketrans("ij", "ᵢⱼ")
+_BY = "∂L/∂"
 _NAMES = {"log": "ln", "maximum": "max", "minimum": "min", "sigmoid": "σ"}
+_SUMS = {"total": "", "batch_sum": "i", "row_sum": "j"}  # over everything, over the samples i, along each row
 
 
 @frozen
 class Symbol:
-    """A letter, with the number of a layer above it: W² is the second layer's W, not its square."""
+    """A letter, with the number of a layer above it: W² is the second layer's W, not its square.
+
+    ∂L/∂W is a letter, too, and so is what ends in a digit below the line, such as β₁.
+    """
 
     letter: str
     number: str = ""
@@ -29,9 +35,20 @@ class Pen(ABC):
     comma: ClassVar[str] = ", "
     transposed: ClassVar[str] = "ᵀ"  # as an exponent
 
+    def symbol(self, symbol: Symbol, exponent: str = "") -> str:
+        """A letter; an exponent stands behind its number."""
+        if not symbol.letter.startswith(_BY):
+            return self.letter(symbol, exponent)
+        whole = self.derivative(self.letter(Symbol("L")), self.letter(evolve(symbol, letter=symbol.letter[len(_BY) :])))
+        return self.power(self.group(whole), exponent) if exponent else whole
+
     @abstractmethod
-    def symbol(self, symbol: Symbol) -> str:
-        """A letter."""
+    def letter(self, symbol: Symbol, exponent: str = "") -> str:
+        """A letter that is not a derivative."""
+
+    @abstractmethod
+    def derivative(self, of: str, by: str) -> str:
+        """∂of/∂by."""
 
     @abstractmethod
     def number(self, text: str) -> str:
@@ -62,6 +79,10 @@ class Pen(ABC):
         """A named function of something."""
 
     @abstractmethod
+    def total(self, inner: str, index: str) -> str:
+        """A sum over an index, or over everything."""
+
+    @abstractmethod
     def root(self, inner: str) -> str:
         """A square root."""
 
@@ -69,8 +90,11 @@ class Pen(ABC):
 class TextPen(Pen):
     """Unicode for a terminal."""
 
-    def symbol(self, symbol: Symbol) -> str:
-        return symbol.letter + symbol.number.translate(_SUPERSCRIPTS)
+    def letter(self, symbol: Symbol, exponent: str = "") -> str:
+        return symbol.letter + symbol.number.translate(_SUPERSCRIPTS) + exponent
+
+    def derivative(self, of: str, by: str) -> str:
+        return f"∂{of}/∂{by}"
 
     def number(self, text: str) -> str:
         return text
@@ -82,7 +106,7 @@ class TextPen(Pen):
         return "".join(parts)
 
     def group(self, inner: str, left: str = "(", right: str = ")") -> str:
-        return f"{left}{inner}{right}"
+        return f"{left} {inner} {right}" if left == "{" else f"{left}{inner}{right}"
 
     def fraction(self, above: str, below: str) -> str:
         above, below = (f"({part})" if " " in part else part for part in (above, below))
@@ -93,17 +117,24 @@ class TextPen(Pen):
         raised = tight.translate(_SUPERSCRIPTS)
         if tight == self.transposed or all(a != b for a, b in zip(tight, raised, strict=True)):
             return base + raised
-        return f"{base}^{exponent if exponent.isalnum() else f'({exponent})'}"
+        return f"{base}^({exponent})"
 
     def function(self, name: str, inner: str) -> str:
-        return f"Σ {inner}" if name == "Σ" else f"{name}({inner})"
+        return f"{name}({inner})"
+
+    def total(self, inner: str, index: str) -> str:
+        return f"Σ{index.translate(_SUBSCRIPTS)} {inner}"
 
     def root(self, inner: str) -> str:
         return f"√({inner})"
 
 
 def write(expression: str | ast.expr, symbols: Mapping[str, Symbol], pen: Pen) -> str:
-    """The expression in the pen's language; a name without a symbol is written as it is."""
+    """The expression in the pen's language; a name without a symbol is written as it is.
+
+    A tree, unlike a string, may also call functions that have a symbol, ``partial(z, w)`` for ∂z/∂w, and ``bracket``
+    and ``brace``, which say how a product's parts belong together.
+    """
     return _Writer(symbols, pen).write(parse(expression) if isinstance(expression, str) else expression)[0]
 
 
@@ -125,6 +156,8 @@ class _Writer:
                 return pen.number(str(value)), _ATOM
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return pen.row(pen.number(pen.minus), self._inside(operand, _PRODUCT)), _SUM
+            case ast.Attribute(value=ast.Name(id=name), attr="T"):
+                return pen.symbol(self.symbols.get(name, Symbol(name)), pen.transposed), _POWER
             case ast.Attribute(value=value, attr="T"):
                 return pen.power(self._inside(value, _ATOM), pen.transposed), _POWER
             case ast.Compare(left=left, ops=[op], comparators=[right]):
@@ -155,6 +188,8 @@ class _Writer:
             case ast.MatMult():
                 return pen.row(self._inside(left, _PRODUCT), pen.sign(""), self._inside(right, _MINUS)), _PRODUCT
             case ast.Div():
+                if isinstance(left, ast.UnaryOp):  # the sign stands before the whole fraction
+                    return self.write(ast.UnaryOp(left.op, ast.BinOp(left.operand, op, right)))
                 return pen.fraction(self.write(left)[0], self.write(right)[0]), _PRODUCT
             case ast.Pow():
                 base = self._inside(left, _ATOM)
@@ -165,16 +200,23 @@ class _Writer:
 
     def _function(self, name: str, arguments: list[ast.expr]) -> tuple[str, int]:
         pen = self.pen
-        first = self.write(arguments[0])[0]
-        if name == "exp":
-            return pen.power(pen.number("e"), first), _POWER
-        if name in ("total", "row_sum", "batch_sum"):
-            return pen.function("Σ", self._inside(arguments[0], _PRODUCT)), _PRODUCT
-        if name == "sqrt":
-            return pen.root(first), _ATOM
-        if name == "abs":
-            return pen.group(first, "|", "|"), _ATOM
-        if name == "reshape":
-            return pen.function("reshape", first), _ATOM
-        inner = pen.row(first, *(pen.row(pen.comma, self.write(argument)[0]) for argument in arguments[1:]))
-        return pen.function(_NAMES.get(name, name), inner), _ATOM
+        first, *others = (self.write(argument)[0] for argument in arguments)
+        match name:
+            case "exp":
+                return pen.power(pen.number("e"), first), _POWER
+            case "total" | "row_sum" | "batch_sum":
+                return pen.total(self._inside(arguments[0], _PRODUCT), _SUMS[name]), _PRODUCT
+            case "sqrt":
+                return pen.root(first), _ATOM
+            case "abs":
+                return pen.group(first, "|", "|"), _ATOM
+            case "bracket":
+                return pen.group(first, "[", "]"), _ATOM
+            case "brace":
+                return pen.group(first, "{", "}"), _ATOM
+            case "partial":
+                return pen.derivative(first, *others), _ATOM
+            case "reshape":
+                others = []  # the shapes stand beside the formula
+        named = self.symbols[name].letter if name in self.symbols else _NAMES.get(name, name)
+        return pen.function(named, pen.row(first, *(pen.row(pen.comma, other) for other in others))), _ATOM
