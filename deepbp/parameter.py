@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from attrs import define, field
 
-from deepbp.errors import ConfigurationError, ContractError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataTypeError, NotBuiltError, ShapeError
 from deepbp.typing import Array
 
 
@@ -16,15 +16,44 @@ def _write_through(parameter: Any, attribute: Any, value: Any) -> Array:
     given = np.asarray(value)
     if given.shape != held.shape:
         raise ShapeError(f"{type(parameter).__name__}: expected a value of shape {held.shape}, got {given.shape}")
-    held[...] = given
+    try:
+        held[...] = given
+    except (TypeError, ValueError):
+        raise DataTypeError(f"{type(parameter).__name__}: expected numbers, got {given.dtype}") from None
     return held
+
+
+def _is_array(instance: Any, attribute: Any, value: Any) -> None:
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
+        raise ArgumentTypeError(f"{type(instance).__name__}: expected an array of numbers, got {value!r}")
 
 
 @define(eq=False)
 class Buffer:
     """An array that belongs to a layer and is saved with it, but is not trained, such as a running mean."""
 
-    value: Array = field(on_setattr=_write_through)
+    value: Array = field(on_setattr=_write_through, validator=_is_array)
+
+
+class _Unbuilt:
+    """Stands where ``build`` will put a parameter, and says so when it is used before."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # copying and pickling ask for those
+            raise AttributeError(name)
+        raise NotBuiltError(
+            "its sizes are not known yet, so it has no parameters: give the network input_shape=..., or call build or "
+            "fit first"
+        )
+
+    def __repr__(self) -> str:
+        return "<not built yet>"
+
+    def __reduce__(self) -> str:
+        return "UNBUILT"
+
+
+UNBUILT: Any = _Unbuilt()
 
 
 @define(eq=False, init=False, repr=False)
@@ -43,6 +72,9 @@ class Parameter:
     )
 
     def __init__(self, value: Array) -> None:
+        _is_array(self, None, value)
+        if value.dtype.kind != "f":
+            raise DataTypeError(f"Parameter: expected an array of float32 or float64, got {value.dtype}")
         self._place(value, None, None, {self})
 
     def _place(
@@ -74,14 +106,21 @@ class Parameter:
 
     def accumulate(self, gradient: Array) -> None:
         """Add a share of the gradient. Raises ContractError where its shape is not the value's."""
-        if gradient.shape != self.value.shape:
+        try:
+            fits = gradient.shape == self.value.shape
+        except AttributeError:
+            raise ContractError(f"gradient: expected an array of shape {self.value.shape}, got {gradient!r}") from None
+        if not fits:
             raise ContractError(_wrong_shape(gradient.shape, self.value.shape))
         grad = self._grad_array()
-        if self in self._unwritten:
-            np.copyto(grad, gradient)
-            self._unwritten.remove(self)
-        else:
-            grad += gradient
+        try:
+            if self in self._unwritten:
+                np.copyto(grad, gradient)
+                self._unwritten.remove(self)
+            else:
+                grad += gradient
+        except TypeError:
+            raise ContractError(f"gradient: expected {self.value.dtype}, got {gradient.dtype}") from None
 
     def accumulate_product(self, a: Array, b: Array) -> None:
         """Add the share ``a @ b``, a matrix product, or a vector's with a matrix; raises as ``accumulate`` does.
@@ -93,12 +132,13 @@ class Parameter:
                 a.dot(b, self._grad if self._grad is not None else self._grad_array())
                 self._unwritten.remove(self)
                 return
-            except ValueError:  # another shape, which accumulate names, or another dtype
+            except (AttributeError, TypeError, ValueError):  # another shape, which accumulate names, or another dtype
                 pass
         try:
-            product = a @ b
-        except ValueError:
-            raise ContractError(f"gradient: the product of {a.shape} and {b.shape} does not exist") from None
+            product = np.asarray(a) @ np.asarray(b)
+        except (TypeError, ValueError):
+            shapes = f"{np.shape(a)} and {np.shape(b)}"
+            raise ContractError(f"gradient: the product of {shapes} does not exist") from None
         self.accumulate(product)
 
     def __getstate__(self) -> tuple[Array, Array | None]:
@@ -107,6 +147,13 @@ class Parameter:
     def __setstate__(self, state: tuple[Array, Array | None]) -> None:
         value, grad = state  # a copy stands alone: it is no part of the vector its original lies in
         self._place(value, grad, None, {self} if grad is None else set())
+
+
+def _each_once(parameters: Any) -> tuple[Parameter, ...]:
+    each = tuple(parameters) if isinstance(parameters, Iterable) else (parameters,)
+    if not isinstance(parameters, Iterable) or not all(isinstance(parameter, Parameter) for parameter in each):
+        raise ArgumentTypeError(f"parameters: expected Parameters in a list, got {parameters!r}")
+    return tuple(dict.fromkeys(each))
 
 
 def _wrong_shape(got: tuple[int, ...], expected: tuple[int, ...]) -> str:
@@ -126,7 +173,7 @@ class ParameterVector:
     matrices: slice
 
     def __init__(self, parameters: Iterable[Parameter]) -> None:
-        self.parameters = tuple(sorted(dict.fromkeys(parameters), key=lambda p: p.value.ndim < 2))
+        self.parameters = tuple(sorted(_each_once(parameters), key=lambda p: p.value.ndim < 2))
         dtypes = {p.value.dtype for p in self.parameters}
         if len(dtypes) > 1:
             raise ConfigurationError(f"parameters: expected one dtype, got {sorted(map(str, dtypes))}")
@@ -145,7 +192,7 @@ class ParameterVector:
     @classmethod
     def of(cls, parameters: Iterable[Parameter]) -> Self:
         """The vector that holds exactly these parameters: the one they lie in already, or a new one."""
-        parameters = tuple(dict.fromkeys(parameters))
+        parameters = _each_once(parameters)
         held = parameters[0]._vector if parameters else None
         if isinstance(held, cls) and set(held.parameters) == set(parameters) and held.is_current():
             return held

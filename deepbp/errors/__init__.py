@@ -7,11 +7,16 @@ from typing import Self
 
 
 class DeepBPError(Exception):
-    """The parent of all of deepbp's errors."""
+    """The parent of all of deepbp's errors. Made with a template and values, it fills them in when it is read."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]).format(*self.args[1:]) if len(self.args) > 1 else super().__str__()
 
     def placed(self, place: str) -> Self:
         """The same error with the place it happened at put in front of its message."""
-        self.args = (f"{place}: {self}", *self.args[1:])
+        head, _, rest = str(self).partition(": ")
+        named = bool(rest) and place.endswith(f", {head}")  # a layer that named itself is not named twice
+        self.args = (f"{place}: {rest if named else self}",)
         return self
 
 
@@ -33,6 +38,10 @@ class ConfigurationError(DeepBPError, ValueError):
 
 class ArgumentTypeError(DeepBPError, TypeError):
     """An argument has the wrong type."""
+
+
+class PositionError(DeepBPError, IndexError):
+    """There is no layer at this position."""
 
 
 class NotBuiltError(DeepBPError, RuntimeError):

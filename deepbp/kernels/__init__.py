@@ -27,8 +27,9 @@ def use(form: Literal["numpy", "numba"] | None = None) -> str:
         ConfigurationError: for a name that is neither, and for "numba" where it is not installed.
     """
     global _current
-    name = form or os.environ.get("DEEPBP_KERNELS") or ("numba" if find_spec("numba") else "numpy")
-    if name not in _FORMS:
+    automatic = os.environ.get("DEEPBP_KERNELS") or ("numba" if find_spec("numba") else "numpy")
+    name = automatic if form is None else form
+    if not isinstance(name, str) or name not in _FORMS:
         raise ConfigurationError(f"kernels: expected 'numpy' or 'numba', got {name!r} (from use or DEEPBP_KERNELS)")
     if name == "numba" and not find_spec("numba"):
         raise ConfigurationError("kernels: 'numba' is not installed: pip install 'deepbp[fast]'")

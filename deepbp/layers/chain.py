@@ -3,9 +3,17 @@
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import numpy as np
 from attrs import define, field
 
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError, NotBuiltError, ShapeError
+from deepbp.errors import (
+    ArgumentTypeError,
+    ConfigurationError,
+    ContractError,
+    DeepBPError,
+    NotBuiltError,
+    ShapeError,
+)
 from deepbp.layers.builder import Builder, check_class
 from deepbp.layers.checked import CheckedLayer, checked
 from deepbp.layers.layer import Layer
@@ -35,6 +43,8 @@ class Chain(Layer[list[Any]]):
     _first_trained: int = field(default=0, init=False)
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
+        if not isinstance(builder, Builder):
+            raise ArgumentTypeError(f"{type(self).__name__}: builder: expected a Builder, got {builder!r}")
         shapes = [input_shape]
         for position, layer in enumerate(self.layers):
             try:
@@ -65,9 +75,11 @@ class Chain(Layer[list[Any]]):
         return x, saved
 
     def backward(self, saved: list[Any], delta: Array) -> Array:
+        self._check_delta(saved, delta)
         return self._backward_to(0, saved, delta)
 
     def backward_parameters(self, saved: list[Any], delta: Array) -> None:
+        self._check_delta(saved, delta)
         first = self._first_trained
         if first < len(self.layers):  # no error signal is computed that no parameter needs
             delta = self._backward_to(first + 1, saved, delta)
@@ -98,14 +110,42 @@ class Chain(Layer[list[Any]]):
         return x
 
     def _check_input(self, x: Array) -> None:
+        try:
+            if x.shape[1:] == self.shapes[0]:
+                return
+        except (AttributeError, IndexError):
+            self._refuse_unbuilt()
+            raise ArgumentTypeError(f"{self._place(0)}: expects an array, got {x!r}: use numpy.asarray(x)") from None
+        raise ShapeError(
+            f"{self._place(0)}: expects samples of shape {self.shapes[0]}, got an array of shape {x.shape}"
+        )
+
+    def _check_delta(self, saved: list[Any], delta: Array) -> None:
+        last = len(self.layers) - 1
+        try:
+            if len(saved) != len(self.layers):
+                raise TypeError
+            if delta.shape[1:] == self.shapes[-1]:
+                return
+        except (AttributeError, IndexError, TypeError):
+            self._refuse_unbuilt()
+            if not isinstance(delta, np.ndarray):
+                raise ArgumentTypeError(
+                    f"{self._place(last)}: backward: expects the error signal, an array, got {delta!r}"
+                ) from None
+            raise ContractError(
+                f"{type(self).__name__}: backward: expects what forward returned as saved, got {saved!r}"
+            ) from None
+        raise ShapeError(
+            f"{self._place(last)}: backward: expects an error signal of shape {self.shapes[-1]} for each sample, "
+            f"got an array of shape {delta.shape}: a loss returns ∂L/∂prediction, of the prediction's shape"
+        )
+
+    def _refuse_unbuilt(self) -> None:
         if not self.shapes:
             raise NotBuiltError(
                 f"{type(self).__name__}: its sizes are not known yet: give input_shape=..., or call build(input_shape)"
-            )
-        if x.shape[1:] != self.shapes[0]:
-            raise ShapeError(
-                f"{self._place(0)}: expects samples of shape {self.shapes[0]}, got an array of shape {x.shape}"
-            )
+            ) from None
 
     def _place(self, position: int) -> str:
         layer = self.layers[position]

@@ -5,9 +5,13 @@ from typing import Any
 import attrs
 import numpy as np
 
+from deepbp.errors import ArgumentTypeError
+
 
 def configuration(instance: Any) -> dict[str, Any]:
-    """The constructor's arguments of an attrs object, by name."""
+    """The constructor's arguments of an attrs object, by name. Raises ArgumentTypeError for any other object."""
+    if not attrs.has(type(instance)):
+        raise ArgumentTypeError(f"configuration: expected a layer, loss or optimizer, got {instance!r}")
     return {a.alias: getattr(instance, a.name) for a in attrs.fields(type(instance)) if a.init and a.alias}
 
 

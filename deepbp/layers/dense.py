@@ -10,7 +10,8 @@ from deepbp.initializers import GlorotUniform, Initializer, Zeros
 from deepbp.layers.builder import Builder
 from deepbp.layers.formula import Formula
 from deepbp.layers.layer import Layer
-from deepbp.parameter import Parameter
+from deepbp.layers.refusal import refusal
+from deepbp.parameter import UNBUILT, Parameter
 from deepbp.typing import Array, Shape
 
 
@@ -45,7 +46,7 @@ class Dense(Layer[Array]):
     use_bias: bool = field(default=True, kw_only=True, validator=boolean)
     weight_init: Initializer = field(factory=GlorotUniform, kw_only=True, validator=instance_of(Initializer))
     bias_init: Initializer = field(factory=Zeros, kw_only=True, validator=instance_of(Initializer))
-    weight: Parameter = field(init=False)
+    weight: Parameter = field(init=False, default=UNBUILT)
     bias: Parameter | None = field(init=False, default=None)
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
@@ -57,9 +58,12 @@ class Dense(Layer[Array]):
         return (self.units,)
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        z: Array = x.dot(self.weight.value)  # the same as x @ W, at a third of the cost a call
-        if self.bias is not None:
-            kernels.add_bias(z, self.bias.value)
+        try:
+            z: Array = x.dot(self.weight.value)  # the same as x @ W, at a third of the cost a call
+            if self.bias is not None:
+                kernels.add_bias(z, self.bias.value)
+        except Exception as error:
+            raise refusal(self, error, "x", x) from None
         return z, x
 
     def stated_formula(self) -> Formula:
@@ -73,6 +77,9 @@ class Dense(Layer[Array]):
         return moved
 
     def backward_parameters(self, x: Array, delta: Array) -> None:
-        self.weight.accumulate_product(x.T, delta)  # ∂L/∂W = xᵀ δ
-        if self.bias is not None:
-            self.bias.accumulate_product(ones(len(delta), delta.dtype), delta)  # ∂L/∂b = Σ δ
+        try:
+            self.weight.accumulate_product(x.T, delta)  # ∂L/∂W = xᵀ δ
+            if self.bias is not None:
+                self.bias.accumulate_product(ones(len(delta), delta.dtype), delta)  # ∂L/∂b = Σ δ
+        except Exception as error:
+            raise refusal(self, error, "delta", delta) from None

@@ -7,6 +7,7 @@ from attrs import define
 from deepbp.layers.builder import Builder
 from deepbp.layers.formula import Formula
 from deepbp.layers.layer import Layer
+from deepbp.layers.refusal import refusal
 from deepbp.typing import Array, Shape
 
 
@@ -20,7 +21,13 @@ class Flatten(Layer[tuple[int, ...]]):
         return (prod(input_shape),)
 
     def forward(self, x: Array) -> tuple[Array, tuple[int, ...]]:
-        return x.reshape(len(x), prod(x.shape[1:])), x.shape
+        try:
+            return x.reshape(len(x), prod(x.shape[1:])), x.shape
+        except Exception as error:
+            raise refusal(self, error, "x", x) from None
 
     def backward(self, shape: tuple[int, ...], delta: Array) -> Array:
-        return delta.reshape(shape)
+        try:
+            return delta.reshape(shape)
+        except Exception as error:
+            raise refusal(self, error, "delta", delta) from None

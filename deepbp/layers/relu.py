@@ -5,6 +5,7 @@ from attrs import define
 from deepbp import kernels
 from deepbp.layers.formula import Formula
 from deepbp.layers.layer import Layer
+from deepbp.layers.refusal import refusal
 from deepbp.typing import Array
 
 
@@ -20,7 +21,10 @@ class ReLU(Layer[Array]):
     formula = Formula("maximum(x, 0)", derivative="y > 0", input="z", function="ReLU")
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        y = kernels.relu(z)
+        try:
+            y = kernels.relu(z)
+        except Exception as error:
+            raise refusal(self, error, "z", z) from None
         return y, y
 
     def backward(self, y: Array, delta: Array) -> Array:

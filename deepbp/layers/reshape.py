@@ -9,6 +9,7 @@ from deepbp.errors import ConfigurationError, ShapeError
 from deepbp.layers.builder import Builder
 from deepbp.layers.formula import Formula
 from deepbp.layers.layer import Layer
+from deepbp.layers.refusal import refusal
 from deepbp.typing import Array, Shape, ShapeLike
 
 
@@ -44,7 +45,13 @@ class Reshape(Layer[tuple[int, ...]]):
     def forward(self, x: Array) -> tuple[Array, tuple[int, ...]]:
         known = -prod(self.shape) if -1 in self.shape else 1
         shape = (prod(x.shape[1:]) // known if n == -1 else n for n in self.shape)
-        return x.reshape(len(x), *shape), x.shape  # every size by number: −1 cannot be guessed for no samples at all
+        try:
+            return x.reshape(len(x), *shape), x.shape  # every size by number: −1 cannot be guessed for no samples
+        except Exception as error:
+            raise refusal(self, error, "x", x) from None
 
     def backward(self, shape: tuple[int, ...], delta: Array) -> Array:
-        return delta.reshape(shape)
+        try:
+            return delta.reshape(shape)
+        except Exception as error:
+            raise refusal(self, error, "delta", delta) from None

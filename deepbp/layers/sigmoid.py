@@ -5,6 +5,7 @@ from attrs import define
 from deepbp import kernels
 from deepbp.layers.formula import Formula
 from deepbp.layers.layer import Layer
+from deepbp.layers.refusal import refusal
 from deepbp.typing import Array
 
 
@@ -21,7 +22,10 @@ class Sigmoid(Layer[Array]):
     formula = Formula("1 / (1 + exp(-x))", derivative="y * (1 - y)", input="z", function="σ")
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        y = kernels.sigmoid(z)
+        try:
+            y = kernels.sigmoid(z)
+        except Exception as error:
+            raise refusal(self, error, "z", z) from None
         return y, y
 
     def backward(self, y: Array, delta: Array) -> Array:

@@ -5,6 +5,7 @@ from attrs import define
 from deepbp import kernels
 from deepbp.layers.formula import Formula
 from deepbp.layers.layer import Layer
+from deepbp.layers.refusal import refusal
 from deepbp.typing import Array
 
 
@@ -23,7 +24,10 @@ class Softmax(Layer[Array]):
     )
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        y = kernels.softmax(z)
+        try:
+            y = kernels.softmax(z)
+        except Exception as error:
+            raise refusal(self, error, "z", z) from None
         return y, y
 
     def backward(self, y: Array, delta: Array) -> Array:

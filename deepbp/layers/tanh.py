@@ -5,6 +5,7 @@ from attrs import define
 from deepbp import kernels
 from deepbp.layers.formula import Formula
 from deepbp.layers.layer import Layer
+from deepbp.layers.refusal import refusal
 from deepbp.typing import Array
 
 
@@ -20,7 +21,10 @@ class Tanh(Layer[Array]):
     formula = Formula("tanh(x)", derivative="1 - y**2", input="z", function="tanh")
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        y = kernels.tanh(z)
+        try:
+            y = kernels.tanh(z)
+        except Exception as error:
+            raise refusal(self, error, "z", z) from None
         return y, y
 
     def backward(self, y: Array, delta: Array) -> Array:

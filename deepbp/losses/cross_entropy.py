@@ -7,7 +7,7 @@ from attrs import frozen
 
 from deepbp.layers.formula import LossFormula
 from deepbp.losses.labels import check_labels, prepare_labels, row_weights
-from deepbp.losses.loss import Loss, check_range
+from deepbp.losses.loss import Loss, check_range, not_arrays
 from deepbp.typing import Array, ArrayLike, Shape
 
 
@@ -38,6 +38,8 @@ class CrossEntropy(Loss[tuple[Array, Array, Array | None]]):
     def forward(
         self, prediction: Array, target: Array, sample_weight: Array | None = None
     ) -> tuple[float, tuple[Array, Array, Array | None]]:
+        if not getattr(prediction, "shape", ()):
+            raise not_arrays(prediction=prediction)
         check_labels(target, prediction.shape)
         check_range(prediction, "prediction", "end the network with Softmax(), or use SoftmaxCrossEntropy()")
         p = np.maximum(prediction, np.finfo(prediction.dtype).tiny)

@@ -6,7 +6,7 @@ import numpy as np
 
 from deepbp.arrays import as_numbers, as_type, check_same_length
 from deepbp.errors import DataError, DataTypeError, ShapeError
-from deepbp.losses.loss import check_range
+from deepbp.losses.loss import check_range, not_arrays
 from deepbp.typing import Array, ArrayLike, Shape
 
 
@@ -25,6 +25,8 @@ def prepare_labels(target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any],
 
 def check_labels(target: Array, scores: Shape, name: str = "target") -> None:
     """The targets fit scores of this shape, (B, …, C): labels (B, …) from 0 to C − 1, or rows that sum to 1."""
+    if not isinstance(target, np.ndarray):
+        raise not_arrays(target=target)
     classes = scores[-1]
     if scores[0] == 0:
         raise DataError(f"{name}: expected at least one sample, got none")
@@ -56,6 +58,8 @@ def row_weights(sample_weight: Array | None, prediction: Array) -> Array | None:
     """One weight for each row (…, C) of the prediction, as a vector: a sample's weight counts for all its rows."""
     if sample_weight is None:
         return None
+    if not isinstance(sample_weight, np.ndarray):
+        raise not_arrays(sample_weight=sample_weight)
     if sample_weight.ndim != 1:
         raise ShapeError(f"sample_weight: expected one weight a sample, got shape {sample_weight.shape}")
     check_same_length(prediction=prediction, sample_weight=sample_weight)

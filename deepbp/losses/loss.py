@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 import numpy as np
 
 from deepbp.arrays import as_numbers, as_type, check_sample_shape
-from deepbp.errors import DataError, ShapeError
+from deepbp.errors import ArgumentTypeError, ContractError, DataError, ShapeError
 from deepbp.layers.formula import LossFormula
 from deepbp.typing import Array, ArrayLike, Shape
 
@@ -46,7 +46,11 @@ class Loss(ABC, Generic[Saved]):
 
 def check_same_shape(prediction: Array, target: Array) -> None:
     """Prediction and target must match exactly: (N,) against (N, 1) would broadcast to N×N and train nonsense."""
-    if prediction.shape != target.shape:
+    try:
+        same = prediction.shape == target.shape
+    except AttributeError:
+        raise not_arrays(prediction=prediction, target=target) from None
+    if not same:
         fix = ""
         if target.shape == prediction.shape[:-1] and prediction.shape[-1] == 1:
             fix = ": use target.reshape(-1, 1)" if target.ndim == 1 else ": use target[..., None]"
@@ -61,11 +65,26 @@ def check_same_shape(prediction: Array, target: Array) -> None:
 
 def weight_column(sample_weight: Array, prediction: Array) -> Array:
     """The weights (B,) with axes of length 1 behind, so that they multiply whole samples."""
+    if not isinstance(sample_weight, np.ndarray):
+        raise not_arrays(sample_weight=sample_weight)
     if sample_weight.shape != prediction.shape[:1]:
         raise ShapeError(
             f"sample_weight: expected one weight a sample, shape {prediction.shape[:1]}, got {sample_weight.shape}"
         )
     return sample_weight.reshape(-1, *(1,) * (prediction.ndim - 1))
+
+
+def not_arrays(**given: Any) -> ArgumentTypeError:
+    """The error for arguments of which one is no array with samples along axis 0."""
+    name = next(name for name, value in given.items() if not getattr(value, "shape", ()))
+    return ArgumentTypeError(
+        f"{name}: expected an array with samples along axis 0, got {given[name]!r}: use numpy.asarray({name})"
+    )
+
+
+def broken_pair(loss: Loss[Any], pair: Any) -> ContractError:
+    """The error for a loss whose ``forward`` returns something else than it must."""
+    return ContractError(f"{loss!r}: forward: expected the pair (loss as one number, saved), returned {pair!r}")
 
 
 def check_range(array: Array, name: str, fix: str) -> None:

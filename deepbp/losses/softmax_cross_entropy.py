@@ -8,7 +8,7 @@ from attrs import frozen
 from deepbp import kernels
 from deepbp.layers.formula import LossFormula
 from deepbp.losses.labels import check_labels, prepare_labels, row_weights
-from deepbp.losses.loss import Loss
+from deepbp.losses.loss import Loss, not_arrays
 from deepbp.typing import Array, ArrayLike, Shape
 
 Saved = tuple[Array, Array, Array | None, Shape]  # rows of probabilities, labels or one-hot rows, weights, the shape
@@ -36,9 +36,13 @@ class SoftmaxCrossEntropy(Loss[Saved]):
         return prepare_labels(target, output_shape, dtype, name)
 
     def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Saved]:
-        z = prediction.reshape(-1, prediction.shape[-1])
+        try:
+            z = prediction.reshape(-1, prediction.shape[-1])
+            labelled = target.shape == prediction.shape[:-1] and target.dtype.kind in "iu" and len(z) > 0
+        except (AttributeError, IndexError):
+            raise not_arrays(prediction=prediction, target=target) from None
         weight = row_weights(sample_weight, prediction)
-        if target.shape != prediction.shape[:-1] or target.dtype.kind not in "iu" or len(z) == 0:
+        if not labelled:
             check_labels(target, prediction.shape)
             return self._forward_one_hot(z, target.reshape(z.shape), weight, prediction.shape)
         labels = target.reshape(-1).astype(np.intp, copy=False)

@@ -8,7 +8,7 @@ from attrs import evolve, field, frozen
 from deepbp import kernels
 from deepbp.errors.validators import fraction, non_negative, positive
 from deepbp.layers.formula import UpdateFormula
-from deepbp.optimizers.optimizer import Optimizer, Schedule, State, rate_or_schedule
+from deepbp.optimizers.optimizer import Optimizer, Schedule, State, rate_or_schedule, refusal
 from deepbp.parameter import ParameterVector
 
 SYMBOLS = {
@@ -53,9 +53,12 @@ class Adam(Optimizer):
         return {"step": 0, "mean": np.zeros_like(parameters.values), "square": np.zeros_like(parameters.values)}
 
     def step(self, parameters: ParameterVector, state: State) -> None:
-        rate = self.rate(state["step"])
-        state["step"] += 1
-        self._move(parameters, state, rate)
+        try:
+            rate = self.rate(state["step"])
+            state["step"] += 1
+            self._move(parameters, state, rate)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise refusal(self, error, parameters, state) from None
 
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
         # m̂ / (√v̂ + ε) = m / (√v + ε c) · c / (1 − β₁ᵗ), with c = √(1 − β₂ᵗ): no corrected copies of m and v

@@ -30,6 +30,17 @@ def rate_or_schedule(instance: Any, attribute: "Attribute[Any]", value: Any) -> 
     non_negative(instance, attribute, value)
 
 
+def refusal(optimizer: "Optimizer", error: Exception, parameters: Any, state: Any) -> Exception:
+    """What to raise where a step failed with ``error``: which argument is not what it must be, if one is not."""
+    place = f"{type(optimizer).__name__}: step"
+    if not isinstance(parameters, ParameterVector):
+        return ArgumentTypeError(f"{place}: parameters: expected a ParameterVector, got {parameters!r}")
+    names = list(optimizer.start(parameters))
+    if not isinstance(state, dict) or not state.keys() >= set(names):
+        return ArgumentTypeError(f"{place}: state: expected what start(parameters) returns, {names}, got {state!r}")
+    return error
+
+
 class Optimizer(ABC):
     """Frozen configuration, an ``attrs.frozen`` class; what changes lies in the state, which the trainer keeps."""
 
@@ -51,7 +62,11 @@ class Optimizer(ABC):
         """The learning rate of this step. Raises ConfigurationError when a schedule returns nonsense."""
         if not callable(self.learning_rate):
             return self.learning_rate
-        rate = self.learning_rate(step)
+        try:
+            rate = self.learning_rate(step)
+        except Exception as error:
+            error.add_note(f"in the learning-rate schedule of {type(self).__name__}, called with step {step}")
+            raise
         if not isinstance(rate, Real) or not isfinite(rate) or rate < 0:
             raise ConfigurationError(
                 f"{type(self).__name__}: learning_rate: expected the schedule to return a number of at least 0, "

@@ -7,7 +7,7 @@ from deepbp import kernels
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import boolean, fraction, non_negative
 from deepbp.layers.formula import UpdateFormula
-from deepbp.optimizers.optimizer import Optimizer, Schedule, State, rate_or_schedule
+from deepbp.optimizers.optimizer import Optimizer, Schedule, State, rate_or_schedule, refusal
 from deepbp.parameter import ParameterVector
 
 SYMBOLS = {"rate": "η", "momentum": "μ", "velocity": "v", "weight_decay": "λ"}
@@ -51,12 +51,16 @@ class SGD(Optimizer):
         return state
 
     def step(self, parameters: ParameterVector, state: State) -> None:
-        values, grads, rate = parameters.values, parameters.grads, self.rate(state["step"])
+        try:
+            values, grads, rate = parameters.values, parameters.grads, self.rate(state["step"])
+            velocity = state["velocity"] if self.momentum else None
+        except (AttributeError, KeyError, TypeError) as error:
+            raise refusal(self, error, parameters, state) from None
         if self.weight_decay:
             grads = grads.copy()  # the gradients stay ∂L/∂w for whoever looks at them afterwards
             grads[parameters.matrices] += self.weight_decay * values[parameters.matrices]
-        if self.momentum:
-            kernels.sgd_momentum(values, grads, state["velocity"], rate, self.momentum, self.nesterov)
+        if velocity is not None:
+            kernels.sgd_momentum(values, grads, velocity, rate, self.momentum, self.nesterov)
         else:
             kernels.sgd(values, grads, rate)
         state["step"] += 1

@@ -1,11 +1,12 @@
 """The checks of an initializer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from attrs import frozen
 
+from deepbp.arrays import as_shape
 from deepbp.errors import ArgumentTypeError, DeepBPError
 from deepbp.initializers import Initializer
 from deepbp.testing import objects
@@ -111,7 +112,9 @@ def initializer_checks(
     """
     if not isinstance(initializer, Initializer):
         raise ArgumentTypeError(f"initializer: expected an instance of Initializer, got {initializer!r}")
-    case: Any = InitializerCase(initializer, tuple(shapes), as_seed(rng))
+    if not isinstance(shapes, Iterable):
+        raise ArgumentTypeError(f"shapes: expected a list of shapes, got {shapes!r}")
+    case: Any = InitializerCase(initializer, tuple(map(as_shape, shapes)), as_seed(rng))
     return checks_of(f"{initializer}", case, STAGES)
 
 

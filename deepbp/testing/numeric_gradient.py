@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from attrs import frozen
 
-from deepbp.errors import DataTypeError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataTypeError, ShapeError
 from deepbp.typing import Array
 
 STEP = float(np.cbrt(np.finfo(np.float64).eps))
@@ -30,6 +30,10 @@ def numeric_gradient(
     Raises:
         DataTypeError: when x is not float64: float32 differences are never better than 4e-5.
     """
+    if not callable(f) or not isinstance(x, np.ndarray):
+        raise ArgumentTypeError(f"numeric_gradient: expected a function and an array, got {f!r} and {x!r}")
+    if not step > 0:
+        raise ConfigurationError(f"numeric_gradient: expected a step above 0, got {step!r}")
     if x.dtype != np.float64:
         raise DataTypeError(f"numeric_gradient: expected float64, got {x.dtype}: float32 is too coarse for differences")
     gradient = np.full_like(x, np.nan)
@@ -102,6 +106,8 @@ def compare_gradients(analytic: Mapping[str, Array], numeric: Mapping[str, Array
     Raises:
         ShapeError: when names or shapes do not match.
     """
+    if not isinstance(analytic, Mapping) or not isinstance(numeric, Mapping):
+        raise ArgumentTypeError(f"compare_gradients: expected arrays by name, got {analytic!r} and {numeric!r}")
     if analytic.keys() != numeric.keys():
         raise ShapeError(f"compare_gradients: expected the same names, got {list(analytic)} and {list(numeric)}")
     errors = []

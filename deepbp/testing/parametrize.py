@@ -31,6 +31,8 @@ def parametrize_with_checks(subjects: Iterable[Any]) -> Callable[[Any], Any]:
     Raises:
         ArgumentTypeError: for anything else.
     """
+    if not isinstance(subjects, Iterable):
+        raise ArgumentTypeError(f"parametrize_with_checks: expected a list, got {subjects!r}")
     import pytest  # where it is used: the kit needs no pytest otherwise
 
     checks = [check for subject in subjects for check in _checks(subject)]

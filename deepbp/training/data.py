@@ -27,6 +27,8 @@ class Data:
         cls, model: Layer[Any], loss: Loss[Any], x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> Self:
         """Check and convert, once; what has the model's dtype already is not copied."""
+        if not isinstance(model, Layer):
+            raise ArgumentTypeError(f"model: expected a layer, such as a Sequential, got {model!r}")
         built = model.built
         if built is None:
             raise NotBuiltError(

@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from deepbp.errors import DataError
 from deepbp.layers import Layer
 from deepbp.losses import Loss
+from deepbp.losses.loss import broken_pair
 from deepbp.training.data import Data
 from deepbp.training.metrics import MetricLike, compute, metric_name
 from deepbp.typing import Array
@@ -37,6 +39,8 @@ class Meter:
 
     def row(self) -> dict[str, float]:
         """The loss of all samples together, as if they had been one batch, and each metric over all of them."""
+        if self._seen == 0:
+            raise DataError("evaluate: expected at least one sample, got none")
         row = {"loss": self._total if self._loss.reduction == "sum" else self._total / self._seen}
         if self._predictions is not None and self._targets is not None:
             for metric in self._metrics:
@@ -52,5 +56,10 @@ def evaluate(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a loss that overflows says so by its value
         for batch in batches:
             prediction = model.infer(batch.x)
-            meter.add(loss.forward(prediction, batch.y, batch.sample_weight)[0], prediction, batch.y)
+            pair = loss.forward(prediction, batch.y, batch.sample_weight)
+            try:
+                value = float(pair[0])
+            except (TypeError, ValueError, IndexError):
+                raise broken_pair(loss, pair) from None
+            meter.add(value, prediction, batch.y)
     return meter.row()

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from deepbp.errors import ConfigurationError
+from deepbp.errors import ArgumentTypeError, ConfigurationError
 
 
 class Best(NamedTuple):
@@ -37,6 +38,8 @@ class History(dict[str, list[float]]):
 
     def append(self, row: Mapping[str, float]) -> None:
         """Add an epoch; a column that is new, or missing this time, is filled with NaN."""
+        if not isinstance(row, Mapping) or not all(isinstance(value, Real) for value in row.values()):
+            raise ArgumentTypeError(f"history: expected numbers by name, such as {{'loss': 0.5}}, got {row!r}")
         before = self.epochs
         for name in (*self, *row):
             column = self.setdefault(name, [float("nan")] * before)
@@ -69,7 +72,10 @@ class History(dict[str, list[float]]):
         import csv  # these two are needed here alone, and slow to import
         import tempfile
 
-        target = Path(path)
+        try:
+            target = Path(path)
+        except TypeError:
+            raise ArgumentTypeError(f"path: expected a file name, got {path!r}") from None
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
         try:
             with open(handle, "w", newline="", encoding="utf-8") as file:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from attrs import field, frozen
 
-from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataError, ShapeError
 from deepbp.errors.validators import finite
-from deepbp.losses.loss import check_same_shape
+from deepbp.losses.loss import check_same_shape, not_arrays
 from deepbp.typing import Array
 
 
@@ -35,6 +35,8 @@ class Accuracy(Metric):
     higher_is_better = True
 
     def __call__(self, prediction: Array, target: Array) -> float:
+        if not getattr(prediction, "shape", ()) or not getattr(target, "shape", ()):
+            raise not_arrays(prediction=prediction, target=target)
         if target.shape == prediction.shape:
             target = target.argmax(axis=-1)
         if target.shape != prediction.shape[:-1]:
@@ -42,6 +44,8 @@ class Accuracy(Metric):
                 f"Accuracy: expected labels of shape {prediction.shape[:-1]} or one-hot rows of shape "
                 f"{prediction.shape}, got {target.shape}"
             )
+        if len(target) == 0:
+            raise DataError("Accuracy: expected at least one sample, got none")
         return float(np.mean(prediction.argmax(axis=-1) == target))
 
 
@@ -91,7 +95,11 @@ def check_metrics(metrics: Sequence[MetricLike]) -> tuple[MetricLike, ...]:
 
 def compute(metric: MetricLike, prediction: Array, target: Array) -> float:
     """The metric's value, with its name in any error."""
-    value: Any = metric(prediction, target)
+    try:
+        value: Any = metric(prediction, target)
+    except Exception as error:
+        error.add_note(f"in metric {metric_name(metric)}: predictions {prediction.shape}, targets {target.shape}")
+        raise
     try:
         return float(value)
     except (TypeError, ValueError):

@@ -8,10 +8,18 @@ import numpy as np
 from attrs import define, field
 
 from deepbp.arrays import as_generator
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError, NonFiniteError, NotBuiltError
+from deepbp.errors import (
+    ArgumentTypeError,
+    ConfigurationError,
+    ContractError,
+    DeepBPError,
+    NonFiniteError,
+    NotBuiltError,
+)
 from deepbp.errors.validators import instance_of, optional, positive
 from deepbp.layers import Layer
 from deepbp.losses import Loss
+from deepbp.losses.loss import broken_pair
 from deepbp.optimizers import Optimizer, State
 from deepbp.parameter import ParameterVector
 from deepbp.training.callback import Callback
@@ -71,6 +79,8 @@ class Trainer:
         if not self.parameters.parameters:
             raise ConfigurationError(f"{type(self.model).__name__}: has no parameters: there is nothing to train")
         self.state = self.optimizer.start(self.parameters)
+        if not isinstance(self.state, dict):
+            raise ContractError(f"{self.optimizer!r}: start: expected a dict, the state, returned {self.state!r}")
         for metric in self.metrics:
             if (higher := getattr(metric, "higher_is_better", None)) is not None:
                 self.history.note_direction(metric_name(metric), higher)
@@ -87,8 +97,13 @@ class Trainer:
     def _step(self, batch: Data) -> tuple[float, Array]:
         self.parameters.clear_grads()
         prediction, saved = self.model.forward(batch.x)
-        value, loss_saved = self.loss.forward(prediction, batch.y, batch.sample_weight)
-        if not isfinite(value):
+        pair = self.loss.forward(prediction, batch.y, batch.sample_weight)
+        try:
+            value, loss_saved = pair
+            finite = isfinite(value)
+        except (TypeError, ValueError):
+            raise broken_pair(self.loss, pair) from None
+        if not finite:
             raise self._non_finite(f"the loss became {value}", first_overflow(self.model, batch.x, batch.y))
         self.model.backward_parameters(saved, self.loss.backward(loss_saved))
         self._check_and_clip()
@@ -143,6 +158,8 @@ class Trainer:
         if epochs < 0:
             raise ConfigurationError(f"epochs: expected at least 0, got {epochs}")
         check_batch_size(batch_size)
+        if not isinstance(shuffle, bool | np.bool):
+            raise ArgumentTypeError(f"shuffle: expected True or False, got {shuffle!r}")
         data = Data.of(self.model, self.loss, x, y, sample_weight)
         validation = self._validation(validation_data)
         if not isinstance(validation_split, int | float) or not 0 <= validation_split < 1:

@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from deepbp.errors import DataTypeError, ShapeError
 from deepbp.kernels.fused.compiled import compiled
 from deepbp.kernels.fused.exponential import exp_negative
 from deepbp.kernels.plain.activations import tanh  # NumPy's own is vectorised, and accurate near zero
+from deepbp.kernels.refusals import NOT_ROWS, OTHER_SHAPE, WHOLE_NUMBERS
 
 __all__ = [
     "add_bias",
@@ -22,7 +24,21 @@ __all__ = [
 
 
 @compiled
+def check_floats(z: Any) -> None:
+    if z.dtype.type(0.5) != 0.5:  # decided when the kernel is compiled
+        raise DataTypeError(WHOLE_NUMBERS)
+
+
+@compiled
+def check_alike(output: Any, delta: Any) -> None:
+    if output.shape != delta.shape:
+        raise ShapeError(OTHER_SHAPE, output.shape, delta.shape)
+
+
+@compiled
 def add_bias(z: Any, bias: Any) -> None:
+    if z.shape[1:] != bias.shape:
+        raise ShapeError(NOT_ROWS, z.shape, bias.shape)
     for row in range(z.shape[0]):
         for column in range(z.shape[1]):
             z[row, column] += bias[column]
@@ -30,6 +46,7 @@ def add_bias(z: Any, bias: Any) -> None:
 
 @compiled
 def sigmoid(z: Any) -> Any:
+    check_floats(z)
     y = np.empty(z.shape, z.dtype)
     source, target, one = z.ravel(), y.ravel(), z.dtype.type(1)
     for i in range(source.size):
@@ -40,6 +57,7 @@ def sigmoid(z: Any) -> Any:
 
 @compiled
 def sigmoid_backward(output: Any, delta: Any) -> Any:
+    check_alike(output, delta)
     moved = np.empty(output.shape, output.dtype)
     y, d, target, one = output.ravel(), delta.ravel(), moved.ravel(), output.dtype.type(1)
     for i in range(y.size):
@@ -49,6 +67,7 @@ def sigmoid_backward(output: Any, delta: Any) -> Any:
 
 @compiled
 def tanh_backward(output: Any, delta: Any) -> Any:
+    check_alike(output, delta)
     moved = np.empty(output.shape, output.dtype)
     y, d, target, one = output.ravel(), delta.ravel(), moved.ravel(), output.dtype.type(1)
     for i in range(y.size):
@@ -67,6 +86,7 @@ def relu(z: Any) -> Any:
 
 @compiled
 def relu_backward(output: Any, delta: Any) -> Any:
+    check_alike(output, delta)
     moved = np.empty(output.shape, output.dtype)
     y, d, target, zero = output.ravel(), delta.ravel(), moved.ravel(), output.dtype.type(0)
     for i in range(y.size):
@@ -76,6 +96,7 @@ def relu_backward(output: Any, delta: Any) -> Any:
 
 @compiled
 def softmax(z: Any) -> Any:
+    check_floats(z)
     y = np.empty(z.shape, z.dtype)
     classes = z.shape[-1]
     source, target = z.ravel(), y.ravel()
@@ -95,6 +116,7 @@ def softmax(z: Any) -> Any:
 
 @compiled
 def softmax_backward(output: Any, delta: Any) -> Any:
+    check_alike(output, delta)
     moved = np.empty(output.shape, output.dtype)
     classes = output.shape[-1]
     y, d, target = output.ravel(), delta.ravel(), moved.ravel()

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from deepbp.kernels.fused.activations import check_floats
 from deepbp.kernels.fused.compiled import compiled
 from deepbp.kernels.fused.exponential import exp_negative
 
@@ -21,6 +22,7 @@ def squared_error(prediction: Any, target: Any) -> Any:
 
 @compiled
 def softmax_cross_entropy(z: Any, labels: Any, weight: Any) -> Any:
+    check_floats(z)
     probability = np.empty(z.shape, z.dtype)
     rows, classes = z.shape
     value = 0.0

@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from deepbp.errors import ShapeError
 from deepbp.kernels.fused.compiled import compiled
+from deepbp.kernels.refusals import OTHER_STATE
 
 
 @compiled
@@ -16,6 +18,8 @@ def sgd(values: Any, grads: Any, rate: float) -> None:
 
 @compiled
 def sgd_momentum(values: Any, grads: Any, velocity: Any, rate: float, momentum: float, nesterov: bool) -> None:
+    if velocity.size != values.size:
+        raise ShapeError(OTHER_STATE, values.size, velocity.size)
     step, keep = values.dtype.type(rate), values.dtype.type(momentum)
     for i in range(values.size):
         v = keep * velocity[i] + grads[i]
@@ -27,6 +31,8 @@ def sgd_momentum(values: Any, grads: Any, velocity: Any, rate: float, momentum: 
 def adam(
     values: Any, grads: Any, mean: Any, square: Any, rate: float, beta1: float, beta2: float, epsilon: float
 ) -> None:
+    if mean.size != values.size or square.size != values.size:
+        raise ShapeError(OTHER_STATE, values.size, mean.size)
     t = values.dtype.type
     step, small = t(rate), t(epsilon)
     keep1, take1, keep2, take2 = t(beta1), t(1 - beta1), t(beta2), t(1 - beta2)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from deepbp.errors import ShapeError
+from deepbp.kernels.refusals import OTHER_SHAPE
 from deepbp.typing import Array
 
 
@@ -21,6 +23,8 @@ def sigmoid(z: Array) -> Array:
 
 def sigmoid_backward(output: Array, delta: Array) -> Array:
     """δ · σ′ with σ′ = y(1 − y)."""
+    if output.shape != delta.shape:
+        raise ShapeError(OTHER_SHAPE, output.shape, delta.shape)
     return np.asarray(delta * output * (1 - output))
 
 
@@ -31,6 +35,8 @@ def tanh(z: Array) -> Array:
 
 def tanh_backward(output: Array, delta: Array) -> Array:
     """δ · (1 − y²)."""
+    if output.shape != delta.shape:
+        raise ShapeError(OTHER_SHAPE, output.shape, delta.shape)
     return np.asarray(delta * (1 - output * output))
 
 
@@ -41,6 +47,8 @@ def relu(z: Array) -> Array:
 
 def relu_backward(output: Array, delta: Array) -> Array:
     """δ where y > 0, else 0: the derivative at the kink is 0."""
+    if output.shape != delta.shape:
+        raise ShapeError(OTHER_SHAPE, output.shape, delta.shape)
     return np.asarray(delta * (output > 0))
 
 
@@ -52,4 +60,6 @@ def softmax(z: Array) -> Array:
 
 def softmax_backward(output: Array, delta: Array) -> Array:
     """The whole Jacobian ∂yᵢ/∂zⱼ = yᵢ(𝟙ᵢⱼ − yⱼ) applied to δ: y · (δ − Σ δ y)."""
+    if output.shape != delta.shape:
+        raise ShapeError(OTHER_SHAPE, output.shape, delta.shape)
     return np.asarray(output * (delta - (delta * output).sum(axis=-1, keepdims=True)))

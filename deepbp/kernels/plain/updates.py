@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from deepbp.errors import ShapeError
+from deepbp.kernels.refusals import OTHER_STATE
 from deepbp.typing import Array
 
 BLOCK = 16_384
@@ -33,6 +35,8 @@ def sgd(values: Array, grads: Array, rate: float) -> None:
 
 def sgd_momentum(values: Array, grads: Array, velocity: Array, rate: float, momentum: float, nesterov: bool) -> None:
     """v ← μ v + g; w −= η v, or with Nesterov's momentum w −= η (g + μ v)."""
+    if velocity.size != values.size:
+        raise ShapeError(OTHER_STATE, values.size, velocity.size)
     for w, g, v, scratch in _blocks(values, grads, velocity):
         v *= momentum
         v += g
@@ -56,6 +60,8 @@ def adam(
     epsilon: float,
 ) -> None:
     """m ← β₁ m + (1 − β₁) g; v ← β₂ v + (1 − β₂) g²; w −= η m / (√v + ε)."""
+    if mean.size != values.size or square.size != values.size:
+        raise ShapeError(OTHER_STATE, values.size, mean.size)
     for w, g, m, v, scratch in _blocks(values, grads, mean, square):
         m *= beta1
         np.multiply(g, 1 - beta1, out=scratch)
