@@ -117,7 +117,9 @@ def test_value_and_derivative(
 
 
 @pytest.mark.parametrize(
-    ("loss", "draw", "draw_target"), [(case[0], case[2], case[3]) for case in CASES], ids=lambda case: str(case)[:30]
+    ("loss", "draw", "draw_target"),
+    [(case[0], case[2], case[3]) for case in CASES],
+    ids=lambda case: getattr(case, "__name__", None) or str(case),
 )
 def test_weights_of_one_change_nothing_and_weights_of_zero_drop_a_sample(
     loss: Loss[Any], draw: Any, draw_target: Any, rng: np.random.Generator
@@ -138,7 +140,9 @@ def test_weights_of_one_change_nothing_and_weights_of_zero_drop_a_sample(
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
-    ("loss", "draw", "draw_target"), [(case[0], case[2], case[3]) for case in CASES], ids=lambda case: str(case)[:30]
+    ("loss", "draw", "draw_target"),
+    [(case[0], case[2], case[3]) for case in CASES],
+    ids=lambda case: getattr(case, "__name__", None) or str(case),
 )
 def test_dtype_stays_and_nothing_received_is_written(
     loss: Loss[Any], draw: Any, draw_target: Any, dtype: Any, rng: np.random.Generator

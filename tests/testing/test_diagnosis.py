@@ -42,7 +42,11 @@ def test_explanation(mistake: Mistake, text: str) -> None:
     assert explain(measured(mistake), SIZES).startswith(text)
 
 
-@pytest.mark.parametrize("mistake", [lambda g: g**2, np.exp, lambda g: g + 1, lambda g: g.T + g, np.cumsum], ids=str)
+@pytest.mark.parametrize(
+    "mistake",
+    [lambda g: g**2, np.exp, lambda g: g + 1, lambda g: g.T + g, np.cumsum],
+    ids=["square", "exp", "shifted", "transposed", "sums"],
+)
 def test_nothing_is_claimed_that_the_numbers_do_not_show(mistake: Mistake) -> None:
     assert explain(measured(lambda g: mistake(g).reshape(4, 4)), SIZES) == ""
 
