@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from deepbp.errors import ConfigurationError
+from deepbp.errors import ConfigurationError, DeepBPError
 from deepbp.errors.validators import optional, positive_int
 from deepbp.layers import Layer
 from deepbp.training.callback import Callback
@@ -53,7 +53,10 @@ class SignalMonitor(Callback):
         self._watch(trainer)
         step = self._before + trainer.steps
         if not self.records or self.records[-1].step != step:
-            data = Data.of(trainer.model, trainer.loss, self.x, self.y)
+            try:
+                data = Data.of(trainer.model, trainer.loss, self.x, self.y)
+            except DeepBPError as error:
+                raise error.placed("SignalMonitor") from None
             self.records.append(measure(trainer.model, trainer.loss, data, step))
         return self.records[-1]
 
