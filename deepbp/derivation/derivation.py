@@ -1,0 +1,119 @@
+"""Backpropagation through a network, written out from the formulas that its layers state."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+from attrs import frozen
+
+from deepbp.derivation.backward import backward_blocks, chain_rule_blocks, gradient_rows
+from deepbp.derivation.document import Block, Document, Equations, Heading, Paragraph, Row, Written
+from deepbp.derivation.expressions import Math, alone, names_in
+from deepbp.derivation.forward import batch, forward_blocks, loss_blocks, sums_explained
+from deepbp.derivation.notes import notes_blocks
+from deepbp.derivation.numbering import Step, steps
+from deepbp.errors import ArgumentTypeError
+from deepbp.layers import Layer, UpdateFormula
+from deepbp.layers.typeset import Symbol
+from deepbp.losses import Loss
+from deepbp.optimizers import SGD, Optimizer
+
+
+@frozen(eq=False, repr=False)
+class Derivation(Written):
+    """Forward equations, the loss, the chain rule, the error signal back through every layer, gradients, the update.
+
+    ``print`` it, or take ``to_latex()`` or ``to_html()``; a notebook shows it by itself.
+    """
+
+    steps: tuple[Step, ...]
+    loss: Loss[Any]
+    optimizer: Optimizer | None
+
+    @classmethod
+    def of(cls, network: Layer[Any], loss: Loss[Any], optimizer: Optimizer | None = None) -> Self:
+        """The derivation of a built network; without an optimizer, of plain gradient descent."""
+        if not isinstance(loss, Loss):
+            raise ArgumentTypeError(f"loss: expected an instance such as SumSquaredError(), got {loss!r}")
+        if optimizer is not None and not isinstance(optimizer, Optimizer):
+            raise ArgumentTypeError(f"optimizer: expected an instance such as SGD(0.1), got {optimizer!r}")
+        return cls(tuple(steps(network)), loss, optimizer)
+
+    def document(self) -> Document:
+        gradients = tuple(gradient_rows(self.steps).values())
+        blocks: list[Block] = [
+            *conventions(self.steps),
+            *forward_blocks(self.steps),
+            *loss_blocks(self.loss),
+            *chain_rule_blocks(self.steps, self.loss),
+            *backward_blocks(self.steps, self.loss),
+        ]
+        if gradients:
+            blocks += [
+                Heading("Gradients"),
+                Equations(gradients),
+                *self._update(),
+                *notes_blocks(self.steps, self.loss),
+            ]
+        expressions = [
+            side for block in blocks if isinstance(block, Equations) for r in block.rows for side in r.math.sides
+        ]
+        return Document(title(self.steps), (*blocks[:1], *sums_explained(expressions), *blocks[1:]))
+
+    def _update(self) -> list[Block]:
+        optimizer = SGD(1.0) if self.optimizer is None else self.optimizer
+        formula = optimizer.stated_formula()
+        heading = Heading("The update")
+        if formula is None:
+            return [heading, Paragraph((f"{optimizer} changes the parameters: a black box, no formula is stated.",))]
+        symbols = {name: Symbol(letter) for name, letter in formula.symbols.items()}
+        symbols |= {"w": Symbol("w"), "g": Symbol("g"), "gradient": Symbol("∂L/∂w")}
+        rows = [Row(Math(assignment, symbols, "←")) for assignment in formula.assignments]
+        said = "" if self.optimizer is None else f" as {self.optimizer} does it"
+        opening = ("For every parameter ", alone(Symbol("w")), " with the gradient ", Math(("g", "gradient"), symbols))
+        return [
+            heading,
+            Paragraph((*opening, f"{said}:")),
+            Equations(tuple(rows)),
+            *_hints(formula, symbols),
+        ]
+
+
+def _hints(formula: UpdateFormula, symbols: dict[str, Symbol]) -> list[Block]:
+    """What the letters of an update stand for."""
+    words = {
+        "rate": "the learning rate",
+        "t": "the number of the step, from 1",
+        "weight_decay": "the decay of the weights, for parameters of two or more dimensions only",
+    }
+    used = {name for _, expression in formula.assignments for name in names_in(expression)}
+    parts: list[str | Math] = []
+    for name in (name for name in words if name in used):
+        parts += ["; " if parts else "", alone(symbols.get(name, Symbol(name))), f" is {words[name]}"]
+    return [Paragraph((*parts, "."))] if parts else []
+
+
+def title(steps: Sequence[Step]) -> str:
+    """Backpropagation through a network 3 → 4 → 1."""
+    shapes = [steps[0].input_shape, *(step.output_shape for step in steps if step.parameters), steps[-1].output_shape]
+    if steps[-1].output_shape == shapes[-2] and len(shapes) > 2:
+        shapes.pop()
+    return "Backpropagation through a network " + " → ".join("×".join(map(str, shape)) or "1" for shape in shapes)
+
+
+def conventions(steps: Sequence[Step]) -> list[Block]:
+    """How the page is to be read."""
+    x = steps[0].input
+    return [
+        Paragraph(
+            (
+                "Samples are rows: ",
+                alone(x),
+                f" holds B of them and has the shape {batch(steps[0].input_shape)}. The number above a letter says which "
+                "layer it belongs to; it is no power. Letters side by side are a matrix product, ",
+                Math(("u * v",), {}),
+                " multiplies number by number, and ",
+                Math(("u.T",), {}),
+                " is a transpose.",
+            )
+        )
+    ]

@@ -1,0 +1,129 @@
+"""What is done to expressions before they are set in type: numbers put in, names kept apart, signs turned."""
+
+import ast
+from collections.abc import Iterable, Mapping
+from numbers import Real
+from typing import Any
+
+import attrs
+from attrs import frozen
+
+from deepbp.layers.typeset import Pen, Symbol, write
+
+Expression = str | ast.expr
+
+
+def tree(expression: Expression) -> ast.expr:
+    """The expression's tree, also of one that calls functions which only have a symbol."""
+    return ast.parse(expression, mode="eval").body if isinstance(expression, str) else expression
+
+
+@frozen
+class Math:
+    """One or more expressions with a sign between them: z¹ = x W¹."""
+
+    sides: tuple[Expression, ...]
+    symbols: Mapping[str, Symbol]
+    relation: str = "="
+
+    def written(self, pen: Pen) -> str:
+        sides = [write(tree(side), self.symbols, pen) for side in self.sides]
+        parts = [sides[0]]
+        for side in sides[1:]:
+            parts += [pen.sign(self.relation), side]
+        return pen.row(*parts)
+
+
+def alone(symbol: Symbol) -> Math:
+    """A letter alone."""
+    return Math(("it",), {"it": symbol})
+
+
+def with_values(expression: Expression, holder: Any) -> ast.expr:
+    """The numbers that a layer or loss was made with, in place of their names; factors of 1 are left out."""
+    fields = attrs.fields(type(holder)) if attrs.has(type(holder)) else ()
+    held = {a.name: getattr(holder, a.name, None) for a in fields}
+    numbers = {name: float(v) for name, v in held.items() if isinstance(v, Real) and not isinstance(v, bool)}
+    return _Values(numbers).visit(tree(expression))  # type: ignore[no-any-return]
+
+
+class _Values(ast.NodeTransformer):
+    def __init__(self, numbers: Mapping[str, float]) -> None:
+        self.numbers = numbers
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:  # the name that ast calls
+        return _constant(self.numbers[node.id]) if node.id in self.numbers else node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        left, right = self.visit(node.left), self.visit(node.right)
+        if isinstance(node.op, ast.Mult):
+            if isinstance(left, ast.Constant) and isinstance(right, ast.Constant):
+                return _constant(float(left.value) * float(right.value))  # type: ignore[arg-type]
+            if isinstance(left, ast.Constant) and left.value == 1:
+                return right  # type: ignore[no-any-return]
+        return ast.BinOp(left, node.op, right)
+
+
+def _constant(value: float) -> ast.Constant:
+    return ast.Constant(int(value) if value.is_integer() else value)
+
+
+def names_in(expression: Expression) -> set[str]:
+    """All names that an expression uses, functions too."""
+    return {node.id for node in ast.walk(tree(expression)) if isinstance(node, ast.Name)}
+
+
+def replaced(expression: Expression, name: str, by: str) -> ast.expr:
+    """The same with an expression in place of a name."""
+
+    class Replaced(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> ast.expr:
+            return tree(by) if node.id == name else node
+
+    return Replaced().visit(tree(expression))  # type: ignore[no-any-return]
+
+
+def apart(expression: Expression, mark: int) -> ast.expr:
+    """The same with every name marked, so that expressions of several layers can stand in one."""
+
+    class Marked(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> ast.expr:
+            return ast.Name(f"{node.id}_{mark}")
+
+        def visit_Call(self, node: ast.Call) -> ast.expr:
+            return ast.Call(node.func, [self.visit(argument) for argument in node.args], [])
+
+    return Marked().visit(tree(expression))  # type: ignore[no-any-return]
+
+
+def total(parts: Iterable[tuple[Expression, Mapping[str, Symbol]]]) -> tuple[ast.expr, dict[str, Symbol]]:
+    """The sum of expressions, each with symbols of its own, and the symbols for all."""
+    whole: ast.expr | None = None
+    symbols: dict[str, Symbol] = {}
+    for mark, (expression, own) in enumerate(parts):
+        part = apart(expression, mark)
+        whole = part if whole is None else ast.BinOp(whole, ast.Add(), part)
+        symbols.update({f"{name}_{mark}": symbol for name, symbol in own.items()})
+    assert whole is not None
+    return whole, symbols
+
+
+def negative(expression: Expression) -> ast.expr:
+    """−e, with the sign turned where the expression holds a difference: −2(ŷ − y) becomes 2(y − ŷ)."""
+    match tree(expression):
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return operand
+        case ast.BinOp(left=left, op=ast.Sub(), right=right):
+            return ast.BinOp(right, ast.Sub(), left)
+        case ast.BinOp(left=left, op=ast.Mult() as op, right=right) if _has_difference(right):
+            return ast.BinOp(left, op, negative(right))
+        case ast.BinOp(left=left, op=ast.Mult() | ast.Div() as op, right=right):
+            return ast.BinOp(negative(left), op, right)
+        case other:
+            return ast.UnaryOp(ast.USub(), other)
+
+
+def _has_difference(node: ast.expr) -> bool:
+    return isinstance(node, ast.BinOp) and (
+        isinstance(node.op, ast.Sub) or (isinstance(node.op, ast.Mult | ast.Div) and _has_difference(node.left))
+    )

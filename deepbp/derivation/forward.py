@@ -1,0 +1,152 @@
+"""The equations of a network forwards, and of its loss."""
+
+import ast
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
+from deepbp.derivation.expressions import Expression, Math, alone, names_in, replaced, tree, with_values
+from deepbp.derivation.numbering import Step
+from deepbp.layers.typeset import Symbol, TextPen
+from deepbp.losses import Loss
+from deepbp.typing import Shape
+
+PREDICTION = Symbol("ŷ")
+LOSS_SYMBOLS = {
+    "prediction": PREDICTION,
+    "target": Symbol("y"),
+    "rows": Symbol("N"),
+    "n": Symbol("n"),
+    "loss": Symbol("L"),
+    "delta": Symbol("∂L/∂ŷ"),
+}
+
+
+def forward_row(step: Step, *, again: bool = False) -> Row:
+    """z¹ = x W¹ + b¹, with shapes; an activation is written with its letter."""
+    symbols = dict(step.symbols)
+    remark = f"layer {step.place}, {step.layer}{', used again' if again else ''}"
+    if step.formula is None:
+        symbols["f"] = Symbol(type(step.layer).__name__)
+        return Row(
+            Math(("y", "f(x)"), symbols), shape_text("x", "y", step), f"{remark}: a black box, no formula is stated"
+        )
+    if step.formula.function:
+        symbols["f"] = Symbol(step.formula.function)
+        return Row(Math(("y", "f(x)"), symbols), batch(step.output_shape), remark)
+    made = with_values(step.formula.forward, step.layer)
+    return Row(Math(("y", made), symbols), shape_text(made, "y", step), remark)
+
+
+def definitions(steps: Iterable[Step]) -> list[Row]:
+    """What each activation's letter means, and its derivative's, each once."""
+    rows: dict[str, Row] = {}
+    for step in steps:
+        formula = step.formula
+        if formula is None or not formula.function:
+            continue
+        letters = {"x": Symbol(formula.input), "f": Symbol(formula.function), "prime": Symbol(f"{formula.function}′")}
+        symbols = {**step.symbols, **letters}
+        pairs = [("f(x)", formula.forward)] + [("prime(x)", formula.derivative)] * bool(formula.derivative)
+        for left, right in pairs:
+            math = Math((left, with_values(replaced(right, "y", "f(x)"), step.layer)), symbols)
+            remark = "" if left == "f(x)" else "its derivative, written with the output" * ("y" in names_in(right))
+            rows.setdefault(math.written(TextPen()), Row(math, "", remark or type(step.layer).__name__))
+    stated = (text.split(" = ") for text in rows)  # a letter such as tanh says itself what it means
+    return [row for (left, right), row in zip(stated, rows.values(), strict=True) if left != right]
+
+
+def forward_blocks(steps: Sequence[Step]) -> list[Block]:
+    """All equations of a network, and the letters of its activations."""
+    seen: set[int] = set()
+    rows = []
+    for step in steps:
+        rows.append(forward_row(step, again=id(step.layer) in seen))
+        seen.add(id(step.layer))
+    rows.append(Row(Math(("prediction", "y"), {**LOSS_SYMBOLS, "y": steps[-1].output}), "", "the prediction"))
+    blocks: list[Block] = [Heading("Forward"), Equations(tuple(rows))]
+    if meanings := definitions(steps):
+        blocks += [Paragraph(("where",)), Equations(tuple(meanings))]
+    return blocks
+
+
+def loss_rows(loss: Loss[Any]) -> tuple[Row, Row]:
+    """L and ∂L/∂ŷ."""
+    formula = loss.formula
+    if formula is None:
+        symbols = {**LOSS_SYMBOLS, "f": Symbol(type(loss).__name__), "back": Symbol(f"{type(loss).__name__}.backward")}
+        return (
+            Row(Math(("loss", "f(prediction, target)"), symbols), "", f"{loss}: a black box, no formula is stated"),
+            Row(Math(("delta", "back(prediction, target)"), symbols), "", "the error signal that enters at the output"),
+        )
+    value, delta = (with_values(expression, loss) for expression in (formula.value, formula.delta))
+    counts = {
+        "n": "n counts samples times outputs",
+        "rows": "N counts rows: samples, where each has one row of outputs",
+    }
+    remark = "; ".join([str(loss), *(words for name, words in counts.items() if name in names_in(value))])
+    return (
+        Row(Math(("loss", value), LOSS_SYMBOLS), "", remark),
+        Row(Math(("delta", delta), LOSS_SYMBOLS), "", "the error signal that enters at the output"),
+    )
+
+
+def loss_blocks(loss: Loss[Any]) -> list[Block]:
+    """L, ∂L/∂ŷ, and what they divide by."""
+    rows = loss_rows(loss)
+    used = names_in(rows[0].math.sides[1])
+    counts = {"n": " counts samples times outputs.", "rows": " counts the rows of the prediction: samples, usually."}
+    notes = (Paragraph((alone(LOSS_SYMBOLS[name]), counts[name])) for name in counts if name in used)
+    return [Heading("The loss"), Equations(rows), *notes]
+
+
+def sums_explained(expressions: Iterable[Expression]) -> list[Block]:
+    """What the sums add, for those that occur."""
+    words = {"total": " adds over everything", "batch_sum": " over the samples", "row_sum": " along each row"}
+    found = {name for e in expressions for name in names_in(e)} & words.keys()
+    if not found - {"total"}:
+        return []
+    parts: list[str | Math] = ["Sums: "]
+    for name in (name for name in words if name in found):
+        parts += [Math((f"{name}(it)",), {"it": Symbol("·")}), words[name], ", "]
+    return [Paragraph((*parts[:-1], "."))]
+
+
+def batch(shape: Shape) -> str:
+    """The shape of an array of samples; B counts them."""
+    return f"({', '.join(map(str, ('B', *shape)))}{',' if not shape else ''})"
+
+
+def shape_text(expression: Expression, result: str, step: Step) -> str:
+    """(B, 3)(3, 4) → (B, 4) for a matrix product of letters, the shapes before and after where they differ."""
+    known = shapes(step)
+    for node in ast.walk(tree(expression)):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+            factors = [_factor_shape(side, known) for side in (node.left, node.right)]
+            if all(factors):
+                return f"{''.join(factors)} → {known[result]}"
+    if step.input_shape != step.output_shape and result in ("y", "delta_input"):
+        before, after = (known[name] for name in (("x", "y") if result == "y" else ("y", "x")))
+        return f"{before} → {after}"
+    return known[result]
+
+
+def shapes(step: Step) -> dict[str, str]:
+    """Of all that a step's expressions name."""
+    samples = {
+        "x": step.input_shape,
+        "y": step.output_shape,
+        "delta": step.output_shape,
+        "delta_input": step.input_shape,
+    }
+    held = {name: str(p.value.shape) for name, p in step.layer.named_parameters().items()}
+    return held | {name: batch(shape) for name, shape in samples.items()}
+
+
+def _factor_shape(node: ast.expr, known: dict[str, str]) -> str:
+    match node:
+        case ast.Name(id=name) if name in known:
+            return known[name]
+        case ast.Attribute(value=ast.Name(id=name), attr="T") if name in known:
+            return f"({', '.join(reversed(known[name].strip('()').split(', ')))})"
+    return ""

@@ -1,0 +1,113 @@
+"""The gradients in the words of the handwritten notes: as negative gradients, which are added."""
+
+import ast
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import frozen
+
+from deepbp.derivation.backward import OUTER_PRODUCT, THROUGH_WEIGHTS
+from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
+from deepbp.derivation.expressions import Math, names_in, negative, tree, with_values
+from deepbp.derivation.forward import LOSS_SYMBOLS
+from deepbp.derivation.numbering import Step, derivative
+from deepbp.layers.typeset import Symbol
+from deepbp.losses import Loss
+
+DEEPEST = 4  # weights of more layers make lines that nobody reads
+_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+@frozen
+class _Neurons:
+    """A weighted sum and the activation behind it, if there is one."""
+
+    weighted: Step
+    activation: Step | None
+
+
+def notes_blocks(steps: Sequence[Step], loss: Loss[Any]) -> list[Block]:
+    """Why the notes add, and each change of weights in one line, where the network is of the kind they treat."""
+    if loss.formula is None:
+        return []
+    delta = with_values(loss.formula.delta, loss)
+    blocks: list[Block] = [
+        Heading("The sign, and the words of the notes"),
+        Paragraph(
+            (
+                "The handwritten notes start from the negative of this signal, ",
+                Math((negative(delta),), LOSS_SYMBOLS),
+                ", so what comes out is the negative of the gradient, and it is added to the weights: the loss falls. "
+                "deepbp carries the gradient itself, ",
+                Math(("delta", delta), LOSS_SYMBOLS),
+                ", and the optimizer subtracts it. With a learning rate of 1 the two are the same numbers.",
+            )
+        ),
+    ]
+    layers = _as_in_the_notes(steps)
+    if layers is None:
+        return blocks
+    return [
+        *blocks,
+        Paragraph(
+            (
+                "In the words of the notes, the changes of the weights are as follows. A layer's name stands for what "
+                "its neurons hold, and their derivative is written with that.",
+            )
+        ),
+        Equations(tuple(_changes(layers, delta))),
+        Paragraph(("The update; every change is made of the weights as they were before it:",)),
+        Equations(tuple(_updates(layers))),
+    ]
+
+
+def _as_in_the_notes(steps: Sequence[Step]) -> list[_Neurons] | None:
+    """Layers of neurons, if the network is nothing but those: weighted sums, and functions of single numbers."""
+    layers: list[_Neurons] = []
+    for step in steps:
+        formula = step.formula
+        if formula is None:
+            return None
+        weighted = (formula.passed_back, formula.gradients.get("weight", "0"))
+        if [ast.dump(tree(e or "0")) for e in weighted] == [THROUGH_WEIGHTS, OUTER_PRODUCT]:
+            layers.append(_Neurons(step, None))
+        elif formula.derivative and formula.function and layers and layers[-1].activation is None:
+            if "x" in names_in(formula.derivative):
+                return None  # the notes write it with the output
+            layers[-1] = _Neurons(layers[-1].weighted, step)
+        else:
+            return None
+    fresh = {symbol for neurons in layers for symbol in neurons.weighted.parameters.values()}
+    shared = len(fresh) < sum(len(neurons.weighted.parameters) for neurons in layers)
+    return None if shared or not 1 <= len(layers) <= DEEPEST else layers
+
+
+def _changes(layers: Sequence[_Neurons], delta: ast.expr) -> list[Row]:
+    """d₂ = layer1ᵀ [2(y − ŷ) · σ′(ŷ)], and so on down to the input."""
+    symbols = _letters(layers)
+    inside = ast.unparse(negative(delta))
+    if layers[-1].activation is not None:
+        inside = f"({inside}) * prime{len(layers)}(prediction)"
+    carried, rows = f"bracket({inside})", []
+    for k in range(len(layers), 0, -1):
+        rows.append(Row(Math((f"d{k}", f"layer{k - 1}.T @ {carried}", f"-gradient{k}"), symbols), "", ""))
+        slope = f" * prime{k - 1}(layer{k - 1})" if k > 1 and layers[k - 2].activation is not None else ""
+        carried = f"brace({carried} @ weights{k}.T{slope})"
+    return rows
+
+
+def _updates(layers: Sequence[_Neurons]) -> list[Row]:
+    symbols = _letters(layers)
+    return [Row(Math((f"weights{k}", f"weights{k} + d{k}"), symbols)) for k in range(len(layers), 0, -1)]
+
+
+def _letters(layers: Sequence[_Neurons]) -> dict[str, Symbol]:
+    symbols = {**LOSS_SYMBOLS, "layer0": Symbol("input")}
+    for k, neurons in enumerate(layers, start=1):
+        symbols[f"layer{k}"] = Symbol(f"layer{k}")
+        symbols[f"weights{k}"] = Symbol(f"weights{k}")
+        symbols[f"d{k}"] = Symbol("d" + str(k).translate(_SUBSCRIPTS))
+        symbols[f"gradient{k}"] = derivative(neurons.weighted.parameters["weight"])
+        if neurons.activation is not None and neurons.activation.formula is not None:
+            symbols[f"prime{k}"] = Symbol(f"{neurons.activation.formula.function}′")
+    return symbols

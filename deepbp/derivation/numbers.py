@@ -1,0 +1,55 @@
+"""Arrays to be read: small ones in full, large ones by their shape, size and range."""
+
+from math import floor, log10
+
+import numpy as np
+
+from deepbp.typing import Array
+
+LARGEST = 6  # rows and columns of a matrix that is shown in full
+_DIGITS = {"float32": 6, "float64": 9}
+
+
+def cells(array: Array) -> list[list[str]] | None:
+    """The entries as rows of text, all written alike; None for an array too large, or of too many axes, to be shown."""
+    array = np.asarray(array)
+    if array.ndim > 2 or max(array.shape, default=1) > LARGEST or array.size == 0:
+        return None
+    matrix = np.atleast_2d(array)
+    if matrix.dtype.kind != "f":
+        return [[str(entry) for entry in row] for row in matrix.tolist()]
+    largest = float(np.abs(matrix[np.isfinite(matrix)]).max(initial=0))
+    digits = _DIGITS.get(str(matrix.dtype), 6)
+    style = f".{digits - 3}e"
+    if largest == 0 or 1e-4 <= largest < 1e6:
+        style = f".{max(1, digits - max(0, floor(log10(largest or 1))))}f"
+    texts = [[format(float(entry), style) for entry in row] for row in matrix]
+    while style[-1] == "f" and all(text.endswith("0") or "." not in text for row in texts for text in row):
+        texts = [[text[:-1] if "." in text else text for text in row] for row in texts]
+        if all("." not in text or text.endswith(".") for row in texts for text in row):
+            texts = [[text.rstrip(".") for text in row] for row in texts]
+            break
+    return [["0" if text.strip("-0.") == "" else text for text in row] for row in texts]
+
+
+def one(value: float, dtype: object = "float64") -> str:
+    """One number."""
+    row = cells(np.asarray(value, dtype=str(dtype)))
+    assert row is not None
+    return row[0][0]
+
+
+def measures(array: Array) -> str:
+    """A large array in one line."""
+    array = np.asarray(array)
+    shape = " × ".join(map(str, array.shape))
+    if array.size == 0:
+        return f"{shape}, empty"
+    if array.dtype.kind != "f":
+        return f"{shape}, from {array.min()} to {array.max()}"
+    wide = array.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        norm = float(np.linalg.norm(wide))
+    zeros = float((array == 0).mean())
+    share = f", {zeros:.0%} zeros" if zeros >= 0.005 else ""
+    return f"{shape}, norm {norm:.4g}, from {wide.min():.4g} to {wide.max():.4g}{share}"
