@@ -1,14 +1,16 @@
 """A network: layers one after another, with everything a user does with a network."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, overload
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from attrs import define, field
 from attrs.converters import optional
 
 from deepbp.arrays import as_dtype, as_generator, as_numbers, as_samples, as_shape
-from deepbp.errors import ConfigurationError, NotBuiltError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError, PositionError
 from deepbp.layers import Builder, Chain, Layer
 from deepbp.layers.summary import Summary, summarize
 from deepbp.losses import Loss
@@ -18,6 +20,10 @@ from deepbp.training.data import check_batch_size
 from deepbp.training.evaluation import ROWS_AT_ONCE
 from deepbp.training.metrics import check_metrics
 from deepbp.typing import Array, ArrayLike, Seed, Shape
+
+if TYPE_CHECKING:
+    from deepbp.derivation.derivation import Derivation
+    from deepbp.derivation.trace import Trace
 
 
 def _dtype_name(dtype: Any) -> str:
@@ -68,6 +74,8 @@ class Sequential(Chain):
             except Exception:
                 builder.undo()
                 raise
+        if not isinstance(builder, Builder):
+            raise ArgumentTypeError(f"Sequential: builder: expected a Builder, got {builder!r}")
         if self._dtype is not None and builder.dtype != self._dtype:
             raise ConfigurationError(f"Sequential: dtype={self._dtype!r} stands in a network of {builder.dtype}")
         return super().build(shape, builder if self.rng is None else builder.with_rng(self.generator))
@@ -140,6 +148,32 @@ class Sequential(Chain):
         """A table of layers, output shapes, parameters and formulas, with totals; it prints itself."""
         return summarize(self)
 
+    def derivation(self, loss: Loss[Any], optimizer: Optimizer | None = None) -> "Derivation":
+        """Backpropagation through this network, written out: it prints itself, as text, LaTeX or HTML."""
+        from deepbp.derivation.derivation import Derivation
+
+        return Derivation.of(self, loss, optimizer)
+
+    def trace(self, x: ArrayLike, y: ArrayLike, loss: Loss[Any], sample_weight: ArrayLike | None = None) -> "Trace":
+        """One step with every number it makes, which prints itself; the network stays as it is."""
+        from deepbp.derivation.trace import Trace
+
+        return Trace.of(self, x, y, loss, sample_weight)
+
+    def explore(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        loss: Loss[Any],
+        sample_weight: ArrayLike | None = None,
+        *,
+        path: str | PathLike[str] = "step.html",
+    ) -> Path:
+        """Write a page in which the step that ``trace`` makes can be played layer by layer; returns where it is."""
+        from deepbp.derivation.explore import write_page
+
+        return write_page(self.trace(x, y, loss, sample_weight), path)
+
     def _known_shape(self) -> Shape:
         if self.built is None:
             raise NotBuiltError(
@@ -162,7 +196,12 @@ class Sequential(Chain):
     def __getitem__(self, position: int | slice) -> "Layer[Any] | Sequential":
         """A layer, or a network of some of the layers that shares their parameters."""
         if not isinstance(position, slice):
-            return self.layers[position]
+            try:
+                return self.layers[position]
+            except (IndexError, TypeError):
+                raise PositionError(
+                    f"Sequential: expected a position from {-len(self)} to {len(self) - 1}, got {position!r}"
+                ) from None
         part = Sequential(list(self.layers[position]), rng=self.generator, dtype=self.dtype.name)
         if self.built is not None and (position.step or 1) == 1:
             part.build(self.shapes[position.indices(len(self))[0]])
