@@ -1,5 +1,6 @@
 """A check: one promise of a contract, held against one object, and the report of those that were broken."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeAlias
@@ -51,31 +52,49 @@ def checks_of(subject: str, case: Any, stages: Stages) -> Iterator[Check]:
     """The checks of one case, lazily: nothing of the subject runs before ``Check.run``."""
     for stage, functions in enumerate(stages):
         for function in functions:
-            yield Check(subject, function.__name__, stage, partial(function, case))
+            yield Check(without_addresses(subject), function.__name__, stage, partial(function, case))
+
+
+def without_addresses(text: str) -> str:
+    """``<function f at 0x7f…>`` as ``<function f>``: parallel test runs must agree on the names of their cases."""
+    return re.sub(r" at 0x[0-9a-f]+", "", text)
+
+
+Outcome: TypeAlias = tuple[Check, str | None]
+"""A check, and what it said: "" where all is well, None where it was not run."""
+
+
+def outcomes(checks: Iterable[Check]) -> Iterator[Outcome]:
+    """Run the checks one by one; those of a later stage than a failure are not run."""
+    failed_stage: int | None = None
+    for check in checks:
+        if failed_stage is not None and check.stage > failed_stage:
+            yield check, None
+            continue
+        try:
+            check.run()
+            yield check, ""
+        except CheckFailure as failure:
+            failed_stage = check.stage
+            yield check, str(failure)
 
 
 def run_all(checks: Iterable[Check]) -> None:
-    """Run every check and raise one report of all failures; a message that several checks share is given once."""
+    """Run every check and raise one report of all failures."""
+    if text := report(list(outcomes(checks))):
+        raise CheckFailure(text)
+
+
+def report(done: Sequence[Outcome]) -> str:
+    """All failures in words, a message that several checks share once; "" where nothing failed."""
     failures: dict[str, list[str]] = {}
-    failed_stage, run, skipped, subject = None, 0, 0, ""
-    for check in checks:
-        subject = check.subject
-        if failed_stage is not None and check.stage > failed_stage:
-            skipped += 1
-            continue
-        run += 1
-        try:
-            check.run()
-        except CheckFailure as failure:
-            failures.setdefault(str(failure), []).append(check.name)
-            failed_stage = check.stage
-    if failures:
-        raise CheckFailure(_report(subject, failures, run, skipped))
-
-
-def _report(subject: str, failures: dict[str, list[str]], run: int, skipped: int) -> str:
-    failed = sum(map(len, failures.values()))
-    lines = [f"{subject}: {failed} of {run} checks failed"]
+    for check, message in done:
+        if message:
+            failures.setdefault(message, []).append(check.name)
+    if not failures:
+        return ""
+    skipped = sum(message is None for _, message in done)
+    lines = [f"{done[0][0].subject}: {sum(map(len, failures.values()))} of {len(done) - skipped} checks failed"]
     for message, names in failures.items():
         indented = message.replace("\n", "\n    ")
         lines.append(f"\n  {', '.join(names)}\n    {indented}")

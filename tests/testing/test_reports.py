@@ -185,3 +185,9 @@ def test_the_kit_has_a_door() -> None:
         optimizer_checks(Zeros())  # type: ignore[arg-type]
     with pytest.raises(ArgumentTypeError, match="initializer: expected an instance"):
         initializer_checks(Tanh())  # type: ignore[arg-type]
+
+
+def test_names_of_checks_are_the_same_in_every_process() -> None:
+    first = next(optimizer_checks(SGD(lambda step: 0.1)))
+    assert str(first).startswith("SGD(learning_rate=<function ")
+    assert " at 0x" not in str(first)
