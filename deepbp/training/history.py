@@ -3,10 +3,10 @@
 import os
 from collections.abc import Mapping
 from numbers import Real
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError
+from deepbp.training.atomic import whole_file
 
 
 class Best(NamedTuple):
@@ -69,22 +69,9 @@ class History(dict[str, list[float]]):
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a table with a row for each epoch. A write that fails leaves an old file as it was."""
-        import csv  # these two are needed here alone, and slow to import
-        import tempfile
+        import csv  # needed here alone
 
-        try:
-            target = Path(path)
-        except TypeError:
-            raise ArgumentTypeError(f"path: expected a file name, got {path!r}") from None
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-        try:
-            with open(handle, "w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerow(["epoch", *self])
-                writer.writerows([epoch, *row] for epoch, row in enumerate(zip(*self.values(), strict=True)))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with whole_file(path) as file:
+            writer = csv.writer(file)
+            writer.writerow(["epoch", *self])
+            writer.writerows([epoch, *row] for epoch, row in enumerate(zip(*self.values(), strict=True)))

@@ -1,0 +1,117 @@
+"""The network as a drawing: a column of circles for each signal, and between two columns what a layer does."""
+
+from collections.abc import Iterator, Mapping
+from html import escape
+from math import prod
+
+import numpy as np
+from attrs import field, frozen
+
+from deepbp.derivation.numbering import Step, steps
+from deepbp.derivation.trace import Trace
+from deepbp.typing import Array, Shape
+
+WIDTH, APART = 60, 22  # of columns, and of circles
+MOST = 8  # circles in a column; of more, the first four and the last three are drawn, with dots between
+
+
+@frozen
+class Column:
+    """A signal: where each circle stands, by the number it stands for; none for samples that are not flat."""
+
+    position: int
+    shape: Shape
+    middle: float
+    circles: Mapping[int, float] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        numbers, slots = list(range(self.size)), list(range(self.size))
+        if self.size > MOST:
+            numbers, slots = [0, 1, 2, 3, self.size - 3, self.size - 2, self.size - 1], [0, 1, 2, 3, 5, 6, 7]
+        top = self.middle - APART * slots[-1] / 2
+        places = [top + APART * slot for slot in slots]
+        circles = dict(zip(numbers, places, strict=True)) if len(self.shape) <= 1 else {}
+        object.__setattr__(self, "circles", circles)
+
+    @property
+    def x(self) -> float:
+        return WIDTH * (self.position + 0.5)
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """From where to where it reaches."""
+        ys = self.circles.values()
+        return (min(ys) - 6, max(ys) + 6) if ys else (self.middle - 28, self.middle + 28)
+
+    def draw(self) -> str:
+        top, bottom = self.extent
+        body = "".join(f'<circle cx="{self.x:g}" cy="{y:g}" r="7"/>' for y in self.circles.values())
+        if not self.circles:
+            body = f'<rect x="{self.x - 14:g}" y="{top - 6:g}" width="28" height="{bottom - top + 12:g}" rx="6"/>'
+        elif len(self.circles) < self.size:
+            dots = (self.circles[3] + self.circles[self.size - 3]) / 2
+            body += f'<text x="{self.x:g}" y="{dots + 5:g}">⋮</text>'
+        return f'<g class="signal" data-column="{self.position}">{body}</g>'
+
+
+def draw(trace: Trace) -> str:
+    """The whole network as an SVG element, from the input on the left to the loss on the right."""
+    shapes = [trace.steps[0].step.input_shape, *(one.step.output_shape for one in trace.steps), ()]
+    tallest = max(min(prod(shape), MOST) if len(shape) <= 1 else 3 for shape in shapes)
+    middle = APART * (tallest - 1) / 2 + 16
+    columns = [Column(position, shape, middle) for position, shape in enumerate(shapes)]
+    own = [*steps(trace.network), None]  # with the parameters as they were in this step
+    layers = "".join(map(_layer, own, columns[:-1], columns[1:]))
+    signals = "".join(column.draw() for column in columns)
+    names = ", ".join(type(one.step.layer).__name__ for one in trace.steps)
+    label = escape(f"The network, from left to right: the input, {names}, the loss", quote=True)
+    box = f"0 0 {WIDTH * len(columns)} {2 * middle + 16:g}"
+    return f'<svg viewBox="{box}" role="img" aria-label="{label}">{layers}{signals}</svg>'
+
+
+def _layer(step: Step | None, one: Column, other: Column) -> str:
+    """What joins two columns: lines where it is known which circles are joined, otherwise a band."""
+    inner = "".join(_lines(step, one, other))
+    if not inner:
+        left, right = one.extent, other.extent
+        corners = [(one.x, left[0]), (other.x, right[0]), (other.x, right[1]), (one.x, left[1])]
+        inner = f'<polygon points="{" ".join(f"{x:g},{y:g}" for x, y in corners)}"/>'
+    arrows = _arrow("there", one, 14, 46) + _arrow("back", one, 46, 14)
+    return f'<g class="layer" data-column="{other.position}">{inner}{arrows}</g>'
+
+
+def _lines(step: Step | None, one: Column, other: Column) -> Iterator[str]:
+    """A weight's line is the thicker the larger it is, and broken where it is negative. The loss, None, joins all."""
+    weight = None if step is None else _weight(step, one, other)
+    each_its_own = step is not None and step.formula is not None and bool(step.formula.derivative)
+    largest = 1.0 if weight is None else float(np.abs(weight).max()) or 1.0
+    for i, start in one.circles.items():
+        for j, end in other.circles.items():
+            ends = f'x1="{one.x:g}" y1="{start:g}" x2="{other.x:g}" y2="{end:g}"'
+            if weight is not None:
+                sign = "negative" if weight[i, j] < 0 else "positive"
+                width = 0.4 + 2.6 * abs(float(weight[i, j])) / largest
+                yield f'<line {ends} class="{sign}" stroke-width="{width:.2f}"/>'
+            elif step is None or (each_its_own and i == j):
+                yield f"<line {ends}/>"
+
+
+def _arrow(kind: str, column: Column, start: float, end: float) -> str:
+    """Below the layer, and seen while it is passed: in which direction that is."""
+    y, wing = 2 * column.middle + 6, 6 if start < end else -6
+    start, end = (column.x + place for place in (start, end))
+    head = f"M{end - wing:g} {y - 5:g}L{end:g} {y:g}L{end - wing:g} {y + 5:g}"
+    return f'<path class="arrow {kind}" d="M{start:g} {y:g}L{end:g} {y:g}{head}"/>'
+
+
+def _weight(step: Step, one: Column, other: Column) -> Array | None:
+    """The matrix by which a layer joins every number of its input with every number of its output."""
+    for name, parameter in step.layer.named_parameters().items():
+        joins = step.formula is not None and f"x @ {name}" in step.formula.forward
+        if joins and parameter.value.shape == (one.size, other.size) and np.isfinite(parameter.value).all():
+            return parameter.value
+    return None

@@ -1,0 +1,38 @@
+"""One self-contained page: the drawing, the controls, and a panel of formulas and numbers for each layer."""
+
+import os
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from deepbp.derivation.explore.drawing import draw
+from deepbp.derivation.explore.panels import panels
+from deepbp.derivation.trace import Trace
+from deepbp.training.atomic import whole_file
+
+
+def page(trace: Trace) -> str:
+    """The page's HTML. It asks for nothing outside itself, and without a script it shows all panels at once."""
+    every = panels(trace)
+    return Template(_part("page.html")).substitute(
+        style=_part("style.css"),
+        script=_part("script.js"),
+        drawing=draw(trace),
+        columns=len(trace) + 2,
+        buttons="".join(panel.to_button() for panel in every if panel.column is not None),
+        panels="\n".join(panel.to_html() for panel in every),
+        last=max(half.stage for panel in every for half in panel.halves),
+        samples="1 sample" if len(trace.data) == 1 else f"{len(trace.data):,} samples",
+        layers="1 layer" if len(trace) == 1 else f"{len(trace):,} layers",
+    )
+
+
+def write_page(trace: Trace, path: str | os.PathLike[str]) -> Path:
+    """Write the page to a file, which an older one only gives way to once it is complete."""
+    with whole_file(path) as file:
+        file.write(page(trace))
+    return Path(path)
+
+
+def _part(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
