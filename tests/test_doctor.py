@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from deepbp import doctor, kernels
+from deepbp.__main__ import main
 
 
 @pytest.fixture
@@ -83,3 +84,14 @@ def test_without_threadpoolctl_numpy_tells_the_blas_and_the_extra_is_advised(
     assert "openblas" in report.blas
     assert report.threads == os.cpu_count()
     assert any("threadpoolctl" in line for line in report.advice)
+
+
+@pytest.mark.parametrize(("seconds", "code"), [(0.5, 1), (1.0, 0)])
+def test_the_command_tells_by_its_exit_code_and_in_json(
+    timed: Any, capsys: pytest.CaptureFixture[str], seconds: float, code: int
+) -> None:
+    timed({"as it is": 1.0, "Zen": seconds})
+    assert main(["doctor", "--json"]) == code
+    assert json.loads(capsys.readouterr().out)["seconds"]["Zen"] == seconds
+    assert main(["doctor"]) == code
+    assert "verdict" in capsys.readouterr().out
