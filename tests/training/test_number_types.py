@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from problems import PROBLEMS, SQUARES, Problem, Recorder
+from problems import FEATURES, PROBLEMS, SQUARES, Problem, Recorder
 
-from deepbp import Trainer
+from deepbp import Sequential, Trainer
 from deepbp.optimizers import SGD, Adam, AdamW, Optimizer
 
 
@@ -28,8 +28,9 @@ OPTIMIZERS: list[Optimizer] = [
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda o: type(o).__name__)
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 def test_one_number_type_end_to_end(problem: Problem, optimizer: Optimizer, given: str, dtype: str) -> None:
-    recorder = Recorder()
-    net = problem.network(recorder, dtype=dtype)
+    inside, recorder = Recorder(), Recorder()
+    layers = problem.network(recorder, dtype=dtype).layers
+    net = Sequential([*layers[:2], inside, *layers[2:]], input_shape=FEATURES, dtype=dtype)
     trainer = Trainer(net, problem.loss, optimizer, clip_norm=np.float64(1.0))
     x = problem.x.astype(given)
     y = problem.y.astype(given) if problem.y.dtype == float else problem.y
@@ -41,12 +42,12 @@ def test_one_number_type_end_to_end(problem: Problem, optimizer: Optimizer, give
         "gradients": [p.grad for p in net.parameters()],
         "vectors": [trainer.parameters.values, trainer.parameters.grads],
         "state": [value for value in trainer.state.values() if isinstance(value, np.ndarray)],
-        "activations": recorder.trained,
-        "validation": recorder.predicted,
-        "deltas": recorder.deltas,
+        "activations": inside.trained + recorder.trained,
+        "validation": inside.predicted + recorder.predicted,
+        "deltas": inside.deltas + recorder.deltas,
         "predictions": [net.predict(x), net.predict(x, batch_size=10)],
     }
-    assert len(recorder.deltas) == 10
+    assert len(inside.deltas) == len(recorder.deltas) == 10
     assert {(name, str(array.dtype)) for name, found in arrays.items() for array in found} == {
         (name, dtype) for name, found in arrays.items() if found
     }
