@@ -17,8 +17,12 @@ THROUGH_WEIGHTS = ast.dump(tree("delta @ weight.T"))
 
 def needed(steps: Sequence[Step]) -> Sequence[Step]:
     """The steps whose input needs an error signal: those behind the first that holds parameters."""
-    first = next((i for i, step in enumerate(steps) if step.parameters), -1)
-    return steps[first + 1 :]
+    return steps[first_trained(steps) + 1 :]
+
+
+def first_trained(steps: Sequence[Step]) -> int:
+    """The position of the first step that holds parameters; −1 where none does."""
+    return next((i for i, step in enumerate(steps) if step.parameters), -1)
 
 
 def backward_row(step: Step) -> Row:

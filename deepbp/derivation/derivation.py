@@ -108,8 +108,8 @@ def conventions(steps: Sequence[Step]) -> list[Block]:
             (
                 "Samples are rows: ",
                 alone(x),
-                f" holds B of them and has the shape {batch(steps[0].input_shape)}. The number above a letter says which "
-                "layer it belongs to; it is no power. Letters side by side are a matrix product, ",
+                f" holds B of them and has the shape {batch(steps[0].input_shape)}. The number above a letter says "
+                "which layer it belongs to; it is no power. Letters side by side are a matrix product, ",
                 Math(("u * v",), {}),
                 " multiplies number by number, and ",
                 Math(("u.T",), {}),

@@ -80,13 +80,8 @@ def loss_rows(loss: Loss[Any]) -> tuple[Row, Row]:
             Row(Math(("delta", "back(prediction, target)"), symbols), "", "the error signal that enters at the output"),
         )
     value, delta = (with_values(expression, loss) for expression in (formula.value, formula.delta))
-    counts = {
-        "n": "n counts samples times outputs",
-        "rows": "N counts rows: samples, where each has one row of outputs",
-    }
-    remark = "; ".join([str(loss), *(words for name, words in counts.items() if name in names_in(value))])
     return (
-        Row(Math(("loss", value), LOSS_SYMBOLS), "", remark),
+        Row(Math(("loss", value), LOSS_SYMBOLS), "", str(loss)),
         Row(Math(("delta", delta), LOSS_SYMBOLS), "", "the error signal that enters at the output"),
     )
 
@@ -108,7 +103,7 @@ def sums_explained(expressions: Iterable[Expression]) -> list[Block]:
         return []
     parts: list[str | Math] = ["Sums: "]
     for name in (name for name in words if name in found):
-        parts += [Math((f"{name}(it)",), {"it": Symbol("·")}), words[name], ", "]
+        parts += [Math((f"{name}(it)",), {"it": Symbol("u")}), words[name], ", "]
     return [Paragraph((*parts[:-1], "."))]
 
 

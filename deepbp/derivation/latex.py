@@ -45,7 +45,7 @@ class LatexPen(Pen):
         return f"{base}^{{{exponent}}}" if base == "e" or base.endswith((")", "]")) else f"{{{base}}}^{{{exponent}}}"
 
     def function(self, name: str, inner: str) -> str:
-        return _FUNCTIONS.get(name, _letter(name)) + self.group(inner)
+        return _letter(name) + self.group(inner)
 
     def total(self, inner: str, index: str) -> str:
         return rf"\sum_{{{index}}} {inner}" if index else rf"\sum {inner}"
@@ -56,9 +56,11 @@ class LatexPen(Pen):
 
 def _letter(letter: str) -> str:
     """Greek, hats, primes, numbers below the line; words upright."""
-    stem = letter.rstrip("′₀₁₂₃₄₅₆₇₈₉")
+    stem = letter.rstrip("′,₀₁₂₃₄₅₆₇₈₉")
     below = letter[len(stem) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789", "′"))
-    if stem == "ŷ":
+    if stem in _FUNCTIONS:
+        written = _FUNCTIONS[stem]
+    elif stem == "ŷ":
         written = r"\hat{y}"
     elif len(stem) > 1:
         written = r"\mathrm{" + stem.replace("_", r"\_") + "}"

@@ -52,7 +52,7 @@ class MathmlPen(Pen):
 
 def _letter(letter: str) -> str:
     """Hats, primes and numbers below the line are marks of their own."""
-    stem = letter.rstrip("′₀₁₂₃₄₅₆₇₈₉")
+    stem = letter.rstrip("′,₀₁₂₃₄₅₆₇₈₉")
     below = letter[len(stem) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789", "′"))
     written = "<mover accent='true'><mi>y</mi><mo>^</mo></mover>" if stem == "ŷ" else f"<mi>{escape(stem)}</mi>"
     if below:

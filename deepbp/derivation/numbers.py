@@ -18,10 +18,12 @@ def cells(array: Array) -> list[list[str]] | None:
     matrix = np.atleast_2d(array)
     if matrix.dtype.kind != "f":
         return [[str(entry) for entry in row] for row in matrix.tolist()]
-    largest = float(np.abs(matrix[np.isfinite(matrix)]).max(initial=0))
     digits = _DIGITS.get(str(matrix.dtype), 6)
+    if array.ndim == 0:
+        return [[format(float(array), f".{digits}g")]]
+    largest = float(np.abs(matrix[np.isfinite(matrix)]).max(initial=0))
     style = f".{digits - 3}e"
-    if largest == 0 or 1e-4 <= largest < 1e6:
+    if largest == 0 or 10 ** -(digits // 2) <= largest < 1e6:
         style = f".{max(1, digits - max(0, floor(log10(largest or 1))))}f"
     texts = [[format(float(entry), style) for entry in row] for row in matrix]
     while style[-1] == "f" and all(text.endswith("0") or "." not in text for row in texts for text in row):
@@ -30,13 +32,6 @@ def cells(array: Array) -> list[list[str]] | None:
             texts = [[text.rstrip(".") for text in row] for row in texts]
             break
     return [["0" if text.strip("-0.") == "" else text for text in row] for row in texts]
-
-
-def one(value: float, dtype: object = "float64") -> str:
-    """One number."""
-    row = cells(np.asarray(value, dtype=str(dtype)))
-    assert row is not None
-    return row[0][0]
 
 
 def measures(array: Array) -> str:

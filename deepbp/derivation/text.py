@@ -12,9 +12,14 @@ PEN = TextPen()
 
 def as_text(document: Document) -> str:
     """The page, with formulas in Unicode."""
-    parts = [f"{document.title}\n{'═' * len(document.title)}"]
-    parts += ["\n".join(line.rstrip() for line in _lines(block)) for block in document.blocks]
-    return "\n\n".join(parts) + "\n"
+    text = f"{document.title}\n{'═' * len(document.title)}"
+    before: list[str] = []
+    for block in document.blocks:
+        lines = [line.rstrip() for line in _lines(block)]
+        together = isinstance(block, Values) and len(before) == len(lines) == 1  # single numbers, below one another
+        text += ("\n" if together else "\n\n") + "\n".join(lines)
+        before = lines if isinstance(block, Values) else []
+    return text + "\n"
 
 
 def _lines(block: Block) -> list[str]:

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from attrs import evolve, frozen
 
+from deepbp.derivation.document import Document, Written
 from deepbp.derivation.numbering import Step, steps
 from deepbp.errors import DeepBPError, PositionError
 from deepbp.layers import Layer
@@ -15,6 +16,9 @@ from deepbp.layers.checked import checked
 from deepbp.losses import Loss
 from deepbp.training.data import Data
 from deepbp.typing import Array, ArrayLike
+
+if TYPE_CHECKING:
+    from deepbp.derivation.explain import Explanation
 
 
 @frozen(eq=False)
@@ -25,6 +29,7 @@ class TraceStep:
         step: the layer, its place and its letters.
         input, output: with samples along axis 0.
         delta, delta_input: the error signals ∂L/∂output, which came in, and ∂L/∂input, which was passed back.
+        parameters: their values in this step, by field.
         gradients: ∂L/∂parameter by field; of a layer used twice, the share of this use.
     """
 
@@ -33,12 +38,15 @@ class TraceStep:
     output: Array
     delta: Array
     delta_input: Array
+    parameters: dict[str, Array]
     gradients: dict[str, Array]
 
 
 @frozen(eq=False, repr=False)
-class Trace:
+class Trace(Written):
     """A step forwards, the loss, and backwards; nothing in the network itself is changed.
+
+    It prints itself: the derivation with numbers, small arrays in full, large ones by shape, norm and range.
 
     ``trace[2]`` is the third layer's step, counted without chains, and ``trace["2.1"]`` the one at that place.
 
@@ -86,6 +94,17 @@ class Trace:
         except (IndexError, ValueError):
             raise PositionError(f"trace: no layer {place!r}: there are {len(places)}, {', '.join(places)}") from None
 
+    def document(self) -> Document:
+        from deepbp.derivation.trace_document import trace_document
+
+        return trace_document(self)
+
+    def explain(self, parameter: str, index: int | tuple[int, ...]) -> "Explanation":
+        """Why the gradient of one weight is what it is, such as ``explain("0.weight", (1, 2))``."""
+        from deepbp.derivation.explain import Explanation
+
+        return Explanation.of(self, parameter, index)
+
     def __len__(self) -> int:
         return len(self.steps)
 
@@ -113,7 +132,8 @@ def _run(network: Layer[Any], loss: Loss[Any], data: Data) -> tuple[float, list[
         shares = {name: p.grad.copy() for name, p in own.items()}
         for name, p in own.items():
             totals[id(p)] += shares[name]
-        ran.insert(0, TraceStep(step, signals[position], signals[position + 1], delta, moved, shares))
+        values = {name: p.value for name, p in own.items()}
+        ran.insert(0, TraceStep(step, signals[position], signals[position + 1], delta, moved, values, shares))
         delta = moved
     return value, ran, {name: totals[id(p)] for name, p in parameters.items()}
 

@@ -138,6 +138,10 @@ def write(expression: str | ast.expr, symbols: Mapping[str, Symbol], pen: Pen) -
     return _Writer(symbols, pen).write(parse(expression) if isinstance(expression, str) else expression)[0]
 
 
+def _is_number(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) or (isinstance(node, ast.UnaryOp) and _is_number(node.operand))
+
+
 _SUM, _PRODUCT, _MINUS, _POWER, _ATOM = range(5)  # how tightly things hold together
 
 
@@ -182,7 +186,7 @@ class _Writer:
                 sign = pen.sign("+" if adds else pen.minus)
                 return pen.row(self._inside(left, _SUM), sign, self._inside(right, _SUM if adds else _PRODUCT)), _SUM
             case ast.Mult():
-                between = "" if isinstance(left, ast.Constant) else "·"
+                between = "" if isinstance(left, ast.Constant) and not _is_number(right) else "·"
                 sign = pen.sign(between) if between or isinstance(right, ast.Name | ast.Constant) else ""
                 return pen.row(self._inside(left, _PRODUCT), sign, self._inside(right, _PRODUCT)), _PRODUCT
             case ast.MatMult():
