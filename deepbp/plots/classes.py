@@ -17,6 +17,7 @@ def as_labels(values: ArrayLike, name: str, threshold: float) -> Array:
     if array.ndim != 1:
         raise ShapeError(f"{name}: expected labels (N,) or a score for each class (N, C), got {array.shape}")
     labels: Array = array.astype(int)
-    if (labels != array).any() or labels.min() < 0:
-        raise DataTypeError(f"{name}: expected labels 0, 1, 2, …, got {array[labels != array][:1] or labels.min()}")
+    wrong = array[(labels != array) | (labels < 0)]
+    if len(wrong):
+        raise DataTypeError(f"{name}: expected labels 0, 1, 2, …, got {wrong[0]}")
     return labels

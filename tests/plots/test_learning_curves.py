@@ -1,0 +1,52 @@
+"""Learning curves show the columns of a history."""
+
+from typing import Any
+
+import pytest
+
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError
+from deepbp.plots import learning_curves
+from deepbp.training import History
+
+
+def history(**columns: list[float]) -> History:
+    made = History()
+    for values in zip(*columns.values(), strict=True):
+        made.append(dict(zip(columns, values, strict=True)))
+    return made
+
+
+def test_a_column_and_its_twin_over_the_epochs() -> None:
+    drawn = history(loss=[3.0, 2.0, 1.0], val_loss=[4.0, 3.5, 3.6], accuracy=[0.1, 0.2, 0.3])
+    ax = learning_curves(drawn)
+    assert [list(line.get_ydata()) for line in ax.lines] == [drawn["loss"], drawn["val_loss"]]  # type: ignore[arg-type]
+    assert [list(line.get_xdata()) for line in ax.lines] == [[1, 2, 3]] * 2  # type: ignore[arg-type]
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["training", "validation"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "loss")
+
+
+def test_another_column_without_a_twin() -> None:
+    ax = learning_curves(history(loss=[1.0, 1.0], binary_accuracy=[0.5, 0.75]), "binary_accuracy")
+    assert [list(line.get_ydata()) for line in ax.lines] == [[0.5, 0.75]]  # type: ignore[arg-type]
+    assert ax.get_ylabel() == "binary accuracy"
+    assert ax.get_legend() is None
+
+
+@pytest.mark.parametrize(("epochs", "marker"), [(1, "o"), (2, "None")])
+def test_a_single_epoch_is_a_point(epochs: int, marker: str) -> None:
+    assert learning_curves(history(loss=[1.0] * epochs)).lines[0].get_marker() == marker
+
+
+@pytest.mark.parametrize(
+    ("drawn", "name", "error", "message"),
+    [
+        ([1.0, 0.5], "loss", ArgumentTypeError, r"expected a History, as fit returns it, got \[1.0, 0.5\]"),
+        (History(), "loss", DataError, "no epoch was completed"),
+        (history(loss=[1.0]), "val_loss", ConfigurationError, r"expected one of \['loss'\], got 'val_loss'"),
+    ],
+)
+def test_what_cannot_be_drawn(drawn: Any, name: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        learning_curves(drawn, name)
