@@ -36,7 +36,7 @@ def load(name: str) -> ModuleType:
 
 
 def test_every_example_has_a_claim_to_miss() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(MISSES)
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*MISSES, "layer_template"}  # which the command line checks
 
 
 @pytest.mark.parametrize("name", MISSES)
