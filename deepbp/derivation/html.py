@@ -37,7 +37,12 @@ _STYLE = """<style>
 .deepbp .shape { font: .82em/1.4 ui-monospace, monospace; opacity: .75; }
 .deepbp .remark { font-size: .88em; font-style: italic; opacity: .8; }
 .deepbp .values { margin: .8em 0 .8em 1em; }
-.deepbp mtd { text-align: right; padding: .1em .45em; font-variant-numeric: tabular-nums; }
+.deepbp .matrix { padding: .1em .25em; font-variant-numeric: tabular-nums;  /* brackets that need no font to stretch */
+  --ink: linear-gradient(currentColor, currentColor) no-repeat; border: solid; border-width: 0 1.4px;
+  background: var(--ink) 0 0 / .35em 1.4px, var(--ink) 100% 0 / .35em 1.4px, var(--ink) 0 100% / .35em 1.4px,
+    var(--ink) 100% 100% / .35em 1.4px; background-origin: border-box; margin: 0 .15em; }
+.deepbp mtd { padding: .12em .45em; }
+.deepbp .values .remark { margin-left: 1.5em; }
 @media (max-width: 760px) {
   .deepbp .equations { grid-template-columns: minmax(0, 1fr); gap: 0; margin-left: .2em; }
   .deepbp .equations > .math { margin-top: .8em; }
@@ -77,7 +82,7 @@ def _block(block: Block) -> str:
             elif array.ndim == 0:
                 text = _number(shown[0][0])
             else:
-                text = f"<mrow><mo>[</mo><mtable>{''.join(map(_table_row, shown))}</mtable><mo>]</mo></mrow>"
+                text = _matrix(shown)
             whole = PEN.row(math.written(PEN), PEN.sign("="), text)
             return f"<div class='values math'><math displaystyle='true'>{whole}</math> {words}</div>"
 
@@ -86,9 +91,24 @@ def _math(math: Math, *, tall: bool = False) -> str:
     return f"<math{' displaystyle=' + repr('true') if tall else ''}>{math.written(PEN)}</math>"
 
 
-def _table_row(row: list[str]) -> str:
-    return f"<mtr>{''.join(f'<mtd>{_number(text)}</mtd>' for text in row)}</mtr>"
+def _matrix(rows: list[list[str]]) -> str:
+    """Numbers aligned at the right: MathML Core does not do it, so what a number is short of stands there unseen."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    signs = [any(text.startswith("-") for text in column) for column in zip(*rows, strict=True)]
+    lines = (
+        "".join(f"<mtd>{_padded(text, *column)}</mtd>" for text, *column in zip(row, widths, signs, strict=True))
+        for row in rows
+    )
+    return f"<mtable class='matrix'>{''.join(f'<mtr>{line}</mtr>' for line in lines)}</mtable>"
+
+
+def _padded(text: str, width: int, sign: bool) -> str:
+    missing = width - len(text)
+    unseen = "−" * (sign and missing > 0 and not text.startswith("-"))
+    unseen += "0" * (missing - len(unseen))
+    phantom = f"<mphantom><mn>{unseen}</mn></mphantom>" if unseen else ""
+    return f"<mrow>{phantom}{_number(text)}</mrow>"
 
 
 def _number(text: str) -> str:
-    return f"<mrow><mo>−</mo><mn>{text[1:]}</mn></mrow>" if text.startswith("-") else f"<mn>{text}</mn>"
+    return f"<mn>{text.replace('-', '−')}</mn>"

@@ -13,10 +13,7 @@ class MathmlPen(Pen):
     transposed: ClassVar[str] = "<mo>⊤</mo>"
 
     def letter(self, symbol: Symbol, exponent: str = "") -> str:
-        number = f"<mn>{escape(symbol.number)}</mn>" if symbol.number else ""
-        if not number and not exponent:
-            return _letter(symbol.letter)
-        return f"<msup>{_letter(symbol.letter)}<mrow>{number}{exponent}</mrow></msup>"
+        return _letter(symbol.letter, (f"<mn>{escape(symbol.number)}</mn>" if symbol.number else "") + exponent)
 
     def derivative(self, of: str, by: str) -> str:
         return f"<mfrac><mrow><mo>∂</mo>{of}</mrow><mrow><mo>∂</mo>{by}</mrow></mfrac>"
@@ -50,11 +47,14 @@ class MathmlPen(Pen):
         return f"<msqrt>{inner}</msqrt>"
 
 
-def _letter(letter: str) -> str:
-    """Hats, primes and numbers below the line are marks of their own."""
+def _letter(letter: str, above: str = "") -> str:
+    """Hats are marks of their own; primes stand above, numbers at the end below the line."""
     stem = letter.rstrip("′,₀₁₂₃₄₅₆₇₈₉")
     below = letter[len(stem) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789", "′"))
-    written = "<mover accent='true'><mi>y</mi><mo>^</mo></mover>" if stem == "ŷ" else f"<mi>{escape(stem)}</mi>"
+    above = "<mo>′</mo>" * letter.count("′") + above
+    base = "<mover accent='true'><mi>y</mi><mo>^</mo></mover>" if stem == "ŷ" else f"<mi>{escape(stem)}</mi>"
+    if below and above:
+        return f"<msubsup>{base}<mn>{below}</mn><mrow>{above}</mrow></msubsup>"
     if below:
-        written = f"<msub>{written}<mn>{below}</mn></msub>"
-    return f"<msup>{written}<mo>{'′' * letter.count('′')}</mo></msup>" if "′" in letter else written
+        return f"<msub>{base}<mn>{below}</mn></msub>"
+    return f"<msup>{base}<mrow>{above}</mrow></msup>" if above else base
