@@ -1,0 +1,85 @@
+"""Watch a deep network fail to learn, and see why: a SignalMonitor measures each layer while two networks train.
+
+Both read handwritten digits with the same ten layers of 32 units and the same steps. Through Sigmoids the error signal
+shrinks on its way to the first layers, so they stay as they were, and the network guesses. Through ReLUs, with first
+weights made for them, it arrives. The picture, ``output/vanishing_signal.png``, shows the signals over the training.
+"""
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from sklearn.datasets import load_digits
+
+from deepbp import History, Sequential, plots
+from deepbp.initializers import GlorotUniform, HeNormal, Initializer
+from deepbp.layers import Dense, Layer, ReLU, Sigmoid
+from deepbp.losses import SoftmaxCrossEntropy
+from deepbp.optimizers import SGD
+from deepbp.training import Accuracy, SignalMonitor
+from deepbp.typing import Array
+
+SEED = 0
+DEPTH, WIDTH, EPOCHS = 10, 32, 15
+PROBE = 128  # samples that the monitor looks at
+GUESSING, LEAST_ACCURACY = 0.2, 0.9
+PICTURE = Path(__file__).parent.parent / "output" / "vanishing_signal.png"
+
+NETWORKS: dict[str, tuple[type[Layer[Array]], Initializer]] = {
+    "Sigmoid": (Sigmoid, GlorotUniform()),
+    "ReLU": (ReLU, HeNormal()),
+}
+
+
+def train(activation: type[Layer[Array]], weight_init: Initializer) -> tuple[History, SignalMonitor]:
+    """Train on the digits with a monitor that looks after each tenth step."""
+    x, y = load_digits(return_X_y=True)
+    x = x / 16
+    hidden = [layer for _ in range(DEPTH - 1) for layer in (Dense(WIDTH, weight_init=weight_init), activation())]
+    net = Sequential([*hidden, Dense(10)], input_shape=64, rng=SEED)
+    monitor = SignalMonitor(x[:PROBE], y[:PROBE], every=10)
+    history = net.fit(
+        x,
+        y,
+        loss=SoftmaxCrossEntropy(),
+        optimizer=SGD(0.02, momentum=0.9),
+        epochs=EPOCHS,
+        metrics=[Accuracy()],
+        callbacks=[monitor],
+    )
+    return history, monitor
+
+
+def draw(trained: dict[str, tuple[History, SignalMonitor]]) -> None:
+    """A column for each network: its error signals above, its accuracy below."""
+    figure = Figure(figsize=(11, 7.5), layout="constrained")
+    panels = figure.subplots(2, len(trained), sharey="row", squeeze=False, height_ratios=(1.6, 1))
+    for (name, (history, monitor)), (above, below) in zip(trained.items(), panels.T, strict=True):
+        plots.signal(monitor, "error signals", ax=above)
+        above.set_title(f"{name}: error signals")
+        plots.learning_curves(history, "accuracy", ax=below)
+        below.set_ylim(0, 1)
+    PICTURE.parent.mkdir(exist_ok=True)
+    figure.savefig(PICTURE, dpi=120)
+
+
+def main() -> int:
+    """Train both, print what the monitors say, draw; 1 when one of them does not do as claimed."""
+    trained = {name: train(*network) for name, network in NETWORKS.items()}
+    accuracy = {name: history["accuracy"][-1] for name, (history, _) in trained.items()}
+    for name, (_, monitor) in trained.items():
+        print(f"{name}: {accuracy[name]:.1%} of the digits right\n{monitor.report()}\n")
+    draw(trained)
+    print(f"picture: {PICTURE}")
+
+    found = {name: monitor.report() for name, (_, monitor) in trained.items()}
+    if "vanishing, from the start" not in found["Sigmoid"] or accuracy["Sigmoid"] > GUESSING:
+        print("missed: the error signal should vanish on its way through the Sigmoids, and nothing be learned")
+        return 1
+    if "vanishing" in found["ReLU"] or accuracy["ReLU"] < LEAST_ACCURACY:
+        print(f"missed: through ReLUs the error signal should arrive, and {LEAST_ACCURACY:.0%} be right")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
