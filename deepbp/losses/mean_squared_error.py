@@ -21,11 +21,13 @@ class MeanSquaredError(Loss[Array]):
 
     def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Array]:
         check_same_shape(prediction, target)
-        total, difference = kernels.squared_error(prediction, target)
-        if sample_weight is not None:
-            weighted = difference * weight_column(sample_weight, prediction)
-            return float(np.vdot(difference, weighted)) / difference.size, weighted
-        return total / difference.size, difference
+        size = prediction.size
+        if sample_weight is None:
+            total, delta = kernels.squared_error(prediction, target, 2 / size)
+            return total / size, delta
+        difference = prediction - target
+        weighted = difference * weight_column(sample_weight, prediction)
+        return float(np.vdot(difference, weighted)) / size, weighted * (2 / size)
 
-    def backward(self, weighted: Array) -> Array:
-        return weighted * (2 / weighted.size)
+    def backward(self, delta: Array) -> Array:
+        return delta

@@ -30,11 +30,13 @@ class SumSquaredError(Loss[Array]):
 
     def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Array]:
         check_same_shape(prediction, target)
-        total, difference = kernels.squared_error(prediction, target)
-        if sample_weight is not None:
-            weighted = difference * weight_column(sample_weight, prediction)
-            return self.scale * float(np.vdot(difference, weighted)), weighted
-        return self.scale * total, difference
+        factor = 2 * self.scale
+        if sample_weight is None:
+            total, delta = kernels.squared_error(prediction, target, factor)
+            return self.scale * total, delta
+        difference = prediction - target
+        weighted = difference * weight_column(sample_weight, prediction)
+        return self.scale * float(np.vdot(difference, weighted)), weighted * float(factor)
 
-    def backward(self, weighted: Array) -> Array:
-        return weighted * float(2 * self.scale)  # a NumPy float64 would make a float64 array of float32
+    def backward(self, delta: Array) -> Array:
+        return delta

@@ -30,6 +30,7 @@ from deepbp.training.history import History
 from deepbp.training.interrupt import Interrupt
 from deepbp.training.metrics import MetricLike, check_metrics, metric_name
 from deepbp.training.progress import Progress
+from deepbp.training.quiet import Quiet
 from deepbp.typing import Array, ArrayLike, Seed
 
 
@@ -66,6 +67,7 @@ class Trainer:
     epoch: int = field(init=False, default=0)
     steps: int = field(init=False, default=0)
     _generator: np.random.Generator = field(init=False)
+    _quiet: Quiet = field(init=False, factory=Quiet)
     _stopped: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
@@ -90,9 +92,10 @@ class Trainer:
         """One update from one batch; returns the loss before it. Raises NonFiniteError instead of a bad update."""
         if not self.parameters.is_current():
             self._take_parameters()
-        batch = Data.ready(self.model, x, y, sample_weight) or Data.of(self.model, self.loss, x, y, sample_weight)
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return self._step(batch)[0]
+        batch = Data.ready(self.model, x, y, sample_weight)
+        if batch is None:
+            batch = Data.of(self.model, self.loss, x, y, sample_weight)
+        return self._quiet(self._step, batch)[0]
 
     def _step(self, batch: Data) -> tuple[float, Array]:
         self.parameters.clear_grads()

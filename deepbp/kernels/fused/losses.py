@@ -10,14 +10,16 @@ from deepbp.kernels.fused.exponential import exp_negative
 
 
 @compiled
-def squared_error(prediction: Any, target: Any) -> Any:
-    difference = np.empty(prediction.shape, prediction.dtype)
-    p, t, d = prediction.ravel(), target.ravel(), difference.ravel()
+def squared_error(prediction: Any, target: Any, factor: float) -> Any:
+    delta = np.empty(prediction.shape, prediction.dtype)
+    p, t, d = prediction.ravel(), target.ravel(), delta.ravel()
+    scale = delta.dtype.type(factor)
     total = 0.0
     for i in range(p.size):
-        d[i] = p[i] - t[i]
-        total += d[i] * d[i]
-    return total, difference
+        difference = p[i] - t[i]
+        total += difference * difference
+        d[i] = scale * difference
+    return total, delta
 
 
 @compiled

@@ -5,10 +5,10 @@ import numpy as np
 from deepbp.typing import Array
 
 
-def squared_error(prediction: Array, target: Array) -> tuple[float, Array]:
-    """(Σ (ŷ − y)², ŷ − y)."""
+def squared_error(prediction: Array, target: Array, factor: float) -> tuple[float, Array]:
+    """(Σ (ŷ − y)², factor · (ŷ − y))."""
     difference = prediction - target
-    return float(np.vdot(difference, difference)), difference
+    return float(np.vdot(difference, difference)), difference * float(factor)
 
 
 def softmax_cross_entropy(z: Array, labels: Array, weight: Array | None) -> tuple[float, Array]:

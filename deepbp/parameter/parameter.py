@@ -1,12 +1,11 @@
-"""What a network learns: parameters, their gradients, and all of them as one vector."""
+"""What a network learns: parameters, and their gradients."""
 
-from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from attrs import define, field
 
-from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataTypeError, NotBuiltError, ShapeError
+from deepbp.errors import ArgumentTypeError, ContractError, DataTypeError, NotBuiltError, ShapeError
 from deepbp.typing import Array
 
 
@@ -66,10 +65,9 @@ class Parameter:
 
     value: Array = field(on_setattr=_write_through)
     _grad: Array | None
-    _vector: "ParameterVector | None"
-    _unwritten: (
-        "set[Parameter]"  # the cleared ones: of the whole vector where there is one, so that a clear is one call
-    )
+    _vector: Any  # the ParameterVector that it lies in, or None
+    # The cleared ones: of the whole vector where there is one, so that a clear is one call.
+    _unwritten: "set[Parameter]"
 
     def __init__(self, value: Array) -> None:
         _is_array(self, None, value)
@@ -77,9 +75,7 @@ class Parameter:
             raise DataTypeError(f"Parameter: expected an array of float32 or float64, got {value.dtype}")
         self._place(value, None, None, {self})
 
-    def _place(
-        self, value: Array, grad: Array | None, vector: "ParameterVector | None", unwritten: "set[Parameter]"
-    ) -> None:
+    def _place(self, value: Array, grad: Array | None, vector: Any, unwritten: "set[Parameter]") -> None:
         object.__setattr__(self, "value", value)  # past the hook that copies
         self._grad, self._vector, self._unwritten = grad, vector, unwritten
 
@@ -149,66 +145,7 @@ class Parameter:
         self._place(value, grad, None, {self} if grad is None else set())
 
 
-def _each_once(parameters: Any) -> tuple[Parameter, ...]:
-    each = tuple(parameters) if isinstance(parameters, Iterable) else (parameters,)
-    if not isinstance(parameters, Iterable) or not all(isinstance(parameter, Parameter) for parameter in each):
-        raise ArgumentTypeError(f"parameters: expected Parameters in a list, got {parameters!r}")
-    return tuple(dict.fromkeys(each))
-
-
 def _wrong_shape(got: tuple[int, ...], expected: tuple[int, ...]) -> str:
     fix = ": sum over the batch (axis 0)" if got[1:] == expected else ""
     fix = fix or (": it is transposed" if got == expected[::-1] else "")
     return f"gradient has shape {got}, expected {expected}{fix}"
-
-
-class ParameterVector:
-    """All parameters of a network end to end in two flat vectors, ``values`` and ``grads``, each parameter a view.
-
-    An optimizer's step, a norm, a clip and a checkpoint are then one operation on one array each. Parameters of two
-    or more dimensions lie first, so ``matrices`` is one slice: the part that weight decay touches.
-    """
-
-    values: Array
-    matrices: slice
-
-    def __init__(self, parameters: Iterable[Parameter]) -> None:
-        self.parameters = tuple(sorted(_each_once(parameters), key=lambda p: p.value.ndim < 2))
-        dtypes = {p.value.dtype for p in self.parameters}
-        if len(dtypes) > 1:
-            raise ConfigurationError(f"parameters: expected one dtype, got {sorted(map(str, dtypes))}")
-        self.values = np.empty(sum(p.value.size for p in self.parameters), next(iter(dtypes), np.float32))
-        self.matrices = slice(0, sum(p.value.size for p in self.parameters if p.value.ndim >= 2))
-        self._grads = np.zeros_like(self.values)
-        self._unwritten: set[Parameter] = set()
-        start = 0
-        for p in self.parameters:
-            end = start + p.value.size
-            value, grad = (flat[start:end].reshape(p.value.shape) for flat in (self.values, self._grads))
-            value[...], grad[...] = p.value, p.grad
-            p._place(value, grad, self, self._unwritten)
-            start = end
-
-    @classmethod
-    def of(cls, parameters: Iterable[Parameter]) -> Self:
-        """The vector that holds exactly these parameters: the one they lie in already, or a new one."""
-        parameters = _each_once(parameters)
-        held = parameters[0]._vector if parameters else None
-        if isinstance(held, cls) and set(held.parameters) == set(parameters) and held.is_current():
-            return held
-        return cls(parameters)
-
-    def is_current(self) -> bool:
-        """False once another vector has taken over one of the parameters: this one would then train nothing."""
-        return all(p._vector is self for p in self.parameters)
-
-    @property
-    def grads(self) -> Array:
-        """∂L/∂values; the part of a parameter to which nothing was accumulated reads as zeros."""
-        for p in tuple(self._unwritten):
-            _ = p.grad  # reading makes the zeros
-        return self._grads
-
-    def clear_grads(self) -> None:
-        """Forget all gradients; nothing is written, the next share overwrites."""
-        self._unwritten.update(self.parameters)
