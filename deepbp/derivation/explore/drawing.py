@@ -70,7 +70,7 @@ def draw(trace: Trace) -> str:
     names = ", ".join(type(one.step.layer).__name__ for one in trace.steps)
     label = escape(f"The network, from left to right: the input, {names}, the loss", quote=True)
     box = f"0 0 {WIDTH * len(columns)} {2 * middle + 16:g}"
-    return f'<svg viewBox="{box}" role="img" aria-label="{label}">{layers}{signals}</svg>'
+    return f'<svg viewBox="{box}" role="img" aria-label="{label}"><g aria-hidden="true">{layers}{signals}</g></svg>'
 
 
 def _layer(step: Step | None, one: Column, other: Column) -> str:
