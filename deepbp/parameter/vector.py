@@ -58,8 +58,9 @@ class ParameterVector:
     @property
     def grads(self) -> Array:
         """∂L/∂values; the part of a parameter to which nothing was accumulated reads as zeros."""
-        for p in tuple(self._unwritten):
-            _ = p.grad  # reading makes the zeros
+        if self._unwritten:
+            for p in tuple(self._unwritten):
+                _ = p.grad  # reading makes the zeros
         return self._grads
 
     def clear_grads(self) -> None:

@@ -21,7 +21,7 @@ class Meter:
 
     def __init__(self, loss: Loss[Any], metrics: Sequence[MetricLike], samples: int) -> None:
         self._loss, self._metrics, self._samples = loss, metrics, samples
-        self._total, self._seen = 0.0, 0
+        self._total, self.seen = 0.0, 0
         self._predictions: Array | None = None
         self._targets: Array | None = None
 
@@ -33,15 +33,15 @@ class Meter:
             if self._predictions is None or self._targets is None:
                 self._predictions = np.empty((self._samples, *prediction.shape[1:]), prediction.dtype)
                 self._targets = np.empty((self._samples, *target.shape[1:]), target.dtype)
-            self._predictions[self._seen : self._seen + count] = prediction
-            self._targets[self._seen : self._seen + count] = target
-        self._seen += count
+            self._predictions[self.seen : self.seen + count] = prediction
+            self._targets[self.seen : self.seen + count] = target
+        self.seen += count
 
     def row(self) -> dict[str, float]:
         """The loss of all samples together, as if they had been one batch, and each metric over all of them."""
-        if self._seen == 0:
+        if self.seen == 0:
             raise DataError("evaluate: expected at least one sample, got none")
-        row = {"loss": self._total if self._loss.reduction == "sum" else self._total / self._seen}
+        row = {"loss": self._total if self._loss.reduction == "sum" else self._total / self.seen}
         if self._predictions is not None and self._targets is not None:
             for metric in self._metrics:
                 row[metric_name(metric)] = compute(metric, self._predictions, self._targets)

@@ -65,7 +65,6 @@ class Trainer:
     state: State = field(init=False)
     history: History = field(init=False, factory=History)
     epoch: int = field(init=False, default=0)
-    steps: int = field(init=False, default=0)
     _generator: np.random.Generator = field(init=False)
     _quiet: Quiet = field(init=False, factory=Quiet)
     _stopped: bool = field(init=False, default=False)
@@ -87,6 +86,11 @@ class Trainer:
             if (higher := getattr(metric, "higher_is_better", None)) is not None:
                 self.history.note_direction(metric_name(metric), higher)
         warn_if_squashed_twice(self.model, self.loss)
+
+    @property
+    def steps(self) -> int:
+        """How many updates there were."""
+        return int(self.state["step"])
 
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """One update from one batch; returns the loss before it. Raises NonFiniteError instead of a bad update."""
@@ -111,7 +115,6 @@ class Trainer:
         self.model.backward_parameters(saved, self.loss.backward(loss_saved))
         self._check_and_clip()
         self.optimizer.step(self.parameters, self.state)
-        self.steps += 1
         return value, prediction
 
     def _check_and_clip(self) -> None:
@@ -178,9 +181,9 @@ class Trainer:
                 self._call("on_fit_start")
                 for _ in range(epochs):
                     row = self._epoch(data, batch_size, shuffle, interrupt)
-                    if interrupt.requested:
+                    if not row:  # interrupted in the middle
                         break
-                    if validation is not None:
+                    if validation is not None and not interrupt.requested:
                         held_out = self._evaluate(validation, batch_size and max(batch_size, ROWS_AT_ONCE))
                         row.update({f"val_{name}": value for name, value in held_out.items()})
                     self.history.append(row)
@@ -220,9 +223,9 @@ class Trainer:
                 meter.add(value, prediction, batch.y)
                 for callback in self.callbacks:
                     callback.on_step_end(self, value)
-                if interrupt.requested:
-                    break
-        return meter.row() if not interrupt.requested else {}
+                if interrupt.requested and meter.seen < len(data):
+                    return {}
+        return meter.row()
 
     def _evaluate(self, data: Data, batch_size: int | None) -> dict[str, float]:
         return evaluate(self.model, self.loss, self.metrics, data.batches(batch_size), len(data))
