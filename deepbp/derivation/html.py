@@ -95,10 +95,7 @@ def _matrix(rows: list[list[str]]) -> str:
     """Numbers aligned at the right: MathML Core does not do it, so what a number is short of stands there unseen."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     signs = [any(text.startswith("-") for text in column) for column in zip(*rows, strict=True)]
-    lines = (
-        "".join(f"<mtd>{_padded(text, *column)}</mtd>" for text, *column in zip(row, widths, signs, strict=True))
-        for row in rows
-    )
+    lines = ("".join(f"<mtd>{_padded(*cell)}</mtd>" for cell in zip(row, widths, signs, strict=True)) for row in rows)
     return f"<mtable class='matrix'>{''.join(f'<mtr>{line}</mtr>' for line in lines)}</mtable>"
 
 

@@ -2,13 +2,14 @@
 
 import pytest
 from planted_behaviour import BEHAVIOUR
+from planted_formulas import LAYER_FORMULAS
 from planted_gradients import GRADIENTS
 from planting import Planted, expect_caught, expect_every_check_needed
 
 from deepbp.layers import Dense
 from deepbp.testing import CheckFailure, check_layer, layer_checks
 
-CATALOGUE = [*GRADIENTS, *BEHAVIOUR]
+CATALOGUE = [*GRADIENTS, *BEHAVIOUR, *LAYER_FORMULAS]
 
 
 @pytest.mark.parametrize("mistake", CATALOGUE, ids=lambda mistake: f"{mistake.kind.__name__}: {mistake.check}")

@@ -1,6 +1,7 @@
 """Every planted mistake in a loss, an optimizer or an initializer is caught, by the check that names it."""
 
 import pytest
+from planted_formulas import LOSS_FORMULAS, OPTIMIZER_FORMULAS
 from planted_initializers import INITIALIZERS
 from planted_losses import LOSSES
 from planted_optimizers import OPTIMIZERS
@@ -19,12 +20,14 @@ from deepbp.testing import (
     optimizer_checks,
 )
 
+ALL_LOSSES, ALL_OPTIMIZERS = [*LOSSES, *LOSS_FORMULAS], [*OPTIMIZERS, *OPTIMIZER_FORMULAS]
+
 
 def name(mistake: Planted) -> str:
     return f"{mistake.kind.__name__}: {mistake.check}"
 
 
-@pytest.mark.parametrize("mistake", LOSSES, ids=name)
+@pytest.mark.parametrize("mistake", ALL_LOSSES, ids=name)
 def test_planted_loss_is_caught(mistake: Planted) -> None:
     loss: Loss[object] = mistake.kind()
     expect_caught(mistake, loss_checks(loss))
@@ -32,7 +35,7 @@ def test_planted_loss_is_caught(mistake: Planted) -> None:
         check_loss(loss)
 
 
-@pytest.mark.parametrize("mistake", OPTIMIZERS, ids=name)
+@pytest.mark.parametrize("mistake", ALL_OPTIMIZERS, ids=name)
 def test_planted_optimizer_is_caught(mistake: Planted) -> None:
     optimizer: Optimizer = mistake.kind(learning_rate=0.1)
     expect_caught(mistake, optimizer_checks(optimizer))
@@ -49,6 +52,6 @@ def test_planted_initializer_is_caught(mistake: Planted) -> None:
 
 
 def test_every_check_catches_something() -> None:
-    expect_every_check_needed(LOSSES, loss_checks(MeanSquaredError()))
-    expect_every_check_needed(OPTIMIZERS, optimizer_checks(SGD(0.1)))
+    expect_every_check_needed(ALL_LOSSES, loss_checks(MeanSquaredError()))
+    expect_every_check_needed(ALL_OPTIMIZERS, optimizer_checks(SGD(0.1)))
     expect_every_check_needed(INITIALIZERS, initializer_checks(Zeros()))

@@ -10,7 +10,7 @@ from deepbp.errors import ArgumentTypeError
 from deepbp.losses import Loss
 from deepbp.testing import objects
 from deepbp.testing.check import Check, Stages, as_seed, checks_of, run_all
-from deepbp.testing.losses import behaviour, gradients, values
+from deepbp.testing.losses import behaviour, formulas, gradients, values
 from deepbp.testing.losses.case import Draw, LossCase
 from deepbp.typing import Array, Seed, Shape, ShapeLike
 
@@ -20,6 +20,7 @@ STAGES: Stages = (
     (
         gradients.gradient,
         gradients.weighted_gradient,
+        formulas.formula,
         values.sample_weights_multiply_shares,
         values.reduction_as_stated,
         values.shapes_must_match,

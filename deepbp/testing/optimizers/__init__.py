@@ -6,7 +6,7 @@ from deepbp.errors import ArgumentTypeError
 from deepbp.optimizers import Optimizer
 from deepbp.testing import objects
 from deepbp.testing.check import Check, Stages, as_seed, checks_of, run_all
-from deepbp.testing.optimizers import memory, numbers, updates
+from deepbp.testing.optimizers import formulas, memory, numbers, updates
 from deepbp.testing.optimizers.case import OptimizerCase
 from deepbp.typing import Seed
 
@@ -15,6 +15,7 @@ STAGES: Stages = (
     (updates.values_change_in_place,),
     (
         updates.goes_downhill,
+        formulas.formula,
         updates.no_rate_no_change,
         updates.schedule_is_followed,
         memory.state_is_all_it_remembers,
