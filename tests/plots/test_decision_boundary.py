@@ -31,7 +31,7 @@ def linear(weight: Any, bias: Any, *more: Any) -> Sequential:
 def color_at(ax: Axes, x: float, y: float) -> Array:
     image = ax.images[0]
     left, right, bottom, top = image.get_extent()
-    pixels = np.asarray(image.get_array())
+    pixels = np.asarray(image.get_array())[:: 1 if image.origin == "lower" else -1]
     row, column = (y - bottom) / (top - bottom) * len(pixels), (x - left) / (right - left) * pixels.shape[1]
     color: Array = pixels[int(row), int(column)]
     return color

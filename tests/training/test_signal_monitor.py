@@ -127,7 +127,7 @@ def test_very_small_numbers_in_float32_are_not_lost() -> None:
     output.weight.value = [[1e-30], [1e-30]]
     x = np.ones((3, 2))
     signals = SignalMonitor(x, np.ones((3, 1))).look(Trainer(net, SumSquaredError(), SGD(0.1)))
-    assert signals.error_signals[0] == pytest.approx(2e-30, rel=1e-5)
+    assert signals.error_signals[0] == pytest.approx(2e-30, rel=1e-5, abs=0)
 
 
 def test_chains_are_walked_into_and_a_shared_layer_has_its_gradient_once() -> None:
