@@ -50,22 +50,22 @@ class TargetMinusPrediction(SumOfSquares):
 @planted("gradient", r"is 3 times too large: 3 is the number of a sample's outputs")
 @frozen
 class ValueAndGradientFromTwoDefinitions(MeanOfSquares):
-    def backward(self, weighted: Array) -> Array:
-        return 2 * weighted / len(weighted)
+    def backward(self, delta: Array) -> Array:
+        return delta * delta[0].size  # divided by the samples alone
 
 
 @planted("gradient", r"is 15 times too large: 15 is the number of all outputs: was a mean forgotten")
 @frozen
 class ForgottenMean(MeanOfSquares):
-    def backward(self, weighted: Array) -> Array:
-        return 2 * weighted
+    def backward(self, delta: Array) -> Array:
+        return delta * delta.size
 
 
 @planted("weighted_gradient", r"with sample_weight lacks a factor: times sample_weight it would be right")
 @frozen
 class WeightsInForwardOnly(MeanOfSquares):
     def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Array]:
-        return super().forward(prediction, target, sample_weight)[0], prediction - target
+        return super().forward(prediction, target, sample_weight)[0], super().forward(prediction, target)[1]
 
 
 @planted("sample_weights_multiply_shares", r"expected 2 times the loss.*weights multiply each sample's share")
