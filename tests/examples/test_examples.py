@@ -19,6 +19,7 @@ MISSES = {
     "custom_layer": ("EPOCHS", 1),
     "deep_sigmoid": ("DEPTH", 5),  # too few layers to lose the signal
     "digits": ("EPOCHS", 1),
+    "explain_two_layers": ("LARGEST_DIFFERENCE", -1.0),  # agreement may be exact
     "regression_diabetes": ("EPOCHS", 1),
     "two_layer_notes": ("LARGEST_DIFFERENCE", 1e-20),
     "vanishing_signal": ("DEPTH", 2),  # too shallow for the signal to vanish
@@ -85,6 +86,19 @@ def test_the_networks_of_the_two_layer_example_start_from_the_same_changes(
     assert load("two_layer_notes").main() == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if "negative gradients" in line)
     assert float(line.split()[-1]) <= 1e-15
+
+
+def test_the_pages_of_the_two_layer_example_must_hold_the_lines_of_the_notes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = load("explain_two_layers")
+    assert example.main() == 0
+    printed = capsys.readouterr().out
+    for line in example.LINES:
+        assert line in printed
+    monkeypatch.setattr(example, "LINES", (*example.LINES, "d₂ = layer1ᵀ [2(ŷ − y) · σ′(ŷ)] = −∂L/∂W²"))  # the sign
+    assert example.main() == 1
+    assert capsys.readouterr().out.splitlines()[-1].startswith("missed: the derivation should contain d₂")
 
 
 def test_shifted_digits_are_moved_by_one_pixel_in_each_direction() -> None:
