@@ -1,7 +1,7 @@
 """What is done to expressions before they are set in type: numbers put in, names kept apart, signs turned."""
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -83,15 +83,12 @@ def replaced(expression: Expression, name: str, by: str) -> ast.expr:
     return Replaced().visit(tree(expression))  # type: ignore[no-any-return]
 
 
-def apart(expression: Expression, mark: int) -> ast.expr:
-    """The same with every name marked, so that expressions of several layers can stand in one."""
+def apart(expression: Expression, mark: int, names: Container[str]) -> ast.expr:
+    """The same with these names marked, so that expressions of several layers can stand in one."""
 
     class Marked(ast.NodeTransformer):
         def visit_Name(self, node: ast.Name) -> ast.expr:
-            return ast.Name(f"{node.id}_{mark}")
-
-        def visit_Call(self, node: ast.Call) -> ast.expr:
-            return ast.Call(node.func, [self.visit(argument) for argument in node.args], [])
+            return ast.Name(f"{node.id}_{mark}") if node.id in names else node
 
     return Marked().visit(tree(expression))  # type: ignore[no-any-return]
 
@@ -101,7 +98,7 @@ def total(parts: Iterable[tuple[Expression, Mapping[str, Symbol]]]) -> tuple[ast
     whole: ast.expr | None = None
     symbols: dict[str, Symbol] = {}
     for mark, (expression, own) in enumerate(parts):
-        part = apart(expression, mark)
+        part = apart(expression, mark, own)
         whole = part if whole is None else ast.BinOp(whole, ast.Add(), part)
         symbols.update({f"{name}_{mark}": symbol for name, symbol in own.items()})
     assert whole is not None

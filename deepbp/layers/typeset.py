@@ -34,6 +34,7 @@ class Pen(ABC):
     minus: ClassVar[str] = "−"
     comma: ClassVar[str] = ", "
     transposed: ClassVar[str] = "ᵀ"  # as an exponent
+    one_line: ClassVar[bool] = False  # whether fractions are written with a slash
 
     def symbol(self, symbol: Symbol, exponent: str = "") -> str:
         """A letter; an exponent stands behind its number."""
@@ -90,6 +91,8 @@ class Pen(ABC):
 class TextPen(Pen):
     """Unicode for a terminal."""
 
+    one_line = True
+
     def letter(self, symbol: Symbol, exponent: str = "") -> str:
         return symbol.letter + symbol.number.translate(_SUPERSCRIPTS) + exponent
 
@@ -109,7 +112,6 @@ class TextPen(Pen):
         return f"{left} {inner} {right}" if left == "{" else f"{left}{inner}{right}"
 
     def fraction(self, above: str, below: str) -> str:
-        above, below = (f"({part})" if " " in part else part for part in (above, below))
         return f"{above} / {below}"
 
     def power(self, base: str, exponent: str) -> str:
@@ -178,6 +180,11 @@ class _Writer:
         text, holds = self.write(node)
         return text if holds >= least else self.pen.group(text)
 
+    def _beside(self, node: ast.expr, least: int) -> str:
+        """A part of a fraction in one line; what a sum adds would otherwise seem to go on."""
+        is_sum = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _SUMS
+        return self._inside(node, _ATOM if is_sum else least)
+
     def _operation(self, left: ast.expr, op: ast.operator, right: ast.expr) -> tuple[str, int]:
         pen = self.pen
         match op:
@@ -187,13 +194,15 @@ class _Writer:
                 return pen.row(self._inside(left, _SUM), sign, self._inside(right, _SUM if adds else _PRODUCT)), _SUM
             case ast.Mult():
                 between = "" if isinstance(left, ast.Constant) and not _is_number(right) else "·"
-                sign = pen.sign(between) if between or isinstance(right, ast.Name | ast.Constant) else ""
+                sign = pen.sign(between) if between or isinstance(right, ast.Name | ast.Constant | ast.Call) else ""
                 return pen.row(self._inside(left, _PRODUCT), sign, self._inside(right, _PRODUCT)), _PRODUCT
             case ast.MatMult():
                 return pen.row(self._inside(left, _PRODUCT), pen.sign(""), self._inside(right, _MINUS)), _PRODUCT
             case ast.Div():
                 if isinstance(left, ast.UnaryOp):  # the sign stands before the whole fraction
                     return self.write(ast.UnaryOp(left.op, ast.BinOp(left.operand, op, right)))
+                if pen.one_line:
+                    return pen.fraction(self._beside(left, _PRODUCT), self._beside(right, _POWER)), _PRODUCT
                 return pen.fraction(self.write(left)[0], self.write(right)[0]), _PRODUCT
             case ast.Pow():
                 base = self._inside(left, _ATOM)
