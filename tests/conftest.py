@@ -82,3 +82,13 @@ def upstream(rng: np.random.Generator) -> Callable[[Array], Head]:
         return lambda prediction: (float(np.vdot(delta, prediction)), delta)
 
     return random_head
+
+
+@pytest.fixture
+def no_screen() -> Iterator[None]:
+    """Pictures are drawn without a screen, and no figure outlives its test."""
+    from matplotlib import pyplot
+
+    pyplot.switch_backend("agg")
+    yield
+    pyplot.close("all")

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from deepbp.errors import ConfigurationError, DataError, DeepBPError
 from deepbp.plots import confusion_matrix
 
+pytestmark = pytest.mark.usefixtures("no_screen")
+
 TRUE = [0, 0, 0, 1, 1, 2]
 PREDICTED = [0, 0, 1, 1, 2, 2]
 COUNTS = {(0, 0): 2, (0, 1): 1, (1, 1): 1, (1, 2): 1, (2, 2): 1}  # (true, predicted)

@@ -17,6 +17,8 @@ from deepbp.plots import decision_boundary
 from deepbp.plots.canvas import COLORS
 from deepbp.typing import Array
 
+pytestmark = pytest.mark.usefixtures("no_screen")
+
 CORNERS = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 2.0], [4.0, 2.0]])
 BLUE, ORANGE, GREEN = ([1 - 0.3 * (1 - channel) for channel in to_rgb(color)] for color in COLORS[:3])
 

@@ -20,6 +20,8 @@ from deepbp.optimizers import SGD
 from deepbp.plots import canvas
 from deepbp.training import SignalMonitor
 
+pytestmark = pytest.mark.usefixtures("no_screen")
+
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(30, 2)), RNG.integers(0, 3, 30)
 NET = Sequential([Dense(4), Tanh(), Dense(3)], input_shape=2, rng=0)

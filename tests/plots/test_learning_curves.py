@@ -8,6 +8,8 @@ from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError
 from deepbp.plots import learning_curves
 from deepbp.training import History
 
+pytestmark = pytest.mark.usefixtures("no_screen")
+
 
 def history(**columns: list[float]) -> History:
     made = History()

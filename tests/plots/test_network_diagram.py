@@ -19,6 +19,8 @@ from deepbp.parameter import Parameter
 from deepbp.plots import network_diagram
 from deepbp.typing import Array, Shape
 
+pytestmark = pytest.mark.usefixtures("no_screen")
+
 SHARED = Dense(16)
 BLOCK = Sequential([SHARED, Tanh()])
 NESTED = Sequential(

@@ -16,6 +16,8 @@ from deepbp.plots import signal, signals
 from deepbp.plots.signals import Quantity
 from deepbp.training import SignalMonitor, Signals
 
+pytestmark = pytest.mark.usefixtures("no_screen")
+
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(20, 3)), RNG.normal(size=(20, 1))
 

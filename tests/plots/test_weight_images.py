@@ -12,6 +12,8 @@ from deepbp.layers import Dense, Tanh
 from deepbp.plots import weight_images
 from deepbp.typing import Array
 
+pytestmark = pytest.mark.usefixtures("no_screen")
+
 NET = Sequential([Dense(5), Tanh()], input_shape=6, rng=0, dtype="float64")
 FIRST: Any = NET[0]
 WEIGHT = FIRST.weight.value
