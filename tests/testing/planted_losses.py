@@ -51,7 +51,8 @@ class TargetMinusPrediction(SumOfSquares):
 @frozen
 class ValueAndGradientFromTwoDefinitions(MeanOfSquares):
     def backward(self, delta: Array) -> Array:
-        return delta * delta[0].size  # divided by the samples alone
+        divided_by_samples_alone: Array = delta * delta[0].size
+        return divided_by_samples_alone
 
 
 @planted("gradient", r"is 15 times too large: 15 is the number of all outputs: was a mean forgotten")
