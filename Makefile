@@ -9,7 +9,7 @@ demo: $(VENV)/demo
 	$(BIN)/python examples/digits.py
 
 test: $(VENV)/dev lint
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --cov --cov-report term
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check
