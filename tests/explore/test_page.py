@@ -133,6 +133,12 @@ def test_weights_are_those_of_the_step_though_the_network_learns_later(net: Sequ
     assert page(trace) == before
 
 
+def test_without_parameters_there_is_no_update(tmp_path: Path) -> None:
+    path = Sequential([Sigmoid()], input_shape=3).explore(X, X, SumSquaredError(), path=tmp_path / "step.html")
+    headings = Outline(path.read_text(encoding="utf-8")).texts["h2"]
+    assert headings == ["The input", "Layer 0: Sigmoid()", "The loss: SumSquaredError(scale=1.0)"]
+
+
 def test_a_name_does_not_become_a_part_of_the_page(pages: dict[str, Path]) -> None:
     page = pages["unusual"].read_text(encoding="utf-8")
     assert "<b>" not in page
@@ -167,6 +173,7 @@ def test_a_path_that_is_none_and_data_that_do_not_fit_are_refused(net: Sequentia
     ("value", "scale", "text"),
     [
         (0.0, None, "0.0000"),
+        (0.0, 1e-8, "0"),
         (-0.25, None, "−0.2500"),
         (1e-5, 0.5, "0.0000"),
         (1e-5, None, "1.000e−05"),

@@ -28,7 +28,9 @@ def number(value: float, scale: float | None = None) -> str:
     if not isfinite(value):
         return {float("inf"): "∞", float("-inf"): "−∞"}.get(value, "NaN")
     scale = abs(value) if scale is None else scale
-    return f"{value:.4f}".replace("-", "−") if scale == 0 or 1e-2 <= scale < 1e4 else f"{value:.3e}".replace("-", "−")
+    if value == 0 and 0 < scale < 1e-2:
+        return "0"  # exactly, among numbers that are written with an exponent
+    return (f"{value:.4f}" if scale == 0 or 1e-2 <= scale < 1e4 else f"{value:.3e}").replace("-", "−")
 
 
 def _matrix(rows: Array) -> str:

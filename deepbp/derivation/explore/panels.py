@@ -18,8 +18,10 @@ TARGET = Symbol("y")
 
 def panels(trace: Trace) -> list[Panel]:
     """All panels, with the stages numbered as the step goes: forward, loss, backward, update."""
-    layers = [_layer(trace, position) for position in range(len(trace))]
-    return [_input(trace), *layers, _loss(trace), _update(trace)]
+    own = steps(trace.network)  # with the parameters as they were in this step
+    layers = [_layer(trace, position, one) for position, one in enumerate(own)]
+    update = [_update(trace)] if any(one.parameters for one in own) else []
+    return [_input(trace), *layers, _loss(trace), *update]
 
 
 def _input(trace: Trace) -> Panel:
@@ -35,9 +37,8 @@ def _input(trace: Trace) -> Panel:
     return Panel("The input", [half], 0, first.input, "input", _size(first.input_shape))
 
 
-def _layer(trace: Trace, position: int) -> Panel:
+def _layer(trace: Trace, position: int, own: Step) -> Panel:
     traced, step = trace.steps[position], trace.steps[position].step
-    own = steps(trace.network)[position].layer.named_parameters()  # as they were in this step
     kind = type(step.layer).__name__
     output, delta, passed = (TEXT.symbol(symbol) for symbol in (step.output, step.delta, step.delta_input))
     found = " and ".join(TEXT.symbol(derivative(symbol)) for symbol in step.parameters.values())
@@ -49,7 +50,10 @@ def _layer(trace: Trace, position: int) -> Panel:
         rows=[_forward(step)],
         quantities=[
             Quantity(step.input, traced.input),
-            *(Quantity(step.parameters[name], p.value, samples=False) for name, p in own.items()),
+            *(
+                Quantity(step.parameters[name], p.value, samples=False)
+                for name, p in own.layer.named_parameters().items()
+            ),
             Quantity(step.output, traced.output),
         ],
         note="" if step.formula else "This layer states no formula: it is a black box.",
