@@ -31,7 +31,7 @@ class Builder:
         return Buffer(self._draw(shape, Zeros() if initializer is None else initializer))
 
     def _draw(self, shape: Shape, initializer: Initializer) -> Array:
-        shape = as_shape(shape, "shape") if shape != () else ()
+        shape = as_shape(shape, "shape")
         if not callable(initializer) or isinstance(initializer, type):
             raise ArgumentTypeError(f"initializer: expected one such as Zeros(), got {initializer!r}")
         try:
@@ -51,7 +51,7 @@ class Builder:
         layers, because it is used twice or comes trained from elsewhere, keeps it and its sizes.
         """
         check_class(layer)
-        input_shape = as_shape(input_shape) if input_shape != () else ()
+        input_shape = as_shape(input_shape)
         built = layer.built
         if built is not None and any(layer._walk()):
             if built.dtype != self.dtype:

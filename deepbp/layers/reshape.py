@@ -14,11 +14,11 @@ from deepbp.typing import Array, Shape, ShapeLike
 
 
 def _as_target(shape: ShapeLike) -> Shape:
-    sizes = shape if isinstance(shape, list | tuple) else (shape,)
+    sizes = tuple(shape) if isinstance(shape, list | tuple) else (shape,)
+    as_shape([1 if isinstance(size, int) and size == -1 else size for size in sizes], "Reshape")
     if sizes.count(-1) > 1:
         raise ConfigurationError(f"Reshape: expected at most one -1, got {shape!r}")
-    as_shape([1 if size == -1 else size for size in sizes], "Reshape")
-    return tuple(sizes)
+    return sizes
 
 
 @define(eq=False)

@@ -44,7 +44,7 @@ class Loss(ABC, Generic[Saved]):
         return as_type(array, name, dtype)
 
 
-def check_same_shape(prediction: Array, target: Array) -> None:
+def check_same_shape(prediction: Array, target: Array, place: str = "loss") -> None:
     """Prediction and target must match exactly: (N,) against (N, 1) would broadcast to N×N and train nonsense."""
     try:
         same = prediction.shape == target.shape
@@ -57,10 +57,10 @@ def check_same_shape(prediction: Array, target: Array) -> None:
         elif prediction.shape == target.shape[:-1] and target.shape[-1] == 1:
             fix = ": use target[..., 0]"
         raise ShapeError(
-            f"loss: expected a target of the prediction's shape {prediction.shape}, got {target.shape}{fix}"
+            f"{place}: expected a target of the prediction's shape {prediction.shape}, got {target.shape}{fix}"
         )
     if len(prediction) == 0:
-        raise DataError("loss: expected at least one sample, got none")
+        raise DataError(f"{place}: expected at least one sample, got none")
 
 
 def weight_column(sample_weight: Array, prediction: Array) -> Array:

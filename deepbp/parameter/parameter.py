@@ -12,13 +12,17 @@ from deepbp.typing import Array
 def _write_through(parameter: Any, attribute: Any, value: Any) -> Array:
     """Assigning to ``value`` copies the numbers into place, for the array may be a view into a network's vector."""
     held: Array = parameter.value
-    given = np.asarray(value)
+    place = f"{type(parameter).__name__}: expected"
+    try:
+        given = np.asarray(value)
+    except ValueError:
+        raise DataTypeError(f"{place} numbers, got rows of different lengths") from None
     if given.shape != held.shape:
-        raise ShapeError(f"{type(parameter).__name__}: expected a value of shape {held.shape}, got {given.shape}")
+        raise ShapeError(f"{place} a value of shape {held.shape}, got {given.shape}")
     try:
         held[...] = given
     except (TypeError, ValueError):
-        raise DataTypeError(f"{type(parameter).__name__}: expected numbers, got {given.dtype}") from None
+        raise DataTypeError(f"{place} numbers, got {given.dtype}") from None
     return held
 
 
@@ -133,8 +137,8 @@ class Parameter:
         try:
             product = np.asarray(a) @ np.asarray(b)
         except (TypeError, ValueError):
-            shapes = f"{np.shape(a)} and {np.shape(b)}"
-            raise ContractError(f"gradient: the product of {shapes} does not exist") from None
+            one, other = (getattr(array, "shape", array) for array in (a, b))
+            raise ContractError(f"gradient: the product of {one} and {other} does not exist") from None
         self.accumulate(product)
 
     def __getstate__(self) -> tuple[Array, Array | None]:

@@ -69,7 +69,10 @@ class ParameterVector:
 
 
 def _each_once(parameters: Any) -> tuple[Parameter, ...]:
-    each = tuple(parameters) if isinstance(parameters, Iterable) else (parameters,)
-    if not isinstance(parameters, Iterable) or not all(isinstance(parameter, Parameter) for parameter in each):
+    try:
+        each = tuple(parameters)
+    except TypeError:
+        each = (None,)
+    if not all(isinstance(parameter, Parameter) for parameter in each):
         raise ArgumentTypeError(f"parameters: expected Parameters in a list, got {parameters!r}")
     return tuple(dict.fromkeys(each))

@@ -114,7 +114,7 @@ def initializer_checks(
         raise ArgumentTypeError(f"initializer: expected an instance of Initializer, got {initializer!r}")
     if not isinstance(shapes, Iterable):
         raise ArgumentTypeError(f"shapes: expected a list of shapes, got {shapes!r}")
-    case: Any = InitializerCase(initializer, tuple(map(as_shape, shapes)), as_seed(rng))
+    case: Any = InitializerCase(initializer, tuple(as_shape(shape, "shapes") for shape in shapes), as_seed(rng))
     return checks_of(f"{initializer}", case, STAGES)
 
 

@@ -59,7 +59,7 @@ class BinaryAccuracy(Metric):
     threshold: float = field(default=0.5, validator=finite)
 
     def __call__(self, prediction: Array, target: Array) -> float:
-        check_same_shape(prediction, target)
+        check_same_shape(prediction, target, type(self).__name__)
         return float(np.mean((prediction > self.threshold) == (target > 0.5)))
 
 
@@ -71,7 +71,7 @@ class MeanAbsoluteError(Metric):
     higher_is_better = False
 
     def __call__(self, prediction: Array, target: Array) -> float:
-        check_same_shape(prediction, target)
+        check_same_shape(prediction, target, type(self).__name__)
         return float(np.mean(np.abs(prediction - target)))
 
 
