@@ -92,9 +92,9 @@ def test_every_section_is_run() -> None:
 
 
 def as_pattern(shown: str) -> str:
-    """What is shown, where a line of … stands for any lines."""
+    """What is shown, where a line of … stands for any lines, and the checks may have grown in number."""
     lines = [r"(?:.*\n)*?" if line.strip() == "…" else re.escape(line) + r"\n" for line in shown.splitlines()]
-    return "".join(lines)
+    return re.sub(r"\d+\\ checks", r"\\d+\\ checks", "".join(lines))
 
 
 @pytest.mark.parametrize(("command", "shown"), COMMANDS, ids=[command for command, _ in COMMANDS])
