@@ -1,0 +1,201 @@
+"""LaTeX and MathML are well formed for everything that is built in, and HTML pages need nothing else."""
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from nets import X, Y, notes_net, rich_data, rich_net
+
+from deepbp import Sequential, layers, losses
+from deepbp.derivation.document import Document, Equations, Paragraph, Row, Written
+from deepbp.derivation.expressions import Math, alone
+from deepbp.derivation.html import as_fragment, as_html
+from deepbp.derivation.latex import LatexPen
+from deepbp.derivation.latex_document import as_latex, escaped
+from deepbp.derivation.mathml import MathmlPen
+from deepbp.layers.typeset import Symbol
+from deepbp.losses import MeanSquaredError, SumSquaredError
+from deepbp.optimizers import SGD, Adam, AdamW, Optimizer
+
+
+def everything() -> dict[str, Written]:
+    found: dict[str, Written] = {
+        "notes": notes_net().derivation(SumSquaredError()),
+        "trace": notes_net().trace(X, Y, SumSquaredError()),
+        "rich trace": rich_net("float32").trace(*rich_data(), SumSquaredError()),
+        "explanation": rich_net().trace(*rich_data(), SumSquaredError()).explain("1.weight", (1, 2)),
+    }
+    for layer in built_in(
+        layers, layers.Layer, Dense=layers.Dense(2), Reshape=layers.Reshape(3), Chain=layers.Flatten()
+    ):
+        found[f"{layer}"] = Sequential([layer], input_shape=3, rng=0).derivation(MeanSquaredError())
+    for loss in built_in(losses, losses.Loss):
+        found[f"{loss}"] = notes_net().derivation(loss)
+    optimizers: list[Optimizer] = [SGD(0.1), SGD(0.1, 0.9, nesterov=True, weight_decay=0.1), Adam(), AdamW()]
+    for optimizer in optimizers:
+        found[f"{optimizer}"] = notes_net().derivation(SumSquaredError(), optimizer)
+    return found
+
+
+def built_in(package: Any, kind: type, **made: Any) -> list[Any]:
+    """One of each class in a package."""
+    classes = [getattr(package, name) for name in package.__all__]
+    classes = [cls for cls in classes if isinstance(cls, type) and issubclass(cls, kind) and cls is not kind]
+    return [made.get(cls.__name__) or cls() for cls in classes]
+
+
+EVERYTHING = everything()
+
+
+def expect_balanced(latex: str) -> None:
+    depth = 0
+    for character in re.sub(r"\\[{}\\_&%$#]", " ", latex):
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        assert depth >= 0
+    assert depth == 0
+    for one, other in ((r"\\\(", r"\\\)"), (r"\\\[", r"\\\]"), (r"\\left\b", r"\\right\b"), (r"\\begin", r"\\end")):
+        assert len(re.findall(one, latex)) == len(re.findall(other, latex))
+
+
+def doubled(latex: str) -> list[str]:
+    """Places where TeX would say "Double superscript": an exponent, or a prime, straight behind another."""
+    one = r"(?:\^(?:\{(?:[^{}]|\{[^{}]*\})*\}|\w)|'+)"
+    return re.findall(rf"{one}(?:_\{{[^{{}}]*\}})?{one}", latex)
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_latex_is_well_formed(name: str) -> None:
+    latex = EVERYTHING[name].to_latex()
+    expect_balanced(latex)
+    assert doubled(latex) == []
+    words = re.findall(r"\\([A-Za-z]+)", latex)
+    known = "beta delta sigma eta mu lambda epsilon partial hat frac sqrt sum left right top cdot leftarrow to ge le ne"
+    known += " mathrm mathbf text begin end section subsection ln max min tanh times quad"
+    assert set(words) <= set(known.split())
+    assert not set(re.sub(r"\\text{[^}]*}", "", latex)) & set("σ∂δΣ·ᵀ²√ŷ′ηε→−₁")  # letters that pdfTeX does not know
+
+
+@pytest.mark.parametrize(
+    ("bad", "places"), [("a^{1}^{2}", 1), ("{a^{1}}^{2}", 0), ("f'^{2}", 1), ("a^{1}_{2}^{3}", 1), ("a^{1}(b)^{2}", 0)]
+)
+def test_double_superscripts_are_noticed(bad: str, places: int) -> None:
+    assert len(doubled(bad)) == places
+
+
+def test_a_complete_document_stands_around_the_fragment() -> None:
+    derivation = EVERYTHING["notes"]
+    whole = derivation.to_latex(document=True)
+    assert whole.startswith("\\documentclass{article}\n")
+    assert derivation.to_latex() in whole
+    assert whole.endswith("\\end{document}\n")
+    assert "\\usepackage{amsmath}" in whole
+    assert "\\begin{document}" not in derivation.to_latex()
+
+
+def test_the_notes_in_latex() -> None:
+    latex = EVERYTHING["notes"].to_latex()
+    bracket = r"[2(y - \hat{y}) \cdot \sigma'(\hat{y})]"
+    moved = rf"\{{{bracket} \, \mathrm{{weights2}}^{{\top}} \cdot \sigma'(\mathrm{{layer1}})\}}"
+    assert rf"d_{{2}} & = \mathrm{{layer1}}^{{\top}} \, {bracket} = -\frac" in latex
+    assert rf"d_{{1}} & = \mathrm{{input}}^{{\top}} \, {moved} = -\frac" in latex
+    assert r"z^{1} & = x \, W^{1} && \text{(B, 3)(3, 4) \(\to\) (B, 4)}" in latex
+    assert r"\frac{\partial L}{\partial W^{2}} & = a^{1\top} \, \delta^{2}" in latex
+
+
+def test_matrices_in_latex() -> None:
+    assert (
+        r"x = \begin{bmatrix} 0 & 0 & 1 \\ 0 & 1 & 1 \\ 1 & 0 & 1 \\ 1 & 1 & 1 \end{bmatrix}"
+        in EVERYTHING["trace"].to_latex()
+    )
+
+
+def test_words_are_escaped() -> None:
+    nasty = r"<a_b> & 5% $x$ #1 {~^}\\"
+    page = Document(nasty, (Paragraph((nasty,)), Equations((Row(alone(Symbol("x")), nasty, nasty),))))
+    expect_balanced(as_latex(page, whole=True))
+    assert escaped("a_b & 5%") == r"a\_b \& 5\%"
+    assert "<a_b>" not in as_html(page)
+    assert "&lt;a_b&gt; &amp; 5%" in as_html(page)
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_mathml_is_well_formed(name: str) -> None:
+    page = EVERYTHING[name].to_html()
+    formulas = re.findall(r"<math.*?</math>", page, re.DOTALL)
+    assert len(formulas) == page.count("<math") == page.count("</math>") > 5
+    for formula in formulas:
+        for element in ElementTree.fromstring(formula).iter():
+            children = {"msup": 2, "msub": 2, "mfrac": 2, "mover": 2, "msubsup": 3}.get(element.tag)
+            assert children is None or len(element) == children, formula
+            if element.tag in ("mi", "mn", "mo"):
+                assert (element.text or "").strip(), formula
+                assert len(element) == 0, formula
+
+
+class Outline(HTMLParser):
+    """Open elements must be closed in order; everything that could ask for another file is noted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.asks: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, Any]]) -> None:
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+        self.asks += [f"{tag} {name}" for name, _ in attrs if name in ("src", "href", "srcset", "data")]
+        self.asks += [tag] if tag in ("script", "link", "img", "iframe", "object") else []
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_html_is_one_page_that_needs_nothing_else(name: str) -> None:
+    page = EVERYTHING[name].to_html()
+    outline = Outline()
+    outline.feed(page)
+    assert outline.open == []
+    assert outline.asks == []
+    assert "url(" not in page
+    assert "@import" not in page
+    assert "prefers-color-scheme: dark" in page
+    assert page.startswith("<!DOCTYPE html>")
+
+
+def test_notebooks_get_a_fragment_that_leaves_the_page_around_it_alone() -> None:
+    for written in EVERYTHING.values():
+        fragment = written._repr_html_()
+        assert fragment == as_fragment(written.document())
+        assert "<body" not in fragment
+        style = fragment[fragment.index("<style>") : fragment.index("</style>")]
+        for selector in re.findall(r"^ *([^@{}\n;]+)\{", style.replace("<style>", ""), re.MULTILINE):
+            assert selector.startswith(".deepbp"), selector
+
+
+@pytest.mark.parametrize(
+    ("expression", "latex"),
+    [
+        ("x.T @ delta", r"x^{\top} \, \delta^{2}"),
+        ("delta @ weight.T", r"\delta^{2} \, W^{2\top}"),
+        ("y**2", r"(a^{2})^{2}"),
+        ("1 / (1 + exp(-x))", r"\frac{1}{1 + e^{-x}}"),
+        ("-x / n", r"-\frac{x}{n}"),
+        ("(y > 0) * x", r"\mathbf{1}[a^{2} > 0] \cdot x"),
+        ("sqrt(x) + beta1**t", r"\sqrt{x} + {\beta_{1}}^{t}"),
+        ("row_sum(exp(x))", r"\sum_{j} e^{x}"),
+        ("gradient.T", r"\left(\frac{\partial L}{\partial a^{2}}\right)^{\top}"),
+    ],
+)
+def test_expressions_in_latex(expression: str, latex: str) -> None:
+    symbols = {
+        "delta": Symbol("δ", "2"),
+        "weight": Symbol("W", "2"),
+        "y": Symbol("a", "2"),
+        "beta1": Symbol("β₁"),
+        "gradient": Symbol("∂L/∂a", "2"),
+    }
+    assert Math((expression,), symbols).written(LatexPen()) == latex
+    ElementTree.fromstring(f"<math>{Math((expression,), symbols).written(MathmlPen())}</math>")
