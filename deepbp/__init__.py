@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from deepbp import errors, initializers, kernels, layers, losses, optimizers, plots, testing, training
+    from deepbp import derivation, errors, initializers, kernels, layers, losses, optimizers, plots, testing, training
     from deepbp.parameter import Buffer, Parameter, ParameterVector
     from deepbp.sequential import Sequential
     from deepbp.training import History, Trainer
@@ -32,6 +32,7 @@ __all__ = [
     "ParameterVector",
     "Sequential",
     "Trainer",
+    "derivation",
     "errors",
     "initializers",
     "kernels",

@@ -1,1 +1,8 @@
 """The derivation of a network, written out: what the handwritten pages do for two layers, for any."""
+
+from deepbp.derivation.derivation import Derivation
+from deepbp.derivation.explain import Explanation
+from deepbp.derivation.numbering import Step, steps
+from deepbp.derivation.trace import Trace, TraceStep
+
+__all__ = ["Derivation", "Explanation", "Step", "Trace", "TraceStep", "steps"]

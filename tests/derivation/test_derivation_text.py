@@ -9,7 +9,7 @@ from nets import StatedGain, notes_net, rich_net
 
 from deepbp import Sequential
 from deepbp.errors import ArgumentTypeError, NotBuiltError
-from deepbp.layers import Dense, Layer, ReLU, Sigmoid, Tanh
+from deepbp.layers import Dense, Layer, ReLU, Reshape, Sigmoid, Tanh
 from deepbp.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy, SumSquaredError
 from deepbp.optimizers import SGD, AdamW, Optimizer
 from deepbp.optimizers.optimizer import State
@@ -74,6 +74,13 @@ def test_sign_is_explained() -> None:
 )
 def test_shapes_and_words_stand_beside_the_formulas(line: str) -> None:
     assert re.search(line, str(notes_net().derivation(SumSquaredError())))
+
+
+def test_other_sizes_behind_a_layer_are_shown() -> None:
+    text = str(rich_net().derivation(SumSquaredError()))
+    assert re.search(r"a⁰ = reshape\(x\) +\(B, 2, 2\) → \(B, 4\) +layer 0", text)
+    flattened = Sequential([Dense(6), Reshape((2, 3))], input_shape=2).derivation(SumSquaredError())
+    assert re.search(r"δ¹ = reshape\(∂L/∂a¹\) +\(B, 2, 3\) → \(B, 6\) +back through layer 1, Reshape", str(flattened))
 
 
 def test_title_has_the_sizes() -> None:
