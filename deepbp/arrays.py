@@ -27,7 +27,7 @@ def as_dtype(value: Any) -> np.dtype[Any]:
     """``float32`` or ``float64``, however it is spelled."""
     try:
         dtype: np.dtype[Any] = np.dtype(object if value is None else value)  # None would mean float64 to NumPy
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, SyntaxError):
         dtype = np.dtype(object)
     if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ConfigurationError(f"dtype: expected 'float32' or 'float64', got {value!r}")

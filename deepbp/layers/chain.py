@@ -75,26 +75,32 @@ class Chain(Layer[list[Any]]):
         return x, saved
 
     def backward(self, saved: list[Any], delta: Array) -> Array:
-        self._check_delta(saved, delta)
         return self._backward_to(0, saved, delta)
 
     def backward_parameters(self, saved: list[Any], delta: Array) -> None:
-        self._check_delta(saved, delta)
         first = self._first_trained
         if first < len(self.layers):  # no error signal is computed that no parameter needs
             delta = self._backward_to(first + 1, saved, delta)
             try:
                 self._steps[first].backward_parameters(saved[first], delta)
             except Exception as error:
+                self._check_saved(saved)
                 self._explain(error, first, "backward_parameters", delta.shape)
 
     def _backward_to(self, last: int, saved: list[Any], delta: Array) -> Array:
+        try:
+            fits = delta.shape[1:] == self.shapes[-1]
+        except (AttributeError, IndexError):
+            fits = False
+        if not fits:
+            self._refuse_delta(delta)
         position = len(self.layers)
         try:
             while position > last:
                 position -= 1
                 delta = self._steps[position].backward(saved[position], delta)
         except Exception as error:
+            self._check_saved(saved)
             self._explain(error, position, "backward", delta.shape)
         return delta
 
@@ -120,26 +126,21 @@ class Chain(Layer[list[Any]]):
             f"{self._place(0)}: expects samples of shape {self.shapes[0]}, got an array of shape {x.shape}"
         )
 
-    def _check_delta(self, saved: list[Any], delta: Array) -> None:
-        last = len(self.layers) - 1
-        try:
-            if len(saved) != len(self.layers):
-                raise TypeError
-            if delta.shape[1:] == self.shapes[-1]:
-                return
-        except (AttributeError, IndexError, TypeError):
-            self._refuse_unbuilt()
-            if not isinstance(delta, np.ndarray):
-                raise ArgumentTypeError(
-                    f"{self._place(last)}: backward: expects the error signal, an array, got {delta!r}"
-                ) from None
+    def _refuse_delta(self, delta: Any) -> NoReturn:
+        self._refuse_unbuilt()
+        place = f"{self._place(len(self.layers) - 1)}: backward: expects"
+        if not isinstance(delta, np.ndarray):
+            raise ArgumentTypeError(f"{place} the error signal, an array, got {delta!r}")
+        raise ShapeError(
+            f"{place} an error signal of shape {self.shapes[-1]} for each sample, got an array of shape {delta.shape}: "
+            "a loss returns ∂L/∂prediction, of the prediction's shape"
+        )
+
+    def _check_saved(self, saved: Any) -> None:
+        if not isinstance(saved, list) or len(saved) != len(self.layers):
             raise ContractError(
                 f"{type(self).__name__}: backward: expects what forward returned as saved, got {saved!r}"
             ) from None
-        raise ShapeError(
-            f"{self._place(last)}: backward: expects an error signal of shape {self.shapes[-1]} for each sample, "
-            f"got an array of shape {delta.shape}: a loss returns ∂L/∂prediction, of the prediction's shape"
-        )
 
     def _refuse_unbuilt(self) -> None:
         if not self.shapes:
