@@ -54,7 +54,7 @@ def output_signal(steps: Sequence[Step], loss: Loss[Any]) -> Row:
 def backward_blocks(steps: Sequence[Step], loss: Loss[Any]) -> list[Block]:
     """The error signal from the output to the first layer that holds parameters."""
     rows = [output_signal(steps, loss), *map(backward_row, reversed(needed(steps)))]
-    text = "The error signal is what the loss would change by if a number changed: "
+    text = "The error signal tells how the loss changes when a number changes: "
     numbered = next((step for step in reversed(steps) if step.delta.letter == "δ"), None)
     parts: tuple[str | Math, ...] = (text.replace(": ", "."),)
     if numbered is not None:
@@ -118,9 +118,9 @@ def chain_rule_blocks(steps: Sequence[Step], loss: Loss[Any]) -> list[Block]:
         blocks.append(
             Paragraph(
                 (
-                    "For one neuron these factors are numbers. For a layer and a batch of samples they are matrices: "
-                    "the products below put them in the order, and transpose them, so that each sum runs over the "
-                    "right index.",
+                    "For one neuron these factors are numbers. For a layer and a batch of samples they are matrices, "
+                    "and below they stand in the order, and transposed, in which the products add over the right "
+                    "index.",
                 )
             )
         )
