@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 demo: $(VENV)/demo
 	$(BIN)/python examples/digits.py
 
+# Two processes share two cores: threads of a BLAS in each would only wait for one another.
 test: $(VENV)/dev lint
-	$(BIN)/python -m pytest --numprocesses 2 --cov --cov-report term
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --cov --cov-report term
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check
