@@ -8,9 +8,10 @@ BIN := $(VENV)/bin
 demo: $(VENV)/demo
 	$(BIN)/python examples/digits.py
 
-# Two processes share two cores: threads of a BLAS in each would only wait for one another.
+# Two processes share two cores: threads of a BLAS in each would only wait for one another. Tests use the NumPy kernels
+# unless they choose; those of the fused ones do, and hold them against the others.
 test: $(VENV)/dev lint
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --cov --cov-report term
+	OPENBLAS_NUM_THREADS=1 DEEPBP_KERNELS=numpy $(BIN)/python -m pytest --numprocesses 2 --cov --cov-report term
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check

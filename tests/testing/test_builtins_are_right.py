@@ -31,7 +31,7 @@ from right_layers import (
 )
 
 import deepbp
-from deepbp import initializers, layers, losses, optimizers
+from deepbp import initializers, kernels, layers, losses, optimizers
 from deepbp.initializers import Initializer
 from deepbp.layers import Layer
 from deepbp.losses import Loss
@@ -65,6 +65,16 @@ def test_the_table_lists_every_public_class(module: ModuleType, base: type, list
     expected = public(module, base)
     assert expected, "nothing found: the test looks in the wrong place"
     assert expected <= {type(one) for one in listed}
+
+
+@pytest.mark.parametrize(("layer", "shape"), BUILTIN_LAYERS, ids=str)
+def test_layers_with_fused_kernels(layer: Layer[Any], shape: tuple[int, ...]) -> None:
+    before = kernels.current()
+    kernels.use("numba")
+    try:
+        check_layer(layer, shape)
+    finally:
+        kernels.use("numba" if before == "numba" else "numpy")
 
 
 @parametrize_with_checks([*layers_checks(seed=0), *others_checks(seed=0)])
