@@ -86,7 +86,7 @@ def first_fits(repeats: int) -> dict[str, float]:
 def peak_megabytes() -> dict[str, float]:
     """Of a process that trains the largest net for three steps."""
     modules = {"deepbp": "deepbp_net", "PyTorch eager": "pytorch", "JAX jit": "jax_step", "floor": "floor"}
-    printed = {name: run(_MEMORY, module) for name, module in modules.items()}
+    printed = {name: run(_MEMORY, module, OMP_NUM_THREADS="2") for name, module in modules.items()}
     return {name: float(text) for name, text in printed.items() if text}
 
 

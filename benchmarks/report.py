@@ -60,6 +60,17 @@ def _steps(workloads: list[dict[str, Any]]) -> str:
     return _table(["network", "deepbp", *names], rows)
 
 
+def quote(results: dict[str, Any]) -> str:
+    """The few numbers that the README quotes."""
+    names = ["handwritten NumPy", "PyTorch eager", "JAX jit", "scikit-learn MLP"]
+    rows = []
+    for entry in results["workloads"]:
+        found = entry["results"]
+        medians = ["–" if "skip" in found[n] else f"{spread(ratios(found, n))[1]:.1f}" for n in names]
+        rows.append([entry["workload"], *medians])
+    return _table(["network", *names], rows)
+
+
 def _skipped(workloads: list[dict[str, Any]]) -> str:
     reasons = {
         f"{name}: {result['skip']}"

@@ -92,7 +92,7 @@ def main() -> int:
         "rounds": arguments.rounds,
         "block_seconds": arguments.block,
         "workloads": measured,
-        "fit_digits": fits(5),
+        "fit_digits": fits(3),
         "footprint": footprint(7),
     }
     DOCS.mkdir(exist_ok=True)

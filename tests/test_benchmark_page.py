@@ -1,0 +1,66 @@
+"""The page of results and what the README quotes of it come from one run, whose numbers lie beside the page."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.measure import ratios, spread
+from benchmarks.peers import deepbp_net, handwritten
+from benchmarks.promises import Promise
+from benchmarks.report import chart, page, quote
+from benchmarks.workloads import WORKLOADS
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def results() -> Any:
+    return json.loads((ROOT / "docs" / "benchmarks.json").read_text())
+
+
+def test_the_page_is_what_the_numbers_say(results: Any) -> None:
+    assert (ROOT / "docs" / "benchmarks.md").read_text() == page(results)
+
+
+def test_the_readme_quotes_the_page(results: Any) -> None:
+    assert quote(results) in (ROOT / "README.md").read_text()
+
+
+def test_every_workload_was_run(results: Any) -> None:
+    assert [entry["workload"] for entry in results["workloads"]] == [workload.name for workload in WORKLOADS]
+
+
+def test_the_chart_is_drawn(results: Any, tmp_path: Path) -> None:
+    chart(results, tmp_path / "chart.svg")
+    assert (tmp_path / "chart.svg").stat().st_size > 10_000
+
+
+def test_ratios_are_taken_within_a_round() -> None:
+    results = {"deepbp": {"microseconds": [1.0, 10.0, 2.0]}, "peer": {"microseconds": [2.0, 20.0, 6.0]}}
+    assert ratios(results, "peer") == [2.0, 2.0, 3.0]
+    assert spread(ratios(results, "peer"))[1] == 2.0
+
+
+def test_a_promise_is_a_lower_or_an_upper_bound() -> None:
+    assert Promise("net", "peer", 2.0).kept(2.0)
+    assert not Promise("net", "peer", 2.0).kept(1.99)
+    assert Promise("net", "floor", 1.2, at_most=True).kept(1.2)
+    assert not Promise("net", "floor", 1.2, at_most=True).kept(1.21)
+
+
+def test_data_are_fresh_and_the_same_for_all() -> None:
+    workload = WORKLOADS[0]
+    batches = workload.batches()
+    assert len({x.tobytes() for x, _ in batches}) == len(batches)
+    for (one, _), (other, _) in zip(batches, workload.batches(), strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_the_handwritten_loop_and_deepbp_do_the_same_work(number: int) -> None:
+    steps = [peer.prepare(WORKLOADS[number]) for peer in (deepbp_net, handwritten)]
+    for _ in range(5):
+        mine, theirs = (step() for step in steps)
+        assert mine == pytest.approx(theirs, rel=1e-3)
