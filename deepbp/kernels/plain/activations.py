@@ -54,6 +54,8 @@ def relu_backward(output: Array, delta: Array) -> Array:
 
 def softmax(z: Array) -> Array:
     """eᶻ / Σ eᶻ along the last axis; the largest z is subtracted first, so nothing overflows."""
+    if z.ndim == 0:
+        raise ValueError("softmax: expected an array with an axis of scores")
     e = np.exp(z - z.max(axis=-1, keepdims=True))
     return np.asarray(e / e.sum(axis=-1, keepdims=True))
 
