@@ -18,10 +18,13 @@ def page(results: dict[str, Any]) -> str:
         f"{results['date']}, {machine['processor']}, {machine['cores']} cores, {machine['system']}, "
         f"{machine['blas']}. {named}.",
         "Each contender runs in a process of its own with the same number of threads, on data that are fresh in every "
-        f"step, and returns the loss of each step as a number. In each of {results['rounds']} rounds every contender "
+        f"step, and returns the loss of each step as a number "
+        f"(the floor, and the loop of the notes, compute none). In each of {results['rounds']} rounds every contender "
         f"runs for about {results['block_seconds']} seconds in turn; ratios are taken within a round. The machine is "
         "shared and noisy: read the ratios, not the microseconds. "
-        "*floor* is the step's matrix products alone; *deepbp* uses the fused kernels.",
+        "*floor* is the step's matrix products alone; *deepbp* uses the fused kernels. No step can be faster "
+        "than its own products: where the floor comes out above 1, the run was too noisy, or its blocks too short, to "
+        "tell them apart.",
         "![Times relative to deepbp](benchmarks.svg)",
         "## A step, as multiples of deepbp's time",
         "Median, and in brackets the quartiles; above 1 the contender is slower than deepbp.",
