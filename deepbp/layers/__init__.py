@@ -1,5 +1,6 @@
 """The layers: each a formula and its derivation, forwards and backwards on one screen."""
 
+from deepbp.layers.activations import ReLU, Sigmoid, Softmax, Tanh
 from deepbp.layers.builder import Builder
 from deepbp.layers.chain import Chain
 from deepbp.layers.configuration import configuration, same_configuration
@@ -7,11 +8,7 @@ from deepbp.layers.dense import Dense
 from deepbp.layers.flatten import Flatten
 from deepbp.layers.formula import Formula, LossFormula, UpdateFormula
 from deepbp.layers.layer import Layer
-from deepbp.layers.relu import ReLU
 from deepbp.layers.reshape import Reshape
-from deepbp.layers.sigmoid import Sigmoid
-from deepbp.layers.softmax import Softmax
-from deepbp.layers.tanh import Tanh
 
 __all__ = [
     "Builder",

@@ -17,6 +17,7 @@ from deepbp.errors import (
 from deepbp.layers.builder import Builder, check_class
 from deepbp.layers.checked import CheckedLayer, checked
 from deepbp.layers.layer import Layer
+from deepbp.parameter import Parameter
 from deepbp.typing import Array, Shape
 
 
@@ -40,7 +41,7 @@ class Chain(Layer[list[Any]]):
     layers: Sequence[Layer[Any]] = field(converter=_as_layers)
     shapes: tuple[Shape, ...] = field(default=(), init=False)  # of the input, and of each layer's output
     _steps: "tuple[Layer[Any] | CheckedLayer, ...]" = field(default=(), init=False)
-    _first_trained: int = field(default=0, init=False)
+    _parameters: "tuple[list[Parameter], ...]" = field(default=(), init=False)  # of each layer
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
         if not isinstance(builder, Builder):
@@ -59,8 +60,7 @@ class Chain(Layer[list[Any]]):
                 raise
         self.shapes = tuple(shapes)
         self._steps = tuple(map(checked, self.layers, shapes, shapes[1:]))
-        trained = [position for position, layer in enumerate(self.layers) if layer.parameters()]
-        self._first_trained = min(trained, default=len(self.layers))
+        self._parameters = tuple(layer.parameters() for layer in self.layers)
         return shapes[-1]
 
     def forward(self, x: Array) -> tuple[Array, list[Any]]:
@@ -78,7 +78,11 @@ class Chain(Layer[list[Any]]):
         return self._backward_to(0, saved, delta)
 
     def backward_parameters(self, saved: list[Any], delta: Array) -> None:
-        first = self._first_trained
+        first = 0
+        for held in self._parameters:
+            if any(not parameter.frozen for parameter in held):
+                break
+            first += 1
         if first < len(self.layers):  # no error signal is computed that no parameter needs
             delta = self._backward_to(first + 1, saved, delta)
             try:

@@ -108,6 +108,24 @@ class Layer(ABC, Generic[Saved]):
         """All parameters inside, each once."""
         return list(self.named_parameters().values())
 
+    def trainable_parameters(self) -> list[Parameter]:
+        """Those that are not frozen: what a training changes."""
+        return [parameter for parameter in self.parameters() if not parameter.frozen]
+
+    def freeze(self) -> None:
+        """Keep all parameters inside as they are: a new ``Trainer``, or ``fit``, trains the others alone.
+
+        The error signal still passes through; where nothing below needs it, it is not computed. Buffers, such as the
+        running means of a normalisation, go on being updated by training passes.
+        """
+        for parameter in self.parameters():
+            parameter.freeze()
+
+    def unfreeze(self) -> None:
+        """Let all parameters inside be trained again, by a new ``Trainer``, or by ``fit``."""
+        for parameter in self.parameters():
+            parameter.freeze(False)
+
     def _walk(self, prefix: str = "", seen: set[int] | None = None) -> "Iterator[tuple[str, _Member]]":
         """Everything inside, depth first, each once."""
         seen = {id(self)} if seen is None else seen

@@ -17,6 +17,7 @@ class Summary:
     rows: tuple[tuple[str, str, str, str], ...]
     parameters: int
     bytes: int
+    frozen: int = 0  # of the parameters
 
     def __repr__(self) -> str:
         table = [("Layer", "Output shape", "Parameters", "Formula"), *self.rows]
@@ -26,7 +27,8 @@ class Summary:
             for layer, shape, count, formula in table
         ]
         lines.insert(1, "─" * max(map(len, lines)))
-        return "\n".join([*lines, lines[1], f"Parameters: {self.parameters:,} ({self.bytes:,} bytes)"])
+        frozen = f", {self.frozen:,} of them frozen" if self.frozen else ""
+        return "\n".join([*lines, lines[1], f"Parameters: {self.parameters:,} ({self.bytes:,} bytes){frozen}"])
 
 
 def summarize(model: Layer[Any]) -> Summary:
@@ -37,7 +39,8 @@ def summarize(model: Layer[Any]) -> Summary:
     seen: set[int] = set()
     _add_rows(model, "", rows, seen)
     parameters = model.parameters()
-    return Summary(tuple(rows), sum(p.value.size for p in parameters), sum(p.value.nbytes for p in parameters))
+    sizes = [(p.value.size, p.value.nbytes, p.value.size * p.frozen) for p in parameters]
+    return Summary(tuple(rows), *(sum(column) for column in zip(*sizes, strict=True)))
 
 
 def _add_rows(layer: Layer[Any], prefix: str, rows: list[tuple[str, str, str, str]], seen: set[int]) -> None:

@@ -64,7 +64,8 @@ class Parameter:
     """An array that is trained, and the gradient of the loss with respect to it.
 
     Gradients are *accumulated*: each use of the parameter adds its share, so a layer used twice gets the sum. The
-    first share after a clear is written straight into place; until then ``grad`` reads as zeros.
+    first share after a clear is written straight into place; until then ``grad`` reads as zeros. While it is
+    ``frozen``, nothing is accumulated, and no product computed: ``Layer.freeze`` keeps it out of the training.
     """
 
     value: Array = field(on_setattr=_write_through)
@@ -72,12 +73,14 @@ class Parameter:
     _vector: Any  # the ParameterVector that it lies in, or None
     # The cleared ones: of the whole vector where there is one, so that a clear is one call.
     _unwritten: "set[Parameter]"
+    frozen: bool
 
     def __init__(self, value: Array) -> None:
         _is_array(self, None, value)
         if value.dtype.kind != "f":
             raise DataTypeError(f"Parameter: expected an array of float32 or float64, got {value.dtype}")
         self._place(value, None, None, {self})
+        self.frozen = False
 
     def _place(self, value: Array, grad: Array | None, vector: Any, unwritten: "set[Parameter]") -> None:
         object.__setattr__(self, "value", value)  # past the hook that copies
@@ -112,6 +115,8 @@ class Parameter:
             raise ContractError(f"gradient: expected an array of shape {self.value.shape}, got {gradient!r}") from None
         if not fits:
             raise ContractError(_wrong_shape(gradient.shape, self.value.shape))
+        if self.frozen:
+            return
         grad = self._grad_array()
         try:
             if self in self._unwritten:
@@ -127,6 +132,8 @@ class Parameter:
 
         The first share goes straight into place.
         """
+        if self.frozen:
+            return
         if self in self._unwritten:
             try:
                 a.dot(b, self._grad if self._grad is not None else self._grad_array())
@@ -141,11 +148,18 @@ class Parameter:
             raise ContractError(f"gradient: the product of {one} and {other} does not exist") from None
         self.accumulate(product)
 
-    def __getstate__(self) -> tuple[Array, Array | None]:
-        return self.value, None if self in self._unwritten else self._grad
+    def freeze(self, frozen: bool = True) -> None:
+        """Take it out of the training, or let it back in. Its vector is no longer current: a new one leaves it out."""
+        if frozen != self.frozen and self._vector is not None:
+            self._vector.outdate()
+        self.frozen = frozen
+        self.clear_grad()
 
-    def __setstate__(self, state: tuple[Array, Array | None]) -> None:
-        value, grad = state  # a copy stands alone: it is no part of the vector its original lies in
+    def __getstate__(self) -> tuple[Array, Array | None, bool]:
+        return self.value, None if self in self._unwritten else self._grad, self.frozen
+
+    def __setstate__(self, state: tuple[Array, Array | None, bool]) -> None:
+        value, grad, self.frozen = state  # a copy stands alone: it is no part of the vector its original lies in
         self._place(value, grad, None, {self} if grad is None else set())
 
 

@@ -33,7 +33,7 @@ class ParameterVector:
         start = 0
         for p in self.parameters:
             if p._vector is not None:
-                p._vector._taken_over = True
+                p._vector.outdate()
             end = start + p.value.size
             value, grad = (flat[start:end].reshape(p.value.shape) for flat in (self.values, self._grads))
             value[...], grad[...] = p.value, p.grad
@@ -54,6 +54,10 @@ class ParameterVector:
         if self._taken_over or not self.parameters:
             return not self._taken_over
         return self.parameters[0]._vector is self  # those of a copy stand alone, the first like the others
+
+    def outdate(self) -> None:
+        """From now on it is not current: another vector has one of the parameters, or one was frozen or let back in."""
+        self._taken_over = True
 
     @property
     def grads(self) -> Array:

@@ -1,7 +1,7 @@
 """The contract of a callback: what may happen between the steps of a training."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deepbp.training.trainer import Trainer
@@ -24,3 +24,10 @@ class Callback:
 
     def on_fit_end(self, trainer: "Trainer") -> None:
         """After the last epoch, also after Ctrl-C."""
+
+    def state(self) -> dict[str, Any]:
+        """What a stored training must hold to go on exactly: arrays, numbers, texts and lists of them, by name."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that ``state`` returned, when a stored training is read back."""

@@ -76,9 +76,10 @@ class Trainer:
             )
         own = getattr(self.model, "generator", None)
         self._generator = own if self.rng is None and own is not None else as_generator(self.rng)
-        self.parameters = ParameterVector.of(self.model.parameters())
+        self.parameters = ParameterVector.of(self.model.trainable_parameters())
         if not self.parameters.parameters:
-            raise ConfigurationError(f"{type(self.model).__name__}: has no parameters: there is nothing to train")
+            frozen = " that are not frozen" if self.model.parameters() else ""
+            raise ConfigurationError(f"{type(self.model).__name__}: has no parameters{frozen}: there is nothing to train")
         self.state = self.optimizer.start(self.parameters)
         if not isinstance(self.state, dict):
             raise ContractError(f"{self.optimizer!r}: start: expected a dict, the state, returned {self.state!r}")
@@ -242,7 +243,7 @@ class Trainer:
 
     def _take_parameters(self) -> None:
         """Take the parameters back, should another trainer have laid them into a vector of its own."""
-        parameters = ParameterVector.of(self.model.parameters())
+        parameters = ParameterVector.of(self.model.trainable_parameters())
         if parameters.parameters != self.parameters.parameters:
             raise ConfigurationError("the model's parameters are not those it had: make a new Trainer")
         self.parameters = parameters
