@@ -1,4 +1,4 @@
-"""The progress bar: on stderr, where a person can see it or asked for it, and nowhere else."""
+"""Progress: on stderr, where a person can see it or asked for it, and nowhere else."""
 
 import io
 import sys
@@ -9,7 +9,8 @@ from problems import SQUARES
 
 from deepbp.errors import ArgumentTypeError
 from deepbp.optimizers import SGD
-from deepbp.training import MeanAbsoluteError
+from deepbp.training import MeanAbsoluteError, progress
+from deepbp.training.progress import Progress, ProgressLike
 
 X, Y, LOSS = SQUARES.x, SQUARES.y, SQUARES.loss
 
@@ -19,7 +20,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def fit(progress: bool | None, epochs: int = 3) -> dict[str, list[float]]:
+def fit(progress: Any, epochs: int = 3) -> dict[str, list[float]]:
     return SQUARES.network().fit(
         X,
         Y,
@@ -78,7 +79,95 @@ def test_the_bar_is_closed_when_training_fails(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().err.endswith("\n")  # the shell's prompt starts on a line of its own
 
 
-@pytest.mark.parametrize("progress", ["yes", 1, 0.5])
+@pytest.mark.parametrize("progress", ["yes", 1, 0.5, "Text"])
 def test_yes_no_or_decide(progress: Any) -> None:
-    with pytest.raises(ArgumentTypeError, match=f"progress: expected True, False or None, got {progress!r}"):
-        fit(progress)
+    with pytest.raises(
+        ArgumentTypeError, match=f"progress: expected True, False, None, 'steps' or 'text', got {progress!r}"
+    ):
+        Progress(3, progress)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A clock that a test turns: ``clock.now = 3.0``."""
+
+    class Clock:
+        now = 100.0
+
+    monkeypatch.setattr(progress, "monotonic", lambda: Clock.now)
+    return Clock
+
+
+def run(shown: ProgressLike, epochs: int, until: int, total: int | None = 20, clock: Any = None) -> None:
+    """As the trainer does it: two steps an epoch, 30 seconds each where there is a clock."""
+    with Progress(epochs, shown) as display:
+        for epoch in range(1, until + 1):
+            for step in (1, 2):
+                if clock is not None:
+                    clock.now += 30
+                display.step(epoch / 4 + step, 10 * step, total)
+            display.epoch({"loss": epoch / 8, "val_loss": 1e-5})
+
+
+def test_text_is_a_line_for_each_epoch(clock: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    run("text", 12, until=12)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        f"epoch {epoch:2}/12  0.0 s  loss={epoch / 8:.4g}  val_loss=1e-05" for epoch in range(1, 13)
+    ]
+    assert all(character.isprintable() or character == "\n" for character in err)
+
+
+def test_of_many_epochs_text_shows_each_hundredth_and_always_the_last(
+    clock: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("text", 1500, until=1500)
+    shown = [int(line[6:10]) for line in capsys.readouterr().err.splitlines()]
+    assert shown == list(range(15, 1501, 15))
+    run("text", 1500, until=40)  # stopped early
+    shown = [int(line[6:10]) for line in capsys.readouterr().err.splitlines()]
+    assert shown == [15, 30, 40]
+
+
+def test_text_is_not_silent_for_longer_than_a_minute(clock: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    run("text", 1500, until=2, clock=clock)
+    assert capsys.readouterr().err.splitlines() == [
+        "epoch    1/1500  60.0 s  loss=0.125  val_loss=1e-05",
+        "epoch    2/1500  120.0 s  loss=0.25  val_loss=1e-05",
+    ]
+    with Progress(1, "text") as display:
+        for seen, total in ((10, 30), (20, 30), (20, None), (30, None), (30, 30)):
+            clock.now += 45
+            display.step(0.5, seen, total)
+    assert capsys.readouterr().err.splitlines() == [
+        "epoch 1/1  90.0 s  20/30 samples  loss=0.5",
+        "epoch 1/1  180.0 s  30 samples  loss=0.5",
+    ]
+
+
+@pytest.mark.parametrize("total", [20, None])
+def test_steps_have_a_bar_of_their_own(total: int | None, clock: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    run("steps", 3, until=3, total=total, clock=clock)
+    out, err = capsys.readouterr()
+    assert out == ""
+    for epoch in (1, 2, 3):
+        assert f"loss={epoch / 4 + 2:.4g}" in err
+    assert err.count(f"20/{total or '?'} samples") >= 3
+    assert "3/3 epochs" in err.split("\r")[-1]
+    assert err.endswith("\n")
+
+
+def test_a_bar_is_not_drawn_more_often_than_eyes_can_see(clock: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(1, "steps") as display:
+        display.step(0.5, 1, 1000)
+        before = capsys.readouterr().err
+        for seen in range(2, 900):
+            display.step(0.5, seen, 1000)
+        assert capsys.readouterr().err == ""
+    assert "1/1000 samples" in before
+
+
+def test_the_bar_of_epochs_has_no_steps(clock: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    run(True, 3, until=3, clock=clock)
+    assert "samples" not in capsys.readouterr().err
