@@ -54,3 +54,7 @@ class ContractError(DeepBPError, TypeError):
 
 class NonFiniteError(DeepBPError, ArithmeticError):
     """The loss or a gradient became infinite or not a number; the last update was not applied."""
+
+
+class FileFormatError(DeepBPError, ValueError):
+    """A file is damaged, is of another kind, or holds what is not let in."""

@@ -1,0 +1,93 @@
+"""A description as JSON text: what is read is held against limits before it is parsed."""
+
+import json
+import re
+from math import isfinite
+from typing import Any
+
+from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError
+
+LONGEST = 4 * 2**20  # bytes
+MOST_VALUES = 200_000
+DEEPEST = 100
+LONGEST_NUMBER = 60  # a generator's state takes 39 digits
+
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?')  # possessive, and with or without its end: never slow
+_BRACKET = re.compile(rb"[\[\]{}]")
+
+
+def to_text(description: dict[str, Any]) -> bytes:
+    """The JSON text of dicts with text as keys, lists, text, finite numbers, bools and None.
+
+    Raises:
+        ArgumentTypeError: when there is anything else in it, which would be lost or come back as another thing.
+        ConfigurationError: when it is too large to be read again.
+    """
+    try:
+        text = json.dumps(description, allow_nan=False, separators=(",", ":")).encode("ascii")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ArgumentTypeError(f"description: expected what JSON can hold: {error}") from None
+    try:
+        again = from_text(text)
+    except FileFormatError as error:
+        raise ConfigurationError(f"description: {error}") from None
+    if again != description:
+        raise ArgumentTypeError("description: expected dicts with text as keys, lists, text, numbers, bools and None")
+    return text
+
+
+def from_text(text: bytes) -> dict[str, Any]:
+    """The description that the text holds. Raises FileFormatError for anything but a JSON object within the limits."""
+    _check_limits(text)
+    try:
+        description = json.loads(
+            text.decode("ascii"),
+            object_pairs_hook=_each_key_once,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_whole,
+        )
+    except FileFormatError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"expected JSON, got text that is none: {error}") from None
+    if not isinstance(description, dict):
+        raise FileFormatError(f"expected a JSON object, got {description!r:.100}")
+    return description
+
+
+def _check_limits(text: bytes) -> None:
+    if len(text) > LONGEST:
+        raise FileFormatError(f"expected a description of at most {LONGEST:,} bytes, got {len(text):,}")
+    if not text.isascii():
+        raise FileFormatError("expected a description in ASCII, with other letters escaped")
+    if sum(map(text.count, (b"[", b"{", b","))) > MOST_VALUES:
+        raise FileFormatError(f"expected a description of at most {MOST_VALUES:,} values")
+    depth = 0
+    for bracket in _BRACKET.finditer(_STRING.sub(b"", text)):
+        depth += 1 if bracket[0] in b"[{" else -1
+        if depth > DEEPEST:
+            raise FileFormatError(f"expected a description of at most {DEEPEST} levels")
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise FileFormatError(f"expected each key once, got {[key for key, _ in pairs]!r:.200}")
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise FileFormatError(f"expected finite numbers, got {name}")
+
+
+def _finite(digits: str) -> float:
+    if len(digits) > LONGEST_NUMBER or not isfinite(value := float(digits)):
+        raise FileFormatError(f"expected finite numbers, got {digits:.100}")
+    return value
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > LONGEST_NUMBER:
+        raise FileFormatError(f"expected whole numbers of at most {LONGEST_NUMBER} digits, got {digits:.100}…")
+    return int(digits)
