@@ -96,10 +96,24 @@ def as_samples(
 
     ``place`` tells, where it is needed, who expects them.
     """
+    if _is_ready(data, shape, dtype):
+        return data  # type: ignore[return-value]  # known to be an array
     array = as_numbers(data, name)
     if array.shape[1:] != shape:
         check_sample_shape(array, name, shape, place() if place else "the network")
     return as_type(array, name, dtype)
+
+
+def _is_ready(data: Any, shape: Shape, dtype: np.dtype[Any]) -> bool:
+    """Whether a small array is right as it is, in a third of the time of a close look: a net's answer takes 4 µs."""
+    if type(data) is not np.ndarray or data.dtype != dtype or data.shape[1:] != shape:
+        return False
+    if not 0 < data.size <= 4096 or not data.flags.c_contiguous:
+        return False
+    try:  # neither NaN nor infinity survives a sum, and none of such small shares overflows
+        return isfinite(data.reshape(-1).dot(_shares(data.size, dtype)))
+    except (RuntimeWarning, FloatingPointError):  # ∞ − ∞, where NumPy was told to raise
+        return False
 
 
 def as_type(array: Array, name: str, dtype: np.dtype[Any]) -> Array:
@@ -140,6 +154,11 @@ def check_same_length(**arrays: Array | None) -> None:
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} has {length}" for name, length in lengths.items())
         raise DataError(f"expected the same number of samples everywhere, got: {listed}")
+
+
+@lru_cache(maxsize=64)
+def _shares(length: int, dtype: np.dtype[Any]) -> Array:
+    return np.full(length, 2.0**-32, dtype)
 
 
 @lru_cache(maxsize=64)

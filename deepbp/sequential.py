@@ -1,24 +1,26 @@
 """A network: layers one after another, with everything a user does with a network."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from attrs import define, field
 from attrs.converters import optional
 
-from deepbp.arrays import as_dtype, as_generator, as_numbers, as_samples, as_shape
+from deepbp.arrays import as_dtype, as_generator, as_samples, as_shape
 from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError, PositionError
 from deepbp.layers import Builder, Chain, Layer
+from deepbp.layers.layer import Built
 from deepbp.layers.summary import Summary, summarize
 from deepbp.losses import Loss
 from deepbp.optimizers import Optimizer
 from deepbp.training import Callback, Data, History, MetricLike, Trainer, evaluate
-from deepbp.training.data import check_batch_size
+from deepbp.training.data import check_batch_size, first_shape
 from deepbp.training.evaluation import ROWS_AT_ONCE
 from deepbp.training.metrics import check_metrics
+from deepbp.training.progress import ProgressLike
 from deepbp.typing import Array, ArrayLike, Seed, Shape
 
 if TYPE_CHECKING:
@@ -82,27 +84,44 @@ class Sequential(Chain):
 
     def fit(
         self,
-        x: ArrayLike,
-        y: ArrayLike,
+        x: Any,
+        y: ArrayLike | None = None,
         *,
         loss: Loss[Any],
         optimizer: Optimizer,
         epochs: int = 1,
         batch_size: int | None = 32,
         shuffle: bool = True,
-        validation_data: tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike] | None = None,
+        validation_data: Any = None,
         validation_split: float = 0.0,
         metrics: Sequence[MetricLike] = (),
         callbacks: Sequence[Callback] = (),
         sample_weight: ArrayLike | None = None,
+        class_weight: Mapping[int, float] | str | None = None,
         clip_norm: float | None = None,
+        clip_value: float | None = None,
+        accumulate: int = 1,
+        non_finite: Literal["raise", "skip"] = "raise",
+        steps_per_epoch: int | None = None,
+        prefetch: int = 0,
         rng: Seed = None,
-        progress: bool | None = None,
+        progress: ProgressLike = None,
     ) -> History:
         """Train, with a new optimizer state, and return the history; see ``Trainer`` and ``Trainer.fit``."""
         if self.built is None:
-            self.build(as_numbers(x, "x").shape[1:])
-        trainer = Trainer(self, loss, optimizer, metrics=metrics, callbacks=callbacks, clip_norm=clip_norm, rng=rng)
+            self.build(first_shape(x, y))
+        trainer = Trainer(
+            self,
+            loss,
+            optimizer,
+            metrics=metrics,
+            callbacks=callbacks,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+            accumulate=accumulate,
+            non_finite=non_finite,
+            rng=rng,
+        )
         return trainer.fit(
             x,
             y,
@@ -112,6 +131,9 @@ class Sequential(Chain):
             validation_data=validation_data,
             validation_split=validation_split,
             sample_weight=sample_weight,
+            class_weight=class_weight,
+            steps_per_epoch=steps_per_epoch,
+            prefetch=prefetch,
             progress=progress,
         )
 
@@ -119,14 +141,14 @@ class Sequential(Chain):
         """The outputs for these inputs, ``batch_size`` samples at a time where memory is short."""
         if batch_size is not None:
             check_batch_size(batch_size)
-        array = as_samples(x, "x", self._known_shape(), self.dtype, lambda: self._place(0))
+        built = self._known()
+        array = as_samples(x, "x", built.input_shape, built.dtype, self._first_place)
         if batch_size is None or batch_size >= len(array):
             return self.infer(array)
         pieces = range(0, len(array), batch_size)
         return np.concatenate([self.infer(array[start : start + batch_size]) for start in pieces])
 
-    def infer(self, x: Array) -> Array:
-        return super().predict(x)
+    infer = Chain.predict  # past the door
 
     def evaluate(
         self,
@@ -139,10 +161,10 @@ class Sequential(Chain):
         sample_weight: ArrayLike | None = None,
     ) -> dict[str, float]:
         """``{"loss": …}`` and each metric on these data."""
-        self._known_shape()
+        self._known()
         check_batch_size(batch_size)
         data = Data.of(self, loss, x, y, sample_weight)
-        return evaluate(self, loss, check_metrics(metrics), data.batches(batch_size), len(data))
+        return evaluate(self, loss, check_metrics(metrics), data.batches(batch_size))
 
     def summary(self) -> Summary:
         """A table of layers, output shapes, parameters and formulas, with totals; it prints itself."""
@@ -174,12 +196,15 @@ class Sequential(Chain):
 
         return write_page(self.trace(x, y, loss, sample_weight), path)
 
-    def _known_shape(self) -> Shape:
+    def _known(self) -> Built:
         if self.built is None:
             raise NotBuiltError(
                 "Sequential: its sizes are not known yet: give input_shape=..., or call build or fit first"
             )
-        return self.built.input_shape
+        return self.built
+
+    def _first_place(self) -> str:
+        return self._place(0)
 
     def __len__(self) -> int:
         return len(self.layers)

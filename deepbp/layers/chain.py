@@ -17,6 +17,7 @@ from deepbp.errors import (
 from deepbp.layers.builder import Builder, check_class
 from deepbp.layers.checked import CheckedLayer, checked
 from deepbp.layers.layer import Layer
+from deepbp.layers.places import explained, place_of
 from deepbp.parameter import Parameter
 from deepbp.typing import Array, Shape
 
@@ -42,6 +43,7 @@ class Chain(Layer[list[Any]]):
     shapes: tuple[Shape, ...] = field(default=(), init=False)  # of the input, and of each layer's output
     _steps: "tuple[Layer[Any] | CheckedLayer, ...]" = field(default=(), init=False)
     _parameters: "tuple[list[Parameter], ...]" = field(default=(), init=False)  # of each layer
+    _penalized: tuple[int, ...] = field(default=(), init=False)  # the positions of the layers that add to the loss
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
         if not isinstance(builder, Builder):
@@ -61,6 +63,7 @@ class Chain(Layer[list[Any]]):
         self.shapes = tuple(shapes)
         self._steps = tuple(map(checked, self.layers, shapes, shapes[1:]))
         self._parameters = tuple(layer.parameters() for layer in self.layers)
+        self._penalized = tuple(i for i, layer in enumerate(self.layers) if layer.has_penalty())
         return shapes[-1]
 
     def forward(self, x: Array) -> tuple[Array, list[Any]]:
@@ -108,13 +111,25 @@ class Chain(Layer[list[Any]]):
             self._explain(error, position, "backward", delta.shape)
         return delta
 
+    def penalty(self, saved: list[Any]) -> float:
+        total = 0.0
+        for position in self._penalized:
+            try:
+                total += self._steps[position].penalty(saved[position])
+            except Exception as error:
+                self._check_saved(saved)
+                self._explain(error, position, "penalty", self.shapes[position])
+        return total
+
+    def has_penalty(self) -> bool:
+        return any(layer.has_penalty() for layer in self.layers)
+
     def predict(self, x: Array) -> Array:
         self._check_input(x)
         position = 0
         try:
-            while position < len(self.layers):
-                x = self._steps[position].infer(x)
-                position += 1
+            for position, step in enumerate(self._steps):
+                x = step.infer(x)
         except Exception as error:
             self._explain(error, position, "predict", x.shape)
         return x
@@ -153,15 +168,7 @@ class Chain(Layer[list[Any]]):
             ) from None
 
     def _place(self, position: int) -> str:
-        layer = self.layers[position]
-        inside = any(isinstance(found, Layer) for found in layer.named_layers().values())
-        return f"layer {position}, {type(layer).__name__ if inside else layer}"
+        return place_of(f"layer {position}", self.layers[position])
 
     def _explain(self, error: Exception, position: int, method: str, shape: Shape) -> NoReturn:
-        """Say where an error inside a layer happened, and raise it again."""
-        if isinstance(error, DeepBPError):
-            raise error.placed(self._place(position))
-        got = "delta of shape" if method.startswith("backward") else "input of shape"
-        layer_input = str(("samples", *self.shapes[position])).replace("'", "")
-        error.add_note(f"in {self._place(position)}: {method}, {got} {shape}; the layer's input is {layer_input}")
-        raise error
+        raise explained(error, self._place(position), method, shape, self.shapes[position])

@@ -50,6 +50,8 @@ class Layer(ABC, Generic[Saved]):
             cls.__repr__ = Layer.__repr__  # type: ignore[method-assign]
         if added.added_pickling:  # attrs' own fails where a field has no value yet: a layer could not be copied unbuilt
             cls.__getstate__, cls.__setstate__ = Layer.__getstate__, Layer.__setstate__  # type: ignore[method-assign]
+        if "predict" in cls.__dict__ and "infer" not in cls.__dict__:
+            cls.infer = cls.predict  # type: ignore[method-assign]  # the same, without the cost of another call
 
     def build(self, input_shape: Shape, builder: "Builder") -> Shape:
         """Create the parameters for samples of this shape and return the shape of the output's samples."""
@@ -67,13 +69,27 @@ class Layer(ABC, Generic[Saved]):
         """The first half of ``backward`` alone: a network's first layer passes no error signal on."""
         self.backward(saved, delta)
 
+    def penalty(self, saved: Saved) -> float:
+        """What this layer adds to the loss by itself, given what ``forward`` saved: usually nothing.
+
+        ``backward`` and ``backward_parameters`` then add its gradients. A layer made of layers adds up those inside.
+        """
+        return 0.0
+
+    def has_penalty(self) -> bool:
+        """Whether ``penalty`` is ever anything but 0, so that nobody asks where there is nothing."""
+        return type(self).penalty is not Layer.penalty
+
     def predict(self, x: Array) -> Array:
         """The inference pass. Layers that behave differently in training, such as dropout, override it."""
         return self.forward(x)[0]
 
     def infer(self, x: Array) -> Array:
-        """``predict`` for an array that was checked before: a whole network has a door, which is passed once."""
-        return self.predict(x)
+        """``predict`` for an array that was checked before: a whole network has a door, which is passed once.
+
+        It is what the class says ``predict`` is, unless it says something else.
+        """
+        return self.forward(x)[0]
 
     def stated_formula(self) -> Formula | None:
         """The formula of this very layer, for classes whose mathematics depends on the configuration."""

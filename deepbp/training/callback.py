@@ -1,14 +1,21 @@
 """The contract of a callback: what may happen between the steps of a training."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from deepbp.training.trainer import Trainer
 
 
 class Callback:
-    """Override what you need. Every method gets the trainer; ``trainer.stop()`` ends training after the epoch."""
+    """Override what you need. A hook gets the trainer, and may change its model, its optimizer and its state.
+
+    ``trainer.stop()`` ends training after the epoch, ``trainer.stop(now=True)`` after the step. Callbacks are called
+    in the order of their list.
+    """
+
+    runs_last: ClassVar[bool] = False
+    """Whether the others are called before it: those that store a training store what the others did."""
 
     def on_fit_start(self, trainer: "Trainer") -> None:
         """Before the first epoch."""
@@ -23,11 +30,11 @@ class Callback:
         """After each epoch, with its row of the history."""
 
     def on_fit_end(self, trainer: "Trainer") -> None:
-        """After the last epoch, also after Ctrl-C."""
+        """After the last epoch, also where Ctrl-C, a callback or an error ended the training."""
 
     def state(self) -> dict[str, Any]:
         """What a stored training must hold to go on exactly: arrays, numbers, texts and lists of them, by name."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state that ``state`` returned, when a stored training is read back."""
+        """Go on from a state that ``state`` returned: follows ``on_fit_start`` when a stored training goes on."""

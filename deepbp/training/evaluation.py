@@ -19,40 +19,38 @@ ROWS_AT_ONCE = 1024
 class Meter:
     """Puts the losses and predictions of batches together to those of an epoch."""
 
-    def __init__(self, loss: Loss[Any], metrics: Sequence[MetricLike], samples: int) -> None:
-        self._loss, self._metrics, self._samples = loss, metrics, samples
-        self._total, self.seen = 0.0, 0
-        self._predictions: Array | None = None
-        self._targets: Array | None = None
+    def __init__(self, loss: Loss[Any], metrics: Sequence[MetricLike]) -> None:
+        self._loss, self._metrics = loss, metrics
+        self.total, self.seen = 0.0, 0
+        self.predictions: list[Array] = []  # of each batch, kept where a metric needs them
+        self.targets: list[Array] = []
 
     def add(self, value: float, prediction: Array, target: Array) -> None:
         """A batch: its loss, and what the model said."""
         count = len(prediction)
-        self._total += value if self._loss.reduction == "sum" else value * count
+        self.total += value if self._loss.reduction == "sum" else value * count
         if self._metrics:
-            if self._predictions is None or self._targets is None:
-                self._predictions = np.empty((self._samples, *prediction.shape[1:]), prediction.dtype)
-                self._targets = np.empty((self._samples, *target.shape[1:]), target.dtype)
-            self._predictions[self.seen : self.seen + count] = prediction
-            self._targets[self.seen : self.seen + count] = target
+            self.predictions.append(prediction)
+            self.targets.append(target)
         self.seen += count
 
     def row(self) -> dict[str, float]:
         """The loss of all samples together, as if they had been one batch, and each metric over all of them."""
         if self.seen == 0:
             raise DataError("evaluate: expected at least one sample, got none")
-        row = {"loss": self._total if self._loss.reduction == "sum" else self._total / self.seen}
-        if self._predictions is not None and self._targets is not None:
+        row = {"loss": self.total if self._loss.reduction == "sum" else self.total / self.seen}
+        if self._metrics:
+            prediction, target = np.concatenate(self.predictions), np.concatenate(self.targets)
             for metric in self._metrics:
-                row[metric_name(metric)] = compute(metric, self._predictions, self._targets)
+                row[metric_name(metric)] = compute(metric, prediction, target)
         return row
 
 
 def evaluate(
-    model: Layer[Any], loss: Loss[Any], metrics: Sequence[MetricLike], batches: Iterable[Data], samples: int
+    model: Layer[Any], loss: Loss[Any], metrics: Sequence[MetricLike], batches: Iterable[Data]
 ) -> dict[str, float]:
     """``{"loss": …, "accuracy": …}`` of a model on batches of data."""
-    meter = Meter(loss, metrics, samples)
+    meter = Meter(loss, metrics)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a loss that overflows says so by its value
         for batch in batches:
             prediction = model.infer(batch.x)

@@ -36,6 +36,11 @@ class History(dict[str, list[float]]):
         """Let ``best`` know in which direction a column, and its ``val_`` twin, improves."""
         self._higher_is_better.update({name: higher_is_better, f"val_{name}": higher_is_better})
 
+    def direction(self, name: str) -> Literal["min", "max"] | None:
+        """Whether a column improves downwards or upwards; None for one of which nobody has said it."""
+        higher = self._higher_is_better.get(name)
+        return None if higher is None else "max" if higher else "min"
+
     def append(self, row: Mapping[str, float]) -> None:
         """Add an epoch; a column that is new, or missing this time, is filled with NaN."""
         if not isinstance(row, Mapping) or not all(isinstance(value, Real) for value in row.values()):
@@ -55,8 +60,8 @@ class History(dict[str, list[float]]):
         """
         if name not in self:
             raise ConfigurationError(f"history: expected one of {list(self)}, got {name!r}")
-        if mode is None and name in self._higher_is_better:
-            mode = "max" if self._higher_is_better[name] else "min"
+        if mode is None:
+            mode = self.direction(name)
         if mode not in ("min", "max"):
             raise ConfigurationError(
                 f"history: is more of {name!r} better? give mode='max' or mode='min', got {mode!r}"

@@ -1,14 +1,23 @@
-"""Ctrl-C ends training between two steps, never in the middle of an update."""
+"""Ctrl-C and SIGTERM finish the step at hand and end the training, instead of cutting a step in half."""
 
 import signal
 import sys
 import threading
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
+
+_UNTOUCHED: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+_WORDS = {
+    signal.SIGINT: "stopping after this step; Ctrl-C again stops at once",
+    signal.SIGTERM: "SIGTERM: stopping after this step, then the process ends",
+}
 
 
 class Interrupt:
     """While active, the first Ctrl-C sets ``requested`` and the second raises KeyboardInterrupt at once.
+
+    SIGTERM, by which a machine asks a process to end, sets ``requested``, too, and is sent again when the training has
+    ended and its callbacks have stored what they store: then it ends the process as it would have done.
 
     Python delivers signals to the main thread alone, and a handler that a program installed is respected: in other
     threads, and there, nothing changes.
@@ -16,23 +25,26 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.requested = False
-        self._active = False
+        self._handled: list[int] = []
+        self._terminated = False
 
     def __enter__(self) -> Self:
-        if (
-            threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        ):
-            signal.signal(signal.SIGINT, self._request)
-            self._active = True
+        if threading.current_thread() is threading.main_thread():
+            for number, untouched in _UNTOUCHED.items():
+                if signal.getsignal(number) is untouched:
+                    signal.signal(number, self._request)
+                    self._handled.append(number)
         return self
 
     def _request(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = True
-        print("\nstopping after this step; Ctrl-C again stops at once", file=sys.stderr)
+        self._terminated |= number == signal.SIGTERM
+        print(f"\n{_WORDS[signal.Signals(number)]}", file=sys.stderr)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._active:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in self._handled:
+            signal.signal(number, _UNTOUCHED[number])
+        if self._terminated:
+            signal.raise_signal(signal.SIGTERM)

@@ -1,0 +1,149 @@
+"""One call of ``fit``: epochs one after another, each a pass over all batches."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from attrs import define, field
+
+from deepbp.errors import NonFiniteError
+from deepbp.training.data import Data, Source, prefetched
+from deepbp.training.evaluation import ROWS_AT_ONCE, Meter, evaluate
+from deepbp.training.gradients import Accumulation
+from deepbp.training.history import History
+from deepbp.training.interrupt import Interrupt
+from deepbp.training.position import Position, generator_at, state_of
+from deepbp.training.progress import Progress, ProgressLike
+from deepbp.training.step import backpropagate, step, update
+
+if TYPE_CHECKING:
+    from deepbp.training.trainer import Trainer
+
+
+@define(eq=False)
+class Fit:
+    """Trains until the epochs are done, a callback stops it, or someone interrupts; ``position`` says where it stands.
+
+    However it ends, the model holds the weights of its last whole update, and the history its whole epochs.
+    """
+
+    trainer: "Trainer"
+    source: Source
+    validation: Source | None
+    epochs: int
+    batch_size: int | None
+    shuffle: bool
+    prefetch: int
+    position: Position
+    stopped_now: bool = field(default=False, init=False)
+    _interrupt: Interrupt = field(factory=Interrupt, init=False)
+    _accumulation: Accumulation = field(init=False)
+
+    def run(self, progress: ProgressLike) -> History:
+        """Train, and return the trainer's history."""
+        trainer, interrupt = self.trainer, self._interrupt
+        self._accumulation = Accumulation(trainer.loss.reduction == "sum")
+        trainer.history.interrupted = False
+        with Progress(self.epochs, progress) as bar, interrupt:
+            try:
+                trainer.call("on_fit_start")
+                trainer.restore_callbacks()
+                while self.position.epochs < self.epochs and not self.position.stopped and not self._must_end:
+                    self._epoch(bar)
+            except KeyboardInterrupt:
+                interrupt.requested = True
+            except Exception as error:
+                self._explain(error)
+                raise
+            trainer.history.interrupted = interrupt.requested
+            trainer.call("on_fit_end")
+        return trainer.history
+
+    @property
+    def _must_end(self) -> bool:
+        return self._interrupt.requested or self.stopped_now
+
+    def _epoch(self, bar: Progress) -> None:
+        trainer, position = self.trainer, self.position
+        position.meter = meter = position.meter or Meter(trainer.loss, trainer.metrics)
+        if not self._train(meter, bar):
+            return
+        if meter.seen == 0:
+            raise NonFiniteError(
+                f"epoch {trainer.epoch}: every step was skipped: its loss or a gradient overflowed"
+            )
+        row = meter.row()
+        if self.validation is not None and not self._interrupt.requested:
+            size = self.batch_size and max(self.batch_size, ROWS_AT_ONCE)
+            held_out = evaluate(trainer.model, trainer.loss, trainer.metrics, self.validation.batches(size))
+            row.update({f"val_{name}": value for name, value in held_out.items()})
+        trainer.history.append(row)
+        bar.epoch(row)
+        self.position = Position(
+            position.epochs + 1, trainer.epoch + 1, fit_start=position.fit_start, stopped=position.stopped
+        )
+        trainer.call("on_epoch_end", row)
+        trainer.epoch += 1
+
+    def _train(self, meter: Meter, bar: Progress) -> bool:
+        """One pass over the batches, from where the position says; False where it ended before the last of them."""
+        trainer, position, rng = self.trainer, self.position, self.trainer.generator
+        if position.batches:  # begun before: the same rows are drawn again, and those that were seen are left out
+            rng = generator_at(rng, position.epoch_start)
+        else:
+            position.epoch_start = state_of(rng)
+            trainer.call("on_epoch_start")
+        taken = position.batches
+        batches = self.source.batches(self.batch_size, rng if self.shuffle else None, taken)
+
+        def updated(loss: float) -> None:
+            position.batches = taken
+            bar.step(loss, meter.seen, self.source.samples)
+            for callback in trainer.callbacks:
+                callback.on_step_end(trainer, loss)
+
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # looked for, and named, in each step
+            for batch in prefetched(batches, self.prefetch):
+                if self._must_end and self._accumulation.batches == 0:
+                    return False
+                taken += 1
+                if (loss := self._learn(batch, meter)) is not None:
+                    updated(loss)
+            if self._accumulation.batches and (loss := self._learn(None, meter)) is not None:
+                updated(loss)  # the last update of an epoch may have fewer batches
+        return True
+
+    def _learn(self, batch: Data | None, meter: Meter) -> float | None:
+        """Learn from a batch, None for what is left over: the loss of the update, None where there was none (yet)."""
+        trainer, collected = self.trainer, self._accumulation
+        try:
+            if batch is not None and trainer.accumulate == 1:
+                loss, prediction = step(trainer, batch)
+                meter.add(loss, prediction, batch.y)
+                return loss
+            if batch is not None:
+                loss, prediction = backpropagate(trainer, batch)
+                collected.add(trainer.parameters, loss, len(prediction))
+                meter.add(loss, prediction, batch.y)
+                if collected.batches < trainer.accumulate:
+                    return None
+            loss = collected.give(trainer.parameters)
+            update(trainer)
+            return loss
+        except NonFiniteError:
+            if trainer.non_finite == "raise":
+                raise
+            collected.forget()
+            trainer.skipped += 1
+            return None
+
+    def _explain(self, error: Exception) -> None:
+        """Say where in the training an error happened, and let the callbacks end properly."""
+        trainer = self.trainer
+        error.add_note(f"in epoch {trainer.epoch}, after update {trainer.steps}, whose weights the model holds")
+        if isinstance(error, MemoryError):
+            error.add_note("the memory was not enough: try half the batch_size, with accumulate=2 for the same steps")
+        for callback in trainer.callbacks:
+            try:
+                callback.on_fit_end(trainer)
+            except Exception as other:
+                error.add_note(f"then {type(callback).__name__}.on_fit_end failed, too: {other}")

@@ -1,0 +1,68 @@
+"""What happens to the gradients between backpropagation and the optimizer: they are collected, checked and clipped."""
+
+from math import isfinite, sqrt
+
+import numpy as np
+from attrs import define, field
+
+from deepbp.parameter import ParameterVector
+from deepbp.typing import Array
+
+
+def clip(grads: Array, value: float | None, norm: float | None) -> bool:
+    """Bound each number by ``value``, then the length of the whole vector by ``norm``; False where it is not finite."""
+    length = _length(grads)
+    if not isfinite(length):
+        return False
+    if value is not None:
+        np.clip(grads, -value, value, out=grads)
+        length = length if norm is None else _length(grads)
+    if norm is not None and length > norm:
+        grads *= norm / length
+    return True
+
+
+def _length(grads: Array) -> float:
+    length = sqrt(grads.dot(grads))
+    if isfinite(length):
+        return length
+    # the square of a large float32 may overflow where the number itself does not
+    return float(np.linalg.norm(grads.astype(np.float64)))
+
+
+@define(eq=False)
+class Accumulation:
+    """The gradients of several batches, put together to those of one large batch.
+
+    A loss that is a mean weighs each batch by its samples, one that is a sum adds them. So they are the gradients of
+    all the samples at once, though only one batch is in memory at a time.
+    """
+
+    is_sum: bool
+    batches: int = field(default=0, init=False)
+    _grads: Array | None = field(default=None, init=False)
+    _loss: float = field(default=0.0, init=False)
+    _weight: int = field(default=0, init=False)
+
+    def add(self, parameters: ParameterVector, loss: float, samples: int) -> None:
+        """Take in what one batch gave."""
+        weight = 1 if self.is_sum else samples
+        if self._grads is None:
+            self._grads = np.zeros_like(parameters.grads)
+        self._grads += parameters.grads * parameters.grads.dtype.type(weight)
+        self._loss += loss * weight
+        self._weight += weight
+        self.batches += 1
+
+    def give(self, parameters: ParameterVector) -> float:
+        """Put the gradients of all batches since the last time into place; returns their loss."""
+        assert self._grads is not None, "no batch was added"
+        divisor = 1 if self.is_sum else self._weight
+        np.divide(self._grads, divisor, out=parameters.grads)
+        loss = self._loss / divisor
+        self.forget()
+        return loss
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._grads, self._loss, self._weight, self.batches = None, 0.0, 0, 0
