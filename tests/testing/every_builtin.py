@@ -31,6 +31,7 @@ from deepbp.losses import (
     SumSquaredError,
 )
 from deepbp.optimizers import SGD, Adam, AdamW, Optimizer
+from deepbp.optimizers.schedules import Cosine, OneCycle, Warmup
 from deepbp.testing import Check, initializer_checks, layer_checks, loss_checks, optimizer_checks
 from deepbp.typing import Array, Shape
 
@@ -88,8 +89,10 @@ BUILTIN_OPTIMIZERS: list[Optimizer] = [
     SGD(0.1, momentum=0.9, weight_decay=0.01),
     SGD(0.1, momentum=0.9, nesterov=True),
     SGD(warm_up),
+    SGD(OneCycle(0.1, 8), momentum=0.9),
     Adam(),
     AdamW(0.01),
+    AdamW(Warmup(4, then=Cosine(0.01, 6, end=0.001))),
 ]
 
 BUILTIN_INITIALIZERS: list[Initializer] = [
