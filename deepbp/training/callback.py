@@ -11,7 +11,7 @@ class Callback:
     """Override what you need. A hook gets the trainer, and may change its model, its optimizer and its state.
 
     ``trainer.stop()`` ends training after the epoch, ``trainer.stop(now=True)`` after the step. Callbacks are called
-    in the order of their list.
+    in the order of their list, and at the end of a training in the opposite order.
     """
 
     runs_last: ClassVar[bool] = False

@@ -1,6 +1,6 @@
 """The loss and the metrics of a model on data, without training on it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,16 @@ class Meter:
             self.predictions.append(prediction)
             self.targets.append(target)
         self.seen += count
+
+    def state(self) -> dict[str, Any]:
+        """For a training that is stored in the middle of an epoch."""
+        kept = {"predictions": self.predictions, "targets": self.targets}
+        return {"total": self.total, "seen": self.seen, **{k: np.concatenate(v) for k, v in kept.items() if v}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.total, self.seen = float(state["total"]), int(state["seen"])
+        self.predictions, self.targets = ([state[k]] if k in state else [] for k in ("predictions", "targets"))
 
     def row(self) -> dict[str, float]:
         """The loss of all samples together, as if they had been one batch, and each metric over all of them."""

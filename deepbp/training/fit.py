@@ -55,7 +55,8 @@ class Fit:
                 self._explain(error)
                 raise
             trainer.history.interrupted = interrupt.requested
-            trainer.call("on_fit_end")
+            for callback in reversed(trainer.callbacks):
+                callback.on_fit_end(trainer)
         return trainer.history
 
     @property
@@ -68,9 +69,7 @@ class Fit:
         if not self._train(meter, bar):
             return
         if meter.seen == 0:
-            raise NonFiniteError(
-                f"epoch {trainer.epoch}: every step was skipped: its loss or a gradient overflowed"
-            )
+            raise NonFiniteError(f"epoch {trainer.epoch}: every step was skipped: its loss or a gradient overflowed")
         row = meter.row()
         if self.validation is not None and not self._interrupt.requested:
             size = self.batch_size and max(self.batch_size, ROWS_AT_ONCE)
@@ -94,47 +93,45 @@ class Fit:
             trainer.call("on_epoch_start")
         taken = position.batches
         batches = self.source.batches(self.batch_size, rng if self.shuffle else None, taken)
-
-        def updated(loss: float) -> None:
-            position.batches = taken
-            bar.step(loss, meter.seen, self.source.samples)
-            for callback in trainer.callbacks:
-                callback.on_step_end(trainer, loss)
-
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # looked for, and named, in each step
             for batch in prefetched(batches, self.prefetch):
-                if self._must_end and self._accumulation.batches == 0:
+                if self._must_end and not self._accumulation.results:
                     return False
                 taken += 1
-                if (loss := self._learn(batch, meter)) is not None:
-                    updated(loss)
-            if self._accumulation.batches and (loss := self._learn(None, meter)) is not None:
-                updated(loss)  # the last update of an epoch may have fewer batches
+                self._learn(batch, taken, meter, bar)
+            if self._accumulation.results:  # the last update of an epoch may have fewer batches
+                self._learn(None, taken, meter, bar)
         return True
 
-    def _learn(self, batch: Data | None, meter: Meter) -> float | None:
-        """Learn from a batch, None for what is left over: the loss of the update, None where there was none (yet)."""
+    def _learn(self, batch: Data | None, taken: int, meter: Meter, bar: Progress) -> None:
+        """Learn from a batch, and update where it completes what was collected; None updates with what there is."""
         trainer, collected = self.trainer, self._accumulation
         try:
             if batch is not None and trainer.accumulate == 1:
                 loss, prediction = step(trainer, batch)
                 meter.add(loss, prediction, batch.y)
-                return loss
-            if batch is not None:
-                loss, prediction = backpropagate(trainer, batch)
-                collected.add(trainer.parameters, loss, len(prediction))
-                meter.add(loss, prediction, batch.y)
-                if collected.batches < trainer.accumulate:
-                    return None
-            loss = collected.give(trainer.parameters)
-            update(trainer)
-            return loss
+            else:
+                if batch is not None:
+                    loss, prediction = backpropagate(trainer, batch)
+                    collected.add(trainer.parameters, loss, prediction, batch.y)
+                    if len(collected.results) < trainer.accumulate:
+                        return
+                loss = collected.give(trainer.parameters)
+                update(trainer)
+                for result in collected.results:
+                    meter.add(*result)
+                collected.forget()
         except NonFiniteError:
+            collected.forget()
             if trainer.non_finite == "raise":
                 raise
-            collected.forget()
             trainer.skipped += 1
-            return None
+            return
+        self.position.batches = taken
+        trainer.settled = True
+        bar.step(loss, meter.seen, self.source.samples)
+        for callback in trainer.callbacks:
+            callback.on_step_end(trainer, loss)
 
     def _explain(self, error: Exception) -> None:
         """Say where in the training an error happened, and let the callbacks end properly."""
@@ -142,7 +139,7 @@ class Fit:
         error.add_note(f"in epoch {trainer.epoch}, after update {trainer.steps}, whose weights the model holds")
         if isinstance(error, MemoryError):
             error.add_note("the memory was not enough: try half the batch_size, with accumulate=2 for the same steps")
-        for callback in trainer.callbacks:
+        for callback in reversed(trainer.callbacks):
             try:
                 callback.on_fit_end(trainer)
             except Exception as other:

@@ -39,30 +39,28 @@ class Accumulation:
     """
 
     is_sum: bool
-    batches: int = field(default=0, init=False)
+    results: list[tuple[float, Array, Array]] = field(factory=list, init=False)  # for a Meter
     _grads: Array | None = field(default=None, init=False)
     _loss: float = field(default=0.0, init=False)
     _weight: int = field(default=0, init=False)
 
-    def add(self, parameters: ParameterVector, loss: float, samples: int) -> None:
+    def add(self, parameters: ParameterVector, loss: float, prediction: Array, target: Array) -> None:
         """Take in what one batch gave."""
-        weight = 1 if self.is_sum else samples
+        weight = 1 if self.is_sum else len(prediction)
         if self._grads is None:
             self._grads = np.zeros_like(parameters.grads)
         self._grads += parameters.grads * parameters.grads.dtype.type(weight)
         self._loss += loss * weight
         self._weight += weight
-        self.batches += 1
+        self.results.append((loss, prediction, target))
 
     def give(self, parameters: ParameterVector) -> float:
-        """Put the gradients of all batches since the last time into place; returns their loss."""
+        """Put the gradients of all batches into place; returns the loss of all their samples."""
         assert self._grads is not None, "no batch was added"
         divisor = 1 if self.is_sum else self._weight
         np.divide(self._grads, divisor, out=parameters.grads)
-        loss = self._loss / divisor
-        self.forget()
-        return loss
+        return self._loss / divisor
 
     def forget(self) -> None:
         """Begin anew."""
-        self._grads, self._loss, self._weight, self.batches = None, 0.0, 0, 0
+        self._grads, self._loss, self._weight, self.results = None, 0.0, 0, []

@@ -32,6 +32,8 @@ def backpropagate(trainer: "Trainer", batch: Data) -> tuple[float, Array]:
     pair = loss.forward(prediction, batch.y, batch.sample_weight)
     try:
         value, loss_saved = pair
+        if trainer.penalized:
+            value += model.penalty(saved)
         finite = isfinite(value)
     except (TypeError, ValueError):
         raise broken_pair(loss, pair) from None
@@ -47,6 +49,7 @@ def update(trainer: "Trainer") -> None:
     if not clip(parameters.grads, trainer.clip_value, trainer.clip_norm):
         name = first_bad_gradient(trainer.model, parameters)
         raise _non_finite(trainer, "a gradient is not finite", lambda: f"the gradient of {name}")
+    trainer.settled = False
     trainer.optimizer.step(parameters, trainer.state)
 
 

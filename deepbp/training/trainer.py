@@ -1,6 +1,7 @@
 """Training: one step in the open, and epochs one after another."""
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -62,10 +63,12 @@ class Trainer:
     epoch: int = field(init=False, default=0)
     skipped: int = field(init=False, default=0)
     generator: np.random.Generator = field(init=False)
+    penalized: bool = field(init=False)
     buffers: list[Buffer] = field(init=False)
     kept: list[Array] = field(init=False, factory=list)  # the buffers' values before the step at hand
     running: Fit | None = field(init=False, default=None)
-    _resumed: "tuple[Position, list[Mapping[str, Any]]] | None" = field(init=False, default=None)
+    settled: bool = field(init=False, default=True)  # False while an update is being made, or when it was cut off
+    _resumed: "tuple[Position, Sequence[Mapping[str, Any]]] | None" = field(init=False, default=None)
     _quiet: Quiet = field(init=False, factory=Quiet)
 
     def __attrs_post_init__(self) -> None:
@@ -75,7 +78,7 @@ class Trainer:
             )
         own = getattr(self.model, "generator", None)
         self.generator = own if self.rng is None and own is not None else as_generator(self.rng)
-        self.parameters = ParameterVector.of(self.model.trainable_parameters())
+        self.parameters = ParameterVector.of(self.model.named_trainable_parameters())
         if not self.parameters.parameters:
             frozen = " that are not frozen" if self.model.parameters() else ""
             raise ConfigurationError(
@@ -84,6 +87,7 @@ class Trainer:
         self.state = self.optimizer.start(self.parameters)
         if not isinstance(self.state, dict):
             raise ContractError(f"{self.optimizer!r}: start: expected a dict, the state, returned {self.state!r}")
+        self.penalized = self.model.has_penalty()
         self.buffers = list(self.model.named_buffers().values())
         for metric in self.metrics:
             if (higher := getattr(metric, "higher_is_better", None)) is not None:
@@ -102,7 +106,9 @@ class Trainer:
         batch = Data.ready(self.model, x, y, sample_weight)
         if batch is None:
             batch = Data.of(self.model, self.loss, x, y, sample_weight)
-        return self._quiet(step, self, batch)[0]
+        value, _ = self._quiet(step, self, batch)
+        self.settled = True
+        return value
 
     def fit(
         self,
@@ -151,7 +157,10 @@ class Trainer:
         training, validation = split_off(source, held_out, validation_split, rng)
         self._take_parameters()
         self.running = Fit(self, training, validation, epochs, batch_size, shuffle, prefetch, position)
-        return self.running.run(progress)
+        history = self.running.run(progress)
+        if not (history.interrupted or self.running.stopped_now):
+            self.running = None  # what is stored from now on is no fit that was left in the middle
+        return history
 
     def evaluate(
         self,
@@ -172,6 +181,36 @@ class Trainer:
             self.running.stopped_now |= now
             self.running.position.stopped |= not now
 
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write all that this training is: weights, optimizer state, random generators, position, history, callbacks.
+
+        A training that is read back goes on to the same bytes as one that was never stored, also in the middle of an
+        epoch, on the same machine and from data that come in the same order. A write that fails leaves an old file as
+        it was. ``ModelCheckpoint`` calls this while ``fit`` runs.
+        """
+        from deepbp.files.training import save_training
+
+        save_training(self, path)
+
+    def load(self, path: str | PathLike[str]) -> None:
+        """Take over what ``save`` stored; this trainer must be made as that one was, with a network of its sizes.
+
+        If the file was written while ``fit`` ran, or after it was interrupted, the next call of ``fit`` goes on there,
+        and must be the same call: its ``epochs`` count those that had been completed. A script that loads its file if
+        there is one, and then calls ``fit``, can be killed and started again at any time.
+
+        Raises:
+            ConfigurationError: when the file belongs to a training of other sizes, kinds or callbacks.
+            FileFormatError: when it is damaged, or no such file; the trainer is then as it was.
+        """
+        from deepbp.files.training import load_training
+
+        load_training(self, path)
+
+    def resume(self, position: Position, callbacks: Sequence[Mapping[str, Any]]) -> None:
+        """Let the next ``fit`` go on from there, its callbacks in these states; for files."""
+        self._resumed, self.epoch, self.running, self.settled = (position, callbacks), position.epoch, None, True
+
     def call(self, hook: str, *arguments: Any) -> None:
         """Call all callbacks."""
         for callback in self.callbacks:
@@ -186,7 +225,7 @@ class Trainer:
 
     def _take_parameters(self) -> None:
         """Take the parameters back, should another trainer have laid them into a vector of its own."""
-        parameters = ParameterVector.of(self.model.trainable_parameters())
+        parameters = ParameterVector.of(self.model.named_trainable_parameters())
         if parameters.parameters != self.parameters.parameters:
             raise ConfigurationError("the model's parameters are not those it had: make a new Trainer")
         self.parameters = parameters

@@ -92,7 +92,7 @@ class Stream:
         if callable(self.batches_of):
             made = self.batches_of()
             if not isinstance(made, Iterable):
-                raise ArgumentTypeError(f"x: expected a function that returns an iterator of batches, returned {made!r}")
+                raise ArgumentTypeError(f"x: expected a function that returns an iterator of batches, got {made!r}")
             return iter(made)
         if self._running is None or iter(self.batches_of) is not self.batches_of:
             self._running = iter(self.batches_of)

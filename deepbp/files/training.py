@@ -1,0 +1,162 @@
+"""A training in a file: all that makes it go on to the same bytes as one that was never stored."""
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+
+from deepbp.errors import ConfigurationError, FileFormatError
+from deepbp.files.archive import read_archive, write_archive
+from deepbp.files.contents import check_version
+from deepbp.files.opening import LIMIT
+from deepbp.files.values import from_json, to_json
+from deepbp.layers import Layer
+from deepbp.parameter import Buffer, Parameter
+from deepbp.training.evaluation import Meter
+from deepbp.training.position import Position, generator_at, state_of
+from deepbp.typing import Array
+
+if TYPE_CHECKING:
+    from deepbp.training import Trainer
+
+VERSION = 1
+
+
+def save_training(trainer: "Trainer", path: str | os.PathLike[str]) -> None:
+    """Write all that the trainer and its model hold.
+
+    Raises:
+        ConfigurationError: when the last update was cut off in the middle, by a second Ctrl-C or for want of memory.
+        ArgumentTypeError: when the state of a callback or an optimizer holds what a file cannot.
+        OSError: when the disk is full, and so on; an old file is then as it was.
+    """
+    if not trainer.settled:
+        raise ConfigurationError("save: the last update was cut off in the middle: load the file stored before it")
+    arrays: dict[str, Array] = {}
+    state = to_json(_state(trainer), "training", arrays)
+    write_archive(path, {"kind": "training", "version": VERSION, "training": state}, arrays)
+
+
+def load_training(trainer: "Trainer", path: str | os.PathLike[str], limit: int = LIMIT) -> None:
+    """Give a trainer, made as the one that was stored, the state of that one; see ``Trainer.load``."""
+    description, arrays = read_archive(path, limit=limit)
+    try:
+        _restore(trainer, description, arrays)
+    except FileFormatError as error:
+        raise error.placed(str(path)) from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        if isinstance(error, ConfigurationError):
+            raise
+        raise FileFormatError(f"{path}: expected the state of a training, got something else: {error!r}") from error
+
+
+def _state(trainer: "Trainer") -> dict[str, Any]:
+    model, history = trainer.model, trainer.history
+    return {
+        "model": _numbers(model),
+        "frozen": [name for name, parameter in model.named_parameters().items() if parameter.frozen],
+        "optimizer": type(trainer.optimizer).__name__,
+        "optimizer_state": trainer.state,
+        "loss": type(trainer.loss).__name__,
+        "generators": {name: state_of(generator) for name, generator in _generators(trainer).items()},
+        "history": {name: np.array(column, float) for name, column in history.items()},
+        "interrupted": history.interrupted,
+        "epoch": trainer.epoch,
+        "skipped": trainer.skipped,
+        "position": None if trainer.running is None else _position(trainer.running.position),
+        "callbacks": [[type(callback).__name__, callback.state()] for callback in trainer.callbacks],
+    }
+
+
+def _position(position: Position) -> dict[str, Any]:
+    meter = position.meter
+    fields = {a.name: getattr(position, a.name) for a in attrs.fields(Position) if a.name != "meter"}
+    return {**fields, "meter": None if meter is None else meter.state()}
+
+
+def _restore(trainer: "Trainer", description: dict[str, Any], arrays: dict[str, Array]) -> None:
+    """Everything is looked at before anything is changed."""
+    if description.get("kind") != "training":
+        raise FileFormatError(f"expected a file of Trainer.save, got one of kind {description.get('kind')!r:.100}")
+    check_version(description.get("version"), VERSION, "the training")
+    state = from_json(description["training"], arrays)
+    if arrays:
+        raise FileFormatError(f"expected no array {next(iter(arrays))!r}")
+    held, generators = _numbers(trainer.model), _generators(trainer)
+    frozen = [name for name, parameter in trainer.model.named_parameters().items() if parameter.frozen]
+    _same("the model's parameters and buffers", _sizes(held), _sizes(state["model"]))
+    _same("the frozen parameters", frozen, state["frozen"])
+    _same("the optimizer", type(trainer.optimizer).__name__, state["optimizer"])
+    _same("the optimizer's state", _sizes(trainer.state), _sizes(state["optimizer_state"]))
+    _same("the loss", type(trainer.loss).__name__, state["loss"])
+    _same("the random generators", list(generators), list(state["generators"]))
+    _same("the callbacks", [type(one).__name__ for one in trainer.callbacks], [name for name, _ in state["callbacks"]])
+    drawn = {name: generator_at(generators[name], found) for name, found in state["generators"].items()}
+    columns = {name: [float(number) for number in column] for name, column in state["history"].items()}
+    epoch, skipped, interrupted = _count(state["epoch"]), _count(state["skipped"]), bool(state["interrupted"])
+    position = Position(epoch=epoch) if state["position"] is None else _read_position(trainer, state["position"])
+    callbacks = [dict(found) for _, found in state["callbacks"]]
+    # Nothing has been changed so far, and nothing is refused from here on.
+    trainer.resume(position, callbacks)
+    for name, array in held.items():
+        array[...] = state["model"][name]
+    for name, generator in generators.items():
+        generator.bit_generator.state = drawn[name].bit_generator.state
+    trainer.state.update(state["optimizer_state"])
+    trainer.history.clear()
+    trainer.history.update(columns)
+    trainer.history.interrupted, trainer.skipped = interrupted, skipped
+
+
+def _read_position(trainer: "Trainer", stored: dict[str, Any]) -> Position:
+    names = {a.name for a in attrs.fields(Position)}
+    if stored.keys() != names or not all(type(stored[name]) is int for name in ("epochs", "epoch", "batches")):
+        raise FileFormatError(f"expected a position in a training, got {stored!r:.200}")
+    for begun in (stored["fit_start"], stored["epoch_start"]):
+        if begun:
+            generator_at(trainer.generator, begun)  # a state that makes no sense is refused
+    position = Position(**{**stored, "meter": None})
+    if stored["meter"] is not None:
+        position.meter = Meter(trainer.loss, trainer.metrics)
+        position.meter.restore(stored["meter"])
+    return position
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise FileFormatError(f"expected a count, got {value!r:.100}")
+    return value
+
+
+def _same(what: str, own: Any, stored: Any) -> None:
+    if own != stored:
+        raise ConfigurationError(
+            f"load: {what}: the file has {stored!r:.500}, this trainer {own!r:.500}: make the trainer as it was made "
+            "for the training that was stored"
+        )
+
+
+def _sizes(named: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        name: f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+        for name, value in named.items()
+    }
+
+
+def _numbers(model: Layer[Any]) -> dict[str, Array]:
+    """All parameters and buffers."""
+    held: dict[str, Parameter | Buffer] = {**model.named_parameters(), **model.named_buffers()}
+    return {name: one.value for name, one in held.items()}
+
+
+def _generators(trainer: "Trainer") -> dict[str, np.random.Generator]:
+    """The random generators of the trainer, the model and its layers, each once."""
+    found = {id(trainer.generator): ("trainer", trainer.generator)}
+    for place, layer in {"": trainer.model, **trainer.model.named_layers()}.items():
+        for a in attrs.fields(type(layer)):
+            value = getattr(layer, a.name, None)
+            if isinstance(value, np.random.Generator):
+                found.setdefault(id(value), (f"{place}.{a.name}", value))
+    return dict(found.values())

@@ -1,0 +1,180 @@
+"""A training that is stored and read back goes on to the same bytes as one that never stopped."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from attrs import define, field
+
+from deepbp import Sequential, Trainer
+from deepbp.layers import BatchNorm, Dense, Dropout, ReLU
+from deepbp.losses import SoftmaxCrossEntropy
+from deepbp.optimizers import SGD, Adam, AdamW, Optimizer
+from deepbp.optimizers.schedules import Cosine, Warmup
+from deepbp.training import Accuracy, Callback, EarlyStopping, ReduceOnPlateau, WeightAverage
+
+ROWS, FEATURES, CLASSES, BATCH, EPOCHS = 70, 6, 3, 16, 4
+STEPS = 5  # an epoch, the last batch a short one
+
+
+def data() -> tuple[Any, Any]:
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(ROWS, FEATURES)).astype("f4")
+    return x, (x[:, 0] > 0) + (x[:, 1] > 0).astype(int)
+
+
+X, Y = data()
+
+
+class Rows:
+    def __len__(self) -> int:
+        return ROWS
+
+    def __getitem__(self, row: int) -> tuple[Any, Any]:
+        return X[row], Y[row]
+
+
+def stream() -> Iterator[tuple[Any, Any]]:
+    for start in range(0, ROWS, BATCH):
+        yield X[start : start + BATCH], Y[start : start + BATCH]
+
+
+@define(eq=False)
+class Leave(Callback):
+    """Stores the training after so many updates, and leaves it in the middle."""
+
+    path: Path
+    after: int
+    left: bool = field(default=False, init=False)
+
+    def on_step_end(self, trainer: Trainer, loss: float) -> None:
+        if trainer.steps == self.after and not self.left:
+            trainer.save(self.path)
+            self.left = True
+            trainer.stop(now=True)
+
+
+@define(eq=False)
+class Keep(Leave):
+    """Takes the place of Leave in a training that is not left."""
+
+    def on_step_end(self, trainer: Trainer, loss: float) -> None:
+        pass
+
+
+Keep.__name__ = "Leave"
+
+
+def trainer(callbacks: list[Callback], optimizer: Optimizer, **options: Any) -> Trainer:
+    layers = [Dense(8), BatchNorm(), ReLU(), Dropout(0.3), Dense(CLASSES)]
+    net = Sequential(layers, input_shape=FEATURES, rng=1)
+    return Trainer(net, SoftmaxCrossEntropy(), optimizer, metrics=[Accuracy()], callbacks=callbacks, **options)
+
+
+def bytes_of(trained: Trainer) -> list[bytes]:
+    held = [*trained.model.named_parameters().values(), *trained.model.named_buffers().values()]
+    state = [value.tobytes() for value in trained.state.values() if isinstance(value, np.ndarray)]
+    return [one.value.tobytes() for one in held] + state
+
+
+def assert_resumes(
+    after: int, path: Path, optimizer: Optimizer, x: Any = X, y: Any = Y, more: Any = list, **options: Any
+) -> None:
+    fit = {"epochs": EPOCHS, "batch_size": BATCH, **options.pop("fit", {})}
+    whole = trainer([*more(), Keep(path, after)], optimizer, **options)
+    whole.fit(x, y, **fit)
+    left = trainer([*more(), Leave(path, after)], optimizer, **options)
+    left.fit(x, y, **fit)
+    assert left.steps == after < whole.steps
+    resumed = trainer([*more(), Keep(path, after)], optimizer, **options)
+    resumed.model.generator.random(7)  # whatever happened before, all that counts is in the file
+    resumed.load(path)
+    resumed.fit(x, y, **fit)
+    assert bytes_of(resumed) == bytes_of(whole)
+    assert resumed.history == whole.history
+    assert (resumed.epoch, resumed.steps, resumed.skipped) == (whole.epoch, whole.steps, whole.skipped)
+    assert resumed.generator.bit_generator.state == whole.generator.bit_generator.state
+    x_more = np.random.default_rng(9).normal(size=(20, FEATURES))
+    assert resumed.model.predict(x_more).tobytes() == whole.model.predict(x_more).tobytes()
+
+
+@pytest.mark.parametrize("after", [1, 4, 5, 7, 10, 19])
+def test_at_any_step(after: int, tmp_path: Path) -> None:
+    assert_resumes(after, tmp_path / "run.npz", Adam(0.01))
+
+
+ACCUMULATED = {"accumulate": 2}
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "fit", "options"),
+    [
+        (X, Y, {"shuffle": False}, {}),
+        (X, Y, {"validation_split": 0.2}, {}),
+        (X, Y, {"validation_data": (X[:9], Y[:9]), "prefetch": 2}, {}),
+        (X, Y, {"sample_weight": np.linspace(0.5, 2, ROWS), "class_weight": {0: 1.0, 1: 2.0, 2: 3.0}}, {}),
+        (Rows(), None, {"prefetch": 1}, {}),
+        (stream, None, {}, {}),
+        (X, Y, {}, {"accumulate": 2}),
+        (X, Y, {}, {"clip_norm": 0.1, "rng": 8}),
+    ],
+    ids=["in order", "split", "prefetched", "weights", "items", "stream", "accumulated", "generator of its own"],
+)
+def test_data_of_any_kind(x: Any, y: Any, fit: Any, options: Any, tmp_path: Path) -> None:
+    assert_resumes(7, tmp_path / "run.npz", AdamW(0.01), x, y, fit=fit, **options)
+
+
+def test_data_on_the_disk(tmp_path: Path) -> None:
+    (X * 100).astype("i2").tofile(tmp_path / "x")
+    x = np.memmap(tmp_path / "x", dtype="i2", mode="r").reshape(ROWS, FEATURES)
+    assert_resumes(8, tmp_path / "run.npz", SGD(0.01, momentum=0.9), x)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [SGD(0.1), SGD(0.05, momentum=0.9, nesterov=True, weight_decay=0.01), Adam(Warmup(4, Cosine(0.02, 15)))],
+    ids=str,
+)
+def test_optimizers_and_schedules(optimizer: Optimizer, tmp_path: Path) -> None:
+    assert_resumes(13, tmp_path / "run.npz", optimizer)
+
+
+def callbacks() -> list[Callback]:
+    return [
+        EarlyStopping("loss", patience=2, min_delta=0.05),
+        ReduceOnPlateau("loss", patience=1, factor=0.5, min_delta=0.3),
+        WeightAverage(0.9),
+    ]
+
+
+@pytest.mark.parametrize("after", [7, 13])
+def test_callbacks_go_on_where_they_were(after: int, tmp_path: Path) -> None:
+    assert_resumes(after, tmp_path / "run.npz", Adam(0.01), more=callbacks, fit={"epochs": 12})
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {folder!r})
+import test_resume as t
+from pathlib import Path
+trained = t.trainer([t.ModelCheckpoint(sys.argv[1], every_steps=3)], t.Adam(0.01))
+if Path(sys.argv[1]).exists():
+    trained.load(sys.argv[1])
+trained.fit(t.X, t.Y, epochs=int(sys.argv[2]), batch_size=t.BATCH)
+sys.stdout.write(repr([trained.history, [part.hex() for part in t.bytes_of(trained)]]))
+"""
+
+
+def test_in_another_process_as_a_script_that_is_run_again(tmp_path: Path) -> None:
+    def run(name: str, epochs: int) -> str:
+        command = [sys.executable, "-c", SCRIPT.format(folder=str(Path(__file__).parent)), name, str(epochs)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    whole = run("whole.npz", EPOCHS)
+    run("parts.npz", 1)
+    assert run("parts.npz", EPOCHS) == whole
+    assert run("parts.npz", EPOCHS) == whole  # which has nothing left to do

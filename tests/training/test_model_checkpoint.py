@@ -1,0 +1,188 @@
+"""Files of a training while it runs: the newest, those before it, the best; and what happens when writing fails."""
+
+import errno
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from problems import SQUARES, values
+
+from deepbp import Trainer
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError
+from deepbp.optimizers import Adam
+from deepbp.training import Callback, EarlyStopping, ModelCheckpoint
+
+X, Y, LOSS = SQUARES.x, SQUARES.y, SQUARES.loss
+STEPS = 3  # an epoch, with batches of 8
+
+
+def trained(*callbacks: Callback, epochs: int = 4, **options: Any) -> Trainer:
+    trainer = Trainer(SQUARES.network(), LOSS, Adam(0.01), callbacks=list(callbacks))
+    trainer.fit(X, Y, epochs=epochs, batch_size=8, **options)
+    return trainer
+
+
+def stored(path: Path, *callbacks: Callback) -> Trainer:
+    trainer = Trainer(SQUARES.network(rng=9), LOSS, Adam(0.01), callbacks=list(callbacks))
+    trainer.load(path)
+    return trainer
+
+
+def files(folder: Path) -> set[str]:
+    return {entry.name for entry in folder.iterdir()}
+
+
+def test_the_newest_file_holds_the_end_of_the_training(tmp_path: Path) -> None:
+    path = tmp_path / "run.npz"
+    trainer = trained(ModelCheckpoint(path))
+    again = stored(path, ModelCheckpoint(path))
+    assert files(tmp_path) == {"run.npz"}
+    assert values(again.model) == values(trainer.model)  # type: ignore[arg-type]
+    assert again.history == trainer.history
+    assert (again.epoch, again.steps) == (4, 12)
+
+
+class Steps(Callback):
+    """Notes after which steps there is a file, and from which step it is."""
+
+    runs_last = True
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.seen = path, dict[int, int]()
+
+    def on_step_end(self, trainer: Trainer, loss: float) -> None:
+        if self.path.exists():
+            with np.load(self.path) as file:
+                assert "training/model/0.weight" in file.files
+            probe = Trainer(
+                SQUARES.network(), LOSS, Adam(0.01), callbacks=[ModelCheckpoint(self.path), Steps(self.path)]
+            )
+            probe.load(self.path)
+            self.seen[trainer.steps] = probe.steps
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ({"every_epochs": 2}, {7: 6, 8: 6, 9: 6, 10: 6, 11: 6, 12: 6}),
+        ({"every_epochs": None, "every_steps": 5}, {5: 5, 6: 5, 7: 5, 8: 5, 9: 5, 10: 10, 11: 10, 12: 10}),
+        ({"every_epochs": 3, "every_steps": 8}, {8: 8, 9: 8, 10: 9, 11: 9, 12: 9}),
+    ],
+)
+def test_how_often(how: dict[str, Any], expected: dict[int, int], tmp_path: Path) -> None:
+    path = tmp_path / "run.npz"
+    steps = Steps(path)
+    trained(ModelCheckpoint(path, **how), steps)
+    assert steps.seen == expected
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_the_last_files_are_kept(links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not links:
+        monkeypatch.delattr("os.link")
+        monkeypatch.setattr("os.link", lambda *_: (_ for _ in ()).throw(OSError("no links here")), raising=False)
+    path = tmp_path / "run.npz"
+    (tmp_path / "run-stepping.npz").write_text("not mine")
+    trained(ModelCheckpoint(path, keep=3))
+    assert files(tmp_path) == {"run.npz", "run-step9.npz", "run-step6.npz", "run-stepping.npz"}
+    for name, steps in {"run.npz": 12, "run-step9.npz": 9, "run-step6.npz": 6}.items():
+        assert stored(tmp_path / name, ModelCheckpoint(path)).steps == steps
+
+
+def test_the_best_file_is_that_of_the_best_epoch(tmp_path: Path) -> None:
+    path = tmp_path / "run.npz"
+
+    class Worse(Callback):
+        def on_epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> None:
+            if trainer.epoch == 1:
+                trainer.parameters.values[...] += 3
+
+    trainer = trained(Worse(), ModelCheckpoint(path, best="loss"))
+    best = trainer.history.best("loss")
+    assert best.epoch == 1
+    assert files(tmp_path) == {"run.npz", "run-best.npz"}
+    assert stored(tmp_path / "run-best.npz", Worse(), ModelCheckpoint(path, best="loss")).epoch == 2
+
+
+def test_early_stopping_keeps_its_best_through_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "run.npz"
+
+    def callbacks() -> list[Callback]:
+        return [EarlyStopping("loss", patience=1, min_delta=1e9), ModelCheckpoint(path)]
+
+    trainer = trained(*callbacks(), epochs=10)
+    assert trainer.epoch == 2
+    again = stored(path, *callbacks())
+    again.fit(X, Y, epochs=10, batch_size=8)
+    assert again.epoch == 2
+    assert values(again.model) == values(trainer.model)  # type: ignore[arg-type]  # the first epoch's, put back
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Writes fail while the list says so."""
+    full = [False]
+    from deepbp.training import atomic
+
+    real = atomic.os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(atomic.os, "fsync", fsync)
+    return full
+
+
+def test_a_full_disk_is_a_warning_and_at_the_end_an_error(tmp_path: Path, full_disk: list[bool]) -> None:
+    path = tmp_path / "run.npz"
+
+    class Fill(Callback):
+        def on_epoch_start(self, trainer: Trainer) -> None:
+            full_disk[0] = trainer.epoch == 1
+
+    with pytest.warns(UserWarning, match=r"ModelCheckpoint: .*No space left on device.*: the training goes on"):
+        trainer = trained(Fill(), ModelCheckpoint(path))
+    assert stored(path, Fill(), ModelCheckpoint(path)).epoch == trainer.epoch == 4
+    before = path.read_bytes()
+    full_disk[0] = True
+    trainer.callbacks = [ModelCheckpoint(path, every_epochs=None)]
+    with pytest.raises(OSError, match="No space left on device"):
+        trainer.fit(X, Y)
+    assert path.read_bytes() == before
+    assert files(tmp_path) == {"run.npz"}
+    assert np.isfinite(trainer.evaluate(X, Y)["loss"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"path": None}, "ModelCheckpoint: path: expected a file name, got None"),
+        ({"every_epochs": 0}, "ModelCheckpoint: every_epochs: expected a whole number of at least 1, got 0"),
+        ({"every_steps": 2.5}, "ModelCheckpoint: every_steps: expected a whole number of at least 1, got 2.5"),
+        ({"keep": "64"}, "ModelCheckpoint: keep: expected a whole number of at least 1, got '64'"),
+        ({"best": 3}, "ModelCheckpoint: best: expected str, got 3"),
+        ({"best": "loss", "mode": "up"}, "mode: expected 'min', 'max' or None, got 'up'"),
+    ],
+)
+def test_refused_arguments(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(DeepBPError, match=re.escape(message)):
+        ModelCheckpoint(**{"path": "run.npz", **arguments})
+
+
+def test_a_training_of_another_kind_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.npz"
+    trained(ModelCheckpoint(path))
+    other = Trainer(SQUARES.network(), LOSS, Adam(0.01))
+    before = other.parameters.values.copy()
+    with pytest.raises(
+        ConfigurationError, match=r"load: the callbacks: the file has \['ModelCheckpoint'\], this trainer"
+    ):
+        other.load(path)
+    np.testing.assert_array_equal(other.parameters.values, before)
+    with pytest.raises(ArgumentTypeError, match="path: expected a file name, got None"):
+        other.load(None)  # type: ignore[arg-type]
