@@ -4,28 +4,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import non_negative, non_negative_int, number
-from deepbp.optimizers import Optimizer, Schedule
+from deepbp.optimizers import Optimizer
+from deepbp.optimizers.schedules import Scaled
 from deepbp.training.callbacks.watcher import Watcher
 
 if TYPE_CHECKING:
     from deepbp.training.trainer import Trainer
-
-
-@frozen
-class Scaled:
-    """A schedule times a factor. The factor alone brings it no lower than ``min_rate``."""
-
-    schedule: Schedule
-    factor: float
-    min_rate: float = 0.0
-
-    def __call__(self, step: int) -> float:
-        rate = self.schedule(step)
-        return max(rate * self.factor, min(rate, self.min_rate))
 
 
 @define(eq=False)
@@ -39,7 +27,7 @@ class ReduceOnPlateau(Watcher):
         factor: above 0 and below 1.
         patience: with 1 the first epoch that is no better lowers the rate.
         min_delta: what is not better by more than this is no better.
-        min_rate: the rate is not lowered below it.
+        min_rate: the rate is not lowered below it; what a schedule itself does is left to it.
         cooldown: so many epochs after a reduction are not counted.
 
     Attributes:
@@ -75,21 +63,12 @@ class ReduceOnPlateau(Watcher):
             self._cooling, self.waited = self.cooldown, 0
 
     def _reduce(self, trainer: "Trainer") -> None:
-        level = _level(trainer.optimizer)
-        lower = level * self.factor
-        if not callable(trainer.optimizer.learning_rate):
-            lower = max(lower, min(level, self.min_rate))
-        if lower < level:
-            self._set(trainer, lower)
+        rate = trainer.optimizer.rate(trainer.steps)
+        lower = max(rate * self.factor, min(rate, self.min_rate))
+        if lower < rate:
+            scheduled = callable(trainer.optimizer.learning_rate)
+            _set_level(trainer, _level(trainer.optimizer) * (lower / rate) if scheduled else lower)
             self.reductions.append(trainer.epoch)
-
-    def _set(self, trainer: "Trainer", level: float) -> None:
-        rate: Any = trainer.optimizer.learning_rate
-        if isinstance(rate, Scaled):
-            rate = evolve(rate, factor=level)
-        else:
-            rate = Scaled(rate, level, self.min_rate) if callable(rate) else level
-        trainer.optimizer = evolve(trainer.optimizer, learning_rate=rate)  # type: ignore[misc]  # checked at the start
 
     def state(self) -> dict[str, Any]:
         level = {} if self._trainer is None else {"level": _level(self._trainer.optimizer)}
@@ -100,7 +79,7 @@ class ReduceOnPlateau(Watcher):
         self.reductions = [int(epoch) for epoch in state.get("reductions", [])]
         self._cooling = int(state.get("cooling", 0))
         if "level" in state and state["level"] != _level(self._trainer.optimizer):
-            self._set(self._trainer, float(state["level"]))
+            _set_level(self._trainer, float(state["level"]))
 
 
 def _level(optimizer: Optimizer) -> float:
@@ -109,3 +88,11 @@ def _level(optimizer: Optimizer) -> float:
     if isinstance(rate, Scaled):
         return rate.factor
     return 1.0 if callable(rate) else float(rate)
+
+
+def _set_level(trainer: "Trainer", level: Any) -> None:
+    optimizer: Any = trainer.optimizer
+    rate = optimizer.learning_rate
+    if callable(rate):
+        level = evolve(rate, factor=level) if isinstance(rate, Scaled) else Scaled(rate, level)
+    trainer.optimizer = evolve(optimizer, learning_rate=level)

@@ -24,12 +24,11 @@ class Snapshot:
     @classmethod
     def of(cls, trainer: "Trainer") -> Self:
         """A copy of the present ones."""
-        buffers = trainer.model.named_buffers().values()
-        return cls(_vector(trainer).values.copy(), [buffer.value.copy() for buffer in buffers])
+        return cls(_vector(trainer).values.copy(), [buffer.value.copy() for buffer in trainer.buffers])
 
     def put(self, trainer: "Trainer") -> None:
         """Write them into the model."""
-        values, buffers = _vector(trainer).values, list(trainer.model.named_buffers().values())
+        values, buffers = _vector(trainer).values, trainer.buffers
         if values.shape != self.values.shape or [b.value.shape for b in buffers] != [b.shape for b in self.buffers]:
             raise ConfigurationError(
                 f"callbacks: expected the state of a model of {values.size} parameters and {len(buffers)} buffers, "

@@ -42,7 +42,6 @@ class WeightAverage(Callback):
     _average: Snapshot | None = field(init=False, default=None, repr=False)
     _trained: Snapshot | None = field(init=False, default=None, repr=False)  # while the average is in the network
     _applied: bool = field(init=False, default=False, repr=False)
-    _buffers: list[Any] = field(init=False, factory=list, repr=False)
     _trainer: Any = field(init=False, default=None, repr=False)
 
     def update(self, trainer: "Trainer") -> None:
@@ -54,7 +53,7 @@ class WeightAverage(Callback):
             return
         share = (1 - self.decay) / (1 - self.decay**self.count)
         _move(self._average.values, trainer.parameters.values, share)
-        for average, buffer in zip(self._average.buffers, self._buffers, strict=True):
+        for average, buffer in zip(self._average.buffers, trainer.buffers, strict=True):
             _move(average, buffer.value, share)
 
     @contextmanager
@@ -94,8 +93,7 @@ class WeightAverage(Callback):
         if self._applied:
             raise ConfigurationError("WeightAverage: expected no training inside applied(): leave it first")
         if trainer is not self._trainer:  # another training: begin anew
-            self._trainer, self._buffers = trainer, list(trainer.model.named_buffers().values())
-            self.count, self._average, self._trained = 0, None, None
+            self._trainer, self.count, self._average, self._trained = trainer, 0, None, None
 
     def _give_back(self) -> None:
         if self._trained is not None and self._average is not None and self._average.is_in(self._trainer):
