@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from threading import Barrier
 from typing import Any
 
@@ -12,8 +13,9 @@ import numpy as np
 from deepbp import Sequential, kernels
 from deepbp.layers import Dense, ReLU, Sigmoid, Softmax, Tanh
 from deepbp.losses import SoftmaxCrossEntropy
+from deepbp.optimizers import SGD
 
-THREADS = 8
+THREADS, MANY, CALLS = 8, 24, 2000
 
 
 def network() -> Sequential:
@@ -21,16 +23,16 @@ def network() -> Sequential:
     return Sequential(layers, input_shape=10, rng=0)
 
 
-def in_threads(work: Callable[[int], Any]) -> list[Any]:
+def in_threads(work: Callable[[int], Any], count: int = THREADS) -> list[Any]:
     """What each thread's work returns; all start at the same moment."""
-    barrier = Barrier(THREADS)
+    barrier = Barrier(count)
 
     def start(thread: int) -> Any:
         barrier.wait(timeout=60)
         return work(thread)
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(start, range(THREADS)))
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(start, range(count)))
 
 
 def test_predict_gives_each_thread_the_single_threaded_answer() -> None:
@@ -44,6 +46,24 @@ def test_predict_gives_each_thread_the_single_threaded_answer() -> None:
         return sum(net.predict(inputs[i]).tobytes() != expected[i] for i in order)
 
     assert in_threads(work) == [0] * THREADS
+
+
+def test_many_threads_predict_while_one_trains_a_copy() -> None:
+    net, copy = network(), deepcopy(network())
+    inputs = [np.random.default_rng(rows).normal(size=(rows, 10)).astype("f4") for rows in (1, 2, 5, 3)]
+    expected = [net.predict(x).tobytes() for x in inputs]
+    x, y = np.random.default_rng(0).normal(size=(64, 10)).astype("f4"), np.arange(64) % 5
+    optimizer, trained = SGD(0.1), deepcopy(network())
+    alone = trained[:-1].fit(x, y, loss=SoftmaxCrossEntropy(), optimizer=optimizer, epochs=50, rng=0)
+
+    def work(thread: int) -> Any:
+        if thread == MANY:
+            return copy[:-1].fit(x, y, loss=SoftmaxCrossEntropy(), optimizer=optimizer, epochs=50, rng=0)
+        return sum(net.predict(inputs[i % 4]).tobytes() != expected[i % 4] for i in range(CALLS))
+
+    *wrong, history = in_threads(work, MANY + 1)
+    assert wrong == [0] * MANY
+    assert history == alone
 
 
 def test_evaluate_and_predict_at_once() -> None:
