@@ -1,5 +1,6 @@
 """Files that hold networks and trainings: nothing in them is run, and what is damaged is refused."""
 
 from deepbp.files.archive import read_archive, write_archive
+from deepbp.files.storing import load, save
 
-__all__ = ["read_archive", "write_archive"]
+__all__ = ["load", "read_archive", "save", "write_archive"]

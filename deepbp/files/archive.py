@@ -82,7 +82,7 @@ class Archive:
     description: dict[str, Any]
     specs: dict[str, Spec]
     _file: BinaryIO
-    _members: list[Member]
+    _members: dict[str, Member]  # by the name of the array
 
     @classmethod
     def of(cls, file: BinaryIO) -> "Archive":
@@ -107,14 +107,15 @@ class Archive:
                     f"another header or another size, {member.size:,} bytes"
                 )
             _verify(file, member)
-        return cls(description, specs, file, members)
+        return cls(description, specs, file, dict(zip(specs, members, strict=True)))
 
     def arrays(self) -> dict[str, Array]:
         """All arrays, by name."""
-        pairs = zip(self._members, self.specs.items(), strict=True)
-        return {name: self._array(member, name, spec) for member, (name, spec) in pairs}
+        return {name: self.array(name) for name in self.specs}
 
-    def _array(self, member: Member, name: str, spec: Spec) -> Array:
+    def array(self, name: str) -> Array:
+        """One array, by name."""
+        spec, member = self.specs[name], self._members[name]
         array, header = spec.empty(), spec.header()
         numbers = array.reshape(-1).view(np.uint8).data
         self._file.seek(member.start + len(header))

@@ -1,0 +1,83 @@
+"""A network as a description and arrays, and back."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import deepbp
+from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError
+from deepbp.files.architecture import build_dry
+from deepbp.files.arrays import Spec
+from deepbp.files.classes import Classes
+from deepbp.files.contents import check_version
+from deepbp.files.describing import FROM_THE_CONFIGURATION, Description
+from deepbp.files.parts import named_parts, ties
+from deepbp.parameter import Parameter
+from deepbp.sequential import Sequential
+from deepbp.typing import Array
+
+FORMAT = "deepbp model"
+VERSION = 1
+
+
+def describe_model(network: Sequential) -> tuple[dict[str, Any], dict[str, Array]]:
+    """The description of a built network, and its arrays by name.
+
+    Raises:
+        ArgumentTypeError: for anything but a Sequential, and for a configuration that cannot be stored: functions.
+        NotBuiltError: when its sizes are not known.
+        ConfigurationError: when it could not be read again.
+    """
+    if not isinstance(network, Sequential):
+        raise ArgumentTypeError(f"network: expected a Sequential, got {network!r}: put it in one, Sequential([...])")
+    built, parts, classes = network._known(), named_parts(network), Classes.of()
+    objects = Description(classes, {id(part): name for name, part in parts.items()})
+    objects.add(network)
+    arrays = {**{name: part.value for name, part in parts.items()}, **objects.arrays}
+    description = {
+        "format": FORMAT,
+        "version": VERSION,
+        "deepbp": deepbp.__version__,
+        "dtype": built.dtype.name,
+        "input_shape": list(built.input_shape),
+        "objects": objects.objects,
+        "ties": ties(network),
+        "frozen": [name for name, part in parts.items() if isinstance(part, Parameter) and part.frozen],
+    }
+    try:
+        build_dry(description, Spec.of_all(arrays), objects.arrays, classes.and_those(objects.used))
+    except FileFormatError as error:
+        raise ConfigurationError(f"network: it could not be read again: {error}") from error.__cause__
+    return description, arrays
+
+
+def revive_model(
+    description: dict[str, Any],
+    specs: Mapping[str, Spec],
+    read: Callable[[str], Array],
+    custom: Sequence[type] = (),
+) -> Sequential:
+    """The network that was described, with its arrays, of which ``read`` gives one by name.
+
+    Everything is held against the ``specs``, what the arrays are, before the first parameter is read.
+
+    Raises:
+        ArgumentTypeError, ConfigurationError: for ``custom`` that is no list of classes of different names.
+        FileFormatError: where the description is not that of a network, or not that of these arrays.
+    """
+    classes = Classes.of(custom)
+    check_format(description)
+    arguments = {name: read(name) for name in specs if name.startswith(FROM_THE_CONFIGURATION)}
+    network, parts = build_dry(description, specs, arguments, classes)
+    for name, part in parts.items():
+        if isinstance(part, Parameter):
+            part.__setstate__((read(name), None, name in description["frozen"]))
+        else:
+            object.__setattr__(part, "value", read(name))  # past the hook that copies into the old array
+    return network
+
+
+def check_format(description: Mapping[str, Any], expected: str = FORMAT, newest: int = VERSION) -> None:
+    """Refuse a description of another kind of file, and one of a version that this deepbp does not know."""
+    if description.get("format") != expected:
+        raise FileFormatError(f"expected a file of the format {expected!r}, got {description.get('format')!r:.100}")
+    check_version(description.get("version"), newest, expected)
