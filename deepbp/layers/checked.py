@@ -33,6 +33,12 @@ class CheckedLayer:
     def backward_parameters(self, saved: Any, delta: Array) -> None:
         self.layer.backward_parameters(saved, delta)
 
+    def penalty(self, saved: Any) -> float:
+        value: Any = self.layer.penalty(saved)
+        if not isinstance(value, float):
+            raise ContractError(f"penalty: expected a float, what is added to the loss, returned {_describe(value)}")
+        return value
+
     def infer(self, x: Array) -> Array:
         output = self.layer.infer(x)
         self._check(output, (len(x), *self.output_shape), "predict: build promised an output")

@@ -1,10 +1,12 @@
 """Mathematics that is stated once: printed in the derivation of a network, and evaluated to prove that code agrees.
 
 An expression is Python with NumPy's meaning: ``@`` is the matrix product, ``*`` the elementwise one, ``.T`` the
-transpose. It may use the functions below. What the names stand for is said by the class that holds the expression.
+transpose. It may use the functions below, and ``pi``. What the names stand for is said by the class that holds the
+expression.
 """
 
 import ast
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,14 +23,23 @@ def _softmax(x: Any) -> Any:
 
 FUNCTIONS: dict[str, Any] = {
     "abs": np.abs,
+    "batch_mean": lambda e: np.mean(e, axis=0),  # over the samples
     "batch_sum": lambda e: np.sum(e, axis=0),  # Σ over the samples
+    "cos": np.cos,
+    "cosh": np.cosh,
+    "erf": np.vectorize(math.erf, otypes=[float]),  # not the kernel, which is held against it
     "exp": np.exp,
+    "feature_sum": lambda e: np.sum(e, axis=tuple(range(e.ndim - 1))),  # Σ over all axes but the last
     "log": np.log,
     "maximum": np.maximum,
     "minimum": np.minimum,
     "reshape": np.reshape,
+    "row_max": lambda e: np.max(e, axis=-1, keepdims=True),  # along the last axis, one for each row
+    "row_mean": lambda e: np.mean(e, axis=-1, keepdims=True),  # along the last axis, one for each row
     "row_sum": lambda e: np.sum(e, axis=-1, keepdims=True),  # Σ along the last axis, one for each row
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "sign": np.sign,
+    "sin": np.sin,
     "softmax": _softmax,
     "sqrt": np.sqrt,
     "tanh": np.tanh,
@@ -52,7 +63,7 @@ def evaluate(expression: str, names: Mapping[str, Any]) -> Any:
     """The expression's value for these names. Raises ConfigurationError for a name that stands for nothing."""
     parse(expression)
     try:
-        return eval(expression, {"__builtins__": {}, **FUNCTIONS}, dict(names))
+        return eval(expression, {"__builtins__": {}, "pi": math.pi, **FUNCTIONS}, dict(names))
     except NameError as error:
         raise ConfigurationError(f"formula {expression!r}: {error}; it may use {', '.join(names)}") from None
 
@@ -99,7 +110,8 @@ class LossFormula:
     """The mathematics of a loss, without weights of samples.
 
     The expressions may use ``prediction``; ``target``, for a classifier as one-hot rows; ``n``, how many numbers a
-    prediction holds; ``rows``, how many rows; and the names of the loss's fields.
+    prediction holds; ``rows``, how many rows; ``classes``, how many numbers each row; and the names of the loss's
+    fields.
 
     Args:
         value: L.
@@ -109,6 +121,19 @@ class LossFormula:
     value: str = field(validator=_checked)
     delta: str = field(validator=_checked)
     symbols: Mapping[str, str] = field(factory=dict, kw_only=True)
+
+
+@frozen
+class PenaltyFormula:
+    """The mathematics of a penalty, as expressions of ``w``, the numbers penalised, and of its fields.
+
+    Args:
+        value: what is added to the loss.
+        gradient: its derivative by each number.
+    """
+
+    value: str = field(validator=_checked)
+    gradient: str = field(validator=_checked)
 
 
 @frozen

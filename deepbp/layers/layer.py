@@ -126,7 +126,11 @@ class Layer(ABC, Generic[Saved]):
 
     def trainable_parameters(self) -> list[Parameter]:
         """Those that are not frozen: what a training changes."""
-        return [parameter for parameter in self.parameters() if not parameter.frozen]
+        return list(self.named_trainable_parameters().values())
+
+    def named_trainable_parameters(self) -> dict[str, Parameter]:
+        """The same by the path that leads there."""
+        return {name: parameter for name, parameter in self.named_parameters().items() if not parameter.frozen}
 
     def freeze(self) -> None:
         """Keep all parameters inside as they are: a new ``Trainer``, or ``fit``, trains the others alone.
@@ -158,9 +162,9 @@ _Member = Parameter | Buffer | Layer[Any]
 
 def _members(layer: Layer[Any]) -> Iterator[tuple[str, _Member]]:
     """What the fields hold, also in lists, whose items are called ``field.index``, or ``index`` where the field is
-    called ``layers``.
+    called ``layers``. Public fields come first: what a private one holds besides goes by the public name.
     """
-    for attribute in attrs.fields(type(layer)):
+    for attribute in sorted(attrs.fields(type(layer)), key=lambda attribute: attribute.name.startswith("_")):
         value = getattr(layer, attribute.name, None)
         if isinstance(value, Parameter | Buffer | Layer):
             yield attribute.name, value

@@ -20,7 +20,25 @@ from deepbp.initializers import (
     Uniform,
     Zeros,
 )
-from deepbp.layers import Chain, Dense, Flatten, Layer, ReLU, Reshape, Sigmoid, Softmax, Tanh
+from deepbp.layers import (
+    L1,
+    L1L2,
+    L2,
+    Chain,
+    Dense,
+    Flatten,
+    Layer,
+    Parallel,
+    Penalized,
+    ReLU,
+    Repeat,
+    Reshape,
+    Residual,
+    Sigmoid,
+    Softmax,
+    Split,
+    Tanh,
+)
 from deepbp.losses import (
     BinaryCrossEntropy,
     CrossEntropy,
@@ -54,6 +72,21 @@ BUILTIN_LAYERS: list[tuple[Layer[Any], Shape]] = [
     (Chain([shared, Tanh(), shared]), (3,)),
     (Sequential([Dense(3), ReLU(), Sequential([Dense(2), Tanh()])]), (4,)),
     (Sequential([Dense(3), Sigmoid()], input_shape=(2,), rng=1), (2,)),
+    (Residual([Dense(5), Tanh(), Dense(4)]), (4,)),
+    (Residual([Dense(5), ReLU()], Dense(5)), (3,)),
+    (Residual(Residual(Tanh()), Sigmoid()), (2, 3)),
+    (Parallel([Dense(2), [Dense(3), Tanh()], None]), (3,)),
+    (Parallel([shared, Tanh(), shared], merge="add"), (3,)),
+    (Parallel([Dense(2), ReLU(), [Dense(2), Sigmoid()]], merge="multiply"), (2,)),
+    (Parallel([Tanh(), None], merge="mean"), (2, 3)),
+    (Split([Dense(2), None]), (6,)),
+    (Split([Dense(2), [Dense(4), Tanh(), Dense(2)]], sizes=(3, 5), merge="multiply"), (8,)),
+    (Split([ReLU(), Tanh()], sizes=(1, 2)), (2, 3)),
+    (Repeat([Dense(3), Tanh()], 3), (4,)),
+    (Repeat(Dense(3), 3, share=True), (3,)),
+    (Penalized([Dense(3), Tanh(), Dense(2)], weights=L1L2(0.1, 0.2), outputs=L1(0.3)), (4,)),
+    (Repeat(Penalized(Dense(3), weights=L2(0.2)), 2, share=True), (3,)),
+    (Residual(Parallel([Dense(3), Penalized(Repeat(Dense(3), 2, share=True), outputs=L2(0.1))], merge="mean")), (3,)),
 ]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from attrs import define, field
 from planting import Planted, planter
-from right_layers import GainOfTanh, LeakyReLU, Scale, Square
+from right_layers import GainOfTanh, LeakyReLU, Priced, Scale, Square
 
 from deepbp.layers import Builder, Dense, Layer, Softmax, Tanh
 from deepbp.typing import Array, Shape
@@ -299,3 +299,50 @@ class UpdatesItself(Scale):
         moved = super().backward(x, delta)
         self.gain.value -= 0.01 * self.gain.grad
         return moved
+
+
+@planted("input_gradient", r"∂L/∂x.* lacks the gradient of the penalty, which the layer adds to the loss")
+@define(eq=False)
+class PenaltyOfOutputsWithoutItsGradient(Priced):
+    def backward(self, saved: tuple[Array, Array], delta: Array) -> Array:
+        x, _ = saved
+        self.gain.accumulate((x * delta).sum(axis=0) + 0.2 * self.gain.value)
+        return delta * self.gain.value
+
+
+@planted("parameter_gradients", r"∂L/∂gain is wrong\nat \[")
+@define(eq=False)
+class PenaltyOfWeightsWithHalfItsGradient(Priced):
+    def backward(self, saved: tuple[Array, Array], delta: Array) -> Array:
+        moved = super().backward(saved, delta)
+        self.gain.accumulate(-0.1 * self.gain.value)
+        return moved
+
+
+@planted("parameter_gradients", r"∂L/∂gain is wrong\nat \[")
+@define(eq=False)
+class PenaltyThatIsASumWithTheGradientOfAMean(Priced):
+    def penalty(self, saved: tuple[Array, Array]) -> float:
+        return float(0.1 * (self.gain.value**2).sum() + 0.2 * (saved[1] ** 2).sum())
+
+
+@planted("parameter_gradients", r"∂L/∂gain lacks the gradient of the penalty")
+@define(eq=False)
+class PenaltyOfWeightsWithoutItsGradient(Scale):
+    def penalty(self, x: Array) -> float:
+        return float(0.1 * (self.gain.value**2).sum())
+
+
+@planted("parameter_gradients", r"∂L/∂gain is wrong\nat \[")
+@define(eq=False)
+class GradientOfAPenaltyThatNobodyPays(Scale):
+    def backward(self, x: Array, delta: Array) -> Array:
+        self.gain.accumulate(0.2 * self.gain.value)
+        return super().backward(x, delta)
+
+
+@planted("input_gradient", r"penalty: expected a float, what is added to the loss, returned array")
+@define(eq=False)
+class PenaltyIsAnArray(Priced):
+    def penalty(self, saved: tuple[Array, Array]) -> Any:
+        return 0.2 * (saved[1] ** 2).mean(axis=0)

@@ -199,6 +199,31 @@ class Residual(Layer[list[Any]]):
         return total
 
 
+@define(eq=False)
+class Priced(Layer[tuple[Array, Array]]):
+    """y = gain · x, and L grows by 0.1 Σ gain² and by the batch's mean of 0.2 Σ y²."""
+
+    gain: Parameter = field(init=False)
+
+    def build(self, input_shape: Shape, builder: Builder) -> Shape:
+        self.gain = builder.parameter(input_shape, Ones())
+        return input_shape
+
+    def forward(self, x: Array) -> tuple[Array, tuple[Array, Array]]:
+        y = x * self.gain.value
+        return y, (x, y)
+
+    def penalty(self, saved: tuple[Array, Array]) -> float:
+        _, y = saved
+        return float(0.1 * (self.gain.value**2).sum() + 0.2 * (y**2).sum() / max(len(y), 1))
+
+    def backward(self, saved: tuple[Array, Array], delta: Array) -> Array:
+        x, y = saved
+        delta = delta + 0.4 * y / max(len(y), 1)
+        self.gain.accumulate((x * delta).sum(axis=0) + 0.2 * self.gain.value)
+        return delta * self.gain.value
+
+
 def positive(rng: np.random.Generator, shape: Shape) -> Array:
     return rng.uniform(0.5, 2.0, shape)
 

@@ -23,6 +23,7 @@ from right_layers import (
     LeakyReLU,
     Log,
     Lookup,
+    Priced,
     Residual,
     Scale,
     Square,
@@ -90,7 +91,9 @@ def test_builtins_over_other_seeds(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize(
-    "layer", [Scale(), Square(), GainOfTanh(), LeakyReLU(), Dropout(), Centre(), Largest(), Residual()], ids=repr
+    "layer",
+    [Scale(), Square(), GainOfTanh(), LeakyReLU(), Dropout(), Centre(), Largest(), Residual(), Priced()],
+    ids=repr,
 )
 def test_layers_of_users_that_are_right(layer: Layer[object], seed: int) -> None:
     check_layer(layer, (4,), rng=seed)

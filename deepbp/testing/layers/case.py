@@ -10,6 +10,7 @@ import numpy as np
 from attrs import define, field, frozen
 
 from deepbp.layers import Builder, Layer
+from deepbp.testing.check import CheckFailure
 from deepbp.typing import Array, Shape
 
 Inputs: TypeAlias = Callable[[np.random.Generator, Shape], Array]
@@ -67,6 +68,15 @@ class Specimen:
         """
         self.start_again()
         return self.layer.forward(x.copy())[0]
+
+    def outcome(self, x: Array) -> tuple[Array, float]:
+        """The output from a fresh start, and what the layer adds to the loss by itself."""
+        self.start_again()
+        output, saved = self.layer.forward(x.copy())
+        output, penalty = output.copy(), self.layer.penalty(saved)
+        if not isinstance(penalty, float):
+            raise CheckFailure(f"penalty: expected a float, what is added to the loss, returned {penalty!r}")
+        return output, penalty
 
     def predict(self, x: Array) -> Array:
         """The inference pass as a network runs it: ``infer``, which is ``predict`` but for a network's own door."""

@@ -23,21 +23,33 @@ def sizes(case: LayerCase, specimen: Specimen) -> dict[str, int]:
     return sizes
 
 
-def loss_of_input(specimen: Specimen, x: Array, delta: Array) -> Callable[[Array], float]:
-    """L(x) = Σ δ · (y(x) − y): the same derivative as Σ δ · y(x), with nothing lost where y stays as it is."""
-    base = specimen.forward(x.copy()).copy()
-    return lambda moved: float(np.vdot(delta, specimen.forward(moved.copy()) - base))
+UNPAID = "lacks the gradient of the penalty, which the layer adds to the loss: backward must add it, too"
 
 
-def loss_of_parameter(specimen: Specimen, name: str, x: Array, delta: Array) -> Callable[[Array], float]:
+def loss_of_input(specimen: Specimen, x: Array, delta: Array, *, price: float = 1.0) -> Callable[[Array], float]:
+    """L(x) = Σ δ · (y(x) − y) + P(x) − P, with the penalty P that the layer itself adds to the loss, at this price.
+
+    It has the same derivative as Σ δ · y(x) + P(x), with nothing lost where they stay as they are.
+    """
+    base, paid = specimen.outcome(x)
+
+    def loss(moved: Array) -> float:
+        output, penalty = specimen.outcome(moved)
+        return float(np.vdot(delta, output - base)) + price * (penalty - paid)
+
+    return loss
+
+
+def loss_of_parameter(
+    specimen: Specimen, name: str, x: Array, delta: Array, *, price: float = 1.0
+) -> Callable[[Array], float]:
     """The same as a function of a parameter's value."""
-    parameter, base = specimen.layer.named_parameters()[name], specimen.forward(x.copy()).copy()
+    parameter, loss_of = specimen.layer.named_parameters()[name], loss_of_input(specimen, x, delta, price=price)
     original = parameter.value.copy()
 
     def loss(value: Array) -> float:
         parameter.value = value
-        output = specimen.forward(x.copy())
-        result = float(np.vdot(delta, output - base))
+        result = loss_of(x)
         parameter.value = original
         return result
 
@@ -50,6 +62,8 @@ def input_measurement(case: LayerCase, stream: int) -> Measurement:
     delta, other = (specimen.delta(x, case.rng(step + stream)) for step in (10, 50))
     run, with_other = specimen.run(x.copy(), delta.copy()), specimen.run(x.copy(), other.copy())
     candidates = {"does not depend on delta: was the upstream error signal forgotten?": lambda: with_other.moved}
+    if case.prototype.has_penalty():
+        candidates[UNPAID] = lambda: numeric_gradient(loss_of_input(specimen, x, delta, price=0), x)
     if delta.shape == x.shape:
         candidates |= {
             "is delta itself: was the layer's own derivative forgotten?": lambda: delta,
@@ -81,6 +95,8 @@ def parameter_measurement(case: LayerCase, name: str, stream: int) -> Measuremen
         "is that of the first sample alone: sum over the batch": of_sample(0),
         "is that of the last sample alone: sum over the batch": of_sample(-1),
     }
+    if case.prototype.has_penalty():
+        candidates[UNPAID] = lambda: numeric_gradient(loss_of_parameter(specimen, name, x, delta, price=0), value)
     numeric = numeric_gradient(loss_of_parameter(specimen, name, x, delta), value)
     return Measurement(run.gradients[name], numeric, _parameters(specimen), candidates)
 

@@ -1,0 +1,81 @@
+"""How the outputs of branches become one, and how the error signal comes apart again."""
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ShapeError
+from deepbp.typing import Array, Shape
+
+Merge: TypeAlias = Literal["concat", "add", "multiply", "mean"]
+"""Side by side along the last axis; Σ fᵢ; Π fᵢ; Σ fᵢ / n."""
+
+
+def valid_merge(instance: Any, attribute: Any, value: Any) -> None:
+    """A validator: one of the names above."""
+    names = ", ".join(map(repr, get_args(Merge)))
+    place = f"{type(instance).__name__}: merge: expected one of {names}, got {value!r}"
+    if not isinstance(value, str):
+        raise ArgumentTypeError(place)
+    if value not in get_args(Merge):
+        raise ConfigurationError(place)
+
+
+def merged_shape(merge: Merge, shapes: Sequence[Shape]) -> Shape:
+    """The shape of the samples made of samples of these shapes."""
+    listed = " and ".join(map(str, dict.fromkeys(shapes)))
+    if merge == "concat":
+        if () in shapes or len({shape[:-1] for shape in shapes}) > 1:
+            raise ShapeError(
+                f"merge='concat' lays samples side by side along their last axis, so all other sizes must be equal, "
+                f"got {listed}: end the branches with Flatten() or Reshape(...)"
+            )
+        return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
+    if len(set(shapes)) > 1:
+        raise ShapeError(
+            f"merge={merge!r} needs branches that give samples of one shape, got {listed}: "
+            "end the others with a layer such as Dense(n), or use merge='concat'"
+        )
+    return shapes[0]
+
+
+def merged(merge: Merge, outputs: Sequence[Array]) -> Array:
+    """The branches' outputs as one array."""
+    if merge == "concat":
+        return np.concatenate(outputs, axis=-1)
+    if merge == "multiply":
+        return _product(outputs)
+    total = added(outputs)
+    return total / len(outputs) if merge == "mean" else total
+
+
+def parted(merge: Merge, widths: Sequence[int], outputs: Sequence[Array], delta: Array) -> list[Array]:
+    """The error signal of each branch's output.
+
+    ``widths`` are the branches' last sizes, for "concat"; ``outputs`` what they gave, for "multiply".
+    """
+    if merge == "concat":
+        ends = list(accumulate(widths))
+        return [delta[..., end - width : end] for width, end in zip(widths, ends, strict=True)]
+    if merge == "multiply":
+        return [_product([delta, *outputs[:i], *outputs[i + 1 :]]) for i in range(len(outputs))]
+    share = delta / len(widths) if merge == "mean" else delta
+    return [share] * len(widths)
+
+
+def added(arrays: Sequence[Array]) -> Array:
+    """Their sum; of one array, that array."""
+    total = arrays[0]
+    for position, array in enumerate(arrays[1:]):
+        total = np.add(total, array, out=total if position else None)  # the first sum makes a new array
+    return total
+
+
+def _product(arrays: Sequence[Array]) -> Array:
+    """Their product, without the division that would fail at 0 where one of them is to be left out."""
+    product = arrays[0]
+    for array in arrays[1:]:
+        product = product * array
+    return product
