@@ -15,7 +15,7 @@ from deepbp.layers import BatchNorm, Dense, Dropout, ReLU
 from deepbp.losses import SoftmaxCrossEntropy
 from deepbp.optimizers import SGD, Adam, AdamW, Optimizer
 from deepbp.optimizers.schedules import Cosine, Warmup
-from deepbp.training import Accuracy, Callback, EarlyStopping, ReduceOnPlateau, WeightAverage
+from deepbp.training import Accuracy, Callback, EarlyStopping, ModelCheckpoint, ReduceOnPlateau, WeightAverage
 
 ROWS, FEATURES, CLASSES, BATCH, EPOCHS = 70, 6, 3, 16, 4
 STEPS = 5  # an epoch, the last batch a short one
@@ -178,3 +178,31 @@ def test_in_another_process_as_a_script_that_is_run_again(tmp_path: Path) -> Non
     run("parts.npz", 1)
     assert run("parts.npz", EPOCHS) == whole
     assert run("parts.npz", EPOCHS) == whole  # which has nothing left to do
+
+
+class Stop(Callback):
+    """Leaves the training in the middle, once."""
+
+    after = 12
+
+    def on_step_end(self, trainer: Trainer, loss: float) -> None:
+        if trainer.steps == self.after:
+            trainer.stop(now=True)
+
+
+def test_what_is_stored_is_where_the_training_stood_and_not_the_best_put_back(tmp_path: Path) -> None:
+    """EarlyStopping gives the network its best weights when it is left; going on needs those it had."""
+
+    def run(*more: Callback) -> Trainer:
+        trained = trainer([EarlyStopping("loss", patience=1), *more], SGD(3.0))
+        if (tmp_path / "run.npz").exists():
+            trained.load(tmp_path / "run.npz")
+        trained.fit(X, Y, epochs=EPOCHS, batch_size=BATCH)
+        return trained
+
+    whole = run()
+    checkpoint = ModelCheckpoint(tmp_path / "run.npz", every_epochs=None)
+    assert run(Stop(), checkpoint).steps == Stop.after
+    resumed = run(Stop(), checkpoint)
+    assert resumed.history == whole.history
+    assert bytes_of(resumed) == bytes_of(whole)
