@@ -1,13 +1,17 @@
 """A network at a glance: its layers, their output shapes, parameters and formulas."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from attrs import frozen
 
 from deepbp.errors import NotBuiltError
 from deepbp.layers.chain import Chain
+from deepbp.layers.composites import Penalized, Residual
+from deepbp.layers.composites.branched import Branched
 from deepbp.layers.layer import Layer
 from deepbp.layers.typeset import Symbol, TextPen, write
+from deepbp.typing import Shape
 
 
 @frozen
@@ -40,26 +44,55 @@ def summarize(model: Layer[Any]) -> Summary:
     _add_rows(model, "", rows, seen)
     parameters = model.parameters()
     sizes = [(p.value.size, p.value.nbytes, p.value.size * p.frozen) for p in parameters]
-    return Summary(tuple(rows), *(sum(column) for column in zip(*sizes, strict=True)))
+    return Summary(tuple(rows), *(sum(size[i] for size in sizes) for i in range(3)))
 
 
 def _add_rows(layer: Layer[Any], prefix: str, rows: list[tuple[str, str, str, str]], seen: set[int]) -> None:
-    if isinstance(layer, Chain):
+    """A row for each layer inside, and below it those that are inside that one."""
+    for path, inner, shape in _inside(layer):
+        nested = list(_inside(inner))
+        below = {id(p) for _, one, _ in nested for p in one.parameters()}
+        own = [p for p in inner.parameters() if id(p) not in below]
+        fresh = [p for p in own if id(p) not in seen]
+        seen.update(map(id, fresh))
+        count = f"{sum(p.value.size for p in fresh):,}" if own or not nested else ""
+        name, size = f"{prefix}{path} {type(inner).__name__}", "" if isinstance(inner, Chain) else str(shape)
+        rows.append((name, size, count, _formula_text(inner)))
+        _add_rows(inner, f"{prefix}{path}.", rows, seen)
+
+
+def _inside(layer: Layer[Any]) -> Iterator[tuple[str, Layer[Any], Shape]]:
+    """The layers right inside, by the paths that lead there, each as often as it is used, with their output shapes."""
+    if isinstance(layer, Chain):  # which knows the shapes: a layer without parameters may stand in it at several
         for position, (inner, shape) in enumerate(zip(layer.layers, layer.shapes[1:], strict=True)):
-            name = f"{prefix}{position} {type(inner).__name__}"
-            if isinstance(inner, Chain):
-                rows.append((name, "", "", ""))
-                _add_rows(inner, f"{prefix}{position}.", rows, seen)
-            else:
-                fresh = [p for p in inner.parameters() if id(p) not in seen]
-                seen.update(map(id, fresh))
-                rows.append((name, str(shape), f"{sum(p.value.size for p in fresh):,}", _formula_text(inner)))
+            yield str(position), inner, shape
+    elif isinstance(layer, Branched | Penalized):
+        yield from ((one.name, one.layer, one.output_shape) for one in layer.inner if one.layer is not None)
+    else:
+        built = {path: (inner, inner.built) for path, inner in layer.named_layers().items()}
+        for path, (inner, sizes) in built.items():
+            if sizes is not None and not any(path.startswith(f"{other}.") for other in built):
+                yield path, inner, sizes.output_shape
 
 
 def _formula_text(layer: Layer[Any]) -> str:
     formula = layer.stated_formula()
     if formula is None:
-        return ""
+        return _composed(layer)
     letters = {"x": formula.input, "y": formula.output, **formula.symbols}
     symbols = {name: Symbol(letter) for name, letter in letters.items()}
     return f"{formula.output} = {write(formula.forward, symbols, TextPen())}"
+
+
+def _composed(layer: Layer[Any]) -> str:
+    """What a composite makes of the layers inside."""
+    if isinstance(layer, Penalized):
+        prices = (("weights", layer.weights), ("outputs", layer.outputs))
+        return "y = layer(x), plus " + ", ".join(f"{price} of {name}" for name, price in prices if price is not None)
+    if isinstance(layer, Residual):
+        return "y = body(x) + " + ("x" if layer.shortcut is None else "shortcut(x)")
+    if isinstance(layer, Branched):
+        part = "fᵢ(xᵢ)" if layer.columns else "fᵢ(x)"
+        merge = {"concat": f"[{part}, …]", "add": f"Σ {part}", "multiply": f"Π {part}", "mean": f"Σ {part} / n"}
+        return f"y = {merge[layer.merging()]}"
+    return ""
