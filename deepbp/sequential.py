@@ -16,7 +16,7 @@ from deepbp.layers.layer import Built
 from deepbp.layers.summary import Summary, summarize
 from deepbp.losses import Loss
 from deepbp.optimizers import Optimizer
-from deepbp.training import Callback, Data, History, MetricLike, Trainer, evaluate
+from deepbp.training import Callback, Data, History, MetricLike, Objective, Trainer, evaluate
 from deepbp.training.data import check_batch_size, first_shape
 from deepbp.training.evaluation import ROWS_AT_ONCE
 from deepbp.training.metrics import check_metrics
@@ -181,6 +181,12 @@ class Sequential(Chain):
         from deepbp.derivation.trace import Trace
 
         return Trace.of(self, x, y, loss, sample_weight)
+
+    def objective(
+        self, x: ArrayLike, y: ArrayLike, loss: Loss[Any], sample_weight: ArrayLike | None = None
+    ) -> Objective:
+        """The loss on these data as a function of one flat vector, which SciPy's optimizers take; see ``Objective``."""
+        return Objective(self, loss, x, y, sample_weight)
 
     def explore(
         self,

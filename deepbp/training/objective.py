@@ -1,0 +1,134 @@
+"""The loss of all samples as a function of one flat vector: what numerical optimizers, such as SciPy's, take."""
+
+from copy import deepcopy
+from math import isclose, isfinite, sqrt
+from typing import Any
+
+import numpy as np
+
+from deepbp.arrays import as_numbers, as_type
+from deepbp.errors import ConfigurationError, NonFiniteError, ShapeError
+from deepbp.layers import Layer
+from deepbp.losses import Loss
+from deepbp.losses.loss import broken_pair
+from deepbp.parameter import ParameterVector
+from deepbp.training.data import Data
+from deepbp.training.diagnosis import first_bad_gradient, first_overflow, warn_if_squashed_twice
+from deepbp.training.quiet import Quiet
+from deepbp.typing import Array, ArrayLike
+
+
+class Objective:
+    """f(values) = the loss of a network that has these parameters, penalties included; its gradient by backpropagation.
+
+    It works on a copy: whatever an optimizer tries, and however it ends, the network itself stays as it is until
+    ``assign`` writes the result into it.
+
+        result = scipy.optimize.minimize(objective.value_and_gradient, objective.start, jac=True, method="BFGS")
+        objective.assign(result.x)
+
+    Values and gradients are float64, as optimizers expect. A float32 network still computes in float32, so its loss is
+    known to about seven digits, where line searches give up early: ``dtype="float64"`` is what to build it with.
+
+    Args:
+        model: a built layer, usually a Sequential. Its frozen parameters are no variables.
+        sample_weight: one for each sample.
+
+    Attributes:
+        start: (P,) the values of the network's trainable parameters end to end, as they lie in a ``ParameterVector``:
+            those of two or more dimensions first.
+
+    Raises:
+        ConfigurationError: when there is nothing to train, or the loss is random, as it is with dropout.
+        NonFiniteError: when the loss or the gradient overflows.
+    """
+
+    start: Array
+
+    def __init__(
+        self, model: Layer[Any], loss: Loss[Any], x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
+        self.loss = loss
+        self.data = next(Data.of(model, loss, x, y, sample_weight).batches(None))
+        self._original = model
+        self.model = deepcopy(model)
+        self.parameters = ParameterVector.of(self.model.trainable_parameters())
+        if not self.parameters.parameters:
+            frozen = " that are not frozen" if model.parameters() else ""
+            raise ConfigurationError(f"{type(model).__name__}: has no parameters{frozen}: there is nothing to train")
+        self._buffers = list(self.model.named_buffers().values())
+        self._quiet = Quiet()
+        self.start = self.parameters.values.astype(np.float64)
+        warn_if_squashed_twice(model, loss)
+        self._refuse_chance()
+
+    def __call__(self, values: ArrayLike) -> float:
+        """The loss."""
+        self.place(values)
+        return self._quiet(self._forward)[0]
+
+    def gradient(self, values: ArrayLike) -> Array:
+        """∂L/∂values, (P,)."""
+        return self.value_and_gradient(values)[1]
+
+    def value_and_gradient(self, values: ArrayLike) -> tuple[float, Array]:
+        """The loss and ∂L/∂values from one pass, for ``jac=True``."""
+        self.place(values)
+        return self._quiet(self._backpropagate)
+
+    def assign(self, values: ArrayLike) -> None:
+        """Write these values into the network, and with them what passes leave in buffers, such as running means."""
+        self.place(values)
+        parameters, buffers = self._original.named_parameters(), self._original.named_buffers()
+        for name, own in self.model.named_parameters().items():
+            parameters[name].value = own.value
+        for name, held in self.model.named_buffers().items():
+            buffers[name].value = held.value
+
+    def place(self, values: ArrayLike) -> None:
+        """Let the copy have these values. Raises DataError for NaN, infinity and what the dtype cannot hold."""
+        array = as_type(as_numbers(values, "values"), "values", self.parameters.values.dtype)
+        if array.shape != self.start.shape:
+            raise ShapeError(f"values: expected one for each parameter, shape {self.start.shape}, got {array.shape}")
+        self.parameters.values[...] = array
+
+    def _forward(self) -> tuple[float, Any, Any]:
+        """The loss, and what the model and the loss remember for the way back."""
+        data, kept = self.data, [buffer.value.copy() for buffer in self._buffers]
+        prediction, saved = self.model.forward(data.x)
+        pair = self.loss.forward(prediction, data.y, data.sample_weight)
+        try:
+            value, loss_saved = pair
+            value = float(value) + self.model.penalty(saved)
+        except (TypeError, ValueError):
+            raise broken_pair(self.loss, pair) from None
+        if not isfinite(value):
+            for buffer, before in zip(self._buffers, kept, strict=True):
+                buffer.value = before  # running means that took in an overflow would spoil every prediction
+            place = first_overflow(self.model, data.x, data.y) or "the loss itself"
+            raise NonFiniteError(
+                f"objective: the loss became {value}; the first place that is not finite: {place}: "
+                "try inputs scaled to about ±1, and values nearer to the start"
+            )
+        return value, saved, loss_saved
+
+    def _backpropagate(self) -> tuple[float, Array]:
+        self.parameters.clear_grads()
+        value, saved, loss_saved = self._forward()
+        self.model.backward_parameters(saved, self.loss.backward(loss_saved))
+        gradient = self.parameters.grads.astype(np.float64)
+        if not np.isfinite(gradient).all():
+            name = first_bad_gradient(self.model, self.parameters)
+            raise NonFiniteError(
+                f"objective: a gradient is not finite, that of {name}, at a loss of {value:.4g}: "
+                "try inputs scaled to about ±1, and values nearer to the start"
+            )
+        return value, gradient
+
+    def _refuse_chance(self) -> None:
+        first, again = self(self.start), self(self.start)
+        if not isclose(first, again, rel_tol=sqrt(np.finfo(self.parameters.values.dtype).eps)):
+            raise ConfigurationError(
+                f"objective: with the same values the loss is {first:.6g} once and {again:.6g} again: a layer draws at "
+                "random when it is trained, such as Dropout: leave it out, or train with fit"
+            )
