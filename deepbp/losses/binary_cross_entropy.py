@@ -1,39 +1,56 @@
-"""How surprising yes-or-no answers are, given their predicted probabilities."""
+"""How surprising yes-or-no answers are, given their predicted probabilities, or the scores behind them."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
 
 from deepbp import kernels
+from deepbp.errors.validators import fraction, positive
 from deepbp.layers.formula import LossFormula
-from deepbp.losses.loss import Loss, check_range, check_same_shape, weight_column
+from deepbp.losses.labels import smoothed
+from deepbp.losses.loss import Loss, Saved, check_range, check_same_shape
+from deepbp.losses.reduction import mean, mean_backward
+from deepbp.losses.several import as_tuple, each, for_each
 from deepbp.typing import Array, ArrayLike, Shape
 
 _FIX_TARGET = "encode the answers as 0 and 1"
 
 
-class _BinaryLoss(Loss[tuple[Array, Array, Array | None]]):
-    """What both forms share: targets from 0 to 1, and a mean over samples and outputs."""
+@frozen
+class _BinaryLoss(Loss[Saved]):
+    """What both forms share: targets from 0 to 1, perhaps smoothed, and a mean over samples and outputs."""
+
+    formula: ClassVar[LossFormula]
+
+    label_smoothing: float = field(default=0.0, kw_only=True, validator=fraction)
+
+    def stated_formula(self) -> LossFormula:
+        return smoothed(self.formula, "2") if self.label_smoothing else self.formula
 
     def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
         array = super().prepare_target(target, output_shape, dtype, name)
         check_range(array, name, _FIX_TARGET)
         return array
 
-    def _check(self, prediction: Array, target: Array, sample_weight: Array | None) -> Array | None:
+    def _answers(self, prediction: Array, target: Array) -> Array:
+        """The targets, checked and smoothed."""
         check_same_shape(prediction, target)
         check_range(target, "target", _FIX_TARGET)
-        return None if sample_weight is None else weight_column(sample_weight, prediction)
+        s = float(self.label_smoothing)  # a NumPy number would bring its dtype along
+        return (1 - s) * target + s / 2 if s else target
 
 
 @frozen
-class BinaryCrossEntropy(_BinaryLoss):
+class BinaryCrossEntropy(_BinaryLoss[tuple[Array, Array, Array | None]]):
     """L = −Σ [y ln p + (1 − y) ln(1 − p)] / n, where n counts samples times outputs; ∂L/∂p = (p − y) / (p (1 − p) n).
 
     p is the prediction, a probability, as a Sigmoid layer gives it; exactly 0 and 1 are replaced by their nearest
     neighbours in the dtype, so that loss and error signal stay finite. ``SigmoidBinaryCrossEntropy`` on the scores
     themselves is more accurate.
+
+    Args:
+        label_smoothing: s moves the answers towards ½: (1 − s) y + s / 2 stands for y.
 
     Raises:
         ShapeError: when the target has not exactly the prediction's shape.
@@ -50,26 +67,29 @@ class BinaryCrossEntropy(_BinaryLoss):
     def forward(
         self, prediction: Array, target: Array, sample_weight: Array | None = None
     ) -> tuple[float, tuple[Array, Array, Array | None]]:
-        weight = self._check(prediction, target, sample_weight)
+        y = self._answers(prediction, target)
         check_range(prediction, "prediction", "end the network with Sigmoid(), or use SigmoidBinaryCrossEntropy()")
         limits = np.finfo(prediction.dtype)
         p = np.clip(prediction, limits.tiny, 1 - limits.epsneg)
-        terms = target * np.log(p) + (1 - target) * np.log1p(-p)
-        value = terms.sum() if weight is None else (terms * weight).sum()
-        return -float(value) / terms.size, (p, target, weight)
+        return -mean(y * np.log(p) + (1 - y) * np.log1p(-p), sample_weight), (p, y, sample_weight)
 
     def backward(self, saved: tuple[Array, Array, Array | None]) -> Array:
-        p, target, weight = saved
-        delta = (p - target) / (p * (1 - p)) / p.size
-        return np.asarray(delta if weight is None else delta * weight)
+        p, y, weight = saved
+        return mean_backward((p - y) / (p * (1 - p)), weight)
 
 
 @frozen
-class SigmoidBinaryCrossEntropy(_BinaryLoss):
-    """L = Σ [ln(1 + eᶻ) − y z] / n, where n counts samples times outputs; ∂L/∂z = (σ(z) − y) / n.
+class SigmoidBinaryCrossEntropy(_BinaryLoss[tuple[Array, Array, Array, Array | None]]):
+    """L = Σ [w y ln(1 + e⁻ᶻ) + (1 − y) ln(1 + eᶻ)] / n, where n counts samples times outputs, and w is 1 as a rule.
 
-    Binary cross-entropy of σ(z), on logits: the prediction z is a score of any size, from a network that ends
-    *without* Sigmoid.
+    ∂L/∂z = [(1 − y) σ(z) − w y (1 − σ(z))] / n, which is (σ(z) − y) / n for w = 1. Binary cross-entropy of σ(z), on
+    logits: the prediction z is a score of any size, from a network that ends *without* Sigmoid. With several outputs
+    this is the loss of several labels for each sample: each output is a question of its own.
+
+    Args:
+        pos_weight: w, how much more the answer 1 counts; one number, or one for each output, such as how many times
+            rarer than 0 it is there.
+        label_smoothing: s moves the answers towards ½: (1 − s) y + s / 2 stands for y.
 
     Raises:
         ShapeError: when the target has not exactly the prediction's shape.
@@ -83,16 +103,31 @@ class SigmoidBinaryCrossEntropy(_BinaryLoss):
         symbols={"prediction": "z"},
     )
 
+    pos_weight: float | tuple[float, ...] = field(
+        default=1.0, kw_only=True, converter=as_tuple, validator=each(positive)
+    )
+
+    def stated_formula(self) -> LossFormula:
+        plain = super().stated_formula()
+        if self.pos_weight == 1:
+            return plain
+        weighted = LossFormula(
+            "total(pos_weight * target * log(1 + exp(-prediction)) + (1 - target) * log(1 + exp(prediction))) / n",
+            "((1 - target) * sigmoid(prediction) - pos_weight * target * (1 - sigmoid(prediction))) / n",
+            symbols={"prediction": "z", "pos_weight": "w"},
+        )
+        return smoothed(weighted, "2") if self.label_smoothing else weighted
+
     def forward(
         self, prediction: Array, target: Array, sample_weight: Array | None = None
-    ) -> tuple[float, tuple[Array, Array, Array | None]]:
-        weight = self._check(prediction, target, sample_weight)
-        z = prediction
-        terms = np.maximum(z, 0) - z * target + np.log1p(np.exp(-np.abs(z)))  # no overflow for any z
-        value = terms.sum() if weight is None else (terms * weight).sum()
-        return float(value) / z.size, (z, target, weight)
+    ) -> tuple[float, tuple[Array, Array, Array, Array | None]]:
+        z, y = prediction, self._answers(prediction, target)
+        yes = y if self.pos_weight == 1 else y * for_each(self.pos_weight, z, "pos_weight")
+        no = 1 - y
+        terms = yes * np.maximum(-z, 0) + no * np.maximum(z, 0)
+        terms += (yes + no) * np.log1p(np.exp(-np.abs(z)))  # no overflow for any z
+        return mean(terms, sample_weight), (z, yes, no, sample_weight)
 
-    def backward(self, saved: tuple[Array, Array, Array | None]) -> Array:
-        z, target, weight = saved
-        delta = (kernels.sigmoid(z) - target) / z.size
-        return np.asarray(delta if weight is None else delta * weight)
+    def backward(self, saved: tuple[Array, Array, Array, Array | None]) -> Array:
+        z, yes, no, weight = saved
+        return mean_backward((yes + no) * kernels.sigmoid(z) - yes, weight)

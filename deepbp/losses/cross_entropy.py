@@ -3,10 +3,11 @@
 from typing import Any
 
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
 
+from deepbp.errors.validators import fraction
 from deepbp.layers.formula import LossFormula
-from deepbp.losses.labels import check_labels, prepare_labels, row_weights
+from deepbp.losses.labels import as_rows, check_labels, prepare_labels, row_weights, smoothed
 from deepbp.losses.loss import Loss, check_range, not_arrays
 from deepbp.typing import Array, ArrayLike, Shape
 
@@ -20,6 +21,9 @@ class CrossEntropy(Loss[tuple[Array, Array, Array | None]]):
     smallest number of the dtype, so that the loss stays finite. ``SoftmaxCrossEntropy`` on the scores themselves is
     more accurate and faster.
 
+    Args:
+        label_smoothing: s, the share of each target that is spread over all classes: (1 − s) y + s / C stands for y.
+
     Raises:
         ShapeError, DataTypeError, DataError: when labels have another shape, are no whole numbers, or out of range,
             or when a prediction lies outside [0, 1].
@@ -32,6 +36,11 @@ class CrossEntropy(Loss[tuple[Array, Array, Array | None]]):
         symbols={"prediction": "p", "rows": "N"},
     )
 
+    label_smoothing: float = field(default=0.0, kw_only=True, validator=fraction)
+
+    def stated_formula(self) -> LossFormula:
+        return smoothed(self.formula) if self.label_smoothing else self.formula
+
     def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
         return prepare_labels(target, output_shape, dtype, name)
 
@@ -43,6 +52,8 @@ class CrossEntropy(Loss[tuple[Array, Array, Array | None]]):
         check_labels(target, prediction.shape)
         check_range(prediction, "prediction", "end the network with Softmax(), or use SoftmaxCrossEntropy()")
         p = np.maximum(prediction, np.finfo(prediction.dtype).tiny)
+        if self.label_smoothing:
+            target = as_rows(target, p, self.label_smoothing)
         if target.ndim < p.ndim:
             terms = -np.log(np.take_along_axis(p, target[..., None], axis=-1)).reshape(-1)
         else:

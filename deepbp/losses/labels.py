@@ -3,9 +3,11 @@
 from typing import Any
 
 import numpy as np
+from attrs import evolve
 
 from deepbp.arrays import as_numbers, as_type, check_same_length
 from deepbp.errors import DataError, DataTypeError, ShapeError
+from deepbp.layers.formula import LossFormula
 from deepbp.losses.loss import check_range, not_arrays
 from deepbp.typing import Array, ArrayLike, Shape
 
@@ -42,16 +44,41 @@ def check_labels(target: Array, scores: Shape, name: str = "target") -> None:
                 f"got {low if low < 0 else high}"
             )
     elif target.shape == scores:
-        check_range(target, name, "one-hot rows hold 0 and a single 1")
-        if not np.allclose(target.sum(axis=-1), 1, atol=1e-3):
-            raise DataError(
-                f"{name}: expected rows that sum to 1, as one-hot labels do, got {target.sum(axis=-1).min()}"
-            )
+        check_rows(target, name)
     else:
         fix = f": use {name}.reshape(-1) for labels" if target.shape == (*scores[:-1], 1) else ""
         raise ShapeError(
             f"{name}: expected labels of shape {scores[:-1]} or one-hot rows of shape {scores}, got {target.shape}{fix}"
         )
+
+
+def check_rows(target: Array, name: str = "target") -> None:
+    """Rows (B, …, C) of probabilities, each of which sums to 1."""
+    if target.ndim < 2:
+        raise ShapeError(f"{name}: expected rows of a number for each class, (B, …, C), got {target.shape}")
+    check_range(target, name, "one-hot rows hold 0 and a single 1")
+    if not np.allclose(target.sum(axis=-1), 1, atol=1e-3):
+        raise DataError(f"{name}: expected rows that sum to 1, as one-hot labels do, got {target.sum(axis=-1).min()}")
+
+
+def as_rows(target: Array, prediction: Array, smoothing: float = 0.0) -> Array:
+    """Checked labels (B, …), or rows as they are, as rows (B, …, C) of the prediction's dtype.
+
+    ``smoothing`` takes that share of each row and spreads it over all classes evenly: (1 − s) y + s / C.
+    """
+    if target.ndim < prediction.ndim:
+        rows = np.zeros_like(prediction)
+        np.put_along_axis(rows, target[..., None], 1, axis=-1)
+        target = rows
+    s = float(smoothing)  # a NumPy number would bring its dtype along
+    return (1 - s) * target + s / prediction.shape[-1] if s else target
+
+
+def smoothed(formula: LossFormula, classes: str = "classes") -> LossFormula:
+    """The formula with (1 − s) y + s / C in the place of y, for a loss with a field ``label_smoothing``."""
+    target = f"((1 - label_smoothing) * target + label_smoothing / {classes})"
+    value, delta = (expression.replace("target", target) for expression in (formula.value, formula.delta))
+    return evolve(formula, value=value, delta=delta)
 
 
 def row_weights(sample_weight: Array | None, prediction: Array) -> Array | None:

@@ -1,16 +1,22 @@
 """The contract of a loss: how wrong a prediction is, as one number, and where the error signal starts."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
+import attrs
 import numpy as np
 
 from deepbp.arrays import as_numbers, as_type, check_sample_shape
 from deepbp.errors import ArgumentTypeError, ContractError, DataError, ShapeError
+from deepbp.layers.configuration import configuration_text
 from deepbp.layers.formula import LossFormula
 from deepbp.typing import Array, ArrayLike, Shape
 
 Saved = TypeVar("Saved")
+
+Expects: TypeAlias = Literal["values", "probabilities", "logits", "scores", "rates", "log-rates"]
+"""Numbers like the targets; probabilities; what a sigmoid or softmax in the loss makes probabilities of; numbers whose
+sign or order decides; expected counts; logarithms of those."""
 
 
 class Loss(ABC, Generic[Saved]):
@@ -23,11 +29,16 @@ class Loss(ABC, Generic[Saved]):
     reduction: ClassVar[Literal["sum", "mean"]] = "mean"
     """Whether the samples' shares are added up or averaged: it says how the losses of batches make that of an epoch."""
 
-    expects: ClassVar[Literal["values", "probabilities", "logits"]] = "values"
+    expects: ClassVar[Expects] = "values"
     """What the predictions must be."""
 
     formula: ClassVar[LossFormula | None] = None
     """The mathematics, stated once: ``derivation`` prints it, and the checks evaluate it."""
+
+    @classmethod
+    def __attrs_init_subclass__(cls) -> None:
+        if attrs.inspect(cls).added_repr:  # attrs' own prints arguments that equal their default, too
+            cls.__repr__ = Loss.__repr__  # type: ignore[method-assign]
 
     @abstractmethod
     def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Saved]:
@@ -37,11 +48,19 @@ class Loss(ABC, Generic[Saved]):
     def backward(self, saved: Saved) -> Array:
         """∂L/∂prediction: the error signal that enters the last layer."""
 
+    def stated_formula(self) -> LossFormula | None:
+        """The formula of this very loss, for classes whose mathematics depends on the configuration."""
+        return self.formula
+
     def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
         """Check and convert all targets once, before training: by default, numbers of the network's output shape."""
         array = as_numbers(target, name)
         check_sample_shape(array, name, output_shape, "the network's output, and so the loss,")
         return as_type(array, name, dtype)
+
+    def __repr__(self) -> str:
+        """The constructor call that makes the same loss."""
+        return configuration_text(self) if attrs.has(type(self)) else f"{type(self).__name__}()"
 
 
 def check_same_shape(prediction: Array, target: Array, place: str = "loss") -> None:

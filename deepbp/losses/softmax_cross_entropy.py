@@ -3,11 +3,12 @@
 from typing import Any
 
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
 
 from deepbp import kernels
+from deepbp.errors.validators import fraction
 from deepbp.layers.formula import LossFormula
-from deepbp.losses.labels import check_labels, prepare_labels, row_weights
+from deepbp.losses.labels import as_rows, check_labels, prepare_labels, row_weights, smoothed
 from deepbp.losses.loss import Loss, not_arrays
 from deepbp.typing import Array, ArrayLike, Shape
 
@@ -21,8 +22,13 @@ class SoftmaxCrossEntropy(Loss[Saved]):
     z (B, …, C) is the prediction, on logits: scores of any size, from a network that ends *without* Softmax; y the
     labels (B, …), or one-hot rows (B, …, C); N the number of rows, that is of samples where the shape is (B, C).
 
+    Args:
+        label_smoothing: s, the share of each target that is spread over all classes: (1 − s) y + s / C stands for y.
+
     Raises:
         ShapeError, DataTypeError, DataError: when labels have another shape, are no whole numbers, or out of range.
+
+    Source: Szegedy et al. 2016, "Rethinking the Inception architecture for computer vision", section 7, for smoothing.
     """
 
     expects = "logits"
@@ -31,6 +37,11 @@ class SoftmaxCrossEntropy(Loss[Saved]):
         "(softmax(prediction) - target) / rows",
         symbols={"prediction": "z", "rows": "N"},
     )
+
+    label_smoothing: float = field(default=0.0, kw_only=True, validator=fraction)
+
+    def stated_formula(self) -> LossFormula:
+        return smoothed(self.formula) if self.label_smoothing else self.formula
 
     def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
         return prepare_labels(target, output_shape, dtype, name)
@@ -42,9 +53,10 @@ class SoftmaxCrossEntropy(Loss[Saved]):
         except (AttributeError, IndexError):
             raise not_arrays(prediction=prediction, target=target) from None
         weight = row_weights(sample_weight, prediction)
-        if not labelled:
+        if not labelled or self.label_smoothing:
             check_labels(target, prediction.shape)
-            return self._forward_one_hot(z, target.reshape(z.shape), weight, prediction.shape)
+            rows = as_rows(target, prediction, self.label_smoothing)
+            return self._forward_one_hot(z, rows.reshape(z.shape), weight, prediction.shape)
         labels = target.reshape(-1).astype(np.intp, copy=False)
         try:
             value, probability = kernels.softmax_cross_entropy(z, labels, weight)

@@ -45,16 +45,14 @@ def loss_checks(
     Args:
         output_shape: of one sample's prediction.
         predictions, targets: draw the data, given a generator and a shape with the batch axis. By default as
-            ``loss.expects`` says: normal numbers for values, probabilities or normal numbers against one-hot rows for
-            probabilities and logits.
+            ``loss.expects`` says: normal numbers for values; probabilities, or normal numbers for logits and scores,
+            against one-hot rows; rates, or normal numbers for their logarithms, against counts.
         rng: a seed or generator. None means the same numbers each time.
     """
     if not isinstance(loss, Loss):
         raise ArgumentTypeError(f"loss: expected an instance of deepbp.losses.Loss, got {loss!r}")
-    if predictions is None:
-        predictions = _probabilities if loss.expects == "probabilities" else _normal
-    if targets is None:
-        targets = _normal if loss.expects == "values" else _one_hot
+    predictions = predictions or _PREDICTIONS.get(loss.expects, _normal)
+    targets = targets or _TARGETS.get(loss.expects, _one_hot)
     case = LossCase(loss, as_shape(output_shape, "output_shape"), predictions, targets, as_seed(rng))
     return checks_of(f"{loss} on outputs of shape {case.output_shape}", case, STAGES)
 
@@ -86,3 +84,15 @@ def _one_hot(rng: np.random.Generator, shape: Shape) -> Array:
 
 def _normal(rng: np.random.Generator, shape: Shape) -> Array:
     return rng.standard_normal(shape)
+
+
+def _rates(rng: np.random.Generator, shape: Shape) -> Array:
+    return rng.uniform(0.5, 4, shape)
+
+
+def _counts(rng: np.random.Generator, shape: Shape) -> Array:
+    return rng.poisson(2, shape).astype(np.float64)
+
+
+_PREDICTIONS: dict[str, Draw] = {"probabilities": _probabilities, "rates": _rates}
+_TARGETS: dict[str, Draw] = {"values": _normal, "rates": _counts, "log-rates": _counts}

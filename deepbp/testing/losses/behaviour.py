@@ -55,11 +55,12 @@ def dtype_is_kept(case: LossCase) -> None:
 
 
 def extreme_predictions(case: LossCase) -> None:
-    """±1e4, or probabilities of exactly 0 and 1, give no warning and nothing that is not finite."""
+    """±1e4, or probabilities of exactly 0 and 1, and the smallest numbers, give no warning and nothing infinite."""
+    largest = {"probabilities": (0.0, 1.0), "rates": (0.0, 1e4)}.get(case.subject.expects, (-1e4, 1e4))
     for dtype in ("float32", "float64"):
         _, target = case.pair(dtype=dtype)
         shape = (ROWS, *case.output_shape)
-        for low, high in ((0.0, 1.0),) if case.subject.expects == "probabilities" else ((-1e4, 1e4), (0.0, 0.0)):
+        for low, high in (largest, (0.0, 0.0), (0.0, float(np.finfo(dtype).smallest_subnormal))):
             prediction = case.rng(40).choice([low, high], shape).astype(dtype)
             what = f"predictions of {low:g} and {high:g}, {dtype}"
             try:

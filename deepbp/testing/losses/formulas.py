@@ -8,7 +8,7 @@ from deepbp.testing.losses.case import LossCase
 
 def formula(case: LossCase) -> None:
     """The stated formula, evaluated, gives the loss and its derivative."""
-    stated = case.subject.formula
+    stated = case.subject.stated_formula()
     if stated is None:
         return
     prediction, target = case.pair()
@@ -22,6 +22,7 @@ def formula(case: LossCase) -> None:
         "target": target,
         "n": prediction.size,
         "rows": prediction.size // prediction.shape[-1],
+        "classes": prediction.shape[-1],
     }
     expect_agreement("L", stated.value, stated_value("L", stated.value, names), np.asarray(value), "forward")
     moved = stated_value("∂L/∂prediction", stated.delta, names)
