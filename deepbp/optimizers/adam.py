@@ -8,7 +8,8 @@ from attrs import evolve, field, frozen
 from deepbp import kernels
 from deepbp.errors.validators import fraction, non_negative, positive
 from deepbp.layers.formula import UpdateFormula
-from deepbp.optimizers.optimizer import Optimizer, Schedule, State, rate_or_schedule, refusal
+from deepbp.optimizers.descent import DECAY, Descent, decay
+from deepbp.optimizers.optimizer import Schedule, State, rate_or_schedule
 from deepbp.parameter import ParameterVector
 
 SYMBOLS = {
@@ -23,7 +24,7 @@ SYMBOLS = {
 
 
 @frozen
-class Adam(Optimizer):
+class Adam(Descent):
     """m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², w ← w − η m̂ / (√v̂ + ε), with m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ).
 
     Args:
@@ -52,23 +53,16 @@ class Adam(Optimizer):
     def start(self, parameters: ParameterVector) -> State:
         return {"step": 0, "mean": np.zeros_like(parameters.values), "square": np.zeros_like(parameters.values)}
 
-    def step(self, parameters: ParameterVector, state: State) -> None:
-        try:
-            rate = self.rate(state["step"])
-            state["step"] += 1
-            self._move(parameters, state, rate)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise refusal(self, error, parameters, state) from None
-
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
         # m̂ / (√v̂ + ε) = m / (√v + ε c) · c / (1 − β₁ᵗ), with c = √(1 − β₂ᵗ): no corrected copies of m and v
-        correction = sqrt(1 - self.beta2 ** state["step"])
+        t = state["step"] + 1
+        correction = sqrt(1 - self.beta2**t)
         kernels.adam(
             parameters.values,
             parameters.grads,
             state["mean"],
             state["square"],
-            rate * correction / (1 - self.beta1 ** state["step"]),
+            rate * correction / (1 - self.beta1**t),
             self.beta1,
             self.beta2,
             self.epsilon * correction,
@@ -89,8 +83,8 @@ class AdamW(Adam):
 
     def stated_formula(self) -> UpdateFormula:
         adam = super().stated_formula()
-        return evolve(adam, assignments=(("w", "w - rate * weight_decay * w"), *adam.assignments))
+        return evolve(adam, assignments=(DECAY, *adam.assignments))
 
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
-        parameters.values[parameters.matrices] *= 1 - rate * self.weight_decay
+        decay(parameters, rate * self.weight_decay)
         super()._move(parameters, state, rate)

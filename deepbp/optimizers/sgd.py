@@ -7,14 +7,15 @@ from deepbp import kernels
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import boolean, fraction, non_negative
 from deepbp.layers.formula import UpdateFormula
-from deepbp.optimizers.optimizer import Optimizer, Schedule, State, rate_or_schedule, refusal
+from deepbp.optimizers.descent import Descent, decayed_gradient
+from deepbp.optimizers.optimizer import Schedule, State, rate_or_schedule
 from deepbp.parameter import ParameterVector
 
 SYMBOLS = {"rate": "η", "momentum": "μ", "velocity": "v", "weight_decay": "λ"}
 
 
 @frozen
-class SGD(Optimizer):
+class SGD(Descent):
     """w ← w − η g. With momentum μ: v ← μ v + g and w ← w − η v; with Nesterov's: w ← w − η (g + μ v).
 
     Args:
@@ -50,17 +51,9 @@ class SGD(Optimizer):
             state["velocity"] = np.zeros_like(parameters.values)
         return state
 
-    def step(self, parameters: ParameterVector, state: State) -> None:
-        try:
-            values, grads, rate = parameters.values, parameters.grads, self.rate(state["step"])
-            velocity = state["velocity"] if self.momentum else None
-        except (AttributeError, KeyError, TypeError) as error:
-            raise refusal(self, error, parameters, state) from None
-        if self.weight_decay:
-            grads = grads.copy()  # the gradients stay ∂L/∂w for whoever looks at them afterwards
-            grads[parameters.matrices] += self.weight_decay * values[parameters.matrices]
-        if velocity is not None:
-            kernels.sgd_momentum(values, grads, velocity, rate, self.momentum, self.nesterov)
+    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
+        grads = decayed_gradient(parameters, self.weight_decay)
+        if self.momentum:
+            kernels.sgd_momentum(parameters.values, grads, state["velocity"], rate, self.momentum, self.nesterov)
         else:
-            kernels.sgd(values, grads, rate)
-        state["step"] += 1
+            kernels.sgd(parameters.values, grads, rate)

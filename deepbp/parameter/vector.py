@@ -1,27 +1,34 @@
 """All parameters of a network as one vector."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 import numpy as np
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.parameter.parameter import Parameter
-from deepbp.typing import Array
+from deepbp.typing import Array, Shape
 
 
 class ParameterVector:
     """All parameters of a network end to end in two flat vectors, ``values`` and ``grads``, each parameter a view.
 
     An optimizer's step, a norm, a clip and a checkpoint are then one operation on one array each. Parameters of two
-    or more dimensions lie first, so ``matrices`` is one slice: the part that weight decay touches.
+    or more dimensions lie first, so ``matrices`` is one slice: the part that weight decay touches. ``names`` are those
+    by which the parameters were given, such as ``"0.weight"``, and ``""`` where they came in a list.
     """
 
     values: Array
     matrices: slice
+    parameters: tuple[Parameter, ...]
+    names: tuple[str, ...]
+    shapes: tuple[Shape, ...]
 
-    def __init__(self, parameters: Iterable[Parameter]) -> None:
-        self.parameters = tuple(sorted(_each_once(parameters), key=lambda p: p.value.ndim < 2))
+    def __init__(self, parameters: Iterable[Parameter] | Mapping[str, Parameter]) -> None:
+        named = _each_once(parameters)
+        self.parameters = tuple(sorted(named, key=lambda p: p.value.ndim < 2))
+        self.names = tuple(named[p] for p in self.parameters)
+        self.shapes = tuple(p.value.shape for p in self.parameters)
         dtypes = {p.value.dtype for p in self.parameters}
         if len(dtypes) > 1:
             raise ConfigurationError(f"parameters: expected one dtype, got {sorted(map(str, dtypes))}")
@@ -41,13 +48,21 @@ class ParameterVector:
             start = end
 
     @classmethod
-    def of(cls, parameters: Iterable[Parameter]) -> Self:
-        """The vector that holds exactly these parameters: the one they lie in already, or a new one."""
-        parameters = _each_once(parameters)
-        held = parameters[0]._vector if parameters else None
-        if isinstance(held, cls) and set(held.parameters) == set(parameters) and held.is_current():
+    def of(cls, parameters: Iterable[Parameter] | Mapping[str, Parameter]) -> Self:
+        """The vector that holds exactly these parameters: the one they lie in already, or a new one.
+
+        It knows them by the names that are given, if any are.
+        """
+        named = _each_once(parameters)
+        held = next(iter(named))._vector if named else None
+        if (
+            isinstance(held, cls)
+            and set(held.parameters) == named.keys()
+            and held.is_current()
+            and (not any(named.values()) or named == dict(zip(held.parameters, held.names, strict=True)))
+        ):
             return held
-        return cls(parameters)
+        return cls(parameters if isinstance(parameters, Mapping) else tuple(named))
 
     def is_current(self) -> bool:
         """False once another vector has taken over one of the parameters: this one would then train nothing."""
@@ -72,11 +87,18 @@ class ParameterVector:
         self._unwritten.update(self.parameters)
 
 
-def _each_once(parameters: Any) -> tuple[Parameter, ...]:
+def _each_once(parameters: Any) -> dict[Parameter, str]:
+    """The parameters with their names; one that comes twice keeps its first."""
     try:
-        each = tuple(parameters)
+        if isinstance(parameters, Mapping):
+            pairs = [(parameter, name) for name, parameter in parameters.items()]
+        else:
+            pairs = [(parameter, "") for parameter in parameters]
     except TypeError:
-        each = (None,)
-    if not all(isinstance(parameter, Parameter) for parameter in each):
-        raise ArgumentTypeError(f"parameters: expected Parameters in a list, got {parameters!r}")
-    return tuple(dict.fromkeys(each))
+        pairs = [(None, "")]
+    named: dict[Parameter, str] = {}
+    for parameter, name in pairs:
+        if not isinstance(parameter, Parameter) or not isinstance(name, str):
+            raise ArgumentTypeError(f"parameters: expected Parameters in a list, or by name, got {parameters!r}")
+        named.setdefault(parameter, name)
+    return named

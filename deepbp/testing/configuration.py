@@ -79,6 +79,8 @@ def _alike(made: Any, original: Any) -> bool:
         return all(_alike(theirs[name], value) for name, value in configuration(original).items())
     if isinstance(original, list | tuple):
         return isinstance(made, list | tuple) and len(made) == len(original) and all(map(_alike, made, original))
+    if isinstance(original, dict):
+        return isinstance(made, dict) and _alike(list(made.items()), list(original.items()))  # in the same order
     return same_configuration(made, original)
 
 
@@ -91,3 +93,5 @@ def _values_in(value: Any) -> Iterator[Any]:
     elif isinstance(value, list | tuple):
         for inner in value:
             yield from _values_in(inner)
+    elif isinstance(value, dict):
+        yield from _values_in(list(value.values()))

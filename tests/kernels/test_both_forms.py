@@ -104,7 +104,7 @@ def test_a_label_out_of_range_is_refused(form: ModuleType, label: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("size", [1, 100, plain.updates.BLOCK + 7])
+@pytest.mark.parametrize("size", [1, 100, plain.blocks.BLOCK + 7])
 @pytest.mark.parametrize(
     ("name", "states", "settings"),
     [

@@ -10,6 +10,7 @@ from deepbp.parameter import Parameter, ParameterVector
 from deepbp.typing import Array
 
 STEPS = 12
+SHAPES = {"0.weight": (4, 3), "0.bias": (3,), "1.slope": (2,)}
 
 
 @frozen
@@ -20,9 +21,11 @@ class OptimizerCase:
     seed: int
 
     def parameters(self, dtype: str = "float64") -> ParameterVector:
-        """A matrix and a vector, always the same."""
+        """A matrix and two vectors, always the same."""
         rng = np.random.default_rng(self.seed)
-        return ParameterVector([Parameter(rng.standard_normal(shape).astype(dtype)) for shape in ((4, 3), (3,))])
+        return ParameterVector(
+            {name: Parameter(rng.standard_normal(shape).astype(dtype)) for name, shape in SHAPES.items()}
+        )
 
     def gradient(self, step: int, like: Array) -> Array:
         return np.random.default_rng([self.seed, step]).standard_normal(like.shape).astype(like.dtype)

@@ -1,0 +1,108 @@
+"""Parameters in groups, each with an optimizer of its own."""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Any
+
+import attrs
+from attrs import evolve, field, frozen
+
+from deepbp.errors import ArgumentTypeError, ConfigurationError
+from deepbp.optimizers.descent import Descent
+from deepbp.optimizers.optimizer import Optimizer, Schedule, State, rate_or_schedule
+from deepbp.parameter import ParameterVector
+from deepbp.parameter.part import Members, Part
+from deepbp.typing import Shape
+
+
+def _as_groups(groups: Any) -> dict[str, Optimizer]:
+    example = 'write Grouped({"*.bias": SGD(0.1), "*": Adam()})'
+    if not isinstance(groups, Mapping):
+        raise ArgumentTypeError(f"Grouped: groups: expected optimizers by pattern, got {groups!r}: {example}")
+    if not groups:
+        raise ConfigurationError(f"Grouped: groups: expected at least one pattern, got none: {example}")
+    for pattern, optimizer in groups.items():
+        if not isinstance(pattern, str) or not isinstance(optimizer, Optimizer):
+            raise ArgumentTypeError(
+                f"Grouped: groups: expected a pattern and an optimizer, got {pattern!r} and {optimizer!r}: {example}"
+            )
+    return dict(groups)
+
+
+@frozen
+class Grouped(Descent):
+    """Each parameter is moved by the optimizer of the first pattern that its name matches.
+
+    ``Grouped({"*.bias": SGD(0.1), "0.*": Adam(1e-4), "*": AdamW(1e-3)})``: names are the paths that
+    ``named_parameters`` gives, such as ``"0.weight"``; in a pattern, ``*`` stands for any text, ``?`` for one
+    character, ``[…]`` for one of several.
+
+    Args:
+        groups: optimizers by pattern, in the order in which patterns are tried. They may have schedules.
+        learning_rate: a number, or a callable of the step, that multiplies the rates of all groups.
+
+    Raises:
+        ConfigurationError: at the start, when a parameter matches no pattern, or a pattern has no parameter left.
+    """
+
+    groups: Mapping[str, Optimizer] = field(converter=_as_groups, eq=lambda groups: tuple(groups.items()))
+    learning_rate: float | Schedule = field(default=1.0, validator=rate_or_schedule, kw_only=True)
+
+    def start(self, parameters: ParameterVector) -> State:
+        """The states of the groups, whose arrays are as long as the group, in one: ``"0.mean"`` is the first one's."""
+        state: State = {"step": 0}
+        for place, optimizer, part in self._parts(parameters):
+            state |= {f"{place}{name}": value for name, value in optimizer.start(part).items() if name != "step"}
+        return state
+
+    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
+        step = state["step"]
+        for optimizer in self.groups.values():
+            optimizer.rate(step)  # a schedule that returns nonsense is found before anything moves
+        for place, optimizer, part in self._parts(parameters):
+            own = {name[len(place) :]: value for name, value in state.items() if name.startswith(place)}
+            own["step"] = step
+            (optimizer if rate == 1 else _scaled(optimizer, rate, step)).step(part, own)
+            part.write_back()
+            del own["step"]
+            state.update({f"{place}{name}": value for name, value in own.items()})
+
+    def _parts(self, parameters: ParameterVector) -> list[tuple[str, Optimizer, Part]]:
+        """The prefix of each group's state, its optimizer, and its parameters."""
+        members = _members(tuple(self.groups), parameters.names, parameters.shapes)
+        pairs = zip(self.groups.values(), members, strict=True)
+        return [(f"{place}.", optimizer, Part(parameters, own)) for place, (optimizer, own) in enumerate(pairs)]
+
+
+@lru_cache(maxsize=64)  # asked in each step for the same
+def _members(patterns: tuple[str, ...], names: tuple[str, ...], shapes: tuple[Shape, ...]) -> list[Members]:
+    """The parameters of each pattern. Raises ConfigurationError where one of either is left over."""
+    if names and not any(names):
+        raise ConfigurationError(
+            "Grouped: expected parameters with names: ParameterVector({name: parameter}), such as that of a Trainer"
+        )
+    chosen: dict[str, list[int]] = {pattern: [] for pattern in patterns}
+    for position, name in enumerate(names):
+        first = next((pattern for pattern in patterns if fnmatchcase(name, pattern)), None)
+        if first is None:
+            raise ConfigurationError(
+                f"Grouped: parameter {name!r} matches none of the patterns {', '.join(map(repr, patterns))}: "
+                "end with '*' for all others"
+            )
+        chosen[first].append(position)
+    for pattern, positions in chosen.items():
+        if not positions:
+            fits = any(fnmatchcase(name, pattern) for name in names)
+            why = "earlier patterns take all that it matches" if fits else "no parameter matches"
+            raise ConfigurationError(f"Grouped: pattern {pattern!r}: {why}: there are {', '.join(names)}")
+    return [Members.of(names, shapes, positions) for positions in chosen.values()]
+
+
+def _scaled(optimizer: Optimizer, factor: float, step: int) -> Optimizer:
+    """The optimizer with the rate of this step, multiplied."""
+    subject: Any = optimizer
+    if not attrs.has(type(subject)) or "learning_rate" not in attrs.fields_dict(type(subject)):
+        raise ConfigurationError(f"Grouped: learning_rate: {optimizer!r} has no field learning_rate to be multiplied")
+    scaled: Optimizer = evolve(subject, learning_rate=factor * optimizer.rate(step))
+    return scaled
