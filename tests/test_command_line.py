@@ -106,7 +106,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (["mine.py:NeedsFactor", "--arguments", "factor=2.5", "--input-shape", "3"], "NeedsFactor(2.5) on samples"),
         (["mine.py:made", "--input-shape", "3"], "Dense(4) on samples of shape (3,)"),
         (["mine.py:Log", "--input-shape", "3", "--inputs", "above_zero"], "Log() on samples of shape (3,)"),
-        (["mine.py:squared", "--output-shape", "2"], "SumSquaredError(scale=1.0) on outputs of shape (2,)"),
+        (["mine.py:squared", "--output-shape", "2"], "SumSquaredError() on outputs of shape (2,)"),
         (["mine.py:losses.MeanSquaredError"], "MeanSquaredError() on outputs of shape (3,)"),
         (["mine.py:optimizers.SGD(0.1, momentum=0.9)", "--seed", "3"], "SGD(learning_rate=0.1, momentum=0.9"),
         (["mine.py:initializers.HeNormal"], "HeNormal()"),

@@ -17,6 +17,7 @@ LOSS_SYMBOLS = {
     "target": Symbol("y"),
     "rows": Symbol("N"),
     "n": Symbol("n"),
+    "classes": Symbol("C"),
     "loss": Symbol("L"),
     "delta": Symbol("∂L/∂ŷ"),
 }
@@ -72,7 +73,7 @@ def forward_blocks(steps: Sequence[Step]) -> list[Block]:
 
 def loss_rows(loss: Loss[Any]) -> tuple[Row, Row]:
     """L and ∂L/∂ŷ."""
-    formula = loss.formula
+    formula = loss.stated_formula()
     if formula is None:
         symbols = {**LOSS_SYMBOLS, "f": Symbol(type(loss).__name__), "back": Symbol(f"{type(loss).__name__}.backward")}
         return (
@@ -80,9 +81,10 @@ def loss_rows(loss: Loss[Any]) -> tuple[Row, Row]:
             Row(Math(("delta", "back(prediction, target)"), symbols), "", "the error signal that enters at the output"),
         )
     value, delta = (with_values(expression, loss) for expression in (formula.value, formula.delta))
+    symbols = {name: Symbol(letter) for name, letter in formula.symbols.items()} | LOSS_SYMBOLS
     return (
-        Row(Math(("loss", value), LOSS_SYMBOLS), "", str(loss)),
-        Row(Math(("delta", delta), LOSS_SYMBOLS), "", "the error signal that enters at the output"),
+        Row(Math(("loss", value), symbols), "", str(loss)),
+        Row(Math(("delta", delta), symbols), "", "the error signal that enters at the output"),
     )
 
 
@@ -90,15 +92,29 @@ def loss_blocks(loss: Loss[Any]) -> list[Block]:
     """L, ∂L/∂ŷ, and what they divide by."""
     rows = loss_rows(loss)
     used = names_in(rows[0].math.sides[1])
-    counts = {"n": " counts samples times outputs.", "rows": " counts the rows of the prediction: samples, usually."}
+    counts = {
+        "n": " counts samples times outputs.",
+        "rows": " counts the rows of the prediction: samples, usually.",
+        "classes": " counts the classes.",
+    }
     notes = (Paragraph((alone(LOSS_SYMBOLS[name]), counts[name])) for name in counts if name in used)
     return [Heading("The loss"), Equations(rows), *notes]
 
 
 def sums_explained(expressions: Iterable[Expression]) -> list[Block]:
     """What the sums add, for those that occur."""
-    words = {"total": " adds over everything", "batch_sum": " over the samples", "row_sum": " along each row"}
+    words = {
+        "total": " adds over everything",
+        "batch_sum": " over the samples",
+        "feature_sum": " over the samples, and over the places in them",
+        "row_sum": " along each row",
+        "batch_mean": " is the mean over the samples",
+        "row_mean": " is the mean along each row",
+        "row_max": " is the largest of each row",
+    }
     found = {name for e in expressions for name in names_in(e)} & words.keys()
+    if "feature_sum" in found:
+        found -= {"batch_sum"}  # the same sign, for samples that have places and for those that do not
     if not found - {"total"}:
         return []
     parts: list[str | Math] = ["Sums: "]

@@ -28,9 +28,10 @@ class _Neurons:
 
 def notes_blocks(steps: Sequence[Step], loss: Loss[Any]) -> list[Block]:
     """Why the notes add, and each change of weights in one line, where the network is of the kind they treat."""
-    if loss.formula is None:
+    stated = loss.stated_formula()
+    if stated is None:
         return []
-    delta = with_values(loss.formula.delta, loss)
+    delta = with_values(stated.delta, loss)
     blocks: list[Block] = [
         Heading("The sign, and the words of the notes"),
         Paragraph(

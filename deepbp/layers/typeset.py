@@ -13,8 +13,19 @@ from deepbp.layers.formula import parse
 _SUPERSCRIPTS = str.maketrans("0123456789+-−()zxyntk", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁽⁾ᶻˣʸⁿᵗᵏ")
 _SUBSCRIPTS = str.maketrans("ij", "ᵢⱼ")
 _BY = "∂L/∂"
-_NAMES = {"log": "ln", "maximum": "max", "minimum": "min", "sigmoid": "σ"}
-_SUMS = {"total": "", "batch_sum": "i", "row_sum": "j"}  # over everything, over the samples i, along each row
+_NAMES = {
+    "batch_mean": "meanᵢ",
+    "log": "ln",
+    "maximum": "max",
+    "minimum": "min",
+    "pi": "π",
+    "row_max": "maxⱼ",
+    "row_mean": "meanⱼ",
+    "sigmoid": "σ",
+    "sign": "sgn",
+}
+# over everything, over the samples i (and all places in them), along each row
+_SUMS = {"total": "", "batch_sum": "i", "feature_sum": "i", "row_sum": "j"}
 
 
 @frozen
@@ -128,7 +139,7 @@ class TextPen(Pen):
         return f"Σ{index.translate(_SUBSCRIPTS)} {inner}"
 
     def root(self, inner: str) -> str:
-        return f"√({inner})"
+        return f"√{inner}" if inner.isdigit() else f"√({inner})"
 
 
 def write(expression: str | ast.expr, symbols: Mapping[str, Symbol], pen: Pen) -> str:
@@ -157,7 +168,7 @@ class _Writer:
         pen = self.pen
         match node:
             case ast.Name(id=name):
-                return pen.symbol(self.symbols.get(name, Symbol(name))), _ATOM
+                return pen.symbol(self.symbols.get(name, Symbol(_NAMES.get(name, name)))), _ATOM
             case ast.Constant(value=value):
                 return pen.number(str(value)), _ATOM
             case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -217,7 +228,7 @@ class _Writer:
         match name:
             case "exp":
                 return pen.power(pen.number("e"), first), _POWER
-            case "total" | "row_sum" | "batch_sum":
+            case "total" | "row_sum" | "batch_sum" | "feature_sum":
                 return pen.total(self._inside(arguments[0], _PRODUCT), _SUMS[name]), _PRODUCT
             case "sqrt":
                 return pen.root(first), _ATOM

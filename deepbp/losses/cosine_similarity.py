@@ -26,7 +26,7 @@ class CosineSimilarity(Loss[tuple[Array, Array | None]]):
 
     formula = LossFormula(
         f"total(1 - {_DOT} / (sqrt({_PREDICTED}) * sqrt({_TRUE}))) / rows",
-        f"({_DOT} * prediction / {_PREDICTED} - target) / (sqrt({_PREDICTED}) * sqrt({_TRUE}) * rows)",
+        f"(prediction * ({_DOT} / {_PREDICTED}) - target) / (sqrt({_PREDICTED}) * sqrt({_TRUE}) * rows)",
         symbols={"rows": "N"},
     )
 

@@ -31,7 +31,9 @@ def everything() -> dict[str, Written]:
         layers, layers.Layer, Dense=layers.Dense(2), Reshape=layers.Reshape(3), Chain=layers.Flatten()
     ):
         found[f"{layer}"] = Sequential([layer], input_shape=3, rng=0).derivation(MeanSquaredError())
-    for loss in built_in(losses, losses.Loss):
+    squares = MeanSquaredError()
+    made = {"SumOfLosses": losses.SumOfLosses([squares]), "OnOutputs": losses.OnOutputs(squares, 0, 1)}
+    for loss in built_in(losses, losses.Loss, **made):
         found[f"{loss}"] = notes_net().derivation(loss)
     optimizers: list[Optimizer] = [SGD(0.1), SGD(0.1, 0.9, nesterov=True, weight_decay=0.1), Adam(), AdamW()]
     for optimizer in optimizers:

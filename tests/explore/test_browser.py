@@ -136,7 +136,7 @@ def test_a_click_on_the_drawing_shows_the_layer_too(browser: Browser, pages: dic
 
 def test_on_the_way_back_a_click_shows_the_way_back(browser: Browser, pages: dict[str, Path]) -> None:
     browser.open(pages["small"])
-    browser.press_button("The loss: SumSquaredError(scale=1.0)")
+    browser.press_button("The loss: SumSquaredError()")
     browser.press_button("Forward")
     assert browser.status == "7 of 12. Backward: the error signal starts with ∂L/∂a²"
     browser.press_button("Layer 0: Dense(4)")
@@ -175,7 +175,7 @@ def test_the_signal_is_drawn_as_far_as_it_has_come(browser: Browser, pages: dict
     assert browser.run(marked, "forward") == ["0", "1", "2"]
     assert browser.run(marked, "backward") == []
     assert browser.run(arrow) == [["2", "there"]]
-    browser.press_button("The loss: SumSquaredError(scale=1.0)")
+    browser.press_button("The loss: SumSquaredError()")
     browser.press_button("Forward")
     browser.press_button("Layer 1: Sigmoid()")
     assert browser.run(marked, "forward") == ["0", "1", "2", "3", "4", "5"]
@@ -214,7 +214,7 @@ def test_everything_can_be_reached_and_used_by_keys(browser: Browser, pages: dic
     assert names[3:] == [
         "The input",
         *("Layer 0: Dense(4)", "Layer 1: Sigmoid()", "Layer 2: Dense(1)", "Layer 3: Sigmoid()"),
-        "The loss: SumSquaredError(scale=1.0)",
+        "The loss: SumSquaredError()",
     ]
     browser.press("\ue008\ue004")  # Shift and Tab
     browser.press("\ue007")  # Enter

@@ -136,7 +136,7 @@ def test_weights_are_those_of_the_step_though_the_network_learns_later(net: Sequ
 def test_without_parameters_there_is_no_update(tmp_path: Path) -> None:
     path = Sequential([Sigmoid()], input_shape=3).explore(X, X, SumSquaredError(), path=tmp_path / "step.html")
     headings = Outline(path.read_text(encoding="utf-8")).texts["h2"]
-    assert headings == ["The input", "Layer 0: Sigmoid()", "The loss: SumSquaredError(scale=1.0)"]
+    assert headings == ["The input", "Layer 0: Sigmoid()", "The loss: SumSquaredError()"]
 
 
 def test_a_name_does_not_become_a_part_of_the_page(pages: dict[str, Path]) -> None:

@@ -41,14 +41,43 @@ from deepbp.layers import (
 )
 from deepbp.losses import (
     BinaryCrossEntropy,
+    CategoricalHinge,
+    CosineSimilarity,
     CrossEntropy,
+    Hinge,
+    Huber,
+    KLDivergence,
+    LogCosh,
+    LogPoisson,
     Loss,
+    MeanAbsoluteError,
     MeanSquaredError,
+    OnOutputs,
+    Poisson,
+    Quantile,
     SigmoidBinaryCrossEntropy,
+    SigmoidFocal,
     SoftmaxCrossEntropy,
+    SoftmaxFocal,
+    SquaredHinge,
+    SumOfLosses,
     SumSquaredError,
 )
-from deepbp.optimizers import SGD, Adam, AdamW, Optimizer
+from deepbp.optimizers import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    AMSGrad,
+    Grouped,
+    Lion,
+    NAdam,
+    Optimizer,
+    RAdam,
+    RMSprop,
+    Rprop,
+)
 from deepbp.optimizers.schedules import Cosine, OneCycle, Warmup
 from deepbp.testing import Check, initializer_checks, layer_checks, loss_checks, optimizer_checks
 from deepbp.typing import Array, Shape
@@ -98,6 +127,23 @@ def fractions(rng: np.random.Generator, shape: Shape) -> Array:
     return rng.random(shape)
 
 
+def answers(rng: np.random.Generator, shape: Shape) -> Array:
+    return rng.integers(0, 2, shape).astype(np.float64)
+
+
+def distributions(rng: np.random.Generator, shape: Shape) -> Array:
+    return rng.dirichlet(np.ones(shape[-1]), shape[:-1])
+
+
+def one_number(rng: np.random.Generator, shape: Shape) -> Array:
+    return rng.standard_normal((*shape[:-1], 1))
+
+
+def number_and_class(rng: np.random.Generator, shape: Shape) -> Array:
+    classes = np.eye(shape[-1] - 1)[rng.integers(0, shape[-1] - 1, shape[:-1])]
+    return np.concatenate([one_number(rng, shape), classes], axis=-1)
+
+
 BUILTIN_LOSSES: list[tuple[Loss[Any], Shape, Callable[[np.random.Generator, Shape], Array] | None]] = [
     (SumSquaredError(), (3,), None),
     (SumSquaredError(scale=0.5), (1,), None),
@@ -110,6 +156,44 @@ BUILTIN_LOSSES: list[tuple[Loss[Any], Shape, Callable[[np.random.Generator, Shap
     (CrossEntropy(), (2, 4), labels),
     (SoftmaxCrossEntropy(), (4,), None),
     (SoftmaxCrossEntropy(), (2, 4), labels),
+    (BinaryCrossEntropy(label_smoothing=0.2), (3,), None),
+    (SigmoidBinaryCrossEntropy(pos_weight=3.0, label_smoothing=0.2), (1,), None),
+    (SigmoidBinaryCrossEntropy(pos_weight=(0.5, 2.0, 7.0)), (2, 3), answers),
+    (CrossEntropy(label_smoothing=0.1), (4,), labels),
+    (SoftmaxCrossEntropy(label_smoothing=0.1), (4,), None),
+    (SoftmaxCrossEntropy(label_smoothing=0.1), (2, 4), labels),
+    (MeanAbsoluteError(), (2, 3), None),
+    (Huber(), (3,), None),
+    (Huber(delta=0.3), (1,), None),
+    (LogCosh(), (3,), None),
+    (Poisson(), (3,), None),
+    (LogPoisson(), (1,), None),
+    (KLDivergence(), (3,), None),
+    (KLDivergence(), (2, 4), distributions),
+    (Hinge(), (1,), None),
+    (Hinge(), (4,), answers),
+    (SquaredHinge(), (3,), answers),
+    (CategoricalHinge(), (4,), None),
+    (CategoricalHinge(), (2, 4), labels),
+    (SigmoidFocal(), (1,), None),
+    (SigmoidFocal(gamma=0.5, alpha=None), (4,), answers),
+    (SoftmaxFocal(), (4,), None),
+    (SoftmaxFocal(gamma=0.5, alpha=(1.0, 0.5, 2.0, 4.0)), (2, 4), labels),
+    (SoftmaxFocal(gamma=1.0), (4,), distributions),
+    (Quantile(), (2, 3), None),
+    (Quantile(0.9), (1,), None),
+    (Quantile((0.1, 0.5, 0.9)), (3,), one_number),
+    (Quantile((0.05, 0.95)), (3, 2), one_number),
+    (CosineSimilarity(), (3,), None),
+    (CosineSimilarity(), (2, 4), None),
+    (SumOfLosses([MeanSquaredError(), Huber(0.5)]), (3,), None),
+    (SumOfLosses([SumSquaredError(), SumSquaredError(scale=0.5)], weights=(1.0, 3.0)), (3,), None),
+    (
+        SumOfLosses([OnOutputs(MeanSquaredError(), 0, 1), OnOutputs(SoftmaxCrossEntropy(), 1, 4)]),
+        (4,),
+        number_and_class,
+    ),
+    (OnOutputs(Quantile((0.1, 0.9)), 1, 3, targets=(0, 1)), (2, 4), None),
 ]
 
 
@@ -126,6 +210,28 @@ BUILTIN_OPTIMIZERS: list[Optimizer] = [
     Adam(),
     AdamW(0.01),
     AdamW(Warmup(4, then=Cosine(0.01, 6, end=0.001))),
+    AMSGrad(),
+    AMSGrad(warm_up, weight_decay=0.1),
+    NAdam(),
+    NAdam(0.01, psi=1, weight_decay=0.1),
+    RAdam(),
+    RAdam(0.01, beta2=0.9, weight_decay=0.1),
+    RAdam(beta2=0.5),
+    RMSprop(),
+    RMSprop(0.01, momentum=0.9, weight_decay=0.1),
+    RMSprop(centered=True),
+    RMSprop(warm_up, rho=0.99, centered=True, momentum=0.9),
+    Adagrad(),
+    Adagrad(0.1, initial=0.1, weight_decay=0.1),
+    Adadelta(),
+    Adadelta(rho=0.9, epsilon=1e-4, weight_decay=0.1),
+    Lion(),
+    Lion(0.01, weight_decay=0.1),
+    Rprop(),
+    Rprop(0.5, grow=2, shrink=0.25),
+    Grouped({"*.bias": SGD(0.1), "*": AdamW(0.001)}),
+    Grouped({"*.weight": NAdam(warm_up), "*": SGD(0.1, momentum=0.9)}, learning_rate=0.5),
+    Grouped({"0.bias": Rprop(), "*": Grouped({"*.slope": Lion(), "*": RAdam()})}),
 ]
 
 BUILTIN_INITIALIZERS: list[Initializer] = [
