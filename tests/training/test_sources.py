@@ -146,6 +146,7 @@ def ragged() -> Iterator[Any]:
         (Rows(X, Y), {"sample_weight": WEIGHT}, ConfigurationError, "sample_weight: batches without y bring their"),
         (Rows(X, Y), {"validation_split": 0.5}, ConfigurationError, "validation_split: is for arrays; give a data set"),
         (Rows(X, Y), {"validation_data": X}, ArgumentTypeError, "validation_data: expected (x, y) or (x, y, sample_"),
+        (Rows(X, Y), {"class_weight": "balanced"}, ConfigurationError, "class_weight: 'balanced' counts all labels"),
         (Rows(X, Y), {"prefetch": -1}, ConfigurationError, "prefetch: expected at least 0, got -1"),
         (Rows(X, Y), {"prefetch": 1.5}, ArgumentTypeError, "prefetch: expected a whole number, got 1.5"),
     ],

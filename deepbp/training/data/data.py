@@ -9,7 +9,7 @@ from attrs import define, evolve
 from deepbp.arrays import as_numbers, as_samples, as_type, check_same_length, check_sample_shape
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, NotBuiltError, ShapeError
 from deepbp.layers import Layer
-from deepbp.losses import Loss
+from deepbp.losses import Loss, sample_weights
 from deepbp.typing import Array, ArrayLike
 
 
@@ -64,8 +64,6 @@ class Data:
                 raise DataError(f"sample_weight: expected weights of at least 0, got {sample_weight.min()}")
         check_same_length(x=x, y=y, sample_weight=sample_weight)
         if class_weight is not None:
-            from deepbp.losses import sample_weights
-
             by_class = sample_weights(class_weight, y, built.output_shape).astype(built.dtype, copy=False)
             sample_weight = by_class if sample_weight is None else by_class * sample_weight
         return cls(x, y, sample_weight, dtype=built.dtype if later else None)

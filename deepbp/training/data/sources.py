@@ -120,6 +120,8 @@ def as_source(
         return check(x, y, sample_weight)
     if sample_weight is not None:
         raise ConfigurationError("sample_weight: batches without y bring their weights themselves: (x, y, weight)")
+    if isinstance(class_weight, str):
+        raise ConfigurationError("class_weight: 'balanced' counts all labels: give batches weights as {0: 1.0, 1: 5.0}")
     if x is None or isinstance(x, list | tuple | str | dict | Data | type) or hasattr(x, "__array__"):
         raise ArgumentTypeError(
             "y: expected the targets, got None: give them, or instead of x a data set whose items are (x, y), or a "
