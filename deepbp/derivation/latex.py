@@ -4,9 +4,11 @@ from typing import ClassVar
 
 from deepbp.layers.typeset import Pen, Symbol
 
-_LETTERS = {"δ": r"\delta", "σ": r"\sigma", "η": r"\eta", "μ": r"\mu", "β": r"\beta", "λ": r"\lambda", "ε": r"\epsilon"}
+_GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "η": "eta", "θ": "theta", "κ": "kappa", "λ": "lambda"}
+_GREEK |= {"μ": "mu", "ν": "nu", "π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau", "φ": "varphi", "ω": "omega"}
+_LETTERS = {letter: rf"\{name}" for letter, name in _GREEK.items()} | {"ε": r"\epsilon", "Φ": r"\Phi"}
 _SIGNS = {"·": r"\cdot", "": r"\,", "≥": r"\ge", "≤": r"\le", "≠": r"\ne", "←": r"\leftarrow"}
-_FUNCTIONS = {"ln": r"\ln", "max": r"\max", "min": r"\min", "tanh": r"\tanh"}
+_FUNCTIONS = {name: rf"\{name}" for name in ("cos", "cosh", "ln", "max", "min", "sin", "tanh")}
 _TALL = (r"\frac", r"\sum", r"\sqrt")
 
 
@@ -56,8 +58,8 @@ class LatexPen(Pen):
 
 def _letter(letter: str) -> str:
     """Greek, hats, primes, numbers below the line; words upright."""
-    stem = letter.rstrip("′,₀₁₂₃₄₅₆₇₈₉")
-    below = letter[len(stem) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789", "′"))
+    stem = letter.rstrip("′,₀₁₂₃₄₅₆₇₈₉ᵢⱼ")
+    below = letter[len(stem) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉ᵢⱼ", "0123456789ij", "′"))
     if stem in _FUNCTIONS:
         written = _FUNCTIONS[stem]
     elif stem == "ŷ":

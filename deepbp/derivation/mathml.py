@@ -49,12 +49,13 @@ class MathmlPen(Pen):
 
 def _letter(letter: str, above: str = "") -> str:
     """Hats are marks of their own; primes stand above, numbers at the end below the line."""
-    stem = letter.rstrip("′,₀₁₂₃₄₅₆₇₈₉")
-    below = letter[len(stem) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789", "′"))
+    stem = letter.rstrip("′,₀₁₂₃₄₅₆₇₈₉ᵢⱼ")
+    below = letter[len(stem) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉ᵢⱼ", "0123456789ij", "′"))
     above = "<mo>′</mo>" * letter.count("′") + above
     base = "<mover accent='true'><mi>y</mi><mo>^</mo></mover>" if stem == "ŷ" else f"<mi>{escape(stem)}</mi>"
+    kind = "mi" if below.isalpha() else "mn"
     if below and above:
-        return f"<msubsup>{base}<mn>{below}</mn><mrow>{above}</mrow></msubsup>"
+        return f"<msubsup>{base}<{kind}>{below}</{kind}><mrow>{above}</mrow></msubsup>"
     if below:
-        return f"<msub>{base}<mn>{below}</mn></msub>"
+        return f"<msub>{base}<{kind}>{below}</{kind}></msub>"
     return f"<msup>{base}<mrow>{above}</mrow></msup>" if above else base

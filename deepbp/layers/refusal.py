@@ -6,6 +6,7 @@ import numpy as np
 
 from deepbp.errors import ArgumentTypeError, DataTypeError, DeepBPError, NotBuiltError, ShapeError
 from deepbp.layers.layer import Layer
+from deepbp.typing import Array
 
 
 def refusal(layer: Layer[Any], error: Exception, name: Literal["x", "z", "delta"], array: Any) -> Exception:
@@ -27,3 +28,20 @@ def refusal(layer: Layer[Any], error: Exception, name: Literal["x", "z", "delta"
     if isinstance(error, ValueError) and not isinstance(error, DeepBPError):
         return ShapeError(f"{layer}: {name}: cannot take an array of shape {array.shape}: {error}")
     return error
+
+
+def expect_floats(layer: Layer[Any], z: Any, name: Literal["x", "z"] = "z") -> None:
+    """Refuse what is no array of float32 or float64 with samples along axis 0, before NumPy makes something of it."""
+    dtype = getattr(z, "dtype", None)
+    if dtype is None or dtype.kind != "f" or z.ndim == 0:
+        from deepbp.kernels.refusals import WHOLE_NUMBERS  # kernels are loaded at their first use
+
+        raise refusal(layer, DataTypeError(WHOLE_NUMBERS), name, z)
+
+
+def expect_alike(output: Array, delta: Array) -> None:
+    """Refuse an error signal of another shape than the output, before NumPy repeats it along an axis."""
+    if output.shape != delta.shape:
+        from deepbp.kernels.refusals import OTHER_SHAPE
+
+        raise ShapeError(OTHER_SHAPE, output.shape, delta.shape)

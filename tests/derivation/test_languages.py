@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from nets import X, Y, notes_net, rich_data, rich_net
 
@@ -27,9 +28,12 @@ def everything() -> dict[str, Written]:
         "rich trace": rich_net("float32").trace(*rich_data(), SumSquaredError()),
         "explanation": rich_net().trace(*rich_data(), SumSquaredError()).explain("1.weight", (1, 2)),
     }
-    for layer in built_in(
-        layers, layers.Layer, Dense=layers.Dense(2), Reshape=layers.Reshape(3), Chain=layers.Flatten()
-    ):
+    given = {"Dense": layers.Dense(2), "Reshape": layers.Reshape(3), "Chain": layers.Flatten()}
+    given["Activation"] = layers.Activation(np.sin, np.cos)
+    given |= {"Repeat": layers.Repeat(layers.Tanh(), 2), "Residual": layers.Residual(layers.Tanh())}
+    given |= {"Parallel": layers.Parallel([layers.Tanh()]), "Split": layers.Split([layers.Tanh()])}
+    given["Penalized"] = layers.Penalized(layers.Dense(2), weights=layers.L2(0.1))
+    for layer in [*built_in(layers, layers.Layer, **given), layers.GELU("tanh"), layers.PReLU(shared=True)]:
         found[f"{layer}"] = Sequential([layer], input_shape=3, rng=0).derivation(MeanSquaredError())
     squares = MeanSquaredError()
     made = {"SumOfLosses": losses.SumOfLosses([squares]), "OnOutputs": losses.OnOutputs(squares, 0, 1)}
@@ -74,9 +78,9 @@ def test_latex_is_well_formed(name: str) -> None:
     assert doubled(latex) == []
     words = re.findall(r"\\([A-Za-z]+)", latex)
     known = "beta delta sigma eta mu lambda epsilon partial hat frac sqrt sum left right top cdot leftarrow to ge le ne"
-    known += " mathrm mathbf text begin end section subsection ln max min tanh times quad"
+    known += " mathrm mathbf text begin end section subsection ln max min tanh times quad cos cosh sin pi"
     assert set(words) <= set(known.split())
-    assert not set(re.sub(r"\\text{[^}]*}", "", latex)) & set("σ∂δΣ·ᵀ²√ŷ′ηε→−₁")  # letters that pdfTeX does not know
+    assert not set(re.sub(r"\\text{[^}]*}", "", latex)) & set("σ∂δΣ·ᵀ²√ŷ′ηε→−₁ᵢⱼπαω")  # letters that pdfTeX does not know
 
 
 @pytest.mark.parametrize(
@@ -188,6 +192,10 @@ def test_notebooks_get_a_fragment_that_leaves_the_page_around_it_alone() -> None
         ("(y > 0) * x", r"\mathbf{1}[a^{2} > 0] \cdot x"),
         ("sqrt(x) + beta1**t", r"\sqrt{x} + {\beta_{1}}^{t}"),
         ("row_sum(exp(x))", r"\sum_{j} e^{x}"),
+        ("feature_sum(sign(x))", r"\sum_{i} \mathrm{sgn}(x)"),
+        ("x - row_mean(x)", r"x - \mathrm{mean}_{j}(x)"),
+        ("batch_mean(erf(x))", r"\mathrm{mean}_{i}(\mathrm{erf}(x))"),
+        ("sin(w0 * x) * cosh(cos(pi))", r"\sin(\omega_{0} \cdot x) \cdot \cosh(\cos(\pi))"),
         ("gradient.T", r"\left(\frac{\partial L}{\partial a^{2}}\right)^{\top}"),
     ],
 )
@@ -197,6 +205,7 @@ def test_expressions_in_latex(expression: str, latex: str) -> None:
         "weight": Symbol("W", "2"),
         "y": Symbol("a", "2"),
         "beta1": Symbol("β₁"),
+        "w0": Symbol("ω₀"),
         "gradient": Symbol("∂L/∂a", "2"),
     }
     assert Math((expression,), symbols).written(LatexPen()) == latex

@@ -21,21 +21,39 @@ from deepbp.initializers import (
     Zeros,
 )
 from deepbp.layers import (
+    CELU,
+    ELU,
+    GELU,
     L1,
     L1L2,
     L2,
+    SELU,
+    Activation,
     Chain,
     Dense,
     Flatten,
+    Gaussian,
+    HardSigmoid,
+    HardSwish,
     Layer,
+    LeakyReLU,
+    LogSigmoid,
+    LogSoftmax,
+    Mish,
     Parallel,
     Penalized,
+    PReLU,
     ReLU,
+    ReLU6,
     Repeat,
     Reshape,
     Residual,
     Sigmoid,
+    SiLU,
+    Sine,
     Softmax,
+    Softplus,
+    Softsign,
     Split,
     Tanh,
 )
@@ -82,6 +100,49 @@ from deepbp.optimizers.schedules import Cosine, OneCycle, Warmup
 from deepbp.testing import Check, initializer_checks, layer_checks, loss_checks, optimizer_checks
 from deepbp.typing import Array, Shape
 
+
+def square(z: Array) -> Array:
+    return z * z
+
+
+def twice(z: Array) -> Array:
+    return 2 * z
+
+
+ACTIVATIONS: list[tuple[Layer[Any], Shape]] = [
+    (Activation(square, twice), (4,)),
+    (Activation(np.sin, np.cos), (2, 3)),
+    (CELU(), (4,)),
+    (CELU(0.5), (2, 3)),
+    (ELU(), (4,)),
+    (ELU(0.5), (2, 3)),
+    (GELU(), (4,)),
+    (GELU(), (2, 3)),
+    (GELU("tanh"), (4,)),
+    (Gaussian(), (4,)),
+    (HardSigmoid(), (4,)),
+    (HardSwish(), (4,)),
+    (LeakyReLU(), (4,)),
+    (LeakyReLU(0.3), (2, 3)),
+    (LeakyReLU(0.0), (4,)),
+    (LogSigmoid(), (4,)),
+    (LogSoftmax(), (4,)),
+    (LogSoftmax(), (2, 3)),
+    (Mish(), (4,)),
+    (PReLU(), (4,)),
+    (PReLU(slope_init=Uniform(0.1, 0.5)), (2, 3)),
+    (PReLU(shared=True), (2, 3)),
+    (PReLU(shared=True), ()),
+    (ReLU6(), (4,)),
+    (SELU(), (4,)),
+    (SiLU(), (4,)),
+    (Sine(), (4,)),
+    (Sine(1.0), (2, 3)),
+    (Softplus(), (4,)),
+    (Softplus(3.0), (2, 3)),
+    (Softsign(), (4,)),
+]
+
 shared = Dense(3)
 
 BUILTIN_LAYERS: list[tuple[Layer[Any], Shape]] = [
@@ -116,6 +177,7 @@ BUILTIN_LAYERS: list[tuple[Layer[Any], Shape]] = [
     (Penalized([Dense(3), Tanh(), Dense(2)], weights=L1L2(0.1, 0.2), outputs=L1(0.3)), (4,)),
     (Repeat(Penalized(Dense(3), weights=L2(0.2)), 2, share=True), (3,)),
     (Residual(Parallel([Dense(3), Penalized(Repeat(Dense(3), 2, share=True), outputs=L2(0.1))], merge="mean")), (3,)),
+    *ACTIVATIONS,
 ]
 
 

@@ -11,12 +11,17 @@ from deepbp.kernels.fused.activations import (
     tanh,
     tanh_backward,
 )
+from deepbp.kernels.fused.erf import erf, erfc, gaussian, gelu
 from deepbp.kernels.fused.losses import softmax_cross_entropy, softmax_cross_entropy_backward, squared_error
 from deepbp.kernels.fused.updates import adam, sgd, sgd_momentum
 
 __all__ = [
     "adam",
     "add_bias",
+    "erf",
+    "erfc",
+    "gaussian",
+    "gelu",
     "relu",
     "relu_backward",
     "sgd",

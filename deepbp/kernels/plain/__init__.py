@@ -11,12 +11,17 @@ from deepbp.kernels.plain.activations import (
     tanh,
     tanh_backward,
 )
+from deepbp.kernels.plain.erf import erf, erfc, gaussian, gelu
 from deepbp.kernels.plain.losses import softmax_cross_entropy, softmax_cross_entropy_backward, squared_error
 from deepbp.kernels.plain.updates import adam, sgd, sgd_momentum
 
 __all__ = [
     "adam",
     "add_bias",
+    "erf",
+    "erfc",
+    "gaussian",
+    "gelu",
     "relu",
     "relu_backward",
     "sgd",
