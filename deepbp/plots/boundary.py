@@ -7,8 +7,8 @@ import numpy as np
 from deepbp.arrays import as_samples, check_same_length
 from deepbp.errors import ArgumentTypeError, ShapeError
 from deepbp.plots.canvas import axes_for, class_colors
-from deepbp.plots.classes import as_labels
 from deepbp.sequential import Sequential
+from deepbp.training.metrics.labels import as_labels
 from deepbp.typing import ArrayLike
 
 if TYPE_CHECKING:

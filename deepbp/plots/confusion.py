@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepbp.arrays import check_same_length
 from deepbp.errors import ConfigurationError
 from deepbp.plots.canvas import axes_for
-from deepbp.plots.classes import as_labels
+from deepbp.training import metrics
 from deepbp.typing import ArrayLike
 
 if TYPE_CHECKING:
@@ -31,15 +30,10 @@ def confusion_matrix(
         names: of the classes, in the order of their labels.
         threshold: for one output, where class 1 begins: 0.5 for probabilities, 0 for logits.
     """
-    predicted = as_labels(prediction, "prediction", threshold)
-    true = as_labels(target, "target", 0.5)
-    check_same_length(prediction=predicted, target=true)
-    scores = np.shape(prediction)[1:]
-    count = max(int(predicted.max()) + 1, int(true.max()) + 1, 2, *scores)
+    counts = metrics.confusion_matrix(prediction, target, threshold=threshold)
+    count = len(counts)
     if names is not None and len(names) != count:
         raise ConfigurationError(f"names: expected one for each of {count} classes, got {list(names)}")
-    counts = np.zeros((count, count), int)
-    np.add.at(counts, (true, predicted), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
     ax = axes_for(ax, (1.6 + 0.45 * count, 1.4 + 0.45 * count) if count > 6 else (4.6, 4.2))
