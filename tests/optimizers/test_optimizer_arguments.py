@@ -7,10 +7,23 @@ import numpy as np
 import pytest
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError
-from deepbp.optimizers import SGD, Adam, AdamW, Optimizer
+from deepbp.optimizers import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    AMSGrad,
+    Lion,
+    NAdam,
+    Optimizer,
+    RAdam,
+    RMSprop,
+    Rprop,
+)
 from deepbp.parameter import Parameter, ParameterVector
 
-KINDS: tuple[Any, ...] = (SGD, Adam, AdamW)
+KINDS: tuple[Any, ...] = (SGD, Adam, AdamW, AMSGrad, NAdam, RAdam, RMSprop, Adagrad, Adadelta, Lion, Rprop)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -77,12 +90,70 @@ def test_learning_rate(kind: Any, rate: Any, error: type[DeepBPError], message: 
         (Adam, {"beta2": -0.5}, "Adam: beta2: expected a number of at least 0 and below 1, got -0.5"),
         (Adam, {"epsilon": 0.0}, "Adam: epsilon: expected a number above 0, got 0.0"),
         (AdamW, {"weight_decay": float("nan")}, "AdamW: weight_decay: expected a number of at least 0, got nan"),
+        (AMSGrad, {"weight_decay": -3}, "AMSGrad: weight_decay: expected a number of at least 0, got -3"),
+        (NAdam, {"psi": -0.1}, "NAdam: psi: expected a number of at least 0, got -0.1"),
+        (NAdam, {"weight_decay": -1}, "NAdam: weight_decay: expected a number of at least 0, got -1"),
+        (RAdam, {"beta2": 1}, "RAdam: beta2: expected a number of at least 0 and below 1, got 1"),
+        (RAdam, {"weight_decay": -1}, "RAdam: weight_decay: expected a number of at least 0, got -1"),
+        (RMSprop, {"rho": 1.0}, "RMSprop: rho: expected a number of at least 0 and below 1, got 1.0"),
+        (RMSprop, {"momentum": 1.0}, "RMSprop: momentum: expected a number of at least 0 and below 1, got 1.0"),
+        (RMSprop, {"epsilon": 0}, "RMSprop: epsilon: expected a number above 0, got 0"),
+        (RMSprop, {"weight_decay": -1}, "RMSprop: weight_decay: expected a number of at least 0, got -1"),
+        (Adagrad, {"initial": -0.1}, "Adagrad: initial: expected a number of at least 0, got -0.1"),
+        (Adagrad, {"epsilon": 0}, "Adagrad: epsilon: expected a number above 0, got 0"),
+        (Adagrad, {"weight_decay": -1}, "Adagrad: weight_decay: expected a number of at least 0, got -1"),
+        (Adadelta, {"rho": 2.5}, "Adadelta: rho: expected a number of at least 0 and below 1, got 2.5"),
+        (Adadelta, {"epsilon": float("nan")}, "Adadelta: epsilon: expected a number above 0, got nan"),
+        (Adadelta, {"weight_decay": -1}, "Adadelta: weight_decay: expected a number of at least 0, got -1"),
+        (Lion, {"beta1": -3}, "Lion: beta1: expected a number of at least 0 and below 1, got -3"),
+        (Lion, {"beta2": 1}, "Lion: beta2: expected a number of at least 0 and below 1, got 1"),
+        (Lion, {"weight_decay": -1}, "Lion: weight_decay: expected a number of at least 0, got -1"),
+        (Rprop, {"first_step": 0}, "Rprop: first_step: expected a number above 0, got 0"),
+        (Rprop, {"grow": 1}, "Rprop: grow: expected a number above 1, got 1"),
+        (Rprop, {"shrink": 0}, "Rprop: shrink: expected a number above 0 and below 1, got 0"),
+        (Rprop, {"shrink": 1}, "Rprop: shrink: expected a number above 0 and below 1, got 1"),
+        (Rprop, {"smallest_step": -3}, "Rprop: smallest_step: expected a number above 0, got -3"),
+        (Rprop, {"largest_step": 0}, "Rprop: largest_step: expected a number above 0, got 0"),
+        (
+            Rprop,
+            {"first_step": 60},
+            "Rprop: expected smallest_step ≤ first_step ≤ largest_step, got 1e-06, 60 and 50.0",
+        ),
     ],
 )
 def test_values_that_make_no_sense(kind: Any, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         kind(0.1, **arguments)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("value", [None, "64", [0.5], True])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (AMSGrad, "weight_decay"),
+        (NAdam, "psi"),
+        (RAdam, "weight_decay"),
+        (RMSprop, "rho"),
+        (RMSprop, "momentum"),
+        (RMSprop, "epsilon"),
+        (Adagrad, "initial"),
+        (Adadelta, "rho"),
+        (Lion, "beta2"),
+        (Rprop, "first_step"),
+        (Rprop, "grow"),
+        (Rprop, "shrink"),
+    ],
+)
+def test_what_is_no_number(kind: Any, name: str, value: Any) -> None:
+    with pytest.raises(ArgumentTypeError, match=rf"^{kind.__name__}: {name}: expected a number .*, got "):
+        kind(**{name: value})
+
+
+@pytest.mark.parametrize("value", [1, "yes", None])
+def test_centered_is_true_or_false(value: Any) -> None:
+    with pytest.raises(ArgumentTypeError, match=r"^RMSprop: centered: expected bool, got "):
+        RMSprop(centered=value)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,22 +1,17 @@
 """Each optimizer follows its paper's formulas, written out here number by number, step by step."""
 
-from collections.abc import Callable, Iterator
 from math import sqrt
 from typing import Any
 
 import numpy as np
 import pytest
+from trajectories import Case, Path, assert_follows, falling, name_of
 
 from deepbp.optimizers import SGD, Adam, AdamW, Optimizer
 from deepbp.parameter import Parameter, ParameterVector
 from deepbp.typing import Array
 
 pytestmark = pytest.mark.usefixtures("kernel_form")
-
-STEPS = 25
-SHAPES = [(3,), (2, 3), (), (1, 2, 2)]  # only the second and the last may decay
-Path = Iterator[float]
-"""One number's values after each step, given its start, its gradients, and whether it decays."""
 
 
 def sgd(w: float, gradients: Array, rates: Array, decay: float = 0.0) -> Path:
@@ -68,11 +63,7 @@ def adamw(w: float, gradients: Array, rates: Array, decay: float = 0.0) -> Path:
         yield w
 
 
-def falling(step: int) -> float:
-    return 0.1 / (1 + step)
-
-
-CASES: list[tuple[Optimizer, Callable[..., Path], dict[str, float], float]] = [
+CASES: list[Case] = [
     (SGD(0.1), sgd, {}, 0.0),
     (SGD(0.1, weight_decay=0.3), sgd, {}, 0.3),
     (SGD(falling), sgd, {}, 0.0),
@@ -87,42 +78,9 @@ CASES: list[tuple[Optimizer, Callable[..., Path], dict[str, float], float]] = [
 ]
 
 
-def rates_of(optimizer: Optimizer) -> Array:
-    rate = optimizer.learning_rate
-    return np.array([rate(step) if callable(rate) else rate for step in range(STEPS)])
-
-
-@pytest.mark.parametrize(
-    ("optimizer", "formula", "arguments", "decay"),
-    CASES,
-    ids=[f"{i}-{case[1].__name__}" for i, case in enumerate(CASES)],
-)
-def test_trajectory(
-    optimizer: Optimizer,
-    formula: Callable[..., Path],
-    arguments: dict[str, float],
-    decay: float,
-    rng: np.random.Generator,
-) -> None:
-    parameters = [Parameter(rng.normal(size=shape)) for shape in SHAPES]
-    starts = [p.value.copy() for p in parameters]
-    gradients = [rng.normal(size=(STEPS, *shape)) for shape in SHAPES]
-    vector = ParameterVector(parameters)
-    state, paths = optimizer.start(vector), []
-    for step in range(STEPS):
-        vector.clear_grads()
-        for p, g in zip(parameters, gradients, strict=True):
-            p.accumulate(g[step])
-        optimizer.step(vector, state)
-        paths.append([p.value.copy() for p in parameters])
-    for index, (start, g) in enumerate(zip(starts, gradients, strict=True)):
-        with_decay = {"decay": decay} if decay and start.ndim >= 2 else {}
-        for place in np.ndindex(start.shape):
-            expected = list(
-                formula(start[place], g[(slice(None), *place)], rates_of(optimizer), **arguments, **with_decay)
-            )
-            got = [path[index][place] for path in paths]
-            np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-13)
+@pytest.mark.parametrize("case", CASES, ids=name_of)
+def test_trajectory(case: Case, rng: np.random.Generator) -> None:
+    assert_follows(case, rng)
 
 
 @pytest.mark.parametrize("optimizer", [case[0] for case in CASES], ids=lambda o: type(o).__name__)
