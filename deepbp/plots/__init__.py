@@ -8,6 +8,7 @@ from deepbp.plots.boundary import decision_boundary
 from deepbp.plots.confusion import confusion_matrix
 from deepbp.plots.curves import learning_curves
 from deepbp.plots.diagram import network_diagram
+from deepbp.plots.rates import learning_rates
 from deepbp.plots.signals import signal, signals
 from deepbp.plots.weights import weight_images
 
@@ -15,6 +16,7 @@ __all__ = [
     "confusion_matrix",
     "decision_boundary",
     "learning_curves",
+    "learning_rates",
     "network_diagram",
     "signal",
     "signals",

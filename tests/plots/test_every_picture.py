@@ -18,7 +18,7 @@ from deepbp.layers import Dense, Tanh
 from deepbp.losses import SoftmaxCrossEntropy
 from deepbp.optimizers import SGD
 from deepbp.plots import canvas
-from deepbp.training import SignalMonitor
+from deepbp.training import SignalMonitor, learning_rate_range_test
 
 pytestmark = pytest.mark.usefixtures("no_screen")
 
@@ -27,9 +27,11 @@ X, Y = RNG.normal(size=(30, 2)), RNG.integers(0, 3, 30)
 NET = Sequential([Dense(4), Tanh(), Dense(3)], input_shape=2, rng=0)
 MONITOR = SignalMonitor(X, Y)
 HISTORY = NET.fit(X, Y, loss=SoftmaxCrossEntropy(), optimizer=SGD(0.1), epochs=3, callbacks=[MONITOR])
+RANGE_TEST = learning_rate_range_test(NET, X, Y, SoftmaxCrossEntropy(), SGD(0.1), steps=20)
 
 PICTURES: dict[str, Callable[..., Axes]] = {
     "learning_curves": lambda ax=None: plots.learning_curves(HISTORY, ax=ax),
+    "learning_rates": lambda ax=None: plots.learning_rates(RANGE_TEST, ax=ax),
     "network_diagram": lambda ax=None: plots.network_diagram(NET, ax=ax),
     "signal": lambda ax=None: plots.signal(MONITOR, "gradients", ax=ax),
     "decision_boundary": lambda ax=None: plots.decision_boundary(NET, X, Y, ax=ax),
