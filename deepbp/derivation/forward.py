@@ -6,7 +6,7 @@ from typing import Any
 
 from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import Expression, Math, alone, names_in, replaced, tree, with_values
-from deepbp.derivation.numbering import Step
+from deepbp.derivation.step import Cut, Join, Price, Step, columns_text, last_signal
 from deepbp.layers.typeset import Symbol, TextPen
 from deepbp.losses import Loss
 from deepbp.typing import Shape
@@ -25,18 +25,28 @@ LOSS_SYMBOLS = {
 
 def forward_row(step: Step, *, again: bool = False) -> Row:
     """z¹ = x W¹ + b¹, with shapes; an activation is written with its letter."""
-    symbols = dict(step.symbols)
+    sides, symbols = step.made()
+    math = Math(("y", *sides), symbols)
+    if isinstance(step, Join | Cut | Price):
+        return Row(math, "" if isinstance(step, Price) else batch(step.output_shape), _remark(step))
     remark = f"layer {step.place}, {step.layer}{', used again' if again else ''}"
     if step.formula is None:
-        symbols["f"] = Symbol(type(step.layer).__name__)
-        return Row(
-            Math(("y", "f(x)"), symbols), shape_text("x", "y", step), f"{remark}: a black box, no formula is stated"
-        )
+        return Row(math, shape_text("x", "y", step), f"{remark}: a black box, no formula is stated")
     if step.formula.function:
-        symbols["f"] = Symbol(step.formula.function)
-        return Row(Math(("y", "f(x)"), symbols), batch(step.output_shape), remark)
-    made = with_values(step.formula.forward, step.layer)
-    return Row(Math(("y", made), symbols), shape_text(made, "y", step), remark)
+        return Row(math, batch(step.output_shape), remark)
+    return Row(math, shape_text(sides[-1], "y", step), remark)
+
+
+def _remark(step: Join | Cut | Price) -> str:
+    if isinstance(step, Cut):
+        return f"layer {step.whole}, {step.kind}: {columns_text(step.columns.start, step.columns.stop)}"
+    start = f"layer {step.place}, {step.kind}"
+    if isinstance(step, Join):
+        words = {"concat": "side by side", "multiply": "multiplied", "add": "added", "mean": "their mean"}
+        return f"{start}: its branches, {words[step.merge]}"
+    if step.penalty is None:
+        return f"{start} adds to the loss: a black box, no formula is stated"
+    return f"{start}: {step.penalty} of its {'weights' if step.parameters else 'outputs'}"
 
 
 def definitions(steps: Iterable[Step]) -> list[Row]:
@@ -64,7 +74,7 @@ def forward_blocks(steps: Sequence[Step]) -> list[Block]:
     for step in steps:
         rows.append(forward_row(step, again=id(step.layer) in seen))
         seen.add(id(step.layer))
-    rows.append(Row(Math(("prediction", "y"), {**LOSS_SYMBOLS, "y": steps[-1].output}), "", "the prediction"))
+    rows.append(Row(Math(("prediction", "y"), {**LOSS_SYMBOLS, "y": last_signal(steps)}), "", "the prediction"))
     blocks: list[Block] = [Heading("Forward"), Equations(tuple(rows))]
     if meanings := definitions(steps):
         blocks += [Paragraph(("where",)), Equations(tuple(meanings))]
@@ -88,9 +98,20 @@ def loss_rows(loss: Loss[Any]) -> tuple[Row, Row]:
     )
 
 
-def loss_blocks(loss: Loss[Any]) -> list[Block]:
+def value_row(steps: Iterable[Step], loss: Loss[Any]) -> Row:
+    """L, with the penalties that are added to it."""
+    row = loss_rows(loss)[0]
+    prices = {f"price{i}": step.output for i, step in enumerate(step for step in steps if isinstance(step, Price))}
+    value = tree(row.math.sides[1])
+    for name in prices:
+        value = ast.BinOp(value, ast.Add(), ast.Name(name))
+    remark = f"{row.remark}, and the penalties" if prices else row.remark
+    return Row(Math((row.math.sides[0], value), {**row.math.symbols, **prices}), "", remark)
+
+
+def loss_blocks(steps: Iterable[Step], loss: Loss[Any]) -> list[Block]:
     """L, ∂L/∂ŷ, and what they divide by."""
-    rows = loss_rows(loss)
+    rows = (value_row(steps, loss), loss_rows(loss)[1])
     used = names_in(rows[0].math.sides[1])
     counts = {
         "n": " counts samples times outputs.",
@@ -109,7 +130,10 @@ def sums_explained(expressions: Iterable[Expression]) -> list[Block]:
         "feature_sum": " over the samples, and over the places in them",
         "row_sum": " along each row",
         "batch_mean": " is the mean over the samples",
+        "feature_mean": " is the mean over the samples and all places in them",
+        "feature_variance": " is the variance over them, the mean of the squares",
         "row_mean": " is the mean along each row",
+        "row_variance": " is the variance along each row, the mean of the squares",
         "row_max": " is the largest of each row",
     }
     found = {name for e in expressions for name in names_in(e)} & words.keys()
@@ -150,7 +174,7 @@ def shapes(step: Step) -> dict[str, str]:
         "delta": step.output_shape,
         "delta_input": step.input_shape,
     }
-    held = {name: str(p.value.shape) for name, p in step.layer.named_parameters().items()}
+    held = {name: str(p.value.shape) for name, p in step.held.items()}
     return held | {name: batch(shape) for name, shape in samples.items()}
 
 

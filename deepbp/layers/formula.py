@@ -29,7 +29,9 @@ FUNCTIONS: dict[str, Any] = {
     "cosh": np.cosh,
     "erf": np.vectorize(math.erf, otypes=[float]),  # not the kernel, which is held against it
     "exp": np.exp,
+    "feature_mean": lambda e: np.mean(e, axis=tuple(range(e.ndim - 1))),  # over all axes but the last
     "feature_sum": lambda e: np.sum(e, axis=tuple(range(e.ndim - 1))),  # Σ over all axes but the last
+    "feature_variance": lambda e: np.var(e, axis=tuple(range(e.ndim - 1))),  # the mean square of the differences
     "log": np.log,
     "maximum": np.maximum,
     "minimum": np.minimum,
@@ -37,6 +39,7 @@ FUNCTIONS: dict[str, Any] = {
     "row_max": lambda e: np.max(e, axis=-1, keepdims=True),  # along the last axis, one for each row
     "row_mean": lambda e: np.mean(e, axis=-1, keepdims=True),  # along the last axis, one for each row
     "row_sum": lambda e: np.sum(e, axis=-1, keepdims=True),  # Σ along the last axis, one for each row
+    "row_variance": lambda e: np.var(e, axis=-1, keepdims=True),
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "sign": np.sign,
     "sin": np.sin,

@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 from attrs import define, field, frozen
 
+from deepbp.errors import NotBuiltError
 from deepbp.layers.configuration import configuration_text
 from deepbp.layers.formula import Formula
 from deepbp.parameter import Buffer, Parameter
@@ -40,6 +41,9 @@ class Layer(ABC, Generic[Saved]):
 
     formula: ClassVar[Formula | None] = None
     """The mathematics, stated once: ``summary`` and ``derivation`` print it, and the checks evaluate it."""
+
+    surrogate_gradient: ClassVar[bool] = False
+    """Whether ``backward`` passes on something else than the derivative on purpose; the formula must then say what."""
 
     built: Built | None = field(default=None, init=False)
 
@@ -136,15 +140,25 @@ class Layer(ABC, Generic[Saved]):
         """Keep all parameters inside as they are: a new ``Trainer``, or ``fit``, trains the others alone.
 
         The error signal still passes through; where nothing below needs it, it is not computed. Buffers, such as the
-        running means of a normalisation, go on being updated by training passes.
+        running means of a normalisation, go on being updated by training passes. Raises NotBuiltError where there are
+        no parameters yet.
         """
-        for parameter in self.parameters():
+        for parameter in self._existing_parameters("freeze"):
             parameter.freeze()
 
     def unfreeze(self) -> None:
         """Let all parameters inside be trained again, by a new ``Trainer``, or by ``fit``."""
-        for parameter in self.parameters():
+        for parameter in self._existing_parameters("unfreeze"):
             parameter.freeze(False)
+
+    def _existing_parameters(self, wanted: str) -> list[Parameter]:
+        parameters = self.parameters()
+        if not parameters and self.built is None:  # those that build makes later would not be frozen, silently
+            raise NotBuiltError(
+                f"{type(self).__name__}: {wanted}: its sizes are not known yet, so it has no parameters: "
+                "give the network input_shape=..., or call build, before"
+            )
+        return parameters
 
     def _walk(self, prefix: str = "", seen: set[int] | None = None) -> "Iterator[tuple[str, _Member]]":
         """Everything inside, depth first, each once."""
@@ -165,6 +179,8 @@ def _members(layer: Layer[Any]) -> Iterator[tuple[str, _Member]]:
     called ``layers``. Public fields come first: what a private one holds besides goes by the public name.
     """
     for attribute in sorted(attrs.fields(type(layer)), key=lambda attribute: attribute.name.startswith("_")):
+        if attribute.metadata.get("beside"):  # a layer that this one refers to, and that is not inside it
+            continue
         value = getattr(layer, attribute.name, None)
         if isinstance(value, Parameter | Buffer | Layer):
             yield attribute.name, value

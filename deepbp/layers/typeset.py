@@ -15,12 +15,15 @@ _SUBSCRIPTS = str.maketrans("ij", "ᵢⱼ")
 _BY = "∂L/∂"
 _NAMES = {
     "batch_mean": "meanᵢ",
+    "feature_mean": "meanᵢ",
+    "feature_variance": "varᵢ",
     "log": "ln",
     "maximum": "max",
     "minimum": "min",
     "pi": "π",
     "row_max": "maxⱼ",
     "row_mean": "meanⱼ",
+    "row_variance": "varⱼ",
     "sigmoid": "σ",
     "sign": "sgn",
 }
@@ -236,6 +239,8 @@ class _Writer:
                 return pen.group(first, "|", "|"), _ATOM
             case "bracket":
                 return pen.group(first, "[", "]"), _ATOM
+            case "concat":  # columns side by side
+                return pen.group(pen.row(first, *(pen.row(pen.comma, other) for other in others)), "[", "]"), _ATOM
             case "brace":
                 return pen.group(first, "{", "}"), _ATOM
             case "partial":

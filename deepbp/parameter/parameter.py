@@ -148,6 +148,28 @@ class Parameter:
             raise ContractError(f"gradient: the product of {one} and {other} does not exist") from None
         self.accumulate(product)
 
+    def accumulate_rows(self, rows: Array, gradient: Array) -> None:
+        """Add shares to some rows alone, ``gradient[i]`` to row ``rows[i]``; those of a row named more often add up.
+
+        Raises ContractError as ``accumulate`` does, and where there is no such row.
+        """
+        held = self.value
+        try:
+            fits = rows.dtype.kind in "iu" and held.ndim > 0 and gradient.shape == (len(rows), *held.shape[1:])
+        except (AttributeError, TypeError):
+            fits = False
+        if not fits or rows.ndim != 1:
+            got = " and ".join(str(getattr(array, "shape", array)) for array in (rows, gradient))
+            raise ContractError(f"gradient: expected N whole numbers and {('N', *held.shape[1:])}, got {got}")
+        if len(rows) == 0 or self.frozen:
+            return
+        if not 0 <= rows.min() <= rows.max() < len(held):
+            raise ContractError(f"gradient: expected rows from 0 to {len(held) - 1}, got {rows.min()} to {rows.max()}")
+        try:
+            np.add.at(self.grad, rows, gradient)  # unlike `grad[rows] += gradient`, counts each time a row is named
+        except TypeError:
+            raise ContractError(f"gradient: expected {held.dtype}, got {gradient.dtype}") from None
+
     def freeze(self, frozen: bool = True) -> None:
         """Take it out of the training, or let it back in. Its vector is no longer current: a new one leaves it out."""
         if frozen != self.frozen and self._vector is not None:

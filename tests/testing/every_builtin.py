@@ -29,16 +29,24 @@ from deepbp.layers import (
     L2,
     SELU,
     Activation,
+    BatchNorm,
+    Bilinear,
     Chain,
     Dense,
+    Dropout,
+    Embedding,
     Flatten,
     Gaussian,
+    GaussianNoise,
+    GroupNorm,
     HardSigmoid,
     HardSwish,
     Layer,
+    LayerNorm,
     LeakyReLU,
     LogSigmoid,
     LogSoftmax,
+    Maxout,
     Mish,
     Parallel,
     Penalized,
@@ -48,6 +56,9 @@ from deepbp.layers import (
     Repeat,
     Reshape,
     Residual,
+    RMSNorm,
+    Scale,
+    Shift,
     Sigmoid,
     SiLU,
     Sine,
@@ -55,7 +66,9 @@ from deepbp.layers import (
     Softplus,
     Softsign,
     Split,
+    StopGradient,
     Tanh,
+    TiedDense,
 )
 from deepbp.losses import (
     BinaryCrossEntropy,
@@ -145,6 +158,36 @@ ACTIVATIONS: list[tuple[Layer[Any], Shape]] = [
 
 shared = Dense(3)
 
+encoder = Dense(3)
+narrow = Dense(2, use_bias=False)
+
+OTHERS: list[tuple[Layer[Any], Shape]] = [
+    (BatchNorm(), (3,)),
+    (BatchNorm(momentum=0.5, epsilon=0.1), (2, 4, 3)),
+    (Bilinear(2), (6,)),
+    (Bilinear(3, sizes=(1, 3), use_bias=False), (4,)),
+    (Chain([encoder, Tanh(), TiedDense(encoder)]), (4,)),
+    (Chain([narrow, TiedDense(narrow, use_bias=False)]), (3,)),
+    (Dropout(), (3,)),
+    (Dropout(0.1), (2, 3)),
+    (Dropout(0.0), (3,)),
+    (GaussianNoise(0.3), (2, 3)),
+    (GroupNorm(2), (6,)),
+    (GroupNorm(3), (2, 2, 3)),
+    (GroupNorm(1, epsilon=0.1), (2, 3)),
+    (LayerNorm(), (4,)),
+    (LayerNorm(epsilon=0.1), (2, 3)),
+    (Maxout(3), (4,)),
+    (Maxout(2, 3), (5,)),
+    (Parallel([StopGradient(), [Dense(3), Tanh()]], merge="add"), (3,)),
+    (RMSNorm(), (4,)),
+    (RMSNorm(epsilon=0.1), (2, 3)),
+    (Scale(), (3,)),
+    (Scale(gain_init=Uniform(0.5, 2)), (2, 3)),
+    (Shift(), (2, 3)),
+    (StopGradient(), (2, 3)),
+]
+
 BUILTIN_LAYERS: list[tuple[Layer[Any], Shape]] = [
     (Dense(4), (3,)),
     (Dense(3), (3,)),
@@ -178,6 +221,25 @@ BUILTIN_LAYERS: list[tuple[Layer[Any], Shape]] = [
     (Repeat(Penalized(Dense(3), weights=L2(0.2)), 2, share=True), (3,)),
     (Residual(Parallel([Dense(3), Penalized(Repeat(Dense(3), 2, share=True), outputs=L2(0.1))], merge="mean")), (3,)),
     *ACTIVATIONS,
+    *OTHERS,
+]
+
+
+def categories(rng: np.random.Generator, shape: Shape) -> Array:
+    return rng.integers(0, 5, shape)
+
+
+def first_column_of_categories(rng: np.random.Generator, shape: Shape) -> Array:
+    x = rng.standard_normal(shape)
+    x[..., 0] = rng.integers(0, 5, shape[:-1])
+    return x
+
+
+CATEGORY_LAYERS: list[tuple[Layer[Any], Shape, Callable[[np.random.Generator, Shape], Array]]] = [
+    (Embedding(5, 3), (2,), categories),
+    (Embedding(5, 2, table_init=HeNormal()), (), categories),
+    (Embedding(5, 3), (1,), first_column_of_categories),
+    (Split([[Embedding(5, 3), Flatten()], None], sizes=(1, 3)), (4,), first_column_of_categories),
 ]
 
 
@@ -314,6 +376,8 @@ BUILTIN_INITIALIZERS: list[Initializer] = [
 def layers_checks(seed: int) -> Iterator[Check]:
     for layer, shape in BUILTIN_LAYERS:
         yield from layer_checks(layer, shape, rng=seed)
+    for layer, shape, inputs in CATEGORY_LAYERS:
+        yield from layer_checks(layer, shape, inputs=inputs, rng=seed)
 
 
 def others_checks(seed: int) -> Iterator[Check]:

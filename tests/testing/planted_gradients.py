@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 from attrs import define, field
+from every_builtin import first_column_of_categories
 from planting import Planted, planter
 from right_layers import GainOfTanh, LeakyReLU, Priced, Scale, Square
 
-from deepbp.layers import Builder, Dense, Layer, Softmax, Tanh
+from deepbp.layers import Builder, Dense, Embedding, Formula, Layer, Softmax, StopGradient, Tanh
 from deepbp.typing import Array, Shape
 
 GRADIENTS: list[Planted] = []
@@ -346,3 +347,32 @@ class GradientOfAPenaltyThatNobodyPays(Scale):
 class PenaltyIsAnArray(Priced):
     def penalty(self, saved: tuple[Array, Array]) -> Any:
         return 0.2 * (saved[1] ** 2).mean(axis=0)
+
+
+@planted("input_gradient", r"surrogate_gradient: backward passes on something else.*must say what: formula = Formula")
+@define(eq=False)
+class SurrogateThatIsNotStated(StopGradient):
+    formula = Formula("x")
+
+
+@planted("formula", r"formula: ∂L/∂x = 'delta' is not what backward gives")
+@define(eq=False)
+class SurrogateThatIsNotWhatWasStated(StopGradient):
+    formula = Formula("x", backward="delta")
+
+
+@planted(
+    "input_gradient",
+    r"∂L/∂x at \[0, 0\] is .*refuses to see this number moved a little.*the error signal must be 0",
+    shape=(1,),
+    inputs=first_column_of_categories,
+)
+@define(eq=False)
+class SignalByCategories(Embedding):
+    categories: int = 5
+    units: int = 1
+
+    def backward(self, rows: Array, delta: Array) -> Array:
+        super().backward(rows, delta)
+        moved: Array = delta[..., 0]
+        return moved

@@ -12,6 +12,7 @@ from every_builtin import (
     BUILTIN_LAYERS,
     BUILTIN_LOSSES,
     BUILTIN_OPTIMIZERS,
+    CATEGORY_LAYERS,
     layers_checks,
     others_checks,
 )
@@ -52,11 +53,16 @@ def public(module: ModuleType, base: type) -> set[type]:
     }
 
 
+LISTED: list[Any] = [layer for layer, *_ in (*BUILTIN_LAYERS, *CATEGORY_LAYERS)]
+# it needs the layer whose weights it shares, and so is checked in a chain with it
+LISTED += [one for layer in LISTED for one in layer.named_layers().values() if isinstance(one, layers.TiedDense)]
+
+
 @pytest.mark.parametrize(
     ("module", "base", "listed"),
     [
-        (layers, Layer, [layer for layer, _ in BUILTIN_LAYERS]),
-        (deepbp, Layer, [layer for layer, _ in BUILTIN_LAYERS]),
+        (layers, Layer, LISTED),
+        (deepbp, Layer, LISTED),
         (losses, Loss, [loss for loss, _, _ in BUILTIN_LOSSES]),
         (optimizers, Optimizer, BUILTIN_OPTIMIZERS),
         (initializers, Initializer, BUILTIN_INITIALIZERS),

@@ -8,6 +8,7 @@ from planting import Planted, expect_caught, expect_every_check_needed
 
 from deepbp.layers import Dense
 from deepbp.testing import CheckFailure, check_layer, layer_checks
+from deepbp.testing.layers.case import standard_normal
 
 CATALOGUE = [*GRADIENTS, *BEHAVIOUR, *LAYER_FORMULAS]
 
@@ -15,9 +16,10 @@ CATALOGUE = [*GRADIENTS, *BEHAVIOUR, *LAYER_FORMULAS]
 @pytest.mark.parametrize("mistake", CATALOGUE, ids=lambda mistake: f"{mistake.kind.__name__}: {mistake.check}")
 def test_planted_mistake_is_caught(mistake: Planted) -> None:
     layer, shape = mistake.kind(), mistake.options.get("shape", (3,))
-    expect_caught(mistake, layer_checks(layer, shape))
+    inputs = mistake.options.get("inputs", standard_normal)
+    expect_caught(mistake, layer_checks(layer, shape, inputs=inputs))
     with pytest.raises(CheckFailure, match="checks failed"):
-        check_layer(layer, shape)
+        check_layer(layer, shape, inputs=inputs)
 
 
 def test_every_check_catches_something() -> None:

@@ -78,13 +78,16 @@ def layer_checks(
 
     The layer is a prototype: every check builds fresh copies of it, in float64 unless it says otherwise, and a layer
     that was built before is copied as if it had not been. Parameters that start all alike are moved a little, so that
-    a symmetric start hides nothing.
+    a symmetric start hides nothing. Where ``surrogate_gradient`` is True, of the layer or of one inside, no gradient is
+    held against differences, and the layer's own against its formula alone.
 
     Args:
         layer: to be checked; small sizes make quick checks.
         input_shape: of one sample.
         inputs: draws what the layer takes, ``inputs(rng, shape)``, where that is not any number: the shape includes
-            the batch axis. Checks with inputs of their own choice are then left out.
+            the batch axis. Checks with inputs of their own choice are then left out. There is no derivative by whole
+            numbers, nor by a float that the layer, with a DataError, refuses to see moved a little: then its error
+            signal must be 0.
         rng: a seed or generator for all that is drawn. None means the same numbers each time.
 
     Raises:

@@ -4,11 +4,12 @@ import numpy as np
 
 from deepbp.testing.check import CheckFailure
 from deepbp.testing.gradient_check import expect_gradient
-from deepbp.testing.layers.case import LayerCase, Specimen
+from deepbp.testing.layers.case import LayerCase, Specimen, standard_normal
 from deepbp.testing.layers.measuring import (
     input_measurement,
     loss_of_input,
     loss_of_parameter,
+    movable,
     parameter_measurement,
     sizes,
 )
@@ -18,12 +19,14 @@ from deepbp.typing import Array
 
 def input_gradient(case: LayerCase) -> None:
     """What backward returns is ∂L/∂x: central differences, float64, random error signal."""
-    if case.takes_real_numbers():
+    if case.takes_real_numbers() and not _is_surrogate(case):
         _expect_input_gradient(case, case.x())
 
 
 def kink_gradients(case: LayerCase) -> None:
     """At inputs of −1, 0 and 1, where kinks tend to be: any value between the one-sided derivatives is right."""
+    if _is_surrogate(case):
+        return
     x = case.rng(30).integers(-1, 2, (case.rows, *case.input_shape)).astype(np.float64)
     specimen = case.build()
     with np.errstate(all="ignore"):
@@ -40,6 +43,8 @@ def kink_gradients(case: LayerCase) -> None:
 
 def parameter_gradients(case: LayerCase) -> None:
     """What backward accumulates in each parameter is ∂L/∂parameter."""
+    if _is_surrogate(case):
+        return
     specimen, x = case.build(), case.x()
     delta = specimen.delta(x, case.rng(10))
     failures = []
@@ -65,6 +70,8 @@ def parameter_gradients(case: LayerCase) -> None:
 
 def every_parameter_gets_a_gradient(case: LayerCase) -> None:
     """None is forgotten by backward, and none is hidden where a network does not find it."""
+    if _is_surrogate(case):
+        return
     specimen, x = case.build(), case.x()
     gradients = specimen.run(x, specimen.delta(x, case.rng(10))).gradients
     for name, parameter in specimen.layer.named_parameters().items():
@@ -75,17 +82,44 @@ def every_parameter_gets_a_gradient(case: LayerCase) -> None:
             )
 
 
+def _is_surrogate(case: LayerCase) -> bool:
+    """Whether something else than a derivative is passed on on purpose, here or by a layer inside.
+
+    Differences cannot tell what it should be. The layer states it, and ``formula`` holds the code against that.
+    """
+    layer = case.prototype
+    if layer.surrogate_gradient:
+        stated = layer.stated_formula()
+        if stated is None or not stated.passed_back:
+            raise CheckFailure(
+                "surrogate_gradient: backward passes on something else than the derivative, so the layer must say "
+                "what: formula = Formula(..., backward=...)"
+            )
+    return any(one.surrogate_gradient for one in (layer, *layer.named_layers().values()))
+
+
 def _expect_input_gradient(case: LayerCase, x: Array, where: str = "") -> None:
     specimen = case.build()
     delta = specimen.delta(x, case.rng(10))
+    loss, moved = loss_of_input(specimen, x, delta), specimen.run(x.copy(), delta.copy()).moved
+    places = None
+    if case.inputs is not standard_normal:
+        places, fixed = movable(loss, x)
+        for place in fixed:
+            if moved[place] != 0:
+                raise CheckFailure(
+                    f"∂L/∂x at {list(place)} is {moved[place]:.9g}: the layer refuses to see this number moved a "
+                    "little, so there is no derivative, and the error signal must be 0"
+                )
     expect_gradient(
         f"∂L/∂x{where or ', which backward returns,'}",
-        specimen.run(x.copy(), delta.copy()).moved,
-        loss_of_input(specimen, x, delta),
+        moved,
+        loss,
         x,
         case.rng(11),
         lambda: [] if where else [input_measurement(case, stream) for stream in (0, 1)],
         sizes(case, specimen),
+        places=places,
     )
 
 

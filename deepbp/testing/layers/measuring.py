@@ -5,9 +5,10 @@ from math import prod
 
 import numpy as np
 
+from deepbp.errors import DataError
 from deepbp.testing.diagnosis import Measurement
 from deepbp.testing.layers.case import LayerCase, Specimen
-from deepbp.testing.numeric_gradient import numeric_gradient
+from deepbp.testing.numeric_gradient import STEP, numeric_gradient
 from deepbp.typing import Array
 
 
@@ -38,6 +39,23 @@ def loss_of_input(specimen: Specimen, x: Array, delta: Array, *, price: float = 
         return float(np.vdot(delta, output - base)) + price * (penalty - paid)
 
     return loss
+
+
+def movable(f: Callable[[Array], float], x: Array) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+    """The places at which x can be moved a little, and those at which the layer then refuses it with a DataError.
+
+    That is how a layer of whole numbers shows that there is no derivative by those, also in a net that has others.
+    """
+    free, fixed = [], []
+    for index in np.ndindex(x.shape):
+        place, moved = tuple(map(int, index)), x.copy()
+        moved[place] += STEP * max(1.0, abs(moved[place]))
+        try:
+            f(moved)
+            free.append(place)
+        except DataError:
+            fixed.append(place)
+    return free, fixed
 
 
 def loss_of_parameter(

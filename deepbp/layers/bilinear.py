@@ -1,0 +1,113 @@
+"""Every output is a weighted sum of all products of a number from the left with one from the right."""
+
+from typing import Any
+
+import numpy as np
+from attrs import define, field
+
+from deepbp.arrays import as_shape, ones
+from deepbp.errors import ConfigurationError, NotBuiltError, ShapeError
+from deepbp.errors.validators import boolean, instance_of, positive_int
+from deepbp.initializers import GlorotUniform, Initializer, Zeros
+from deepbp.layers.builder import Builder
+from deepbp.layers.layer import Layer
+from deepbp.layers.refusal import refusal
+from deepbp.parameter import UNBUILT, Parameter
+from deepbp.typing import Array, Shape
+
+
+def _as_sizes(sizes: Any) -> Shape | None:
+    if sizes is None:
+        return None
+    shape = as_shape(sizes, "Bilinear: sizes")
+    if len(shape) != 2:
+        raise ConfigurationError(f"Bilinear: sizes: expected two, of the left and of the right, got {sizes!r}")
+    return shape
+
+
+@define(eq=False)
+class Bilinear(Layer[Array]):
+    """zₖ = uᵀ Wₖ v + bₖ, where x = [u, v] is cut along its columns: zₖ = Σᵢⱼ uᵢ vⱼ wᵢⱼₖ + bₖ.
+
+    It is a ``Dense`` on all the products uᵢ vⱼ, and multiplies what two parts of a network say.
+
+    Shapes: x (B, I + J), u (B, I), v (B, J), W (I, J, O), b (O,), z (B, O).
+
+    Backward: ∂L/∂W = Σ uᵢ vⱼ δₖ and ∂L/∂b = Σ δ over the batch; ∂L/∂u = Σ vⱼ wᵢⱼₖ δₖ, ∂L/∂v = Σ uᵢ wᵢⱼₖ δₖ. It
+    remembers x alone; while it works, I·J numbers are in memory for each sample.
+
+    Args:
+        units: O, the number of outputs.
+        sizes: (I, J); None cuts the columns in two halves.
+        use_bias: whether there is a b.
+        weight_init, bias_init: how the first values are drawn.
+
+    Raises:
+        ShapeError: when built for samples that are not flat, or whose columns the sizes do not use up.
+
+    Source: Tenenbaum & Freeman 2000.
+    """
+
+    units: int = field(validator=positive_int)
+    sizes: Shape | None = field(default=None, kw_only=True, converter=_as_sizes)
+    use_bias: bool = field(default=True, kw_only=True, validator=boolean)
+    weight_init: Initializer = field(factory=GlorotUniform, kw_only=True, validator=instance_of(Initializer))
+    bias_init: Initializer = field(factory=Zeros, kw_only=True, validator=instance_of(Initializer))
+    weight: Parameter = field(init=False, default=UNBUILT)
+    bias: Parameter | None = field(init=False, default=None)
+
+    def build(self, input_shape: Shape, builder: Builder) -> Shape:
+        if len(input_shape) != 1:
+            raise ShapeError(f"expects flat samples such as (64,), got {input_shape}: put Flatten() before it")
+        width = input_shape[0]
+        if self.sizes is None and width % 2:
+            raise ShapeError(f"cannot cut {width} columns in two halves, got {input_shape}: give sizes=...")
+        left, right = self.sizes or (width // 2, width // 2)
+        if left + right != width:
+            raise ShapeError(f"expects {left} + {right} = {left + right} columns, got {input_shape}")
+        self.weight = builder.parameter((left, right, self.units), self.weight_init)
+        if self.use_bias:
+            self.bias = builder.parameter((self.units,), self.bias_init)
+        return (self.units,)
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        left, right = self._parts(x)
+        z: Array = self._products(left, right).dot(self._matrix())
+        if self.bias is not None:
+            z += self.bias.value
+        return z, x
+
+    def backward(self, x: Array, delta: Array) -> Array:
+        self.backward_parameters(x, delta)
+        left, right = self._parts(x)
+        products = delta.dot(self._matrix().T).reshape(len(x), left.shape[1], right.shape[1])  # ∂L/∂(uᵢ vⱼ)
+        moved = np.empty_like(x)
+        np.einsum("bij,bj->bi", products, right, out=moved[:, : left.shape[1]])
+        np.einsum("bij,bi->bj", products, left, out=moved[:, left.shape[1] :])
+        return moved
+
+    def backward_parameters(self, x: Array, delta: Array) -> None:
+        if getattr(delta, "shape", None) != (len(x), self.units):
+            raise refusal(self, ValueError(f"expected {(len(x), self.units)}"), "delta", delta)
+        products = self._products(*self._parts(x))
+        self.weight.accumulate(products.T.dot(delta).reshape(self.weight.value.shape))  # ∂L/∂W = Σ uᵢ vⱼ δₖ
+        if self.bias is not None:
+            self.bias.accumulate_product(ones(len(delta), delta.dtype), delta)  # ∂L/∂b = Σ δ
+
+    def _matrix(self) -> Array:
+        """W with a row for each product: (I·J, O)."""
+        return self.weight.value.reshape(-1, self.units)
+
+    def _parts(self, x: Array) -> tuple[Array, Array]:
+        try:
+            left, right, _ = self.weight.value.shape
+        except NotBuiltError as error:
+            raise error.placed(repr(self)) from None
+        if not isinstance(x, np.ndarray) or x.shape[1:] != (left + right,) or x.dtype.kind != "f":
+            raise refusal(self, ValueError(f"expected {left + right} columns of floats"), "x", x)
+        return x[:, :left], x[:, left:]
+
+    @staticmethod
+    def _products(left: Array, right: Array) -> Array:
+        """All uᵢ vⱼ of each sample, (B, I·J)."""
+        return (left[:, :, None] * right[:, None, :]).reshape(len(left), left.shape[1] * right.shape[1])

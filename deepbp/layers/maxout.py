@@ -1,0 +1,85 @@
+"""Every output is the largest of several weighted sums."""
+
+from typing import TypeAlias
+
+import numpy as np
+from attrs import define, field
+
+from deepbp.arrays import ones
+from deepbp.errors import ShapeError
+from deepbp.errors.validators import instance_of, number, positive_int
+from deepbp.initializers import Initializer, LeCunNormal, Zeros
+from deepbp.layers.builder import Builder
+from deepbp.layers.layer import Layer
+from deepbp.layers.refusal import refusal
+from deepbp.parameter import UNBUILT, Parameter
+from deepbp.typing import Array, Shape
+
+Saved: TypeAlias = tuple[Array, Array]
+"""x, and which piece was the largest."""
+
+several = number(lambda n: n >= 2, "a whole number of at least 2", whole=True)
+
+
+@define(eq=False)
+class Maxout(Layer[Saved]):
+    """y = max over k of (x Wₖ + bₖ): an activation in pieces, each a straight line, and all of them trained.
+
+    Shapes: x (B, I), W (I, K·O), whose columns k·O to (k+1)·O − 1 are Wₖ, b (K·O,), y (B, O).
+
+    Backward: δ goes to the piece that was the largest, of equal ones to the first; for that one it goes on as in a
+    ``Dense``.
+
+    Args:
+        units: O, the number of outputs.
+        pieces: K, how many weighted sums there are for each output.
+        weight_init, bias_init: how the first values are drawn. The variance 1/I of ``LeCunNormal`` keeps the mean
+            square of the signals through two pieces: that of the larger of two alike numbers is that of each.
+
+    Raises:
+        ShapeError: when built for samples that are not flat.
+
+    Source: Goodfellow et al. 2013.
+    """
+
+    units: int = field(validator=positive_int)
+    pieces: int = field(default=2, validator=several)
+    weight_init: Initializer = field(factory=LeCunNormal, kw_only=True, validator=instance_of(Initializer))
+    bias_init: Initializer = field(factory=Zeros, kw_only=True, validator=instance_of(Initializer))
+    weight: Parameter = field(init=False, default=UNBUILT)
+    bias: Parameter = field(init=False, default=UNBUILT)
+
+    def build(self, input_shape: Shape, builder: Builder) -> Shape:
+        if len(input_shape) != 1:
+            raise ShapeError(f"expects flat samples such as (64,), got {input_shape}: put Flatten() before it")
+        self.weight = builder.parameter((*input_shape, self.pieces * self.units), self.weight_init)
+        self.bias = builder.parameter((self.pieces * self.units,), self.bias_init)
+        return (self.units,)
+
+    def forward(self, x: Array) -> tuple[Array, Saved]:
+        try:
+            z = x.dot(self.weight.value) + self.bias.value
+            sums = z.reshape(len(x), self.pieces, self.units)
+        except Exception as error:
+            raise refusal(self, error, "x", x) from None
+        winner = sums.argmax(axis=1)[:, None]  # (B, 1, O)
+        return np.take_along_axis(sums, winner, axis=1)[:, 0], (x, winner)
+
+    def backward(self, saved: Saved, delta: Array) -> Array:
+        moved: Array = self._accumulated(saved, delta).dot(self.weight.value.T)
+        return moved
+
+    def backward_parameters(self, saved: Saved, delta: Array) -> None:
+        self._accumulated(saved, delta)
+
+    def _accumulated(self, saved: Saved, delta: Array) -> Array:
+        """∂L/∂z: δ at the largest piece and 0 at the others; the parameters get theirs."""
+        x, winner = saved
+        if getattr(delta, "shape", None) != (len(x), self.units):
+            raise refusal(self, ValueError(f"expected {(len(x), self.units)}"), "delta", delta)
+        sums = np.zeros((len(x), self.pieces, self.units), delta.dtype)
+        np.put_along_axis(sums, winner, delta[:, None], axis=1)
+        at_sums = sums.reshape(len(x), self.pieces * self.units)
+        self.weight.accumulate_product(x.T, at_sums)  # ∂L/∂W = xᵀ ∂L/∂z
+        self.bias.accumulate_product(ones(len(x), delta.dtype), at_sums)  # ∂L/∂b = Σ ∂L/∂z
+        return at_sums
