@@ -2,7 +2,7 @@
 
 Real data: 442 patients, ten measurements each. The network has three outputs, trained to be the 10 %, 50 % and 90 %
 quantiles: eight of ten patients should lie between the first and the last. Every patient is predicted in one of five
-held-out folds by a network that has not seen that patient. Claimed is that the share that lies between is close to 80 %,
+held-out folds by a network that has not seen that patient. Claimed is that the share between is close to 80 %,
 that the intervals differ from patient to patient, and that they are better than the same interval for all.
 """
 
