@@ -158,6 +158,14 @@ def test_steps_have_a_bar_of_their_own(total: int | None, clock: Any, capsys: py
     assert err.endswith("\n")
 
 
+def test_the_bar_of_steps_begins_anew_with_each_epoch(clock: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(2, "steps") as display:
+        for total in (20, 30):
+            clock.now += 1
+            display.step(0.5, 15, total)
+    assert "15/30 samples" in capsys.readouterr().err
+
+
 def test_a_bar_is_not_drawn_more_often_than_eyes_can_see(clock: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with Progress(1, "steps") as display:
         display.step(0.5, 1, 1000)

@@ -56,7 +56,7 @@ class EarlyStopping(Watcher):
             trainer.stop()
 
     def on_fit_end(self, trainer: "Trainer") -> None:
-        if self._kept is not None:
+        if self._kept is not None and trainer is self._trainer:
             self._kept.put(trainer)
 
     def state(self) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class ReduceOnPlateau(Watcher):
 
     def _reduce(self, trainer: "Trainer") -> None:
         rate = trainer.optimizer.rate(trainer.steps)
-        lower = max(rate * self.factor, min(rate, self.min_rate))
+        lower = max(rate * self.factor, self.min_rate)
         if lower < rate:
             scheduled = callable(trainer.optimizer.learning_rate)
             _set_level(trainer, _level(trainer.optimizer) * (lower / rate) if scheduled else lower)

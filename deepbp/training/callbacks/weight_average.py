@@ -85,7 +85,8 @@ class WeightAverage(Callback):
         self.update(trainer)
 
     def on_fit_end(self, trainer: "Trainer") -> None:
-        if self.use and self._average is not None and not self._applied:
+        begun = trainer is self._trainer and self._trained is None and not self._applied
+        if self.use and begun and self._average is not None:
             self._trained = Snapshot.of(trainer)
             self._average.put(trainer)
 

@@ -43,12 +43,20 @@ def test_a_row_is_added_and_not_the_whole_written_anew(tmp_path: Path) -> None:
 
 def test_it_goes_on_with_the_same_trainer_and_a_column_may_come_later(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
-    it = fit(trainer(CSVLog(path), Same(path)), 2)
+    it = fit(fit(trainer(CSVLog(path), Same(path))))
     it.fit(X, Y, epochs=2, validation_data=(X, Y))
     lines = path.read_text().splitlines()
     assert lines[0] == "epoch,loss,val_loss"
     assert [line.split(",")[0] for line in lines[1:]] == ["0", "1", "2", "3"]
     assert [line.endswith(",nan") for line in lines[1:]] == [True, True, False, False]
+
+
+def test_another_trainer_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    log = CSVLog(path)
+    fit(trainer(log), 3)
+    fit(trainer(log, Same(path)), 2)
+    assert len(path.read_text().splitlines()) == 3
 
 
 def test_a_stored_training_goes_on_with_its_own_rows(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def rates(reduce: ReduceOnPlateau, rate: Any = 1.0, scores: list[float] = SCORES
     ("arguments", "epochs_at_each"),
     [
         ({"patience": 2, "factor": 0.5}, dict(zip(HALVES, (3, 4, 2, 4, 2), strict=True))),
+        ({"patience": 2, "factor": 0.5, "cooldown": 2}, dict(zip(HALVES, (3, 4, 6, 2), strict=False))),
         ({"patience": 1, "factor": 0.5, "cooldown": 2}, dict(zip(HALVES, (2, 4, 3, 3, 3), strict=True))),
         ({"patience": 2, "factor": 0.1, "cooldown": 1, "min_rate": 0.02}, {1.0: 3, 0.1: 4, 0.02: 8}),
         ({"patience": 1, "factor": 0.5, "min_rate": 0.1}, {1.0: 2, 0.5: 1, 0.25: 1, 0.125: 2, 0.1: 9}),

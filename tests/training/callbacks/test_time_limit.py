@@ -43,6 +43,7 @@ def test_it_stops_after_the_step_in_which_the_time_is_over(seconds: float, steps
 def test_time_that_is_over_in_the_validation_ends_training_with_the_epoch(clock: Any) -> None:
     it = fit(trainer(Each(epoch=clock.tick), TimeLimit(2)), 5)
     assert it.epoch == it.history.epochs == 2
+    assert it.steps == 6
 
 
 def test_each_fit_has_the_time_anew(clock: Any) -> None:
