@@ -41,7 +41,7 @@ class OneCycle(LearningRateSchedule):
 
     @annealing.validator
     def _check_annealing(self, attribute: "Attribute[Any]", value: Any) -> None:
-        if value not in get_args(Annealing):
+        if not isinstance(value, str) or value not in get_args(Annealing):
             raise ConfigurationError(f"OneCycle: annealing: expected 'cosine' or 'linear', got {value!r}")
 
     def rate(self, step: int) -> float:

@@ -68,6 +68,10 @@ def test_rates_are_numbers_of_at_least_0(kind: Any, value: Any) -> None:
             lambda: OneCycle(0.1, 10, annealing="cos"),  # type: ignore[arg-type]
             "OneCycle: annealing: expected 'cosine' or 'linear', got 'cos'",
         ),
+        (
+            lambda: OneCycle(0.1, 10, annealing=np.array([1])),  # type: ignore[arg-type]
+            "OneCycle: annealing: expected 'cosine' or 'linear', got array([1])",
+        ),
         (lambda: -1 * Cosine(0.1, 10), "Scaled: factor: expected a number of at least 0, got -1"),
         (lambda: Cosine(0.1, 10) * "2", "Scaled: factor: expected a number of at least 0, got '2'"),  # type: ignore[operator]
         (
