@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from deepbp import derivation, errors, initializers, kernels, layers, losses, optimizers, plots, testing, training
+    from deepbp import (
+        derivation,
+        errors,
+        files,
+        initializers,
+        kernels,
+        layers,
+        losses,
+        optimizers,
+        plots,
+        testing,
+        training,
+    )
+    from deepbp.files import load
     from deepbp.parameter import Buffer, Parameter, ParameterVector
     from deepbp.sequential import Sequential
     from deepbp.training import History, Trainer
@@ -23,6 +36,7 @@ _HOMES = {
     "ParameterVector": "parameter",
     "Sequential": "sequential",
     "Trainer": "training",
+    "load": "files",
 }
 
 __all__ = [
@@ -34,9 +48,11 @@ __all__ = [
     "Trainer",
     "derivation",
     "errors",
+    "files",
     "initializers",
     "kernels",
     "layers",
+    "load",
     "losses",
     "optimizers",
     "plots",

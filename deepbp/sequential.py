@@ -26,6 +26,7 @@ from deepbp.typing import Array, ArrayLike, Seed, Shape
 if TYPE_CHECKING:
     from deepbp.derivation.derivation import Derivation
     from deepbp.derivation.trace import Trace
+    from deepbp.files import WeightsReport
 
 
 def _dtype_name(dtype: Any) -> str:
@@ -201,6 +202,18 @@ class Sequential(Chain):
         from deepbp.derivation.explore import write_page
 
         return write_page(self.trace(x, y, loss, sample_weight), path)
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write it to a file, ``.npz`` or ``.safetensors``, whole or not at all; ``deepbp.load`` reads it."""
+        from deepbp.files import save
+
+        return save(self, path)
+
+    def load_weights(self, path: str | PathLike[str], **options: Any) -> "WeightsReport":
+        """Take over the parameters and buffers in a file; see ``deepbp.files.load_weights`` for the options."""
+        from deepbp.files import load_weights
+
+        return load_weights(self, path, **options)
 
     def _known(self) -> Built:
         if self.built is None:

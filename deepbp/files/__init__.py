@@ -2,5 +2,6 @@
 
 from deepbp.files.archive import read_archive, write_archive
 from deepbp.files.storing import load, save
+from deepbp.files.weights import WeightsReport, load_weights
 
-__all__ = ["load", "read_archive", "save", "write_archive"]
+__all__ = ["WeightsReport", "load", "load_weights", "read_archive", "save", "write_archive"]

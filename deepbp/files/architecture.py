@@ -51,8 +51,8 @@ def build_dry(
 
 
 def _check_types(description: Mapping[str, Any]) -> None:
-    if description.keys() - {"format", "version"} != TYPES.keys():
-        raise FileFormatError(f"expected format, version, {', '.join(TYPES)}, got {list(description)!r:.200}")
+    if description.keys() - {"kind", "version"} != TYPES.keys():
+        raise FileFormatError(f"expected kind, version, {', '.join(TYPES)}, got {list(description)!r:.200}")
     for key, expected in TYPES.items():
         if not isinstance(description[key], expected):
             raise FileFormatError(f"{key}: expected a {expected.__name__}, got {description[key]!r:.100}")

@@ -1,8 +1,12 @@
-"""Which classes a file may name: deepbp's own, and those that the reader of the file hands in. Never an import path."""
+"""What a file may name: deepbp's own classes, and the classes and functions that its reader hands in.
+
+Never an import path: a name in a file runs nothing that the reader has not let in.
+"""
 
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from importlib import import_module
+from types import FunctionType
 from typing import Any, Self
 
 from attrs import frozen
@@ -11,72 +15,75 @@ from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError
 from deepbp.initializers import Initializer
 from deepbp.layers import Layer, Penalty
 
-HOMES = (
-    "layers",
-    "initializers",
-    "losses",
-    "optimizers",
-    "optimizers.schedules",
-    "training",
-    "training.callbacks",
-    "sequential",
-)
-OF_MODELS: tuple[type, ...] = (Layer, Initializer, Penalty, Enum)
+HOMES = ("layers", "initializers", "sequential")
+KINDS = (Layer, Initializer, Penalty, Enum)
 
 
 @frozen
 class Classes:
-    """Classes by name: deepbp's own, and others."""
+    """Classes and functions by name: deepbp's own, and those of others."""
 
     own: dict[str, type]
-    custom: dict[str, type]
+    custom: dict[str, Any]
 
     @classmethod
-    def of(cls, custom: Sequence[type] = (), bases: tuple[type, ...] = OF_MODELS) -> Self:
-        """Those of deepbp's public classes that are one of the ``bases``, and the given ones.
+    def of(cls, custom: Sequence[Any] = ()) -> Self:
+        """Those of deepbp's public classes that a network is made of, and the given ones.
 
         Raises:
-            ArgumentTypeError: when a given one is no class.
+            ArgumentTypeError: when a given one is neither a class nor a function.
             ConfigurationError: when two of them have one name.
         """
-        if not isinstance(custom, list | tuple) or not all(isinstance(one, type) for one in custom):
+        if not isinstance(custom, list | tuple) or not all(isinstance(one, type | FunctionType) for one in custom):
             raise ArgumentTypeError(f"custom: expected a list of classes, such as [MyLayer], got {custom!r}")
-        return cls(_public(bases), _by_name(custom))
+        return cls(_public(), _by_name(custom))
 
-    def and_those(self, used: Iterable[type]) -> "Classes":
-        """With those of the used classes that are not deepbp's own as custom ones."""
-        return Classes(self.own, _by_name([one for one in used if self.own.get(one.__name__) is not one]))
+    def and_those(self, used: Iterable[Any]) -> "Classes":
+        """With those of the used ones that are not deepbp's own as custom ones."""
+        return Classes(self.own, _by_name([one for one in used if not self.is_own(one)]))
+
+    def is_own(self, one: Any) -> bool:
+        """Whether it is a public class of deepbp."""
+        return self.own.get(one.__name__) is one
 
     def reference(self, cls: type) -> dict[str, Any]:
         """How a file names a class."""
-        if self.own.get(cls.__name__) is cls:
-            return {"class": cls.__name__}
-        return {"class": cls.__name__, "custom": True}
+        return {"class": cls.__name__} if self.is_own(cls) else {"class": cls.__name__, "custom": True}
 
     def find(self, reference: dict[str, Any]) -> type:
         """The class that a file names. Raises FileFormatError for one that is not let in."""
         name, custom = reference.get("class"), reference.get("custom", False)
         if not isinstance(name, str) or not isinstance(custom, bool):
             raise FileFormatError(f"expected the name of a class, got {name!r:.100}")
-        found = (self.custom if custom else self.own).get(name)
-        if found is None:
-            if custom:
-                raise FileFormatError(
-                    f"class {name!r:.100} did not come with deepbp: hand it in, with load(path, custom=[{name:.100}])"
-                )
+        if custom:
+            found: type = self._handed_in(name, type, "class")
+            return found
+        if name not in self.own:
             raise FileFormatError(f"deepbp has no class {name!r:.100}: was the file written by a newer one?")
+        return self.own[name]
+
+    def function(self, name: str) -> Any:
+        """The function that a file names. Raises FileFormatError for one that is not let in."""
+        return self._handed_in(name, FunctionType, "function")
+
+    def _handed_in(self, name: str, kind: type, what: str) -> Any:
+        found = self.custom.get(name)
+        if not isinstance(found, kind):
+            raise FileFormatError(
+                f"the {what} {name!r:.100} did not come with deepbp: hand it in, load(path, custom=[{name:.100}])"
+            )
         return found
 
 
-def _public(bases: tuple[type, ...]) -> dict[str, type]:
+def _public() -> dict[str, type]:
     found = [value for home in HOMES for value in vars(import_module(f"deepbp.{home}")).values()]
     classes = [one for one in found if isinstance(one, type) and one.__module__.startswith("deepbp.")]
-    return {one.__name__: one for one in classes if issubclass(one, bases) and not one.__name__.startswith("_")}
+    return {one.__name__: one for one in classes if issubclass(one, KINDS) and not one.__name__.startswith("_")}
 
 
-def _by_name(classes: Iterable[type]) -> dict[str, type]:
-    found: dict[str, type] = {}
-    for cls in classes:
-        if found.setdefault(cls.__name__, cls) is not cls:
-            raise ConfigurationError(f"custom: two classes are called {cls.__name__}, and a file knows them by name")
+def _by_name(custom: Iterable[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for one in custom:
+        if found.setdefault(one.__name__, one) is not one:
+            raise ConfigurationError(f"custom: two are called {one.__name__}, and a file knows them by name")
     return found

@@ -3,13 +3,14 @@
 Objects lie in a flat list, so that one that is used in two places is described once and comes back as one, and
 nothing is nested deeply. Beside what JSON has, an argument may be ``{"object": position}``, ``{"array": name}``,
 ``{"parameter": name}``, ``{"buffer": name}``, ``{"tuple": [...]}``, ``{"dict": [[key, value], ...]}``,
-``{"number": "inf"}``, and ``{"class": ..., "member": name}`` of an enumeration.
+``{"number": "inf"}``, ``{"ufunc": "sin"}`` of NumPy's, ``{"function": name}``, and ``{"class": ..., "member": name}``
+of an enumeration.
 """
 
 from collections.abc import Mapping
 from enum import Enum
 from math import isfinite
-from types import BuiltinFunctionType, FunctionType, MethodType
+from types import FunctionType
 from typing import Any
 
 import attrs
@@ -23,7 +24,6 @@ from deepbp.layers import Layer, configuration
 from deepbp.parameter import Buffer, Parameter
 from deepbp.typing import Array
 
-FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType, type, np.ufunc)
 FROM_THE_CONFIGURATION = "configuration/"
 
 
@@ -35,7 +35,7 @@ class Description:
     parameters: Mapping[int, str]  # the names of those that the network has, by id
     objects: list[dict[str, Any]] = field(factory=list)
     arrays: dict[str, Array] = field(factory=dict)
-    used: dict[type, None] = field(factory=dict)
+    used: dict[Any, None] = field(factory=dict)
     _positions: dict[int, int | None] = field(factory=dict)
     _equal: dict[str, int] = field(factory=dict)
 
@@ -52,7 +52,7 @@ class Description:
         self._positions[id(instance)] = None
         arguments = {
             name: self._value(value, f"{place}.{name}" if place else name, instance)
-            for name, value in _arguments(instance, place).items()
+            for name, value in _arguments(instance).items()
         }
         self._positions[id(instance)] = position = self._listed({**self._class(instance), "arguments": arguments})
         return position
@@ -60,7 +60,7 @@ class Description:
     def _listed(self, entry: dict[str, Any]) -> int:
         """The position of this entry. Equal ones without inner life, such as the initializers of layers, are one."""
         position = len(self.objects)
-        if entry["class"] in self.classes.own and not issubclass(self.classes.own[entry["class"]], Layer):
+        if "custom" not in entry and not issubclass(self.classes.own[entry["class"]], Layer):
             position = self._equal.setdefault(repr(entry), position)
         if position == len(self.objects):
             self.objects.append(entry)
@@ -83,17 +83,24 @@ class Description:
             return {"dict": [[key, self._value(item, f"{place}[{said!r}]", owner)] for key, said, item in pairs]}
         if isinstance(value, np.random.Generator):
             return None  # a network that is read starts with a generator of its own
-        if isinstance(value, np.ndarray) and value.dtype.name in DTYPES:
-            name = f"{FROM_THE_CONFIGURATION}{len(self.arrays)}"
-            self.arrays[name] = value
-            return {"array": name}
+        if type(value) is np.ndarray and value.dtype.name in DTYPES:
+            in_file = f"{FROM_THE_CONFIGURATION}{len(self.arrays)}"
+            self.arrays[in_file] = value
+            return {"array": in_file}
         if isinstance(value, Parameter | Buffer) and id(value) in self.parameters:
             return {type(value).__name__.lower(): self.parameters[id(value)]}
-        if isinstance(value, FUNCTIONS) or not _is_configuration(value):
-            what = "a function" if isinstance(value, FUNCTIONS) and not isinstance(value, type) else "such a thing"
+        name = getattr(value, "__name__", "")
+        if isinstance(value, np.ufunc) and getattr(np, name, None) is value:
+            return {"ufunc": name}
+        if isinstance(value, FunctionType) and value.__qualname__ == name != "<lambda>":
+            self.used[value] = None
+            return {"function": name}
+        if not attrs.has(type(value)) and not _takes_nothing(value):
+            fix = "put @define, from attrs, above its class, if it is one of yours"
+            if callable(value):
+                fix = "a function without a name of its own cannot be stored: write it at the top level of a module"
             raise ArgumentTypeError(
-                f"{place}, an argument of {type(owner).__name__}: expected what a file can hold, got {value!r}: {what} "
-                "cannot be stored: write a class for it, with @frozen from attrs, whose fields are numbers and text"
+                f"{place}, an argument of {type(owner).__name__}: expected what a file can hold, got {value!r}: {fix}"
             )
         return {"object": self.add(value, place)}
 
@@ -102,10 +109,11 @@ class Description:
         return self.classes.reference(type(instance))
 
 
-def _is_configuration(value: Any) -> bool:
-    return attrs.has(type(value)) or not getattr(value, "__dict__", True)
+def _takes_nothing(value: Any) -> bool:
+    """Whether it is of a plain class whose constructor has no arguments, as an initializer may be."""
+    cls: Any = type(value)
+    return cls.__init__ is object.__init__ and cls.__new__ is object.__new__ and getattr(value, "__dict__", None) == {}
 
 
-def _arguments(instance: Any, place: str) -> dict[str, Any]:
-    """The constructor's; a plain class may be one without any."""
+def _arguments(instance: Any) -> dict[str, Any]:
     return configuration(instance) if attrs.has(type(instance)) else {}

@@ -23,10 +23,12 @@ def read_directory(file: BinaryIO) -> list[Member]:
         raise FileFormatError("expected a file of deepbp, got one that is no archive")
     tail = read_at(file, file_size(file) - END.size, END.size)
     count, size, offset = END.unpack(tail)[7:10]
-    if not tail.startswith(b"PK\6\6") or tail != end(count, size, offset):
+    if not tail.startswith(b"PK\6\6"):
         raise FileFormatError("the end of the archive is damaged or cut off, or deepbp did not write it")
     if offset + size != file_size(file) - END.size:
         raise FileFormatError(f"its directory of {size:,} bytes at byte {offset:,} does not fill the file")
+    if tail != end(count, size, offset):
+        raise FileFormatError("the end of the archive is damaged, or deepbp did not write it")
     if size > LARGEST or count > MOST_MEMBERS:
         raise FileFormatError(f"expected at most {MOST_MEMBERS:,} members, got {count:,} in {size:,} bytes")
     members = _members(read_at(file, offset, size), count, offset)

@@ -15,7 +15,7 @@ from deepbp.parameter import Parameter
 from deepbp.sequential import Sequential
 from deepbp.typing import Array
 
-FORMAT = "deepbp model"
+KIND = "model"
 VERSION = 1
 
 
@@ -34,7 +34,7 @@ def describe_model(network: Sequential) -> tuple[dict[str, Any], dict[str, Array
     objects.add(network)
     arrays = {**{name: part.value for name, part in parts.items()}, **objects.arrays}
     description = {
-        "format": FORMAT,
+        "kind": KIND,
         "version": VERSION,
         "deepbp": deepbp.__version__,
         "dtype": built.dtype.name,
@@ -54,18 +54,19 @@ def revive_model(
     description: dict[str, Any],
     specs: Mapping[str, Spec],
     read: Callable[[str], Array],
-    custom: Sequence[type] = (),
+    custom: Sequence[Any] = (),
 ) -> Sequential:
     """The network that was described, with its arrays, of which ``read`` gives one by name.
 
     Everything is held against the ``specs``, what the arrays are, before the first parameter is read.
 
     Raises:
-        ArgumentTypeError, ConfigurationError: for ``custom`` that is no list of classes of different names.
+        ArgumentTypeError, ConfigurationError: for ``custom`` that is no list of classes or functions, each of another
+            name.
         FileFormatError: where the description is not that of a network, or not that of these arrays.
     """
     classes = Classes.of(custom)
-    check_format(description)
+    _check_kind(description)
     arguments = {name: read(name) for name in specs if name.startswith(FROM_THE_CONFIGURATION)}
     network, parts = build_dry(description, specs, arguments, classes)
     for name, part in parts.items():
@@ -76,8 +77,9 @@ def revive_model(
     return network
 
 
-def check_format(description: Mapping[str, Any], expected: str = FORMAT, newest: int = VERSION) -> None:
-    """Refuse a description of another kind of file, and one of a version that this deepbp does not know."""
-    if description.get("format") != expected:
-        raise FileFormatError(f"expected a file of the format {expected!r}, got {description.get('format')!r:.100}")
-    check_version(description.get("version"), newest, expected)
+def _check_kind(description: Mapping[str, Any]) -> None:
+    kind = description.get("kind")
+    if kind != KIND:
+        fix = ": make the trainer anew, and use trainer.load(path)" if kind == "training" else ""
+        raise FileFormatError(f"expected a file of a {KIND}, got one of kind {kind!r:.100}{fix}")
+    check_version(description.get("version"), VERSION, f"the {KIND}")

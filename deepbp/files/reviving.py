@@ -5,6 +5,7 @@ from enum import Enum
 from typing import Any
 
 import attrs
+import numpy as np
 from attrs import define, field
 
 from deepbp.arrays import as_shape
@@ -114,6 +115,13 @@ class Revival:
         return cls[name]
 
 
+def _ufunc(name: str) -> np.ufunc:
+    found = getattr(np, name, None)
+    if not isinstance(found, np.ufunc):
+        raise TypeError
+    return found
+
+
 def _list(value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise TypeError
@@ -126,6 +134,8 @@ _MAKERS: dict[Any, Callable[[Revival, Any], Any]] = {
     "array": lambda revival, name: revival.arrays[name],
     "parameter": lambda revival, name: revival.part(Parameter, name),
     "buffer": lambda revival, name: revival.part(Buffer, name),
+    "ufunc": lambda revival, name: _ufunc(name),
+    "function": lambda revival, name: revival.classes.function(name),
     "number": lambda revival, name: NUMBERS[name],
     "tuple": lambda revival, items: tuple(revival._value(item) for item in _list(items)),
     "dict": lambda revival, pairs: {

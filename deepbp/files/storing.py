@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from deepbp.errors import FileFormatError
 from deepbp.files.formats import open_file, write_file
@@ -31,7 +32,7 @@ def save(network: Sequential, path: str | os.PathLike[str]) -> Path:
     return Path(path)
 
 
-def load(path: str | os.PathLike[str], custom: Sequence[type] = (), *, limit: int = LIMIT) -> Sequential:
+def load(path: str | os.PathLike[str], custom: Sequence[Any] = (), *, limit: int = LIMIT) -> Sequential:
     """The network in a file that ``save`` has written: it predicts the same, bit by bit, on the same machine.
 
     Nothing in the file is run: classes are deepbp's own, or those in ``custom``. A file from a stranger can at worst
@@ -39,7 +40,7 @@ def load(path: str | os.PathLike[str], custom: Sequence[type] = (), *, limit: in
 
     Args:
         path: of the file.
-        custom: the classes that did not come with deepbp, such as ``[MyLayer]``.
+        custom: the classes and functions that did not come with deepbp, such as ``[MyLayer]``.
         limit: the largest file to be read, in bytes.
 
     Raises:

@@ -1,0 +1,76 @@
+"""Files that are right around whatever description they are given, and the networks that they start from."""
+
+import json
+import zlib
+from hashlib import sha256
+from typing import Any
+
+from deepbp import Sequential
+from deepbp.errors import FileFormatError
+from deepbp.files.archive import DESCRIPTION
+from deepbp.files.arrays import Spec
+from deepbp.files.contents import contents_text, read_contents
+from deepbp.files.members import Member, end
+from deepbp.files.model import describe_model
+from deepbp.files.tensors import DTYPES
+from deepbp.initializers import Constant
+from deepbp.layers import L2, Chain, Dense, Flatten, Parallel, Penalized, Repeat, Reshape, Residual, Sigmoid, Tanh
+
+Part = tuple[str, bytes]
+SMALL = 2**16
+
+tied = Dense(3)
+NETWORKS = [
+    Sequential([Dense(2, bias_init=Constant(0.5)), Sigmoid()], input_shape=3, rng=0),
+    Sequential([Dense(3), Tanh(), Sequential([tied, Chain([tied])], rng=1)], input_shape=3, rng=0, dtype="float64"),
+    Sequential([Repeat([Dense(2), Tanh()], 2), Residual(Dense(2), Dense(2))], input_shape=2, rng=0),
+    Sequential(
+        [Flatten(), Reshape((2, -1)), Flatten(), Penalized(Dense(2), weights=L2(0.1))], input_shape=(2, 2), rng=0
+    ),
+    Sequential([Parallel([None, [Dense(2), Sigmoid()]], merge="multiply")], input_shape=2, rng=0),
+]
+
+
+def text_of(network: Sequential) -> bytes:
+    """The text that a file of this network has, with which arrays follow."""
+    description, arrays = describe_model(network)
+    return contents_text(description, Spec.of_all(arrays))
+
+
+def zipped(parts: list[Part]) -> bytes:
+    """An archive of these members, right but for what they hold."""
+    data, directory, offset = b"", b"", 0
+    for name, content in parts:
+        member = Member(name, zlib.crc32(content), len(content), offset)
+        data += member.header() + content
+        directory += member.entry()
+        offset = member.end
+    return data + directory + end(len(parts), len(directory), offset)
+
+
+def archive_around(text: bytes) -> bytes:
+    """An archive of this text, and of the arrays that it tells of, all zeros, where they are small."""
+    specs = _small(text)
+    return zipped([(DESCRIPTION, text), *((f"{n}.npy", s.header() + bytes(s.size)) for n, s in specs.items())])
+
+
+def tensors_around(text: bytes) -> bytes:
+    """The same as a safetensors file."""
+    codes = {name: code for code, name in DTYPES.items()}
+    header: dict[str, Any] = {}
+    start = 0
+    for name, spec in _small(text).items():
+        offsets = [start, start := start + spec.size]
+        header[name] = {"dtype": codes[spec.dtype], "shape": list(spec.shape), "data_offsets": offsets}
+    digest = sha256(text + bytes(start)).hexdigest()
+    header["__metadata__"] = {"deepbp": text.decode(errors="replace"), "deepbp_sha256": digest}
+    encoded = json.dumps(header).encode()
+    return len(encoded).to_bytes(8, "little") + encoded + bytes(start)
+
+
+def _small(text: bytes) -> dict[str, Spec]:
+    try:
+        specs = read_contents(text)[1]
+    except FileFormatError:
+        return {}
+    return specs if sum(spec.size for spec in specs.values()) <= SMALL else {}

@@ -1,0 +1,131 @@
+"""Throw mutated files at the reader, guided by coverage: each is refused with FileFormatError, or read whole.
+
+    python tests/files/fuzz_reader.py output/fuzz -max_total_time=60
+
+Mutated bytes would hardly get past the checksums. So the first byte chooses what the others are: a whole file, or the
+description inside a file that is right around it, in either format. Half the time a description is mutated as what it
+says, one value of it, rather than as bytes.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import atheris
+
+with atheris.instrument_imports(include=["deepbp"]):
+    from around import NETWORKS, archive_around, tensors_around, text_of
+
+    from deepbp import Sequential
+    from deepbp.errors import FileFormatError
+    from deepbp.files import load
+
+
+def as_it_is(content: bytes) -> bytes:
+    return content
+
+
+KINDS: list[tuple[str, Callable[[bytes], bytes]]] = [
+    (".npz", as_it_is),
+    (".npz", archive_around),
+    (".safetensors", as_it_is),
+    (".safetensors", tensors_around),
+]
+FOLDER = Path(tempfile.mkdtemp(prefix="fuzz", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+
+
+def read(data: bytes) -> None:
+    """What atheris calls: any other exception, much memory, or a long time is a finding."""
+    ending, make = KINDS[data[0] % len(KINDS)] if data else KINDS[0]
+    path = FOLDER / f"file{ending}"
+    path.write_bytes(make(data[1:]))
+    with suppress(FileFormatError):
+        network = load(path)
+        assert isinstance(network, Sequential)
+        assert network.built is not None
+
+
+JUNK: list[Any] = [
+    None,
+    True,
+    -1,
+    0,
+    1,
+    2,
+    3,
+    10**9,
+    10**19,
+    0.5,
+    1e308,
+    "",
+    "0",
+    "float64",
+    "Dense",
+    "nan",
+    [],
+    {},
+    [[]],
+]
+JUNK += [
+    {"object": 0},
+    {"number": "inf"},
+    {"tuple": [2, -1]},
+    {"dict": [[1, 2]]},
+    {"array": "0"},
+    {"parameter": "0.bias"},
+]
+
+
+def mutate(data: bytes, most: int, seed: int) -> bytes:
+    """Another input made of this one, of at most so many bytes."""
+    chance = Random(seed)
+    try:
+        if data[0] % 2 == 0 or chance.random() < 0.5:
+            raise ValueError("as bytes")
+        tree = json.loads(data[1:])
+    except (ValueError, IndexError, RecursionError):
+        return bytes(atheris.Mutate(data, most))
+    places = list(_places([tree]))
+    for _ in range(chance.choice((1, 1, 2, 5))):
+        holder, key = chance.choice(places)
+        other, its_key = chance.choice(places)
+        what = chance.randrange(5)
+        if what == 0 and isinstance(holder, dict):
+            holder[chance.choice([*map(str, JUNK), "units", "class", "custom", "arguments"])] = holder.get(key)
+        elif what == 1 and isinstance(holder, list):
+            holder.insert(0, chance.choice(JUNK))
+        elif what == 2:
+            holder[key] = chance.choice(JUNK)
+        elif key in holder if isinstance(holder, dict) else len(holder) > key:
+            holder[key] = json.loads(json.dumps(other[its_key]))
+    return (data[:1] + json.dumps(tree, separators=(",", ":")).encode())[:most]
+
+
+def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
+    for key, value in enumerate(tree) if isinstance(tree, list) else tree.items():
+        yield tree, key
+        if isinstance(value, list | dict):
+            yield from _places(value)
+
+
+def write_seeds(folder: Path) -> None:
+    """Whole files, and descriptions, of a few small networks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, network in enumerate(NETWORKS):
+        text = text_of(network)
+        for kind, (_, make) in enumerate(KINDS):
+            right = archive_around if KINDS[kind][0] == ".npz" else tensors_around
+            (folder / f"seed-{i}-{kind}").write_bytes(bytes([kind]) + (right(text) if make is as_it_is else text))
+
+
+if __name__ == "__main__":
+    write_seeds(Path(sys.argv[1]))
+    atheris.Setup(
+        [sys.argv[0], *sys.argv[1:], "-rss_limit_mb=1024", "-timeout=10", "-max_len=8192"], read, custom_mutator=mutate
+    )
+    atheris.Fuzz()
