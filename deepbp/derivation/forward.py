@@ -130,10 +130,10 @@ def sums_explained(expressions: Iterable[Expression]) -> list[Block]:
         "feature_sum": " over the samples, and over the places in them",
         "row_sum": " along each row",
         "batch_mean": " is the mean over the samples",
-        "feature_mean": " is the mean over the samples and all places in them",
-        "feature_variance": " is the variance over them, the mean of the squares",
+        "feature_mean": " is the mean over the samples, and over the places in them",
+        "feature_variance": " is the variance over them, a mean of squares",
         "row_mean": " is the mean along each row",
-        "row_variance": " is the variance along each row, the mean of the squares",
+        "row_variance": " is the variance along each row, a mean of squares",
         "row_max": " is the largest of each row",
     }
     found = {name for e in expressions for name in names_in(e)} & words.keys()

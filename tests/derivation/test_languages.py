@@ -33,6 +33,9 @@ def everything() -> dict[str, Written]:
     given |= {"Repeat": layers.Repeat(layers.Tanh(), 2), "Residual": layers.Residual(layers.Tanh())}
     given |= {"Parallel": layers.Parallel([layers.Tanh()]), "Split": layers.Split([layers.Tanh()])}
     given["Penalized"] = layers.Penalized(layers.Dense(2), weights=layers.L2(0.1))
+    given |= {"Bilinear": layers.Bilinear(2, sizes=(1, 2)), "Embedding": layers.Embedding(5, 2)}
+    given |= {"GaussianNoise": layers.GaussianNoise(0.1), "GroupNorm": layers.GroupNorm(1), "Maxout": layers.Maxout(2)}
+    given["TiedDense"] = layers.Chain([dense := layers.Dense(2), layers.TiedDense(dense)])
     for layer in [*built_in(layers, layers.Layer, **given), layers.GELU("tanh"), layers.PReLU(shared=True)]:
         found[f"{layer}"] = Sequential([layer], input_shape=3, rng=0).derivation(MeanSquaredError())
     squares = MeanSquaredError()
@@ -78,9 +81,10 @@ def test_latex_is_well_formed(name: str) -> None:
     assert doubled(latex) == []
     words = re.findall(r"\\([A-Za-z]+)", latex)
     known = "beta delta sigma eta mu lambda epsilon partial hat frac sqrt sum left right top cdot leftarrow to ge le ne"
-    known += " mathrm mathbf text begin end section subsection ln max min tanh times quad cos cosh sin pi"
+    known += " mathrm mathbf text begin end section subsection ln max min tanh times quad cos cosh gamma sin pi"
     assert set(words) <= set(known.split())
-    assert not set(re.sub(r"\\text{[^}]*}", "", latex)) & set("σ∂δΣ·ᵀ²√ŷ′ηε→−₁ᵢⱼπαω")  # letters that pdfTeX does not know
+    unknown = set("σ∂δΣ·ᵀ²√ŷ′ηε→−₁ᵢⱼπαω")  # letters that pdfTeX does not know
+    assert not set(re.sub(r"\\text{[^}]*}", "", latex)) & unknown
 
 
 @pytest.mark.parametrize(
