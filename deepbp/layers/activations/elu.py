@@ -14,8 +14,8 @@ from deepbp.typing import Array
 class ELU(Layer[Array]):
     """y = z where z > 0, else α (eᶻ − 1), for samples of any shape.
 
-    Backward: δ where y > 0, else δ · α eᶻ = δ · (y + α), so the output is all it remembers. At z = 0 the derivative is
-    taken as α, which for α = 1 is no choice: there is no kink.
+    Backward: δ where y > 0, else δ · α eᶻ = δ · (y + α), so the output is all it remembers; where that is −α to the
+    last digit, 0 passes back. At z = 0 the derivative is taken as α, which for α = 1 is no choice: there is no kink.
 
     Args:
         alpha: −α is what y comes to for very negative z; above 0.

@@ -24,7 +24,7 @@ _SATURATED = 40  # beyond it the tanh is ±1 to the last digit, and no cube of w
 
 
 def _none_or_tanh(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
-    if value is not None and value != "tanh":
+    if value is not None and not (isinstance(value, str) and value == "tanh"):
         raise ConfigurationError(f"GELU: approximate: expected None, for the exact function, or 'tanh', got {value!r}")
 
 
