@@ -21,9 +21,10 @@ def each(validator: Validator) -> Validator:
     """A validator of one number, or of each number in a tuple that is not empty."""
 
     def validate(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
-        if value == ():
+        numbers = value if isinstance(value, tuple) else (value,)
+        if not numbers:
             raise ConfigurationError(f"{type(instance).__name__}: {attribute.name}: expected at least one number")
-        for number in value if isinstance(value, tuple) else (value,):
+        for number in numbers:
             validator(instance, attribute, number)
 
     return validate

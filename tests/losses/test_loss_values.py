@@ -1,91 +1,15 @@
 """Each loss is its formula, written out number by number, and its backward pass is the derivative."""
 
-from collections.abc import Callable
-from math import exp, log
 from typing import Any
 
 import numpy as np
 import pytest
+from loss_cases import CASES, CLASSIFIERS, Terms, by_hand, chances, one_hot, rows, surprise, surprise_scores
 
-from deepbp.losses import (
-    BinaryCrossEntropy,
-    CrossEntropy,
-    Loss,
-    MeanSquaredError,
-    SigmoidBinaryCrossEntropy,
-    SoftmaxCrossEntropy,
-    SumSquaredError,
-)
+from deepbp.losses import CrossEntropy, Loss, SoftmaxCrossEntropy
 from deepbp.testing import compare_gradients, numeric_gradient
-from deepbp.typing import Array
 
 pytestmark = pytest.mark.usefixtures("kernel_form")
-
-Terms = Callable[[Any, Any], list[float]]
-"""The shares of one sample, given plain lists of its predictions and targets."""
-
-
-def squares(p: Any, t: Any) -> list[float]:
-    return [(a - b) ** 2 for a, b in zip(p, t, strict=True)]
-
-
-def yes_or_no(p: Any, t: Any) -> list[float]:
-    return [-(b * log(a) + (1 - b) * log(1 - a)) for a, b in zip(p, t, strict=True)]
-
-
-def yes_or_no_scores(z: Any, t: Any) -> list[float]:
-    return yes_or_no([1 / (1 + exp(-a)) for a in z], t)
-
-
-def surprise(p: Any, t: Any) -> list[float]:
-    return [-sum(b * log(a) for a, b in zip(p, t, strict=True))]
-
-
-def surprise_scores(z: Any, t: Any) -> list[float]:
-    total = sum(exp(a) for a in z)
-    return surprise([exp(a) / total for a in z], t)
-
-
-def numbers(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    return rng.normal(size=shape)
-
-
-def chances(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    return rng.uniform(0.05, 0.95, shape)
-
-
-def rows(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    return rng.dirichlet(np.full(shape[-1], 2.0), shape[:-1])
-
-
-def one_hot(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    return np.eye(shape[-1])[rng.integers(0, shape[-1], shape[:-1])]
-
-
-CASES: list[tuple[Loss[Any], Terms, Any, Any]] = [
-    (SumSquaredError(), squares, numbers, numbers),
-    (SumSquaredError(scale=0.5), squares, numbers, numbers),
-    (MeanSquaredError(), squares, numbers, numbers),
-    (BinaryCrossEntropy(), yes_or_no, chances, chances),
-    (BinaryCrossEntropy(), yes_or_no, chances, one_hot),
-    (SigmoidBinaryCrossEntropy(), yes_or_no_scores, numbers, chances),
-    (CrossEntropy(), surprise, rows, one_hot),
-    (CrossEntropy(), surprise, rows, rows),
-    (SoftmaxCrossEntropy(), surprise_scores, numbers, one_hot),
-    (SoftmaxCrossEntropy(), surprise_scores, numbers, rows),
-]
-CLASSIFIERS = CrossEntropy | SoftmaxCrossEntropy
-
-
-def by_hand(loss: Loss[Any], terms: Terms, p: Array, t: Array, weight: Array | None) -> float:
-    """Every share, weighted, added up; then scaled, or divided by the number of shares."""
-    shares = []
-    for sample in range(len(p)):
-        factor = 1.0 if weight is None else weight[sample]
-        columns = p.shape[-1]
-        for one, other in zip(p[sample].reshape(-1, columns), t[sample].reshape(-1, columns), strict=True):
-            shares += [factor * share for share in terms(one.tolist(), other.tolist())]
-    return loss.scale * sum(shares) if isinstance(loss, SumSquaredError) else sum(shares) / len(shares)
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])

@@ -21,9 +21,8 @@ def confusion_matrix(prediction: ArrayLike, target: ArrayLike, *, threshold: flo
     predicted = as_labels(prediction, "prediction", threshold)
     true = as_labels(target, "target", 0.5)
     check_same_length(prediction=predicted, target=true)
-    return count_pairs(
-        true, predicted, max(int(predicted.max()) + 1, int(true.max()) + 1, 2, *np.shape(prediction)[1:])
-    )
+    largest = max(int(predicted.max()), int(true.max()))
+    return count_pairs(true, predicted, max(largest + 1, 2, *np.shape(prediction)[1:]))
 
 
 def count_pairs(true: Array, predicted: Array, classes: int) -> Array:

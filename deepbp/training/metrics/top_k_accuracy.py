@@ -30,9 +30,7 @@ class TopKAccuracy(Metric):
         scores, labels = scores_and_labels(prediction, target, type(self).__name__)
         classes = scores.shape[1]
         if self.k > classes:
-            raise ConfigurationError(
-                f"TopKAccuracy: k: expected at most {classes}, the number of classes, got {self.k}"
-            )
+            raise ConfigurationError(f"TopKAccuracy: k: expected at most {classes}, as there are classes, got {self.k}")
         right = np.take_along_axis(scores, labels[:, None], axis=1)
         equal_before = (scores == right) & (np.arange(classes) < labels[:, None])
         return float(np.mean(((scores > right) | equal_before).sum(axis=1) < self.k))
