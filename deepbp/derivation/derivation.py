@@ -5,17 +5,22 @@ from typing import Any, Self
 
 from attrs import frozen
 
-from deepbp.derivation.backward import backward_blocks, chain_rule_blocks, gradient_rows
+from deepbp.derivation.backward import backward_blocks, gradient_rows
+from deepbp.derivation.branches import Cut, Join
+from deepbp.derivation.chain_rule import chain_rule_blocks
 from deepbp.derivation.document import Block, Document, Equations, Heading, Paragraph, Row, Written
 from deepbp.derivation.expressions import Math, alone, names_in
 from deepbp.derivation.forward import batch, forward_blocks, loss_blocks, sums_explained
 from deepbp.derivation.notes import notes_blocks
-from deepbp.derivation.numbering import Step, steps
+from deepbp.derivation.numbering import steps
+from deepbp.derivation.price import layers_in
+from deepbp.derivation.step import Step
 from deepbp.errors import ArgumentTypeError
 from deepbp.layers import Layer, UpdateFormula
 from deepbp.layers.typeset import Symbol
 from deepbp.losses import Loss
 from deepbp.optimizers import SGD, Optimizer
+from deepbp.typing import Shape
 
 
 @frozen(eq=False, repr=False)
@@ -43,7 +48,7 @@ class Derivation(Written):
         blocks: list[Block] = [
             *conventions(self.steps),
             *forward_blocks(self.steps),
-            *loss_blocks(self.loss),
+            *loss_blocks(self.steps, self.loss),
             *chain_rule_blocks(self.steps, self.loss),
             *backward_blocks(self.steps, self.loss),
         ]
@@ -93,17 +98,25 @@ def _hints(formula: UpdateFormula, symbols: dict[str, Symbol]) -> list[Block]:
 
 
 def title(steps: Sequence[Step]) -> str:
-    """Backpropagation through a network 3 → 4 → 1."""
-    shapes = [steps[0].input_shape, *(step.output_shape for step in steps if step.parameters), steps[-1].output_shape]
-    if steps[-1].output_shape == shapes[-2] and len(shapes) > 2:
-        shapes.pop()
-    return "Backpropagation through a network " + " → ".join("×".join(map(str, shape)) or "1" for shape in shapes)
+    """Backpropagation through a network 3 → 4 → 1; of branches, which have no one row of sizes, only the ends."""
+    layers = layers_in(steps)
+    first, last = _size(layers[0].input_shape), _size(layers[-1].output_shape)
+    sizes = [_size(step.output_shape) for step in layers if step.parameters]
+    if any(isinstance(step, Join) for step in steps):
+        sizes = ["…"]
+    elif sizes and sizes[-1] == last:
+        sizes.pop()
+    return "Backpropagation through a network " + " → ".join([first, *sizes, last])
+
+
+def _size(shape: Shape) -> str:
+    return "×".join(map(str, shape)) or "1"
 
 
 def conventions(steps: Sequence[Step]) -> list[Block]:
     """How the page is to be read."""
     x = steps[0].input
-    return [
+    blocks: list[Block] = [
         Paragraph(
             (
                 "Samples are rows: ",
@@ -117,3 +130,7 @@ def conventions(steps: Sequence[Step]) -> list[Block]:
             )
         )
     ]
+    if any(isinstance(step, Cut) or (isinstance(step, Join) and step.merge == "concat") for step in steps):
+        beside, part = Math(("concat(u, v)",), {}), Math(("columns(u, 2, 5)",), {})
+        blocks.append(Paragraph((beside, " has the columns of both side by side; ", part, " is columns 2 to 4 of it.")))
+    return blocks

@@ -8,8 +8,9 @@ from attrs import frozen
 
 from deepbp.derivation.document import Block, Document, Heading, Paragraph, Values, Written
 from deepbp.derivation.expressions import Math, alone
-from deepbp.derivation.numbering import derivative
 from deepbp.derivation.paths import Index, entry, paths, rounded
+from deepbp.derivation.price import Price
+from deepbp.derivation.step import derivative
 from deepbp.derivation.trace import Trace
 from deepbp.errors import PositionError
 from deepbp.layers import Layer
@@ -55,6 +56,7 @@ class Explanation(Written):
             f"{one.step.place}.{name}".lstrip("."): symbol
             for one in reversed(self.trace.steps)
             for name, symbol in one.step.parameters.items()
+            if not isinstance(one.step, Price)
         }
         symbol = places[self.parameter]
         weight, shown = entry(symbol, self.index), list(self.index)
@@ -70,8 +72,11 @@ class Explanation(Written):
             Values(alone(weight), self.trace.steps[first].parameters[name][self.index]),
         ]
         for position, name in uses:
-            if len(uses) > 1:
-                blocks.append(Heading(f"Its use in layer {self.trace.steps[position].step.place}"))
+            step = self.trace.steps[position].step
+            if isinstance(step, Price):
+                blocks.append(Heading(f"Its penalty, {step.penalty}"))
+            elif len(uses) > 1:
+                blocks.append(Heading(f"Its use in layer {step.place}"))
             blocks += paths(self.trace, position, name, self.index)
         added = "the shares of all uses, added" if len(uses) > 1 else "all shares, added"
         blocks += [
@@ -92,7 +97,8 @@ def _difference(trace: Trace, parameter: str, index: Index) -> float:
     def loss(moved: Array) -> float:
         copied = deepcopy(network)
         copied.named_parameters()[parameter].value = moved
-        return float(trace.loss_function.forward(copied.forward(x)[0], y, weight)[0])
+        prediction, saved = copied.forward(x)
+        return float(trace.loss_function.forward(prediction, y, weight)[0]) + copied.penalty(saved)
 
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         start = network.named_parameters()[parameter].value.copy()
@@ -102,7 +108,7 @@ def _difference(trace: Trace, parameter: str, index: Index) -> float:
 def _in_float64(network: Layer[Any]) -> Layer[Any]:
     copied = deepcopy(network)
     for parameter in copied.parameters():
-        parameter.__setstate__((parameter.value.astype(np.float64), None))
+        parameter.__setstate__((parameter.value.astype(np.float64), None, parameter.frozen))
     for buffer in copied.named_buffers().values():
         object.__setattr__(buffer, "value", buffer.value.astype(np.float64))  # past the hook that keeps the dtype
     return copied

@@ -4,9 +4,11 @@ import ast
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from deepbp.derivation.branches import Cut, Join, columns_text
 from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import Expression, Math, alone, names_in, replaced, tree, with_values
-from deepbp.derivation.step import Cut, Join, Price, Step, columns_text, last_signal
+from deepbp.derivation.price import Price, last_signal
+from deepbp.derivation.step import Step
 from deepbp.layers.typeset import Symbol, TextPen
 from deepbp.losses import Loss
 from deepbp.typing import Shape

@@ -10,7 +10,7 @@ from deepbp.derivation.backward import OUTER_PRODUCT, THROUGH_WEIGHTS
 from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import Math, names_in, negative, tree, with_values
 from deepbp.derivation.forward import LOSS_SYMBOLS
-from deepbp.derivation.numbering import Step, derivative
+from deepbp.derivation.step import Step, derivative
 from deepbp.layers.typeset import Symbol
 from deepbp.losses import Loss
 

@@ -1,111 +1,123 @@
 """Which letter each thing in a network goes by: z¹ = x W¹ + b¹, a¹ = σ(z¹), z² = a¹ W² + b², and so on."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias
+from itertools import count
+from typing import Any
 
-import attrs
-from attrs import frozen
+from attrs import define, field
 
+from deepbp.derivation.branches import Cut, Join
+from deepbp.derivation.price import Price
+from deepbp.derivation.step import Step
 from deepbp.errors import NotBuiltError
-from deepbp.layers import Chain, Formula, Layer
+from deepbp.layers import Chain, Layer, Penalized
+from deepbp.layers.composites.branched import Branched
 from deepbp.layers.typeset import Symbol
+from deepbp.parameter import Parameter
 from deepbp.typing import Shape
-
-_Shapes: TypeAlias = tuple[Shape, Shape]  # of the input and of the output
-
-
-@frozen(eq=False)
-class Step:
-    """One layer of a built network, in forward order; a layer that is used twice makes two steps.
-
-    Attributes:
-        place: the path that leads to it, such as ``"2.1"``, as in ``named_layers()``.
-        input, output: x for the network's input, then z¹, a¹, …; letters never repeat.
-        delta, delta_input: the error signals ∂L/∂output and ∂L/∂input: δ¹ at z¹, and ∂L/∂a¹ at a¹.
-        parameters: W¹, b¹, … by the names of the layer's fields; one that was met before keeps its letter.
-        input_shape, output_shape: of one sample.
-        formula: None for a black box, a layer that states no mathematics.
-    """
-
-    place: str
-    layer: Layer[Any]
-    input: Symbol
-    output: Symbol
-    delta: Symbol
-    delta_input: Symbol
-    parameters: dict[str, Symbol]
-    input_shape: Shape
-    output_shape: Shape
-    formula: Formula | None
-
-    @property
-    def symbols(self) -> Mapping[str, Symbol]:
-        """For the names that the formula's expressions use."""
-        letters = self.formula.symbols if self.formula else {}
-        known = {"x": self.input, "y": self.output, "delta": self.delta, "delta_input": self.delta_input}
-        return {name: Symbol(letter) for name, letter in letters.items()} | self.parameters | known
 
 
 def steps(network: Layer[Any]) -> list[Step]:
-    """The network's layers one by one, chains walked into, each with its letters.
+    """The network's layers one by one, chains and branches walked into, each with its letters.
 
-    A weighted sum begins a new number and is called z; what follows it is called a and carries the same number, or a
+    A weighted sum begins a new number and is called z; what is made of it is called a and carries the same number, or a
     new one where that letter is taken. Parameters carry the number of the layer that uses them first. Number 0 is left
-    for what is done to the input before the first weights.
+    for what is done to the input before the first weights. Columns that are cut for a branch, and what branches are
+    merged to, are steps of their own, called a; so is each penalty, called P.
 
     Raises:
         NotBuiltError: when the network's sizes are not known yet.
     """
     if network.built is None:
         raise NotBuiltError(f"{type(network).__name__}: its sizes are not known yet: give input_shape=...")
-    result: list[Step] = []
-    taken: set[Symbol] = set()
-    letters: dict[int, Symbol] = {}  # of the parameters met so far
-    signal, number = Symbol("x"), 0
-    for place, layer, shapes in _leaves(network, "", (network.built.input_shape, network.built.output_shape)):
+    walk = _Walk()
+    walk.through(network, "", network.built.input_shape, network.built.output_shape, Symbol("x"))
+    return walk.steps
+
+
+@define(eq=False)
+class _Walk:
+    """Goes through a network in forward order and hands out letters."""
+
+    steps: list[Step] = field(factory=list)
+    taken: set[Symbol] = field(factory=set)
+    letters: dict[int, Symbol] = field(factory=dict)  # of the parameters met so far
+    number: int = 0
+
+    def through(self, layer: Layer[Any], place: str, before: Shape, after: Shape, signal: Symbol) -> Symbol:
+        """Through one layer; returns the signal that it makes."""
+        runs = type(layer).forward  # a subclass may do something else with what it holds: then it is a black box
+        if isinstance(layer, Chain) and runs is Chain.forward:
+            for position, inner in enumerate(layer.layers):  # the chain knows the shapes, which may differ between uses
+                shapes = layer.shapes[position], layer.shapes[position + 1]
+                signal = self.through(inner, _path(place, str(position)), *shapes, signal)
+            return signal
+        if isinstance(layer, Branched) and runs is Branched.forward:
+            return self._branches(layer, place, signal)
+        if isinstance(layer, Penalized) and runs is Penalized.forward:
+            return self._penalized(layer, place, signal)
+        output = self._layer(layer, place, before, after, signal)
+        if layer.has_penalty():
+            self._price(layer, place, None, output, after)
+        return output
+
+    def _layer(self, layer: Layer[Any], place: str, before: Shape, after: Shape, signal: Symbol) -> Symbol:
         formula = layer.stated_formula()
         letter = "z" if formula is not None and formula.output == "z" else "a"
         names = formula.symbols if formula is not None else {}
-        parameters = layer.named_parameters()
-        fresh = {id(p): names.get(name, name) for name, p in parameters.items() if id(p) not in letters}
-        wanted = (letter, *fresh.values())
-        if letter == "z" or any(Symbol(one, str(number)) in taken for one in wanted):
-            number += 1
-        taken.update(Symbol(one, str(number)) for one in wanted)
-        letters.update({key: Symbol(one, str(number)) for key, one in fresh.items()})
-        output = Symbol(letter, str(number))
-        result.append(
-            Step(
-                place=place,
-                layer=layer,
-                input=signal,
-                output=output,
-                delta=error_signal(output),
-                delta_input=error_signal(signal),
-                parameters={name: letters[id(p)] for name, p in parameters.items()},
-                input_shape=shapes[0],
-                output_shape=shapes[1],
-                formula=formula,
-            )
-        )
-        signal = output
-    return result
+        held = layer.named_parameters()
+        fresh = {id(p): names.get(name, name) for name, p in held.items() if id(p) not in self.letters}
+        output = self._letter(letter, signal, *fresh.values())
+        self.letters.update({key: Symbol(one, output.number) for key, one in fresh.items()})
+        parameters = {name: self.letters[id(p)] for name, p in held.items()}
+        self.steps.append(Step(place, layer, (signal,), output, parameters, held, (before,), after, formula))
+        return output
+
+    def _branches(self, layer: Branched, place: str, signal: Symbol) -> Symbol:
+        ends, before = [], layer.inner[0].input_shape
+        if layer.columns:
+            before = (*before[:-1], layer.columns[-1].stop)
+        for position, one in enumerate(layer.inner):
+            start = signal
+            if layer.columns:
+                start, columns = self._letter("a", signal), layer.columns[position]
+                path, width = _path(place, f"columns.{position}"), one.input_shape
+                self.steps.append(Cut(path, layer, (signal,), start, {}, {}, (before,), width, None, columns, place))
+            if one.layer is not None:
+                start = self.through(one.layer, _path(place, one.name), one.input_shape, one.output_shape, start)
+            ends.append(start)
+        output, shapes = self._letter("a", ends[0]), tuple(one.output_shape for one in layer.inner)
+        after = layer.output_shape(shapes)
+        self.steps.append(Join(place, layer, tuple(ends), output, {}, {}, shapes, after, None, layer.merging()))
+        return output
+
+    def _penalized(self, layer: Penalized, place: str, signal: Symbol) -> Symbol:
+        inner = layer.inner[0]
+        assert inner.layer is not None
+        output = self.through(inner.layer, _path(place, inner.name), inner.input_shape, inner.output_shape, signal)
+        for parameter in layer.penalized_parameters():
+            self._price(layer, place, layer.weights, parameter)
+        if layer.outputs is not None:
+            self._price(layer, place, layer.outputs, output, inner.output_shape)
+        return output
+
+    def _price(self, layer: Layer[Any], place: str, penalty: Any, of: Symbol | Parameter, shape: Shape = ()) -> None:
+        output = next(letter for k in count(1) if (letter := Symbol("P", str(k))) not in self.taken)
+        self.taken.add(output)
+        if isinstance(of, Parameter):
+            letters, held = {"w": self.letters[id(of)]}, {"w": of}
+            self.steps.append(Price(place, layer, (), output, letters, held, (), (), None, penalty))
+        else:
+            self.steps.append(Price(place, layer, (of,), output, {}, {}, (shape,), (), None, penalty))
+
+    def _letter(self, letter: str, signal: Symbol, *others: str) -> Symbol:
+        """A letter that is free, with the number of the signal that it is made of where that fits."""
+        wanted = (letter, *others)
+        follows = (signal.number or "0") == str(self.number)
+        if letter == "z" or not follows or any(Symbol(one, str(self.number)) in self.taken for one in wanted):
+            self.number += 1
+        self.taken.update(Symbol(one, str(self.number)) for one in wanted)
+        return Symbol(letter, str(self.number))
 
 
-def error_signal(at: Symbol) -> Symbol:
-    """∂L/∂ what the symbol stands for: δ² at z², by the usual short name, and ∂L/∂a² at a²."""
-    return Symbol("δ", at.number) if at.letter == "z" else derivative(at)
-
-
-def derivative(by: Symbol) -> Symbol:
-    """∂L/∂ what the symbol stands for, written out."""
-    return attrs.evolve(by, letter=f"∂L/∂{by.letter}")
-
-
-def _leaves(layer: Layer[Any], place: str, shapes: _Shapes) -> Iterator[tuple[str, Layer[Any], _Shapes]]:
-    if isinstance(layer, Chain):  # which knows the shapes: a layer without parameters may stand in it at several
-        for position, inner in enumerate(layer.layers):
-            path = f"{place}.{position}" if place else str(position)
-            yield from _leaves(inner, path, (layer.shapes[position], layer.shapes[position + 1]))
-    else:
-        yield place, layer, shapes
+def _path(place: str, name: str) -> str:
+    return f"{place}.{name}" if place else name

@@ -1,23 +1,35 @@
 """The paths from one weight to the loss: single factors as long as one neuron is meant, then sums over neurons."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from deepbp.derivation.backward import OUTER_PRODUCT, THROUGH_WEIGHTS, backward_row, output_signal
+from deepbp.derivation.backward import (
+    OUTER_PRODUCT,
+    THROUGH_WEIGHTS,
+    backward_row,
+    error_row,
+    output_signal,
+    uses_of,
+)
+from deepbp.derivation.branches import Cut, Join
+from deepbp.derivation.chain_rule import path_behind
 from deepbp.derivation.document import Block, Equations, Paragraph, Row, Values
 from deepbp.derivation.expressions import Math, alone, tree
-from deepbp.derivation.numbering import Step, derivative
 from deepbp.derivation.numbers import LARGEST
-from deepbp.derivation.trace import Trace, TraceStep
+from deepbp.derivation.price import Price, last_signal
+from deepbp.derivation.running import TraceStep
+from deepbp.derivation.step import Step, derivative, error_signal
+from deepbp.derivation.trace import Trace
 from deepbp.layers.configuration import configuration
 from deepbp.layers.formula import evaluate
 from deepbp.layers.typeset import Symbol
 
 Index: TypeAlias = tuple[int, ...]
 
+_One: TypeAlias = tuple[Symbol, Index]  # one number of a signal
 _SUM_OF_SIGNAL = ast.dump(tree("batch_sum(delta)"))
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
@@ -36,10 +48,14 @@ def paths(trace: Trace, position: int, name: str, index: Index) -> list[Block]:
     """What one use of a weight gives: for one sample down the whole chain, then for all samples."""
     used = trace.steps[position]
     step, weight = used.step, entry(used.step.parameters[name], index)
+    if isinstance(step, Price):
+        (made,), symbols = step.gradient(name)
+        math = Math(("partial(P, w)", made), {**symbols, "P": step.output, "w": weight})
+        return [Values(math, used.gradients[name][index], "the penalty's own derivative, which adds to the loss's")]
     stated = step.formula.gradients.get(name, "0") if step.formula is not None else "0"
     kind = ast.dump(tree(stated))
     if kind not in (OUTER_PRODUCT, _SUM_OF_SIGNAL):
-        remark = f"from layer {step.place}, {type(step.layer).__name__}, which is not taken apart"
+        remark = f"from layer {step.place}, {step.kind}, which is not taken apart"
         return [Values(alone(derivative(weight)), used.gradients[name][index], remark)]
     unit = index[-1:]
     signal = used.delta[:, unit[0]]
@@ -51,48 +67,85 @@ def paths(trace: Trace, position: int, name: str, index: Index) -> list[Block]:
     shares = inputs * signal
     sample = int(np.argmax(np.abs(shares)))
     numbers = [f"{rounded(inputs[sample])} * {rounded(signal[sample])}"] * (product != "d")
-    start = output_signal([one.step for one in trace.steps], trace.loss_function)
+    letters = [one.step for one in trace.steps]
+    start = output_signal(letters, trace.loss_function)
     return [
-        Equations((_factors(trace, position, weight, unit),)),
+        Equations((_factors(letters, step, weight, unit),)),
         Paragraph((f"In numbers, from the loss down to the weight, for sample {sample}, whose share is the largest:",)),
-        Values(start.math, trace.steps[-1].delta[sample], start.remark),
-        *reversed(list(_chain(trace, position, sample, unit))),
+        Values(start.math, trace.error_signals[last_signal(letters)][sample], start.remark),
+        *reversed(list(_chain(trace, step, sample, unit))),
         Values(Math((product, *numbers), symbols), shares[sample], f"the share of sample {sample}"),
         Paragraph(("For all samples, whose shares are added:",)),
         Values(Math((product,), symbols), shares, "one for each sample"),
     ]
 
 
-def _factors(trace: Trace, position: int, weight: Symbol, unit: Index) -> Row:
-    """∂L/∂w as a product of derivatives, up to the next layer that mixes neurons."""
-    symbols = {"L": Symbol("L"), "w": weight, "y": entry(trace.steps[position].step.output, unit)}
+def _factors(letters: Sequence[Step], step: Step, weight: Symbol, unit: Index) -> Row:
+    """∂L/∂w as a product of derivatives, up to the next step that mixes neurons, or from which several ways lead on."""
+    symbols = {"L": Symbol("L"), "w": weight, "y": entry(step.output, unit)}
     factors, here = ["partial(y, w)"], "y"
-    for i, later in enumerate(trace.steps[position + 1 :]):
-        if not _elementwise(later.step):
+    for i, later in enumerate(path_behind(letters, step)):
+        if not _elementwise(later):
             break
-        symbols[f"y{i}"] = entry(later.step.output, unit)
+        symbols[f"y{i}"] = entry(later.output, unit)
         factors.append(f"partial(y{i}, {here})")
         here = f"y{i}"
     product = " * ".join([*factors, f"partial(L, {here})"])
     return Row(Math(("partial(L, w)", f"batch_sum({product})"), symbols), "", "added over the samples")
 
 
-def _chain(trace: Trace, position: int, sample: int, unit: Index | None) -> Iterator[Values]:
-    """What each layer behind the weight passes back, from the weight towards the loss."""
-    for later in trace.steps[position + 1 :]:
-        step = later.step
-        row = backward_row(step)
-        if unit is None:
-            yield Values(Math(row.math.sides[:2], row.math.symbols), later.delta_input[sample], row.remark)
-        elif _elementwise(step):
-            yield _through_slope(later, sample, unit)
-        elif step.formula is not None and ast.dump(tree(step.formula.passed_back or "0")) == THROUGH_WEIGHTS:
-            yield _through_weights(later, sample, unit)
-            unit = None
-        else:
-            value = later.delta_input[(sample, *unit)]
-            yield Values(alone(entry(step.delta_input, unit)), value, row.remark)
-            unit = None
+def _chain(trace: Trace, step: Step, sample: int, unit: Index) -> Iterator[Values]:
+    """The error signal at everything that the weight acts on, from the weight towards the loss.
+
+    As long as one number carries it, that one alone; behind what mixes neurons, and where several ways lead on, the
+    signals as a whole.
+    """
+    letters = [one.step for one in trace.steps]
+    signal, last = step.output, last_signal(letters)
+    following: _One | None = (signal, unit)
+    while following is not None:
+        signal, unit = following
+        if signal == last:
+            return
+        values, following = _from_one(trace, signal, sample, unit)
+        yield values
+    reached = [signal]
+    for later in letters:
+        if not isinstance(later, Price) and any(one in reached for one in later.inputs):
+            reached.append(later.output)
+    for signal in reached[1:-1]:
+        row = error_row(letters, signal)
+        yield Values(Math(row.math.sides[:2], row.math.symbols), trace.error_signals[signal][sample], row.remark)
+
+
+def _from_one(trace: Trace, signal: Symbol, sample: int, unit: Index) -> tuple[Values, _One | None]:
+    """∂L/∂ one number of a signal, and the one number by which alone it acts on the loss, if there is one."""
+    letters = [one.step for one in trace.steps]
+    uses = [(trace.steps[letters.index(step)], index) for step, index in uses_of(letters, signal)]
+    uses = [(later, index) for later, index in uses if not isinstance(later.step, Cut) or _holds(later.step, unit)]
+    passed, value = {"passed": entry(error_signal(signal), unit)}, trace.error_signals[signal][(sample, *unit)]
+    if len(uses) > 1:
+        shares = (rounded(later.passed_back[index][(sample, *unit)]) for later, index in uses)
+        numbers = " + ".join(shares).replace("+ -", "- ")
+        return Values(Math(("passed", numbers), passed), value, f"{len(uses)} ways lead on from here, added"), None
+    later, index = uses[0]
+    step, row = later.step, backward_row(later.step, index)
+    if isinstance(step, Cut | Join):
+        start = -step.columns.start if isinstance(step, Cut) else step.start(index) * (step.merge == "concat")
+        following = (unit[0] + start,)
+        symbols = {name: entry(symbol, unit) for name, symbol in step.symbols.items()}
+        symbols |= passed | {"delta": entry(step.delta, following)}
+        side = "delta" if isinstance(step, Cut) or step.merge == "concat" else step.passed_back(index)[0][0]
+        return Values(Math(("passed", side), symbols), value, row.remark), (step.output, following)
+    if _elementwise(step):
+        return _through_slope(later, sample, unit), (step.output, unit)
+    if step.formula is not None and ast.dump(tree(step.formula.passed_back or "0")) == THROUGH_WEIGHTS:
+        return _through_weights(later, sample, unit), None
+    return Values(alone(passed["passed"]), value, row.remark), None
+
+
+def _holds(cut: Cut, unit: Index) -> bool:
+    return unit[0] in range(cut.columns.start, cut.columns.stop)
 
 
 def _through_slope(later: TraceStep, sample: int, unit: Index) -> Values:

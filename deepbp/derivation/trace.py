@@ -1,7 +1,5 @@
 """One real step of a network, with every number it makes: outputs, error signals, gradients."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Self
 
@@ -9,10 +7,12 @@ import numpy as np
 from attrs import evolve, frozen
 
 from deepbp.derivation.document import Document, Written
-from deepbp.derivation.numbering import Step, steps
-from deepbp.errors import DeepBPError, PositionError
+from deepbp.derivation.numbering import steps
+from deepbp.derivation.price import last_signal
+from deepbp.derivation.running import Run, TraceStep
+from deepbp.errors import PositionError
 from deepbp.layers import Layer
-from deepbp.layers.checked import checked
+from deepbp.layers.typeset import Symbol
 from deepbp.losses import Loss
 from deepbp.training.data import Data
 from deepbp.typing import Array, ArrayLike
@@ -21,39 +21,21 @@ if TYPE_CHECKING:
     from deepbp.derivation.explain import Explanation
 
 
-@frozen(eq=False)
-class TraceStep:
-    """What one layer received and made, forwards and backwards.
-
-    Attributes:
-        step: the layer, its place and its letters.
-        input, output: with samples along axis 0.
-        delta, delta_input: the error signals ∂L/∂output, which came in, and ∂L/∂input, which was passed back.
-        parameters: their values in this step, by field.
-        gradients: ∂L/∂parameter by field; of a layer used twice, the share of this use.
-    """
-
-    step: Step
-    input: Array
-    output: Array
-    delta: Array
-    delta_input: Array
-    parameters: dict[str, Array]
-    gradients: dict[str, Array]
-
-
 @frozen(eq=False, repr=False)
 class Trace(Written):
     """A step forwards, the loss, and backwards; nothing in the network itself is changed.
 
     It prints itself: the derivation with numbers, small arrays in full, large ones by shape, norm and range.
 
-    ``trace[2]`` is the third layer's step, counted without chains, and ``trace["2.1"]`` the one at that place.
+    ``trace[2]`` is the third step, and ``trace["2.1"]`` the one of the layer at that place. Chains are no steps of
+    their own; cuts, where branches meet, and penalties are.
 
     Attributes:
         network: a copy, as it was before the step.
         data: the inputs, targets and weights, as the network takes them.
         steps: in forward order.
+        loss: with the penalties that layers add.
+        error_signals: ∂L/∂ every signal, by its letter.
         gradients: ∂L/∂parameter by the parameter's name in the network, such as ``"0.weight"``; the shares of a layer
             that is used twice are added.
     """
@@ -63,6 +45,7 @@ class Trace(Written):
     data: Data
     steps: tuple[TraceStep, ...]
     loss: float
+    error_signals: dict[Symbol, Array]
     gradients: dict[str, Array]
 
     @classmethod
@@ -72,15 +55,16 @@ class Trace(Written):
         """Run one step in the network's dtype, as ``Trainer.step`` would without its update."""
         data = Data.of(network, loss, x, y, sample_weight)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            value, ran, gradients = _run(deepcopy(network), loss, data)
+            run = Run.of(deepcopy(network), loss, data)
         letters = steps(network)  # whose layers are those of the network itself, not of the copy
-        traced = tuple(evolve(one, step=step) for one, step in zip(ran, letters, strict=True))
-        return cls(deepcopy(network), loss, data, traced, value, gradients)
+        traced = tuple(evolve(one, step=step) for one, step in zip(run.steps, letters, strict=True))
+        return cls(deepcopy(network), loss, data, traced, run.loss, run.error_signals, run.gradients)
 
     @property
     def prediction(self) -> Array:
         """The network's output."""
-        return self.steps[-1].output
+        last = last_signal([one.step for one in self.steps])
+        return next(one.output for one in self.steps if one.step.output == last)
 
     @property
     def target(self) -> Array:
@@ -107,44 +91,3 @@ class Trace(Written):
 
     def __len__(self) -> int:
         return len(self.steps)
-
-
-def _run(network: Layer[Any], loss: Loss[Any], data: Data) -> tuple[float, list[TraceStep], dict[str, Array]]:
-    """The loss, what each layer did, and all gradients, of a network that is not needed afterwards."""
-    network_steps = steps(network)
-    signals, memories = [data.x], []
-    for step in network_steps:
-        with _placed(step):
-            output, saved = checked(step.layer, step.input_shape, step.output_shape).forward(signals[-1])
-        signals.append(output)
-        memories.append(saved)
-    value, saved = loss.forward(signals[-1], data.y, data.sample_weight)
-    delta = loss.backward(saved)
-    parameters = network.named_parameters()
-    totals = {id(p): np.zeros_like(p.value) for p in parameters.values()}
-    ran: list[TraceStep] = []
-    for position, step in reversed(list(enumerate(network_steps))):
-        own = step.layer.named_parameters()
-        for p in own.values():
-            p.clear_grad()
-        with _placed(step):
-            moved = checked(step.layer, step.input_shape, step.output_shape).backward(memories[position], delta)
-        shares = {name: p.grad.copy() for name, p in own.items()}
-        for name, p in own.items():
-            totals[id(p)] += shares[name]
-        values = {name: p.value for name, p in own.items()}
-        ran.insert(0, TraceStep(step, signals[position], signals[position + 1], delta, moved, values, shares))
-        delta = moved
-    return value, ran, {name: totals[id(p)] for name, p in parameters.items()}
-
-
-@contextmanager
-def _placed(step: Step) -> Iterator[None]:
-    """An error in a layer says which one it is."""
-    try:
-        yield
-    except DeepBPError as error:
-        raise error.placed(f"layer {step.place}, {step.layer}") from error.__cause__
-    except Exception as error:
-        error.add_note(f"in layer {step.place}, {step.layer}")
-        raise

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepbp.derivation.backward import backward_row, first_trained, gradient_rows, output_signal
+from deepbp.derivation.backward import error_row, gradient_rows, needed, output_signal
 from deepbp.derivation.derivation import conventions, title
 from deepbp.derivation.document import Block, Document, Equations, Heading, Paragraph, Row, Values
 from deepbp.derivation.expressions import Math, alone
-from deepbp.derivation.forward import LOSS_SYMBOLS, definitions, forward_row, loss_rows
+from deepbp.derivation.forward import LOSS_SYMBOLS, definitions, forward_row, value_row
+from deepbp.derivation.price import last_signal
 from deepbp.layers.typeset import Symbol
 from deepbp.typing import Array
 
@@ -49,23 +50,24 @@ def _forward(trace: "Trace") -> Iterator[Block]:
         row = forward_row(step, again=id(step.layer) in layers)
         layers.add(id(step.layer))
         yield Values(row.math, one.output, row.remark)
-    last = trace.steps[-1].step.output
+    last = last_signal([one.step for one in trace.steps])
     yield Equations((Row(Math(("prediction", "y"), {**LOSS_SYMBOLS, "y": last}), "", "the prediction"),))
 
 
 def _loss(trace: "Trace") -> Iterator[Block]:
-    row = loss_rows(trace.loss_function)[0]
+    row = value_row([one.step for one in trace.steps], trace.loss_function)
     value = np.asarray(trace.loss, dtype=trace.prediction.dtype)
     weighted = "; each sample's share is multiplied by its weight" * (trace.data.sample_weight is not None)
     yield Values(row.math, value, row.remark + weighted)
 
 
 def _backward(trace: "Trace") -> Iterator[Block]:
-    start = output_signal([one.step for one in trace.steps], trace.loss_function)
-    yield Values(start.math, trace.steps[-1].delta, start.remark)
-    for one in reversed(trace.steps[first_trained([one.step for one in trace.steps]) + 1 :]):
-        row = backward_row(one.step)
-        yield Values(Math(row.math.sides[:2], row.math.symbols), one.delta_input, row.remark)
+    letters = [one.step for one in trace.steps]
+    start = output_signal(letters, trace.loss_function)
+    yield Values(start.math, trace.error_signals[last_signal(letters)], start.remark)
+    for signal in reversed(needed(letters)):
+        row = error_row(letters, signal)
+        yield Values(Math(row.math.sides[:2], row.math.symbols), trace.error_signals[signal], row.remark)
 
 
 def _gradients(trace: "Trace") -> Iterator[Block]:

@@ -7,7 +7,8 @@ from math import prod
 import numpy as np
 from attrs import field, frozen
 
-from deepbp.derivation.numbering import Step, steps
+from deepbp.derivation.numbering import steps
+from deepbp.derivation.step import Step
 from deepbp.derivation.trace import Trace
 from deepbp.typing import Array, Shape
 

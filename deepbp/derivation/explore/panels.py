@@ -8,7 +8,8 @@ from deepbp.derivation.explore.figures import number
 from deepbp.derivation.explore.panel import LOSS, TEXT, Half, Panel, Quantity
 from deepbp.derivation.expressions import Math, with_values
 from deepbp.derivation.forward import PREDICTION, forward_row, loss_rows
-from deepbp.derivation.numbering import Step, derivative, steps
+from deepbp.derivation.numbering import steps
+from deepbp.derivation.step import Step, derivative
 from deepbp.derivation.trace import Trace
 from deepbp.layers.typeset import Symbol
 from deepbp.typing import Shape
