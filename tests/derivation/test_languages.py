@@ -18,7 +18,21 @@ from deepbp.derivation.latex_document import as_latex, escaped
 from deepbp.derivation.mathml import MathmlPen
 from deepbp.layers.typeset import Symbol
 from deepbp.losses import MeanSquaredError, SumSquaredError
-from deepbp.optimizers import SGD, Adam, AdamW, Optimizer
+from deepbp.optimizers import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    AMSGrad,
+    Grouped,
+    Lion,
+    NAdam,
+    Optimizer,
+    RAdam,
+    RMSprop,
+    Rprop,
+)
 
 
 def everything() -> dict[str, Written]:
@@ -43,6 +57,8 @@ def everything() -> dict[str, Written]:
     for loss in built_in(losses, losses.Loss, **made):
         found[f"{loss}"] = notes_net().derivation(loss)
     optimizers: list[Optimizer] = [SGD(0.1), SGD(0.1, 0.9, nesterov=True, weight_decay=0.1), Adam(), AdamW()]
+    optimizers += [AMSGrad(weight_decay=0.1), NAdam(), RAdam(), Lion(), Rprop(), Adadelta(), Adagrad(weight_decay=0.1)]
+    optimizers += [RMSprop(centered=True, momentum=0.9), Grouped({"*": Adam()})]
     for optimizer in optimizers:
         found[f"{optimizer}"] = notes_net().derivation(SumSquaredError(), optimizer)
     return found
@@ -82,8 +98,9 @@ def test_latex_is_well_formed(name: str) -> None:
     words = re.findall(r"\\([A-Za-z]+)", latex)
     known = "beta delta sigma eta mu lambda epsilon partial hat frac sqrt sum left right top cdot leftarrow to ge le ne"
     known += " mathrm mathbf text begin end section subsection ln max min tanh times quad cos cosh gamma sin pi"
+    known += " rho psi Delta"
     assert set(words) <= set(known.split())
-    unknown = set("σ∂δΣ·ᵀ²√ŷ′ηε→−₁ᵢⱼπαω")  # letters that pdfTeX does not know
+    unknown = set("σ∂δΣ·ᵀ²√ŷ′ηε→−₁ᵢⱼπαωρψΔ")  # letters that pdfTeX does not know
     assert not set(re.sub(r"\\text{[^}]*}", "", latex)) & unknown
 
 
