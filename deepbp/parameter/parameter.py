@@ -161,14 +161,13 @@ class Parameter:
         if not fits or rows.ndim != 1:
             got = " and ".join(str(getattr(array, "shape", array)) for array in (rows, gradient))
             raise ContractError(f"gradient: expected N whole numbers and {('N', *held.shape[1:])}, got {got}")
+        if not np.can_cast(gradient.dtype, held.dtype, "same_kind"):
+            raise ContractError(f"gradient: expected {held.dtype}, got {gradient.dtype}")
         if len(rows) == 0 or self.frozen:
             return
         if not 0 <= rows.min() <= rows.max() < len(held):
             raise ContractError(f"gradient: expected rows from 0 to {len(held) - 1}, got {rows.min()} to {rows.max()}")
-        try:
-            np.add.at(self.grad, rows, gradient)  # unlike `grad[rows] += gradient`, counts each time a row is named
-        except TypeError:
-            raise ContractError(f"gradient: expected {held.dtype}, got {gradient.dtype}") from None
+        np.add.at(self.grad, rows, gradient)  # unlike `grad[rows] += gradient`, counts each time a row is named
 
     def freeze(self, frozen: bool = True) -> None:
         """Take it out of the training, or let it back in. Its vector is no longer current: a new one leaves it out."""
