@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test coverage lint bench clean
+.PHONY: demo test coverage lint bench fuzz clean
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/digits.py
@@ -47,5 +47,18 @@ $(BENCH)/done: pyproject.toml benchmarks/requirements.txt
 	$(BENCH)/bin/python -m pip install --quiet torch==2.13.0+cpu || echo "no PyTorch for the processor alone: left out"
 	touch $@
 
+# The reader of files against mutated ones, for SECONDS; what it finds, it writes to output/. Not on Windows.
+FUZZ := .venv-fuzz
+SECONDS ?= 60
+
+fuzz: $(FUZZ)/done
+	mkdir -p output
+	$(FUZZ)/bin/python tests/files/fuzz_reader.py output/fuzz -max_total_time=$(SECONDS) -artifact_prefix=output/
+
+$(FUZZ)/done: pyproject.toml
+	$(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/python -m pip install --quiet --editable ".[safetensors]" "atheris>=3.0"
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(BENCH) output dist
+	rm -rf $(VENV) $(BENCH) $(FUZZ) output dist

@@ -30,6 +30,7 @@ def build_dry(
     """
     _check_types(description)
     specs = {name: spec for name, spec in specs.items() if not name.startswith(FROM_THE_CONFIGURATION)}
+    classes.check(description["objects"])
     revival = Revival(classes, arguments, _maker_of_parts(specs))
     for entry in description["objects"]:
         revival.add(entry)

@@ -3,7 +3,7 @@
 Never an import path: a name in a file runs nothing that the reader has not let in.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from importlib import import_module
 from types import FunctionType
@@ -69,10 +69,18 @@ class Classes:
     def _handed_in(self, name: str, kind: type, what: str) -> Any:
         found = self.custom.get(name)
         if not isinstance(found, kind):
-            raise FileFormatError(
-                f"the {what} {name!r:.100} did not come with deepbp: hand it in, load(path, custom=[{name:.100}])"
-            )
+            raise FileFormatError(f"custom: expected a {what} {name!r:.100}, got {found!r:.100}")
         return found
+
+    def check(self, description: Any) -> None:
+        """Refuse a description that names what was not handed in, with all that is to be handed in."""
+        named = list(dict.fromkeys(_named(description)))
+        missing = [name for name in named if name not in self.custom]
+        if missing:
+            raise FileFormatError(
+                f"{', '.join(missing):.200} did not come with deepbp: hand in all that did not, "
+                f"load(path, custom=[{', '.join(named):.1000}])"
+            )
 
 
 def _public() -> dict[str, type]:
@@ -87,3 +95,15 @@ def _by_name(custom: Iterable[Any]) -> dict[str, Any]:
         if found.setdefault(one.__name__, one) is not one:
             raise ConfigurationError(f"custom: two are called {one.__name__}, and a file knows them by name")
     return found
+
+
+def _named(description: Any) -> Iterator[str]:
+    """The names in it that are not deepbp's own."""
+    if isinstance(description, dict):
+        name = description.get("function") or (description.get("custom") and description.get("class"))
+        if isinstance(name, str):
+            yield name
+        description = list(description.values())
+    if isinstance(description, list):
+        for value in description:
+            yield from _named(value)
