@@ -4,7 +4,7 @@ import numpy as np
 from attrs import field, frozen
 
 from deepbp.errors.validators import fraction, non_negative, positive
-from deepbp.kernels.plain.blocks import average_square, blocks
+from deepbp.kernels.blocks import average_square, blocks
 from deepbp.layers.formula import UpdateFormula
 from deepbp.optimizers.descent import DECAYED_GRADIENT, Descent, decayed_gradient
 from deepbp.optimizers.optimizer import Schedule, State, rate_or_schedule

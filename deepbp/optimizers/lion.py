@@ -4,7 +4,7 @@ import numpy as np
 from attrs import field, frozen
 
 from deepbp.errors.validators import fraction, non_negative
-from deepbp.kernels.plain.blocks import average, blocks
+from deepbp.kernels.blocks import average, blocks
 from deepbp.layers.formula import UpdateFormula
 from deepbp.optimizers.descent import DECAY, Descent, decay
 from deepbp.optimizers.optimizer import Schedule, State, rate_or_schedule

@@ -6,7 +6,7 @@ import numpy as np
 from attrs import field, frozen
 
 from deepbp.errors.validators import non_negative
-from deepbp.kernels.plain.blocks import average, average_square, blocks
+from deepbp.kernels.blocks import average, average_square, blocks
 from deepbp.layers.formula import UpdateFormula
 from deepbp.optimizers.adam import SYMBOLS, Adam
 from deepbp.optimizers.descent import DECAY, decay

@@ -5,7 +5,7 @@ from attrs import field, frozen
 
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import number, positive
-from deepbp.kernels.plain.blocks import blocks
+from deepbp.kernels.blocks import blocks
 from deepbp.layers.formula import UpdateFormula
 from deepbp.optimizers.descent import Descent
 from deepbp.optimizers.optimizer import Schedule, State, rate_or_schedule

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from deepbp.kernels import fused, plain
+from deepbp.kernels.blocks import BLOCK
 
 DTYPES = [np.float32, np.float64]
 SHAPES = [(1, 1), (4, 3), (32, 10), (5, 257), (0, 4), (2, 3, 5)]
@@ -104,7 +105,7 @@ def test_a_label_out_of_range_is_refused(form: ModuleType, label: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("size", [1, 100, plain.blocks.BLOCK + 7])
+@pytest.mark.parametrize("size", [1, 100, BLOCK + 7])
 @pytest.mark.parametrize(
     ("name", "states", "settings"),
     [

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepbp.kernels.plain.blocks import BLOCK
+from deepbp.kernels.blocks import BLOCK
 from deepbp.optimizers import Adadelta, Adagrad, AMSGrad, Lion, NAdam, Optimizer, RAdam, RMSprop, Rprop
 from deepbp.parameter import Parameter, ParameterVector
 

@@ -13,7 +13,7 @@ from math import factorial, pi, sqrt
 
 import numpy as np
 
-from deepbp.kernels.plain.blocks import blocks
+from deepbp.kernels.blocks import blocks
 from deepbp.typing import Array
 
 LIMIT = 40  # beyond it all of these are 0, 1 or 2, and no square of what was cut off there overflows

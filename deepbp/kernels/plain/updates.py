@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from deepbp.kernels.plain.blocks import average, average_square, blocks
+from deepbp.kernels.blocks import average, average_square, blocks
 from deepbp.typing import Array
 
 
