@@ -144,7 +144,8 @@ class UpdateFormula:
     """The mathematics of an optimizer's step, as assignments that are carried out in order, the last one to ``w``.
 
     The expressions may use ``w``, the values of a parameter; ``g``, its gradient; ``rate``, the learning rate; ``t``,
-    the number of the step, from 1; the names of the state's arrays, and those of the optimizer's fields.
+    the number of the step, from 1; the names of the state's arrays, those of the optimizer's fields, and what was
+    assigned before.
     """
 
     assignments: tuple[tuple[str, str], ...]

@@ -10,12 +10,12 @@ from deepbp.optimizers.descent import DECAY, Descent, decay
 from deepbp.optimizers.optimizer import Schedule, State, rate_or_schedule
 from deepbp.parameter import ParameterVector
 
-SYMBOLS = {"beta1": "β₁", "beta2": "β₂", "mean": "m", "rate": "η", "weight_decay": "λ"}
+SYMBOLS = {"ahead": "c", "beta1": "β₁", "beta2": "β₂", "mean": "m", "rate": "η", "weight_decay": "λ"}
 
 
 @frozen
 class Lion(Descent):
-    """w ← w − η sgn(β₁ m + (1 − β₁) g), then m ← β₂ m + (1 − β₂) g. It remembers half of what Adam does.
+    """c = β₁ m + (1 − β₁) g, m ← β₂ m + (1 − β₂) g, w ← w − η sgn(c). It remembers half of what Adam does.
 
     Args:
         learning_rate: η, a number or a callable of the step; a third to a tenth of Adam's.
@@ -36,8 +36,9 @@ class Lion(Descent):
         return UpdateFormula(
             (
                 *decayed,
-                ("w", "w - rate * sign(beta1 * mean + (1 - beta1) * g)"),
+                ("ahead", "beta1 * mean + (1 - beta1) * g"),
                 ("mean", "beta2 * mean + (1 - beta2) * g"),
+                ("w", "w - rate * sign(ahead)"),
             ),
             symbols=SYMBOLS,
         )
