@@ -7,7 +7,7 @@ from typing import Any
 from deepbp.derivation.branches import Cut, Join, columns_text
 from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import Math, total, tree
-from deepbp.derivation.forward import batch, loss_rows, shape_text, shapes
+from deepbp.derivation.forward import batch, loss_rows, shape_text
 from deepbp.derivation.price import Price, last_signal, layers_in
 from deepbp.derivation.step import Step, derivative, error_signal
 from deepbp.layers.typeset import Symbol
@@ -141,12 +141,12 @@ def _gradient_row(symbol: Symbol, uses: Sequence[tuple[Step, str]]) -> Row:
     for step, name in uses:
         (made,), symbols = step.gradient(name)
         if isinstance(step, Price):
-            remarks.append(f"and from the penalty of layer {step.place}, {step.penalty}")
+            remarks.append(f"{'and ' if shares else ''}from the penalty of layer {step.place}, {step.penalty}")
         elif "back" in symbols:
             remarks.append(f"from layer {step.place}, a black box here")
         shares.append((made, symbols))
     step, name = uses[0]
-    shape = shapes(step)[name]
+    shape = str(step.held[name].value.shape)
     if step.formula is not None and name in step.formula.gradients:
         shape = shape_text(step.formula.gradients[name], name, step)
     layers = sum(not isinstance(one, Price) for one, _ in uses)

@@ -2,12 +2,27 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from attrs import define, field
 
 from deepbp import Sequential
-from deepbp.layers import Dense, Flatten, Layer, ReLU, Sigmoid, Softmax, Tanh
+from deepbp.layers import (
+    L1,
+    L2,
+    Dense,
+    Flatten,
+    Layer,
+    Parallel,
+    Penalized,
+    ReLU,
+    Residual,
+    Sigmoid,
+    Softmax,
+    Split,
+    Tanh,
+)
 from deepbp.losses import CrossEntropy, SoftmaxCrossEntropy, SumSquaredError
 from deepbp.typing import Array
 
@@ -55,6 +70,18 @@ def write_unusual(path: Path) -> None:
     net.explore(X * 1e-5, [0, 1, 2, 0], CrossEntropy(), path=path)
 
 
+def branched_net() -> Sequential:
+    """A residual block, branches, columns, penalties."""
+    block = Residual([Penalized([Dense(4), Tanh()], weights=L2(1e-3), outputs=L1(1e-2)), Dense(3)])
+    heads = Parallel([Dense(2), None, [Dense(2), ReLU()]])
+    layers: list[Layer[Any]] = [block, heads, Split([Dense(2), Dense(2)], sizes=(3, 4), merge="multiply"), Dense(1)]
+    return Sequential(layers, input_shape=3, rng=0, dtype="float64")
+
+
+def write_branched(path: Path) -> None:
+    branched_net().explore(X, Y, SumSquaredError(), path=path)
+
+
 def write_derivation(path: Path) -> None:
     net = Sequential([Dense(4), Sigmoid(), Dense(2), Softmax()], input_shape=3, rng=0)
     path.write_text(net.derivation(CrossEntropy()).to_html(), encoding="utf-8")
@@ -66,4 +93,5 @@ def write_trace(path: Path) -> None:
 
 
 PLAYED: dict[str, Callable[[Path], None]] = {"small": write_small, "large": write_large, "unusual": write_unusual}
+PLAYED["branched"] = write_branched
 READ: dict[str, Callable[[Path], None]] = {"derivation": write_derivation, "trace": write_trace}

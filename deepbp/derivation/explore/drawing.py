@@ -1,12 +1,14 @@
 """The network as a drawing: a column of circles for each signal, and between two columns what a layer does."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from math import prod
 
 import numpy as np
 from attrs import field, frozen
 
+from deepbp.derivation.branches import Join
+from deepbp.derivation.explore.stages import Stages, sources_of
 from deepbp.derivation.numbering import steps
 from deepbp.derivation.step import Step
 from deepbp.derivation.trace import Trace
@@ -48,7 +50,11 @@ class Column:
         ys = self.circles.values()
         return (min(ys) - 6, max(ys) + 6) if ys else (self.middle - 28, self.middle + 28)
 
-    def draw(self) -> str:
+    def before(self) -> "Column":
+        """The place to the left of it."""
+        return Column(self.position - 1, self.shape, self.middle)
+
+    def draw(self, stages: str) -> str:
         top, bottom = self.extent
         body = "".join(f'<circle cx="{self.x:g}" cy="{y:g}" r="7"/>' for y in self.circles.values())
         if not self.circles:
@@ -56,39 +62,77 @@ class Column:
         elif len(self.circles) < self.size:
             dots = (self.circles[3] + self.circles[self.size - 3]) / 2
             body += f'<text x="{self.x:g}" y="{dots + 5:g}">⋮</text>'
-        return f'<g class="signal" data-column="{self.position}">{body}</g>'
+        return f'<g class="signal" data-column="{self.position}" {stages}>{body}</g>'
 
 
 def draw(trace: Trace) -> str:
     """The whole network as an SVG element, from the input on the left to the loss on the right."""
-    shapes = [trace.steps[0].step.input_shape, *(one.step.output_shape for one in trace.steps), ()]
+    letters = [one.step for one in trace.steps]
+    shapes = [letters[0].input_shape, *(step.output_shape for step in letters), ()]
     tallest = max(min(prod(shape), MOST) if len(shape) <= 1 else 3 for shape in shapes)
     middle = APART * (tallest - 1) / 2 + 16
     columns = [Column(position, shape, middle) for position, shape in enumerate(shapes)]
     own = [*steps(trace.network), None]  # with the parameters as they were in this step
-    layers = "".join(map(_layer, own, columns[:-1], columns[1:]))
-    signals = "".join(column.draw() for column in columns)
-    names = ", ".join(type(one.step.layer).__name__ for one in trace.steps)
+    sources, stages = sources_of(letters), Stages(letters)
+    roofs = _roofs([(i, position) for position in sources for i in sources[position] if position - i > 1])
+    layers = "".join(
+        _layer(step, [columns[i] for i in sources[position]], columns[position], roofs, stages.of_layer(position))
+        for position, step in enumerate(own, start=1)
+    )
+    signals = "".join(column.draw(stages.of_signal(column.position)) for column in columns)
+    names = ", ".join(one.step.kind for one in trace.steps)
     label = escape(f"The network, from left to right: the input, {names}, the loss", quote=True)
-    box = f"0 0 {WIDTH * len(columns)} {2 * middle + 16:g}"
+    top = min((roof - 4 for roof in roofs.values()), default=0.0)
+    box = f"0 {top:g} {WIDTH * len(columns)} {2 * middle + 16 - top:g}"
     return f'<svg viewBox="{box}" role="img" aria-label="{label}"><g aria-hidden="true">{layers}{signals}</g></svg>'
 
 
-def _layer(step: Step | None, one: Column, other: Column) -> str:
-    """What joins two columns: lines where it is known which circles are joined, otherwise a band."""
-    inner = "".join(_lines(step, one, other))
-    if not inner:
-        left, right = one.extent, other.extent
-        corners = [(one.x, left[0]), (other.x, right[0]), (other.x, right[1]), (one.x, left[1])]
-        inner = f'<polygon points="{" ".join(f"{x:g},{y:g}" for x, y in corners)}"/>'
-    arrows = _arrow("there", one, 14, 46) + _arrow("back", one, 46, 14)
-    return f'<g class="layer" data-column="{other.position}">{inner}{arrows}</g>'
+def _roofs(pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], float]:
+    """How high the lines run that lead past other columns: short ones low, and none upon another."""
+    levels: list[list[tuple[int, int]]] = []
+    for start, end in sorted(pairs, key=lambda pair: pair[1] - pair[0]):
+        free = (level for level in levels if all(end <= one or start >= other for one, other in level))
+        level = next(free, None)
+        if level is None:
+            levels.append(level := [])
+        level.append((start, end))
+    return {pair: -7.0 * number for number, level in enumerate(levels) for pair in level}
+
+
+def _layer(
+    step: Step | None, sources: Sequence[Column], column: Column, roofs: Mapping[tuple[int, int], float], stages: str
+) -> str:
+    """What joins columns: lines where it is known which circles are joined, otherwise a band; others are led past."""
+    inner = ""
+    for one in sources:
+        roof = roofs.get((one.position, column.position))
+        if roof is None:
+            inner += "".join(_lines(step, one, column)) or _band(one, column)
+        else:
+            inner += _past(one, column, roof)
+    arrows = _arrow("there", column.before(), 14, 46) + _arrow("back", column.before(), 46, 14)
+    return f'<g class="layer" data-column="{column.position}" {stages}>{inner}{arrows}</g>'
+
+
+def _band(one: Column, other: Column) -> str:
+    left, right = one.extent, other.extent
+    corners = [(one.x, left[0]), (other.x, right[0]), (other.x, right[1]), (one.x, left[1])]
+    return f'<polygon points="{" ".join(f"{x:g},{y:g}" for x, y in corners)}"/>'
+
+
+def _past(one: Column, other: Column, roof: float) -> str:
+    """Up from one column, over all between, and down to the other; beside the middle, where others come and go."""
+    start, end = one.x + 4, other.x - 4
+    up, down = f"M{start:g} {one.extent[0]:g}V{roof + 8:g}", f"V{other.extent[0]:g}"
+    over = f"Q{start:g} {roof:g} {start + 8:g} {roof:g}H{end - 8:g}Q{end:g} {roof:g} {end:g} {roof + 8:g}"
+    return f'<path class="past" d="{up}{over}{down}"/>'
 
 
 def _lines(step: Step | None, one: Column, other: Column) -> Iterator[str]:
     """A weight's line is the thicker the larger it is, and broken where it is negative. The loss, None, joins all."""
     weight = None if step is None else _weight(step, one, other)
     each_its_own = step is not None and step.formula is not None and bool(step.formula.derivative)
+    each_its_own = each_its_own or (isinstance(step, Join) and step.merge != "concat")
     largest = 1.0 if weight is None else float(np.abs(weight).max()) or 1.0
     for i, start in one.circles.items():
         for j, end in other.circles.items():

@@ -1,19 +1,24 @@
 """One self-contained page: the drawing, the controls, and a panel of formulas and numbers for each layer."""
 
 import os
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from deepbp.derivation.branches import Cut, Join
 from deepbp.derivation.explore.drawing import draw
 from deepbp.derivation.explore.panels import panels
+from deepbp.derivation.price import Price
+from deepbp.derivation.step import Step
 from deepbp.derivation.trace import Trace
 from deepbp.training.atomic import whole_file
 
 
 def page(trace: Trace) -> str:
     """The page's HTML. It asks for nothing outside itself, and without a script it shows all panels at once."""
-    every = panels(trace)
+    every, letters = panels(trace), [one.step for one in trace.steps]
+    layers = sum(not isinstance(step, Cut | Join | Price) for step in letters)
     return Template(_part("page.html")).substitute(
         style=_part("style.css"),
         script=_part("script.js"),
@@ -23,7 +28,8 @@ def page(trace: Trace) -> str:
         panels="\n".join(panel.to_html() for panel in every),
         last=max(half.stage for panel in every for half in panel.halves),
         samples="1 sample" if len(trace.data) == 1 else f"{len(trace.data):,} samples",
-        layers="1 layer" if len(trace) == 1 else f"{len(trace):,} layers",
+        more=_more(letters),
+        layers="1 layer" if layers == 1 else f"{layers:,} layers",
     )
 
 
@@ -32,6 +38,16 @@ def write_page(trace: Trace, path: str | os.PathLike[str]) -> Path:
     with whole_file(path) as file:
         file.write(page(trace))
     return Path(path)
+
+
+def _more(steps: Sequence[Step]) -> str:
+    """What else is to be said of the letters, where there are branches or penalties."""
+    words = ""
+    if any(isinstance(step, Join | Cut) for step in steps):
+        words += "\nSquare brackets set columns side by side. A line over the drawing leads past what lies between."
+    if any(isinstance(step, Price) for step in steps):
+        words += "\nP is a penalty, which is added to the loss; B counts the samples."
+    return words
 
 
 def _part(name: str) -> str:

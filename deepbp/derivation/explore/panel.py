@@ -17,14 +17,18 @@ LOSS = Symbol("L")
 
 @frozen(eq=False)
 class Quantity:
-    """An array and the letter it goes by; ``samples`` says whether these stand along axis 0."""
+    """An array and the letter it goes by, with words; ``samples`` says whether these stand along axis 0."""
 
     symbol: Symbol
     array: Array
     samples: bool = True
+    words: str = ""
 
     def to_html(self) -> str:
-        return figure(PEN.symbol(self.symbol), TEXT.symbol(self.symbol), self.array, samples=self.samples)
+        letter, name = PEN.symbol(self.symbol), TEXT.symbol(self.symbol)
+        if self.words:
+            letter, name = f"{letter}<mtext>, {escape(self.words)}</mtext>", f"{name}, {self.words}"
+        return figure(letter, name, self.array, samples=self.samples)
 
 
 @frozen(eq=False)

@@ -9,9 +9,7 @@
     (id) => document.getElementById(id),
   );
   const last = stages.length - 1;
-  const lossColumn = Math.max(...buttons.map((button) => Number(button.dataset.column)));
   const columnOf = (stage) => Number(stages[stage].closest(".panel").dataset.column);
-  const isBackward = (stage) => stages[stage].classList.contains("backward");
   const turn = stages.findIndex((half) => half.classList.contains("backward"));
   let now = 0;
   let timer = null;
@@ -26,7 +24,7 @@
       if (Number(button.dataset.column) === column) button.setAttribute("aria-current", "step");
       else button.removeAttribute("aria-current");
     });
-    parts.forEach((part) => mark(part, Number(part.dataset.column), column));
+    parts.forEach(mark);
     slider.value = now;
     const text = `${now + 1} of ${stages.length}. ${stages[now].dataset.title}`;
     slider.setAttribute("aria-valuetext", text);
@@ -37,15 +35,12 @@
     if (button) bringIntoView(button);
   }
 
-  // A layer stands in the column of its output. Its error signal, once it is back, stands in the column of its input.
-  function mark(part, own, column) {
-    const isSignal = part.classList.contains("signal");
-    const reachedForward = turn <= now || own <= column;
-    const reachedBackward = turn <= now && (isNaN(column) || (isSignal ? own >= column - 1 : own >= column));
-    const current = isSignal && isBackward(now) ? own === column - 1 : own === column;
-    part.classList.toggle("forward", reachedForward);
-    part.classList.toggle("backward", reachedBackward && !(isSignal && own === lossColumn));
-    part.classList.toggle("now", current);
+  // Each part of the drawing knows from which stage on it is reached, and at which it is looked at.
+  function mark(part) {
+    const { forward, backward, now: looked } = part.dataset;
+    part.classList.toggle("forward", now >= Number(forward));
+    part.classList.toggle("backward", backward !== undefined && now >= Number(backward));
+    part.classList.toggle("now", looked.split(" ").includes(String(now)));
   }
 
   function bringIntoView(button) {
