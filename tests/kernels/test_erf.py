@@ -60,7 +60,7 @@ def test_erfc_is_pythons_down_to_the_smallest_number(form: ModuleType, dtype: An
 def test_the_bell_curve_keeps_its_digits(form: ModuleType, dtype: Any) -> None:
     x = points(dtype, tail(dtype))
     wide = x.astype(np.longdouble)
-    assert ulp(form.gaussian(x), np.exp(-wide * wide)).max() <= 4
+    assert ulp(form.gaussian(x), np.exp(-wide * wide)).max() <= 5
 
 
 @FORMS

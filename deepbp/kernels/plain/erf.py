@@ -97,7 +97,7 @@ def erfc(x: Array) -> Array:
 
 @_in_pieces
 def gaussian(x: Array) -> Array:
-    """e^(−x²), within 4 units in the last place."""
+    """e^(−x²), within 5 units in the last place."""
     return _bell(np.minimum(np.abs(x), LIMIT), 1)
 
 
