@@ -32,7 +32,11 @@ class Progress:
     """
 
     def __init__(self, epochs: int, progress: ProgressLike) -> None:
-        if not (progress is None or isinstance(progress, bool) or progress in ("steps", "text")):
+        if not (
+            progress is None
+            or isinstance(progress, bool)
+            or (isinstance(progress, str) and progress in ("steps", "text"))
+        ):
             raise ArgumentTypeError(f"progress: expected True, False, None, 'steps' or 'text', got {progress!r}")
         if progress is None:
             progress = (sys.stderr is not None and sys.stderr.isatty()) or "ipykernel" in sys.modules
