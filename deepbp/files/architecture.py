@@ -34,6 +34,9 @@ def build_dry(
     revival = Revival(classes, arguments, _maker_of_parts(specs))
     for entry in description["objects"]:
         revival.add(entry)
+    unused = [name for name in arguments if name not in revival.used]
+    if unused:
+        raise FileFormatError(f"array {unused[0]!r}: the file has it, and no argument is this array")
     network = revival.objects[-1] if revival.objects else None
     if not isinstance(network, Sequential):
         raise FileFormatError(f"objects: expected a Sequential as the last, got {type(network).__name__}")
@@ -81,7 +84,7 @@ def _build(network: Sequential, description: Mapping[str, Any], shapes: Collecti
         with np.errstate(all="ignore"):
             builder.build(network, shape)
     except Exception as error:  # of a constructor's argument that only shows now, of any layer
-        raise FileFormatError(f"the architecture cannot be built: {error}") from error
+        raise FileFormatError(f"the architecture cannot be built: {error!s:.1000}") from error
 
 
 def _checked_parts(network: Sequential, specs: Mapping[str, Spec]) -> dict[str, Part]:

@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from deepbp.errors import ConfigurationError
-from deepbp.layers import Dense, Layer, PReLU
-from deepbp.layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from deepbp.layers import BatchNorm, Bilinear, Dense, Embedding, GroupNorm, Layer, LayerNorm, PReLU, RMSNorm
 from deepbp.typing import Array
 
 Turn: TypeAlias = Callable[[Array], Array]
@@ -26,10 +25,17 @@ def transposed(array: Array) -> Array:
     return array.T
 
 
+def outputs_last(array: Array) -> Array:
+    """PyTorch's Bilinear has its outputs along the first axis of its weights, (O, I, J)."""
+    return array.transpose(*range(1, array.ndim), 0) if array.ndim else array
+
+
 NORMALISATION: Translation = {"weight": ("gain", as_it_is), "bias": ("shift", as_it_is)}
 AVERAGES: Translation = {name: (name.replace("var", "variance"), as_it_is) for name in ("running_mean", "running_var")}
 TRANSLATIONS: dict[type[Layer[Any]], Translation] = {
     Dense: {"weight": ("weight", transposed), "bias": ("bias", as_it_is)},
+    Bilinear: {"weight": ("weight", outputs_last), "bias": ("bias", as_it_is)},
+    Embedding: {"weight": ("table", as_it_is)},
     PReLU: {"weight": ("slope", as_it_is)},
     BatchNorm: {**NORMALISATION, **AVERAGES},
     LayerNorm: NORMALISATION,

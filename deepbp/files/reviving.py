@@ -29,6 +29,7 @@ class Revival:
     arrays: Mapping[str, Array]  # those that arguments refer to
     part: Callable[[type, str], Parameter | Buffer]  # makes those that are arguments, by name
     objects: list[Any] = field(factory=list)
+    used: set[str] = field(factory=set)  # of the arrays
     _depths: list[int] = field(factory=list)
     _counts: list[int] = field(factory=list)
 
@@ -49,6 +50,12 @@ class Revival:
         self.objects.append(made)
         return made
 
+    def array(self, name: str) -> Array:
+        """One of the arrays that arguments refer to."""
+        found = self.arrays[name]
+        self.used.add(name)
+        return found
+
     def _made(self, cls: type, arguments: dict[str, Any]) -> Any:
         known = [a.alias for a in attrs.fields(cls) if a.init] if attrs.has(cls) else []
         strange = [name for name in arguments if name not in known]
@@ -60,7 +67,7 @@ class Revival:
             if shape is not None:  # given to the constructor, it would draw first values for all parameters
                 object.__setattr__(made, "_input_shape", as_shape(shape))
         except Exception as error:
-            raise FileFormatError(f"{cls.__name__}: its arguments are not let in: {error}") from error
+            raise FileFormatError(f"{cls.__name__}({', '.join(arguments)}): {error!s:.1000}") from error
         return made
 
     def _measure(self, cls: type, arguments: dict[str, Any]) -> None:
@@ -131,7 +138,7 @@ def _list(value: Any) -> list[Any]:
 _KEYS = {"class", "custom", "arguments", "member"}
 _MAKERS: dict[Any, Callable[[Revival, Any], Any]] = {
     "object": lambda revival, position: revival.objects[position],
-    "array": lambda revival, name: revival.arrays[name],
+    "array": lambda revival, name: revival.array(name),
     "parameter": lambda revival, name: revival.part(Parameter, name),
     "buffer": lambda revival, name: revival.part(Buffer, name),
     "ufunc": lambda revival, name: _ufunc(name),

@@ -8,7 +8,7 @@ from typing import Any
 from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError
 
 LONGEST = 4 * 2**20  # bytes
-MOST_VALUES = 500_000
+MOST_VALUES = 200_000
 DEEPEST = 100
 LONGEST_NUMBER = 60  # a generator's state takes 39 digits
 

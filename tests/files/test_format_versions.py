@@ -1,0 +1,53 @@
+"""Files of every version of the format that there has been can be read; those of a version to come are refused."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from around import archive_around
+from hostile_archives import text_with
+from hostile_texts import MODEL
+
+import deepbp
+from deepbp.errors import FileFormatError
+from deepbp.files import contents, model
+from deepbp.layers import same_configuration
+
+DATA = Path(__file__).parent / "data"
+VERSIONS = range(1, model.VERSION + 1)
+
+
+@pytest.mark.parametrize("ending", ["npz", "safetensors"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_old_file_predicts_what_it_predicted(version: int, ending: str) -> None:
+    network = deepbp.load(DATA / f"model_{version}.{ending}")
+    expected = json.loads((DATA / f"model_{version}.json").read_text())
+    np.testing.assert_allclose(network.predict(expected["x"]), expected["y"], rtol=1e-5, atol=1e-6)
+    assert [parameter.frozen for parameter in network.parameters()] == expected["frozen"]
+
+
+def test_the_files_are_of_the_network_that_the_script_makes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(DATA), *sys.path])
+    from make_model_files import make_network
+
+    made, network = make_network(), deepbp.load(DATA / f"model_{model.VERSION}.npz")
+    assert same_configuration(network, made)
+    assert list(network.named_parameters()) == list(made.named_parameters())
+    assert list(network.named_buffers()) == list(made.named_buffers())
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (text_with(description={**MODEL, "version": model.VERSION + 1}), "the model has version 2"),
+        (text_with(archive=contents.VERSION + 1, more="of what is not known"), "the archive has version 2"),
+    ],
+)
+def test_a_version_to_come_is_refused_in_words(text: bytes, what: str, tmp_path: Path) -> None:
+    (tmp_path / "network.npz").write_bytes(archive_around(text))
+    with pytest.raises(
+        FileFormatError, match=f"{what}, and this deepbp reads versions up to 1: install a newer deepbp$"
+    ):
+        deepbp.load(tmp_path / "network.npz")

@@ -1,0 +1,104 @@
+"""Hundreds of damaged and hostile files: each is refused in words, at the cost of little memory."""
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from around import archive_around, tensors_around
+from hostile_archives import GOOD, TEXT, cut_and_bent, headers_of_arrays, members
+from hostile_tensors import GOOD_TENSORS, tensors
+from hostile_texts import contents, models, objects, texts
+
+import deepbp
+from deepbp.errors import FileFormatError
+
+MOST = 50_000_000  # bytes of memory
+
+
+ARCHIVES = [*cut_and_bent(), *members(), *headers_of_arrays()]
+DESCRIPTIONS = [*texts(), *contents(), *models(), *objects()]
+FILES = [
+    *((f"{name} (npz)", ".npz", content) for name, content in ARCHIVES),
+    *((f"{name} (npz)", ".npz", archive_around(text)) for name, text in DESCRIPTIONS),
+    *((f"{name} (safetensors)", ".safetensors", content) for name, content in tensors()),
+    *(
+        (f"{name} (safetensors)", ".safetensors", tensors_around(text))
+        for name, text in DESCRIPTIONS
+        if len(text) < 2000
+    ),
+]
+
+
+def test_the_files_around_which_they_are_made_are_right(tmp_path: Path) -> None:
+    for name, content in (("good.npz", GOOD), ("good.safetensors", GOOD_TENSORS)):
+        (tmp_path / name).write_bytes(content)
+        assert deepbp.load(tmp_path / name).predict(np.ones((1, 3))).tolist() == [[0.5, 0.5]]
+    assert archive_around(TEXT) == GOOD
+
+
+def test_there_are_hundreds() -> None:
+    assert len({content for _, _, content in FILES}) > 1000
+
+
+@pytest.mark.parametrize(("ending", "content"), [file[1:] for file in FILES], ids=[file[0] for file in FILES])
+def test_it_is_refused_with_little_memory(ending: str, content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / f"file{ending}"
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(FileFormatError) as caught:
+            deepbp.load(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert str(caught.value).startswith(f"{path}: ")
+    assert len(str(caught.value)) < 1500
+    assert peak < MOST
+
+
+REASONS = [
+    (
+        "member 1 is called '../../etc/passwd'",
+        "member 1: expected a name of printable characters, relative and without",
+    ),
+    ("member 1 claims 7 TiB", "member '0.weight.npy': its 7,696,581,394,432 bytes are more than the file has"),
+    ("member 1 comes twice", "member '0.weight.npy': there are two of this name"),
+    ("encrypted", "member 'description.json': it is encrypted"),
+    ("compressed", "member 'description.json': it is compressed (method 8): deepbp stores members as they are"),
+    ("links", "member 'description.json': it is a link, a folder or a device"),
+    ("member 2 has another checksum", "member '0.bias.npy': its checksum is wrong: the file is damaged"),
+    ("member 1 is missing", "member '0.weight.npy': it is missing, though description.json tells of it"),
+    ("a header of columns first", "member '0.weight.npy': expected float32 of shape (3, 2), as description.json says"),
+    ("dtype object", "description.json: array '0.weight': expected a dtype of numbers, got 'object'"),
+    ("NaN", "description.json: expected finite numbers, got NaN"),
+    ("deep lists", "description.json: expected a description of at most 100 levels"),
+    (
+        "a key twice",
+        "description.json: expected each key once, got ['kind', 'version', 'deepbp', 'dtype', 'input_shape'",
+    ),
+    (
+        "units 1000000000",
+        "the architecture cannot be built: layer 0, Dense(1000000000, bias_init=Constant(value=0.5)): needs ",
+    ),
+    (
+        "units 2.5",
+        "object 2: Dense(units, use_bias, weight_init, bias_init): Dense: units: expected a whole number of at",
+    ),
+    ("laughter", "object 15: expected at most 50,000 layers and their parts, got 65,535"),
+    ("1e+12 repeats", "object 4: expected at most 50,000 layers and their parts, got 4,000,000,000,000"),
+    ("a newer model", "the model has version 2, and this deepbp reads versions up to 1: install a newer deepbp"),
+    (
+        "a training",
+        "expected a file of a model, got one of kind 'training': make the trainer anew, and use trainer.load",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "reason"), REASONS, ids=[name for name, _ in REASONS])
+def test_it_is_said_what_is_wrong_and_where(name: str, reason: str, tmp_path: Path) -> None:
+    (content,) = [content for found, _, content in FILES if found == f"{name} (npz)"][:1]
+    (tmp_path / "file.npz").write_bytes(content)
+    with pytest.raises(FileFormatError) as caught:
+        deepbp.load(tmp_path / "file.npz")
+    assert str(caught.value).startswith(f"{tmp_path / 'file.npz'}: {reason}")
