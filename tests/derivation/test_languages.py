@@ -7,6 +7,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from branched import branched_nets
+from branched import data as branched_data
 from nets import X, Y, notes_net, rich_data, rich_net
 
 from deepbp import Sequential, layers, losses
@@ -42,6 +44,11 @@ def everything() -> dict[str, Written]:
         "rich trace": rich_net("float32").trace(*rich_data(), SumSquaredError()),
         "explanation": rich_net().trace(*rich_data(), SumSquaredError()).explain("1.weight", (1, 2)),
     }
+    for name, net in branched_nets().items():
+        trace = net.trace(*branched_data(), SumSquaredError())
+        weight = [key for key, gradient in trace.gradients.items() if gradient.ndim == 2][-1]
+        found |= {f"{name}: derivation": net.derivation(SumSquaredError()), f"{name}: trace": trace}
+        found[f"{name}: explanation"] = trace.explain(weight, (0, 0))
     given = {"Dense": layers.Dense(2), "Reshape": layers.Reshape(3), "Chain": layers.Flatten()}
     given["Activation"] = layers.Activation(np.sin, np.cos)
     given |= {"Repeat": layers.Repeat(layers.Tanh(), 2), "Residual": layers.Residual(layers.Tanh())}
