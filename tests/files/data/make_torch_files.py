@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent
 torch.manual_seed(0)
 
 
-class Named(nn.Module):
+class Named(nn.Module):  # type: ignore[misc]  # Any, where PyTorch is not installed
     """Modules whose names, sorted as a file does it, come in another order than they are used in."""
 
     def __init__(self) -> None:
