@@ -11,7 +11,7 @@ from deepbp.errors.validators import boolean, instance_of, positive_int
 from deepbp.initializers import GlorotUniform, Initializer, Zeros
 from deepbp.layers.builder import Builder
 from deepbp.layers.layer import Layer
-from deepbp.layers.refusal import refusal
+from deepbp.layers.refusal import expect_floats, refusal
 from deepbp.parameter import UNBUILT, Parameter
 from deepbp.typing import Array, Shape
 
@@ -103,8 +103,9 @@ class Bilinear(Layer[Array]):
             left, right, _ = self.weight.value.shape
         except NotBuiltError as error:
             raise error.placed(repr(self)) from None
-        if not isinstance(x, np.ndarray) or x.shape[1:] != (left + right,) or x.dtype.kind != "f":
-            raise refusal(self, ValueError(f"expected {left + right} columns of floats"), "x", x)
+        expect_floats(self, x, "x")
+        if x.shape[1:] != (left + right,):
+            raise refusal(self, ValueError(f"expected {left + right} columns"), "x", x)
         return x[:, :left], x[:, left:]
 
     @staticmethod

@@ -2,12 +2,10 @@
 
 from typing import Any
 
-import numpy as np
-
 from deepbp.arrays import ones
-from deepbp.errors import DataTypeError, NotBuiltError, ShapeError
+from deepbp.errors import NotBuiltError, ShapeError
 from deepbp.layers.layer import Layer
-from deepbp.layers.refusal import refusal
+from deepbp.layers.refusal import expect_floats, refusal
 from deepbp.parameter import Parameter
 from deepbp.typing import Array, Shape
 
@@ -19,19 +17,15 @@ def features_of(input_shape: Shape) -> Shape:
     return input_shape[-1:]
 
 
-def expect_features(layer: Layer[Any], x: Any, held: Parameter, axes: int | None = None) -> None:
-    """Refuse what is no array (B, …, F) of floats, before NumPy repeats it along an axis; F is the length of ``held``.
-
-    ``axes``: how many there must be, if not just any number of two or more.
-    """
+def expect_features(layer: Layer[Any], x: Any, held: Parameter) -> None:
+    """Refuse what is no array (B, …, F) of floats, where F is the length of ``held``, before NumPy repeats it."""
     try:
         features = held.value.shape[0]
     except NotBuiltError as error:
         raise error.placed(repr(layer)) from None
-    if not isinstance(x, np.ndarray) or x.ndim < 2 or x.shape[-1] != features or x.ndim != (axes or x.ndim):
+    expect_floats(layer, x, "x")
+    if x.ndim < 2 or x.shape[-1] != features:
         raise refusal(layer, ValueError(f"expected {features} features along the last axis"), "x", x)
-    if x.dtype.kind != "f":
-        raise refusal(layer, DataTypeError("x: expected an array of float32 or float64, got whole numbers"), "x", x)
 
 
 def accumulate_features(parameter: Parameter, shares: Array) -> None:

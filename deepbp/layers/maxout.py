@@ -11,7 +11,7 @@ from deepbp.errors.validators import instance_of, number, positive_int
 from deepbp.initializers import Initializer, LeCunNormal, Zeros
 from deepbp.layers.builder import Builder
 from deepbp.layers.layer import Layer
-from deepbp.layers.refusal import refusal
+from deepbp.layers.refusal import expect_floats, refusal
 from deepbp.parameter import UNBUILT, Parameter
 from deepbp.typing import Array, Shape
 
@@ -57,6 +57,7 @@ class Maxout(Layer[Saved]):
         return (self.units,)
 
     def forward(self, x: Array) -> tuple[Array, Saved]:
+        expect_floats(self, x, "x")
         try:
             z = x.dot(self.weight.value) + self.bias.value
             sums = z.reshape(len(x), self.pieces, self.units)

@@ -10,7 +10,7 @@ from deepbp.layers.builder import Builder
 from deepbp.layers.dense import Dense
 from deepbp.layers.formula import Formula
 from deepbp.layers.layer import Layer
-from deepbp.layers.refusal import refusal
+from deepbp.layers.refusal import expect_floats, refusal
 from deepbp.parameter import UNBUILT, Parameter
 from deepbp.typing import Array, Shape
 
@@ -81,8 +81,11 @@ class TiedDense(Layer[Array]):
         return evolve(self.formula, forward="x @ weight.T", gradients={"weight": "delta.T @ x"})
 
     def forward(self, x: Array) -> tuple[Array, Array]:
+        expect_floats(self, x, "x")
         try:
             z: Array = x.dot(self.weight.value.T)
+            if z.ndim != 2:
+                raise ValueError("expected one row for each sample")
             if self.bias is not None:
                 z += self.bias.value
         except Exception as error:
