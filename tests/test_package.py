@@ -14,7 +14,8 @@ import deepbp
 ROOT = Path(__file__).parent.parent
 
 PUBLIC = {
-    "deepbp": "Buffer History Parameter ParameterVector Sequential Trainer",
+    "deepbp": "Buffer History Parameter ParameterVector Sequential Trainer load",
+    "deepbp.files": "WeightsReport load load_weights read_archive save write_archive",
     "deepbp.layers": "Builder Dense Flatten Layer ReLU Reshape Sigmoid Softmax Tanh",
     "deepbp.losses": "BinaryCrossEntropy CrossEntropy Loss MeanSquaredError SigmoidBinaryCrossEntropy "
     "SoftmaxCrossEntropy SumSquaredError",
@@ -71,7 +72,7 @@ import sys
 import deepbp
 assert not [name for name in sys.modules if name.startswith("numpy")], "the version alone needs no NumPy"
 import {", ".join(PUBLIC)}
-print(sorted({{"tqdm", "matplotlib", "sklearn", "numba", "scipy", "pandas"}} & set(sys.modules)))
+print(sorted({{"tqdm", "matplotlib", "sklearn", "numba", "pandas", "safetensors", "scipy"}} & set(sys.modules)))
 net = deepbp.Sequential([deepbp.layers.Dense(1), deepbp.layers.Sigmoid()], input_shape=1, rng=0)
 net.fit([[1.0]], [[1.0]], loss=deepbp.losses.SumSquaredError(), optimizer=deepbp.optimizers.SGD(0.1), progress=False)
 print(sorted({{"tqdm", "matplotlib", "sklearn"}} & set(sys.modules)))

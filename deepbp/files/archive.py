@@ -100,13 +100,13 @@ class Archive:
             raise error.placed(DESCRIPTION) from None
         _compare([member.name for member in members], list(map(_member_name, specs)))
         for member, spec in zip(members, specs.values(), strict=True):
+            _verify(file, member)
             header = spec.header()
             if member.size != len(header) + spec.size or read_at(file, member.start, len(header)) != header:
                 raise FileFormatError(
                     f"member {member.name!r}: expected {spec.dtype} of shape {spec.shape}, as {DESCRIPTION} says, got "
                     f"another header or another size, {member.size:,} bytes"
                 )
-            _verify(file, member)
         return cls(description, specs, file, dict(zip(specs, members, strict=True)))
 
     def arrays(self) -> dict[str, Array]:

@@ -72,6 +72,7 @@ REASONS = [
     ("a header of columns first", "member '0.weight.npy': expected float32 of shape (3, 2), as description.json says"),
     ("dtype object", "description.json: array '0.weight': expected a dtype of numbers, got 'object'"),
     ("NaN", "description.json: expected finite numbers, got NaN"),
+    ("a number that becomes infinite", "description.json: expected finite numbers, got 1e999"),
     ("deep lists", "description.json: expected a description of at most 100 levels"),
     (
         "a key twice",
