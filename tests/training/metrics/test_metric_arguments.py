@@ -77,4 +77,4 @@ def test_a_metric_without_a_name_goes_by_its_class() -> None:
         def __call__(self, prediction: Any, target: Any) -> float:
             return float(prediction.max())
 
-    assert metrics.metric_name(Largest()) == "Largest"
+    assert Largest().name == metrics.metric_name(Largest()) == "Largest"

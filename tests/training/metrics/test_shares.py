@@ -64,8 +64,8 @@ def test_top_k(k: int, rng: np.random.Generator) -> None:
 
 
 def test_top_1_is_accuracy_also_where_scores_are_equal() -> None:
-    scores, labels = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 0], [0, 0, 0.0]]), np.array([0, 1, 0, 2])
-    assert TopKAccuracy(1)(scores, labels) == Accuracy()(scores, labels) == 0.5
+    scores, labels = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 0], [0, 0, 0.0]]), np.array([0, 0, 0, 2])
+    assert TopKAccuracy(1)(scores, labels) == Accuracy()(scores, labels) == 0.75
     assert TopKAccuracy(2)(scores, labels) == 0.75
 
 
