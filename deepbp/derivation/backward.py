@@ -6,7 +6,7 @@ from typing import Any
 
 from deepbp.derivation.branches import Cut, Join, columns_text
 from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
-from deepbp.derivation.expressions import Math, total, tree
+from deepbp.derivation.expressions import Expression, Math, total, tree
 from deepbp.derivation.forward import batch, loss_rows, shape_text
 from deepbp.derivation.price import Price, last_signal, layers_in
 from deepbp.derivation.step import Step, derivative, error_signal
@@ -137,7 +137,8 @@ def gradient_rows(steps: Sequence[Step]) -> dict[Symbol, Row]:
 
 
 def _gradient_row(symbol: Symbol, uses: Sequence[tuple[Step, str]]) -> Row:
-    shares, remarks = [], []
+    shares: list[tuple[Expression, dict[str, Symbol]]] = []
+    remarks = []
     for step, name in uses:
         (made,), symbols = step.gradient(name)
         if isinstance(step, Price):

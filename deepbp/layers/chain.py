@@ -128,7 +128,7 @@ class Chain(Layer[list[Any]]):
         self._check_input(x)
         position = 0
         try:
-            for position, step in enumerate(self._steps):
+            for position, step in enumerate(self._steps):  # noqa: B007  # the error names the position
                 x = step.infer(x)
         except Exception as error:
             self._explain(error, position, "predict", x.shape)

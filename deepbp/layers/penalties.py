@@ -56,7 +56,7 @@ class L2(Penalty):
     Args:
         strength: λ.
 
-    Source: Hoerl & Kennard 1970, ridge regression; Krogh & Hertz 1991.
+    Source: Hoerl & Kennard 1970, ridge regression; Krogh & Hertz 1992.
     """
 
     formula = PenaltyFormula("strength * total(w**2)", "2 * strength * w")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from attrs import define, frozen
-from branched import NAMES, Taxed, Wrapped, branched_nets, data, net
+from branched import NAMES, Taxed, Wrapped, branched_nets, net
 from test_derivation_text import equations
 
 from deepbp.derivation.numbering import steps
@@ -190,31 +190,3 @@ def test_the_notes_words_are_left_out() -> None:
     text = str(net(Residual([Dense(3), Sigmoid()])).derivation(SumSquaredError()))
     assert "The handwritten notes" in text
     assert "layer1ᵀ" not in text
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_explanations_say_where_several_ways_lead_on(name: str) -> None:
-    trace = branched_nets()[name].trace(*data(), SumSquaredError())
-    for parameter, gradient in trace.gradients.items():
-        page = str(trace.explain(parameter, (0,) * gradient.ndim))
-        assert "the difference that defines it" in page
-
-
-def test_an_explanation_goes_through_a_block_number_by_number() -> None:
-    network = net(Dense(3), Residual([Dense(3), Tanh()]), Dense(2))
-    page = str(network.trace(*data(), SumSquaredError()).explain("1.body.0.weight", (1, 2)))
-    assert "∂L/∂W₁,₂² = Σᵢ ∂z₂²/∂W₁,₂² · ∂a₂²/∂z₂² · ∂L/∂a₂²" in page
-    assert re.search(r"∂L/∂a₂³ = δ₀⁴ · W₂,₀⁴ \+ δ₁⁴ · W₂,₁⁴ = .*2 paths through layer 2", page)
-    assert re.search(r"∂L/∂a₂² = ∂L/∂a₂³ = .*back through layer 1, Residual", page)
-    assert re.search(r"δ₂² = ∂L/∂a₂² · tanh′\(z₂²\)", page)
-    page = str(network.trace(*data(), SumSquaredError()).explain("0.weight", (1, 2)))
-    first, second, total = re.search(r"δ₂¹ = (\S+) ([+−] \S+) = (\S+)   2 ways lead on from here, added", page).groups()  # type: ignore[union-attr]
-    numbers = [float(part.replace("− ", "-").replace("+ ", "").replace("−", "-")) for part in (first, second, total)]
-    assert numbers[0] + numbers[1] == pytest.approx(numbers[2], rel=1e-5)
-
-
-def test_an_explanation_of_a_penalised_weight_has_the_share_of_the_penalty() -> None:
-    network = net(Penalized(Dense(2), weights=L2(0.1)))
-    page = str(network.trace(*data(), SumSquaredError()).explain("0.layer.weight", (1, 0)))
-    assert "Its penalty, L2(strength=0.1)" in page
-    assert "∂P¹/∂W₁,₀¹ = 0.2 W₁,₀¹ = " in page

@@ -9,6 +9,7 @@ import pytest
 from branched import NAMES, branched_nets, data, net
 from nets import Gain
 
+from deepbp import Trainer
 from deepbp.derivation.backward import error_row, gradient_rows, needed, output_signal
 from deepbp.derivation.expressions import Math, tree
 from deepbp.derivation.forward import forward_row, value_row
@@ -19,6 +20,7 @@ from deepbp.layers import L1, Dense, Parallel, Penalized, Residual, Tanh
 from deepbp.layers.formula import FUNCTIONS
 from deepbp.layers.typeset import Symbol
 from deepbp.losses import MeanSquaredError, SumSquaredError
+from deepbp.optimizers import SGD
 from deepbp.typing import Array
 
 
@@ -173,3 +175,13 @@ def test_errors_inside_branches_name_the_place() -> None:
         ContractError, match=r"layer 0\.branches\.1\.1, Broken\(\): backward: expected the error signal"
     ):
         network.trace(*data(), SumSquaredError())
+
+
+@pytest.mark.parametrize("name", ["penalties", "paid twice", "black boxes", "deep"])
+def test_the_loss_is_what_the_trainer_reports(name: str) -> None:
+    network, (x, y) = branched_nets()[name], data()
+    trace = network.trace(x, y, MeanSquaredError())
+    trainer = Trainer(network, MeanSquaredError(), SGD(learning_rate=0.0))
+    assert trainer.step(x, y) == pytest.approx(trace.loss, rel=1e-14)
+    for key, parameter in network.named_parameters().items():
+        np.testing.assert_allclose(trace.gradients[key], parameter.grad, rtol=1e-12, atol=1e-14)

@@ -25,7 +25,7 @@ def sign(w: float) -> float:
         (L1L2(0.1, 0.01), lambda w: 0.1 * abs(w) + 0.01 * w * w, lambda w: 0.1 * sign(w) + 0.02 * w),
         (L2(0.0), lambda w: 0.0, lambda w: 0.0),
     ],
-    ids=repr,
+    ids=["L1", "L2", "both", "nothing"],
 )
 def test_numbers_written_out(penalty: Penalty, price: Any, slope: Any) -> None:
     value, gradient = penalty(W)
