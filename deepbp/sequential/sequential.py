@@ -1,6 +1,6 @@
-"""A network: layers one after another, with everything a user does with a network."""
+"""Layers one after another, to be trained and used."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -10,13 +10,12 @@ from attrs import define, field
 from attrs.converters import optional
 
 from deepbp.arrays import as_dtype, as_generator, as_samples, as_shape
-from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError, PositionError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, PositionError
 from deepbp.layers import Builder, Chain, Layer
-from deepbp.layers.layer import Built
-from deepbp.layers.summary import Summary, summarize
 from deepbp.losses import Loss
 from deepbp.optimizers import Optimizer
-from deepbp.training import Callback, Data, History, MetricLike, Objective, Trainer, evaluate
+from deepbp.sequential.network import Network
+from deepbp.training import Callback, Data, History, MetricLike, Trainer, evaluate
 from deepbp.training.data import check_batch_size, first_shape
 from deepbp.training.evaluation import ROWS_AT_ONCE
 from deepbp.training.metrics import check_metrics
@@ -24,8 +23,6 @@ from deepbp.training.progress import ProgressLike
 from deepbp.typing import Array, ArrayLike, Seed, Shape
 
 if TYPE_CHECKING:
-    from deepbp.derivation.derivation import Derivation
-    from deepbp.derivation.trace import Trace
     from deepbp.files import WeightsReport
 
 
@@ -34,7 +31,7 @@ def _dtype_name(dtype: Any) -> str:
 
 
 @define(eq=False)
-class Sequential(Chain):
+class Sequential(Network):
     """Layers one after another. A Sequential is a layer, so networks nest.
 
     Args:
@@ -167,42 +164,6 @@ class Sequential(Chain):
         data = Data.of(self, loss, x, y, sample_weight)
         return evaluate(self, loss, check_metrics(metrics), data.batches(batch_size))
 
-    def summary(self) -> Summary:
-        """A table of layers, output shapes, parameters and formulas, with totals; it prints itself."""
-        return summarize(self)
-
-    def derivation(self, loss: Loss[Any], optimizer: Optimizer | None = None) -> "Derivation":
-        """Backpropagation through this network, written out: it prints itself, as text, LaTeX or HTML."""
-        from deepbp.derivation.derivation import Derivation
-
-        return Derivation.of(self, loss, optimizer)
-
-    def trace(self, x: ArrayLike, y: ArrayLike, loss: Loss[Any], sample_weight: ArrayLike | None = None) -> "Trace":
-        """One step with every number it makes, which prints itself; the network stays as it is."""
-        from deepbp.derivation.trace import Trace
-
-        return Trace.of(self, x, y, loss, sample_weight)
-
-    def objective(
-        self, x: ArrayLike, y: ArrayLike, loss: Loss[Any], sample_weight: ArrayLike | None = None
-    ) -> Objective:
-        """The loss on these data as a function of one flat vector, which SciPy's optimizers take; see ``Objective``."""
-        return Objective(self, loss, x, y, sample_weight)
-
-    def explore(
-        self,
-        x: ArrayLike,
-        y: ArrayLike,
-        loss: Loss[Any],
-        sample_weight: ArrayLike | None = None,
-        *,
-        path: str | PathLike[str] = "step.html",
-    ) -> Path:
-        """Write a page in which the step that ``trace`` makes can be played layer by layer; returns where it is."""
-        from deepbp.derivation.explore import write_page
-
-        return write_page(self.trace(x, y, loss, sample_weight), path)
-
     def save(self, path: str | PathLike[str]) -> Path:
         """Write it to a file, ``.npz`` or ``.safetensors``, whole or not at all; ``deepbp.load`` reads it."""
         from deepbp.files import save
@@ -215,21 +176,8 @@ class Sequential(Chain):
 
         return load_weights(self, path, **options)
 
-    def _known(self) -> Built:
-        if self.built is None:
-            raise NotBuiltError(
-                "Sequential: its sizes are not known yet: give input_shape=..., or call build or fit first"
-            )
-        return self.built
-
     def _first_place(self) -> str:
         return self._place(0)
-
-    def __len__(self) -> int:
-        return len(self.layers)
-
-    def __iter__(self) -> Iterator[Layer[Any]]:
-        return iter(self.layers)
 
     @overload
     def __getitem__(self, position: int) -> Layer[Any]: ...

@@ -1,0 +1,5 @@
+"""The network."""
+
+from deepbp.sequential.sequential import Sequential
+
+__all__ = ["Sequential"]
