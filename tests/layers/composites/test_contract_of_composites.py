@@ -9,7 +9,8 @@ from attrs import define, field
 
 from deepbp import Sequential
 from deepbp.errors import ArgumentTypeError, ContractError, NotBuiltError, ShapeError
-from deepbp.layers import L2, Builder, Dense, Layer, Parallel, Penalized, Repeat, Residual, Split
+from deepbp.layers import L1, L2, Builder, Dense, Layer, Parallel, Penalized, Repeat, Residual, Split, Tanh
+from deepbp.testing import check_layer
 from deepbp.typing import Array
 
 X, DELTA = np.ones((5, 4)), np.ones((5, 4))
@@ -168,3 +169,17 @@ def test_a_failed_build_can_be_tried_again_with_another_shape() -> None:
         net.build(5)
     net.build(4)
     assert net.shapes == ((4,), (4,), (3,))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (Repeat(Residual(Parallel([Dense(3), Split([Dense(1), Tanh()], sizes=(1, 2))], merge="mean")), 2), (3,)),
+        (Residual(Penalized(Penalized([Dense(2), Tanh()], weights=L2(0.3)), weights=L1(0.1), outputs=L2(0.2))), (2,)),
+        (Split([[Dense(4), Tanh(), Dense(2)], Residual(Residual(Tanh()))], sizes=(3, 2), merge="multiply"), (5,)),
+        (Repeat(Penalized(Dense(2), outputs=L1(0.2)), 3, share=True), (2,)),
+    ],
+    ids=["branches", "penalties", "columns", "uses"],
+)
+def test_nests_pass_every_check(layer: Layer[Any], shape: tuple[int, ...]) -> None:
+    check_layer(layer, shape)
