@@ -79,7 +79,7 @@ class BinaryCrossEntropy(_BinaryLoss[tuple[Array, Array, Array | None]]):
 
 
 @frozen
-class SigmoidBinaryCrossEntropy(_BinaryLoss[tuple[Array, Array, Array, Array | None]]):
+class SigmoidBinaryCrossEntropy(_BinaryLoss[tuple[Array, Array, Array | None, Array | None]]):
     """L = Σ [w y ln(1 + e⁻ᶻ) + (1 − y) ln(1 + eᶻ)] / n, where n counts samples times outputs, and w is 1 as a rule.
 
     ∂L/∂z = [(1 − y) σ(z) − w y (1 − σ(z))] / n, which is (σ(z) − y) / n for w = 1. Binary cross-entropy of σ(z), on
@@ -120,14 +120,17 @@ class SigmoidBinaryCrossEntropy(_BinaryLoss[tuple[Array, Array, Array, Array | N
 
     def forward(
         self, prediction: Array, target: Array, sample_weight: Array | None = None
-    ) -> tuple[float, tuple[Array, Array, Array, Array | None]]:
+    ) -> tuple[float, tuple[Array, Array, Array | None, Array | None]]:
         z, y = prediction, self._answers(prediction, target)
-        yes = y if self.pos_weight == 1 else y * for_each(self.pos_weight, z, "pos_weight")
-        no = 1 - y
-        terms = yes * np.maximum(-z, 0) + no * np.maximum(z, 0)
-        terms += (yes + no) * np.log1p(np.exp(-np.abs(z)))  # no overflow for any z
-        return mean(terms, sample_weight), (z, yes, no, sample_weight)
+        rest = np.log1p(np.exp(-np.abs(z)))  # with which ln(1 + eᶻ) is max(z, 0) + rest, and no z overflows
+        if self.pos_weight == 1:
+            return mean(np.maximum(z, 0) - z * y + rest, sample_weight), (z, y, None, sample_weight)
+        yes, no = y * for_each(self.pos_weight, z, "pos_weight"), 1 - y
+        both = yes + no
+        terms = yes * np.maximum(-z, 0) + no * np.maximum(z, 0) + both * rest
+        return mean(terms, sample_weight), (z, yes, both, sample_weight)
 
-    def backward(self, saved: tuple[Array, Array, Array, Array | None]) -> Array:
-        z, yes, no, weight = saved
-        return mean_backward((yes + no) * kernels.sigmoid(z) - yes, weight)
+    def backward(self, saved: tuple[Array, Array, Array | None, Array | None]) -> Array:
+        z, yes, both, weight = saved
+        p = kernels.sigmoid(z)
+        return mean_backward((p if both is None else both * p) - yes, weight)
