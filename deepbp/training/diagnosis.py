@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from deepbp.layers import Chain, Layer, Sigmoid, Softmax
+from deepbp.layers import Chain, Layer, Penalized, Sigmoid, Softmax
+from deepbp.layers.places import place_of
 from deepbp.losses import Loss
 from deepbp.parameter import ParameterVector
 from deepbp.typing import Array
@@ -22,7 +23,7 @@ def first_overflow(model: Layer[Any], x: Array, y: Array) -> str:
         for position, layer in enumerate(layers):
             output = layer.infer(x)
             if not np.isfinite(output).all():
-                places.append(f"layer {position}, {type(layer).__name__ if isinstance(layer, Chain) else layer}")
+                places.append(place_of(f"layer {position}", layer))
                 layers = list(layer.layers) if isinstance(layer, Chain) else []
                 break
             x = output
@@ -41,8 +42,8 @@ def first_bad_gradient(model: Layer[Any], parameters: ParameterVector) -> str:
 def warn_if_squashed_twice(model: Layer[Any], loss: Loss[Any]) -> None:
     """A loss on logits applies its own softmax or sigmoid: behind one more, training is slow and poor, silently."""
     last = model
-    while isinstance(last, Chain):
-        last = last.layers[-1]
+    while isinstance(last, Chain | Penalized):
+        last = last.layers[-1] if isinstance(last, Chain) else last.layer
     if loss.expects == "logits" and isinstance(last, Softmax | Sigmoid):
         warnings.warn(
             f"the network ends with {last}, and {type(loss).__name__} expects logits and applies its own: "

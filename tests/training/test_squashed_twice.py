@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from deepbp import Sequential, Trainer
-from deepbp.layers import Dense, Layer, Sigmoid, Softmax, Tanh
+from deepbp.layers import L2, Dense, Layer, Penalized, Sigmoid, Softmax, Tanh
 from deepbp.losses import (
     BinaryCrossEntropy,
     CrossEntropy,
@@ -42,6 +42,7 @@ def net_ending_with(*last: Layer[Any]) -> Sequential:
             "drop the last layer, or use a loss on probabilities such as BinaryCrossEntropy()",
         ),
         (Sequential([Tanh(), Sequential([Softmax()])]), SoftmaxCrossEntropy(), "the network ends with Softmax(), and"),
+        (Penalized(Softmax(), outputs=L2(0.1)), SoftmaxCrossEntropy(), "the network ends with Softmax(), and"),
         (Sigmoid(), SoftmaxCrossEntropy(), "the network ends with Sigmoid(), and SoftmaxCrossEntropy expects logits"),
     ],
 )
