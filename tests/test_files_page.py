@@ -3,9 +3,9 @@
 import pytest
 from pages import ROOT, printed_and_shown
 
+from deepbp.files.bounds import MOST_OBJECTS
 from deepbp.files.opening import LIMIT
 from deepbp.files.pytorch import TRANSLATIONS
-from deepbp.files.reviving import MOST_OBJECTS
 from deepbp.files.text import DEEPEST, LONGEST, MOST_VALUES
 
 PAGE = ROOT / "docs" / "files.md"

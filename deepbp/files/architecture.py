@@ -41,13 +41,13 @@ def build_dry(
     if not isinstance(network, Sequential):
         raise FileFormatError(f"objects: expected a Sequential as the last, got {type(network).__name__}")
     _build(network, description, {spec.shape for spec in specs.values()})
-    for made in revival.objects:
-        if isinstance(made, Sequential) and made.built and made._input_shape not in (None, made.built.input_shape):
-            raise FileFormatError(f"a Sequential was built for {made._input_shape}, and gets {made.built.input_shape}")
+    for one in revival.objects:
+        if isinstance(one, Sequential) and one.built and one._input_shape not in (None, one.built.input_shape):
+            raise FileFormatError(f"a Sequential was built for {one._input_shape}, and gets {one.built.input_shape}")
     tie(network, description["ties"])
     parts = _checked_parts(network, specs)
-    if ties(network) != description["ties"]:
-        raise FileFormatError(f"ties: the architecture has {ties(network)!r:.100}, got {description['ties']!r:.100}")
+    if (made := ties(network, parts)) != description["ties"]:
+        raise FileFormatError(f"ties: the architecture has {made!r:.100}, got {description['ties']!r:.100}")
     frozen = description["frozen"]
     if len(set(frozen)) < len(frozen) or not all(isinstance(parts.get(name), Parameter) for name in frozen):
         raise FileFormatError(f"frozen: expected names of parameters, each once, got {frozen!r:.100}")

@@ -140,10 +140,10 @@ def _verify(file: BinaryIO, member: Member) -> None:
 def _compare(found: list[str], expected: list[str]) -> None:
     if found == expected:
         return
-    missing = [name for name in expected if name not in set(found)]
+    missing = sorted(set(expected) - set(found))
     if missing:
         raise FileFormatError(f"member {missing[0]!r}: it is missing, though {DESCRIPTION} tells of it")
-    strange = [name for name in found if name not in set(expected)]
+    strange = sorted(set(found) - set(expected))
     if strange:
         raise FileFormatError(f"member {strange[0]!r}: {DESCRIPTION} does not tell of it")
     if found != expected:

@@ -40,7 +40,7 @@ def describe_model(network: Sequential) -> tuple[dict[str, Any], dict[str, Array
         "dtype": built.dtype.name,
         "input_shape": list(built.input_shape),
         "objects": objects.objects,
-        "ties": ties(network),
+        "ties": ties(network, parts),
         "frozen": [name for name, part in parts.items() if isinstance(part, Parameter) and part.frozen],
     }
     try:
@@ -69,9 +69,10 @@ def revive_model(
     _check_kind(description)
     arguments = {name: read(name) for name in specs if name.startswith(FROM_THE_CONFIGURATION)}
     network, parts = build_dry(description, specs, arguments, classes)
+    frozen = set(description["frozen"])
     for name, part in parts.items():
         if isinstance(part, Parameter):
-            part.__setstate__((read(name), None, name in description["frozen"]))
+            part.__setstate__((read(name), None, name in frozen))
         else:
             object.__setattr__(part, "value", read(name))  # past the hook that copies into the old array
     return network

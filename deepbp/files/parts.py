@@ -18,8 +18,8 @@ def named_parts(network: Layer[Any]) -> dict[str, Part]:
 
     Raises ConfigurationError where two have one name, and one would be lost.
     """
-    named: dict[str, Part] = {**network.named_parameters(), **network.named_buffers()}
-    if len(named) != sum(isinstance(found, Part) for _, found in network._walk()):
+    found = [(name, part) for name, part in network._walk() if isinstance(part, Part)]
+    if len(named := dict(found)) < len(found):
         raise ConfigurationError("the network: expected names that differ, got two parameters of one name")
     return named
 
@@ -32,16 +32,17 @@ def _slots(network: Layer[Any]) -> Iterator[tuple[str, Layer[Any], str, Part]]:
                 yield f"{path}.{name}" if path else name, layer, name, found
 
 
-def ties(network: Layer[Any]) -> dict[str, str]:
+def ties(network: Layer[Any], parts: dict[str, Part]) -> dict[str, str]:
     """Paths that lead to an array which has the name of another path, as where two layers share their weights."""
-    names = {id(part): name for name, part in named_parts(network).items()}
+    names = {id(part): name for name, part in parts.items()}
     return {path: names[id(found)] for path, _, _, found in _slots(network) if names[id(found)] != path}
 
 
 def tie(network: Layer[Any], tied: dict[str, str]) -> None:
     """Put the array with that name where each of these paths leads. Unknown paths and names are left alone."""
-    held = {path: found for path, _, _, found in _slots(network)}
-    for path, layer, name, found in list(_slots(network)):
+    slots = list(_slots(network)) if tied else []
+    held = {path: found for path, _, _, found in slots}
+    for path, layer, name, found in slots:
         part = held.get(tied.get(path, path), found)
         if part is not found and type(part) is type(found) and part.value.shape == found.value.shape:
             _put(layer, name, part)

@@ -10,14 +10,12 @@ from attrs import define, field
 
 from deepbp.arrays import as_shape
 from deepbp.errors import FileFormatError
+from deepbp.files.bounds import Bounds
 from deepbp.files.classes import Classes
-from deepbp.layers import Repeat
 from deepbp.parameter import Buffer, Parameter
 from deepbp.sequential import Sequential
 from deepbp.typing import Array
 
-DEEPEST = 100
-MOST_OBJECTS = 50_000  # unrolled: a layer, and what it is made of, counts as often as it runs
 NUMBERS = {name: float(name) for name in ("inf", "-inf", "nan")}
 
 
@@ -30,20 +28,19 @@ class Revival:
     part: Callable[[type, str], Parameter | Buffer]  # makes those that are arguments, by name
     objects: list[Any] = field(factory=list)
     used: set[str] = field(factory=set)  # of the arrays
-    _depths: list[int] = field(factory=list)
-    _counts: list[int] = field(factory=list)
+    _bounds: Bounds = field(factory=Bounds)
 
     def add(self, entry: Any) -> Any:
         """Make the next object. Raises FileFormatError where it is not what its class takes."""
         try:
-            if not isinstance(entry, dict) or not {"class", "arguments"} <= entry.keys() <= _KEYS:
+            if not isinstance(entry, dict) or entry.keys() - {"custom"} != {"class", "arguments"}:
                 raise FileFormatError(f"expected a class and its arguments, got {entry!r:.100}")
             cls, arguments = self.classes.find(entry), entry["arguments"]
             if not isinstance(arguments, dict):
                 raise FileFormatError(f"expected arguments by name, got {arguments!r:.100}")
             if issubclass(cls, Enum):
                 raise FileFormatError(f"expected a class with a constructor, got {cls.__name__}")
-            self._measure(cls, arguments)
+            self._bounds.add(cls, arguments)
             made = self._made(cls, {name: self._value(value) for name, value in arguments.items()})
         except FileFormatError as error:
             raise error.placed(f"object {len(self.objects)}") from error.__cause__
@@ -70,39 +67,13 @@ class Revival:
             raise FileFormatError(f"{cls.__name__}({', '.join(arguments)}): {error!s:.1000}") from error
         return made
 
-    def _measure(self, cls: type, arguments: dict[str, Any]) -> None:
-        """Keep what a short description could unroll to within bounds, before anything is made."""
-        inside = [position for value in arguments.values() for position in self._references(value)]
-        depth = 1 + max((self._depths[position] for position in inside), default=0)
-        count = 1 + sum(self._counts[position] for position in inside)
-        if issubclass(cls, Repeat) and isinstance(arguments.get("times"), int):
-            count *= max(arguments["times"], 1)
-        if depth > DEEPEST:
-            raise FileFormatError(f"expected layers within layers to a depth of at most {DEEPEST}, got {depth}")
-        if count > MOST_OBJECTS:
-            raise FileFormatError(f"expected at most {MOST_OBJECTS:,} layers and their parts, got {count:,}")
-        self._depths.append(depth)
-        self._counts.append(count)
-
-    def _references(self, value: Any) -> list[int]:
-        if isinstance(value, list):
-            return [position for item in value for position in self._references(item)]
-        if not isinstance(value, dict):
-            return []
-        if value.keys() == {"object"}:
-            position = value["object"]
-            if type(position) is not int or not 0 <= position < len(self.objects):
-                raise FileFormatError(f"expected the position of an earlier object, got {position!r:.100}")
-            return [position]
-        return [position for item in value.values() for position in self._references(item)]
-
     def _value(self, value: Any) -> Any:
         """The argument that ``Description`` has written so."""
         if isinstance(value, list):
             return [self._value(item) for item in value]
         if not isinstance(value, dict):
             return value
-        if value.keys() >= {"class", "member"} and value.keys() <= _KEYS:
+        if value.keys() - {"custom"} == {"class", "member"}:
             return self._member(value)
         kind, inside = next(iter(value.items()), (None, None))
         make = _MAKERS.get(kind) if len(value) == 1 else None
@@ -135,7 +106,6 @@ def _list(value: Any) -> list[Any]:
     return value
 
 
-_KEYS = {"class", "custom", "arguments", "member"}
 _MAKERS: dict[Any, Callable[[Revival, Any], Any]] = {
     "object": lambda revival, position: revival.objects[position],
     "array": lambda revival, name: revival.array(name),

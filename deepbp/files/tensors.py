@@ -17,7 +17,7 @@ from deepbp.errors import ConfigurationError, FileFormatError
 from deepbp.files.arrays import Spec
 from deepbp.files.contents import contents_text, read_contents
 from deepbp.files.opening import LIMIT, file_size, opened, read_at
-from deepbp.files.text import LONGEST, from_text
+from deepbp.files.text import LONGEST, check_limits, from_text
 from deepbp.training.atomic import whole_file
 from deepbp.typing import Array
 
@@ -38,8 +38,10 @@ def write_tensors(path: str | os.PathLike[str], description: dict[str, Any], arr
     in_order = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
     metadata = {DESCRIPTION: text.decode(), DIGEST: _digest(text, specs, in_order.__getitem__)}
     data = save(in_order, metadata)
-    if int.from_bytes(data[:8], "little") > LONGEST:
-        raise ConfigurationError(f"description: with its arrays, it is longer than {LONGEST:,} bytes")
+    try:
+        check_limits(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    except FileFormatError as error:
+        raise ConfigurationError(f"description: with its arrays, {error}") from None
     with whole_file(path, binary=True) as file:
         file.write(data)
 

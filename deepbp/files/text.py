@@ -12,8 +12,8 @@ MOST_VALUES = 200_000
 DEEPEST = 100
 LONGEST_NUMBER = 60  # a generator's state takes 39 digits
 
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?')  # possessive, and with or without its end: never slow
-_BRACKET = re.compile(rb"[\[\]{}]")
+# A whole string, with or without its end, or a mark; possessive, and so never slow.
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
 
 
 def to_text(description: dict[str, Any]) -> bytes:
@@ -38,7 +38,7 @@ def to_text(description: dict[str, Any]) -> bytes:
 
 def from_text(text: bytes) -> dict[str, Any]:
     """The description that the text holds. Raises FileFormatError for anything but a JSON object within the limits."""
-    _check_limits(text)
+    check_limits(text)
     try:
         description = json.loads(
             text.decode(),
@@ -56,14 +56,17 @@ def from_text(text: bytes) -> dict[str, Any]:
     return description
 
 
-def _check_limits(text: bytes) -> None:
+def check_limits(text: bytes) -> None:
+    """Refuse a text that would take much memory or depth to parse."""
     if len(text) > LONGEST:
         raise FileFormatError(f"expected a description of at most {LONGEST:,} bytes, got {len(text):,}")
-    if sum(map(text.count, (b"[", b"{", b","))) > MOST_VALUES:
-        raise FileFormatError(f"expected a description of at most {MOST_VALUES:,} values")
-    depth = 0
-    for bracket in _BRACKET.finditer(_STRING.sub(b"", text)):
-        depth += 1 if bracket[0] in b"[{" else -1
+    values = depth = 0
+    for token in _TOKEN.finditer(text):
+        first = text[token.start()]
+        values += first in b"[{,"
+        depth += (first in b"[{") - (first in b"]}")
+        if values > MOST_VALUES:
+            raise FileFormatError(f"expected a description of at most {MOST_VALUES:,} values")
         if depth > DEEPEST:
             raise FileFormatError(f"expected a description of at most {DEEPEST} levels")
 

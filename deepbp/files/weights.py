@@ -92,10 +92,11 @@ def load_weights(
         if strict and not report.complete:
             said = str(report).replace("\n", "; ")
             raise ConfigurationError(f"{path}: expected what this network has: {said}: strict=False takes what fits")
+        wanted = set(report.loaded)
         arrays = {
             target.name: as_type(target.turn(stored.array(name)), f"array {name!r}", parts[target.name].value.dtype)
             for name, target in placed.items()
-            if target.name in report.loaded
+            if target.name in wanted
         }
     for name, array in arrays.items():
         parts[name].value = array

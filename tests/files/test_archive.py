@@ -11,6 +11,7 @@ import pytest
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataTypeError, FileFormatError
 from deepbp.files import read_archive, write_archive
 from deepbp.files.arrays import DTYPES, Spec
+from deepbp.files.tensors import open_tensors, write_tensors
 
 DESCRIPTION = {"epoch": 3, "name": "ü", "rate": 0.1, "seed": 2**128 - 1, "none": None, "list": [True, [], {"": ""}]}
 ARRAYS: dict[str, Any] = {
@@ -55,6 +56,19 @@ def test_numpy_and_zipfile_can_open_it(path: Path) -> None:
             np.testing.assert_array_equal(file[name], array)
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
+
+
+def test_brackets_and_commas_in_text_are_no_values(tmp_path: Path) -> None:
+    description = {"text": '[{,"\\' * 100_000}
+    write_archive(tmp_path / "a.npz", description, {})
+    assert read_archive(tmp_path / "a.npz") == (description, {})
+    write_tensors(tmp_path / "a.safetensors", description, {})
+    with open_tensors(tmp_path / "a.safetensors") as stored:
+        assert stored.description == description
+    with pytest.raises(
+        ConfigurationError, match=r"^description: with its arrays, expected a description of at most 4,194"
+    ):
+        write_tensors(tmp_path / "a.safetensors", {"text": '"' * 2_000_000}, {})
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (3, 4), (2, 3, 4), (0,), (10**5,)])

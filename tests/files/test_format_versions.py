@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from around import archive_around
 from hostile_archives import text_with
-from hostile_texts import MODEL
+from hostile_models import MODEL
 
 import deepbp
 from deepbp.errors import FileFormatError

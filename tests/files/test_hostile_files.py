@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from around import archive_around, tensors_around
 from hostile_archives import GOOD, TEXT, cut_and_bent, headers_of_arrays, members
+from hostile_models import models, objects
 from hostile_tensors import GOOD_TENSORS, tensors
-from hostile_texts import contents, models, objects, texts
+from hostile_texts import contents, texts
 
 import deepbp
 from deepbp.errors import FileFormatError
