@@ -9,15 +9,29 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from refusals import X, Y, network
+from refusals import X, Y, built, network
 
-from deepbp import Buffer, Parameter, ParameterVector, Sequential, Trainer
+from deepbp import Buffer, Parameter, ParameterVector, Sequential, Trainer, losses
 from deepbp.errors import DeepBPError
 from deepbp.initializers import Constant, Normal, Orthogonal, Uniform
-from deepbp.layers import Builder, Chain, Dense, Reshape
+from deepbp.layers import (
+    BatchNorm,
+    Bilinear,
+    Builder,
+    Chain,
+    Dense,
+    Dropout,
+    Embedding,
+    GaussianNoise,
+    GroupNorm,
+    Maxout,
+    Reshape,
+    Scale,
+    TiedDense,
+)
 from deepbp.losses import CrossEntropy, MeanSquaredError, SoftmaxCrossEntropy, SumSquaredError
 from deepbp.optimizers import SGD, Adam, AdamW
-from deepbp.training import BinaryAccuracy
+from deepbp.training import ROCAUC, BinaryAccuracy, Precision, TopKAccuracy, confusion_matrix
 
 numbers = st.one_of(st.integers(-3, 5), st.floats(), st.booleans(), st.complex_numbers())
 scalars = st.one_of(
@@ -43,6 +57,18 @@ CONSTRUCTORS: dict[str, Callable[[Any], Any]] = {
     "Dense use_bias": lambda value: Dense(2, use_bias=value),
     "Dense weight_init": lambda value: Dense(2, weight_init=value),
     "Reshape": Reshape,
+    "BatchNorm momentum": lambda value: BatchNorm(momentum=value),
+    "Bilinear": Bilinear,
+    "Bilinear sizes": lambda value: Bilinear(2, sizes=value),
+    "Dropout": Dropout,
+    "Embedding": lambda value: Embedding(value, 2),
+    "Embedding forward": lambda value: built(Embedding(3, 2), 2).forward(value),
+    "GaussianNoise": GaussianNoise,
+    "GroupNorm": GroupNorm,
+    "Maxout pieces": lambda value: Maxout(2, value),
+    "Scale": lambda value: Scale(gain_init=value),
+    "Scale forward": lambda value: built(Scale(), 3).forward(value),
+    "TiedDense": TiedDense,
     "Chain": Chain,
     "Sequential": Sequential,
     "Sequential input_shape": lambda value: Sequential([Dense(2)], input_shape=value),
@@ -60,11 +86,24 @@ CONSTRUCTORS: dict[str, Callable[[Any], Any]] = {
     "Orthogonal": Orthogonal,
     "Parameter": Parameter,
     "Parameter accumulate": lambda value: Parameter(np.ones((2, 2))).accumulate(value),
+    "Parameter rows": lambda value: Parameter(np.ones((2, 2))).accumulate_rows(value, value),
     "Parameter product": lambda value: Parameter(np.ones((2, 2))).accumulate_product(value, value),
     "Parameter value": lambda value: setattr(Parameter(np.ones((2, 2))), "value", value),
     "ParameterVector": ParameterVector,
     "Buffer": Buffer,
     "SumSquaredError": SumSquaredError,
+    "Huber": losses.Huber,
+    "Quantile": losses.Quantile,
+    "SigmoidFocal alpha": lambda value: losses.SigmoidFocal(alpha=value),
+    "SoftmaxFocal alpha": lambda value: losses.SoftmaxFocal(alpha=value),
+    "SigmoidBinaryCrossEntropy pos_weight": lambda value: losses.SigmoidBinaryCrossEntropy(pos_weight=value),
+    "SoftmaxCrossEntropy label_smoothing": lambda value: losses.SoftmaxCrossEntropy(label_smoothing=value),
+    "SumOfLosses": losses.SumOfLosses,
+    "SumOfLosses weights": lambda value: losses.SumOfLosses([MeanSquaredError()], weights=value),
+    "OnOutputs": lambda value: losses.OnOutputs(value, 0, 1),
+    "OnOutputs stop": lambda value: losses.OnOutputs(MeanSquaredError(), 0, value),
+    "OnOutputs targets": lambda value: losses.OnOutputs(MeanSquaredError(), 0, 1, targets=value),
+    "sample_weights": lambda value: losses.sample_weights(value, np.array([0, 1, 2]), (3,)),
     "SGD": SGD,
     "SGD momentum": lambda value: SGD(0.1, momentum=value),
     "SGD nesterov": lambda value: SGD(0.1, nesterov=value),
@@ -72,6 +111,10 @@ CONSTRUCTORS: dict[str, Callable[[Any], Any]] = {
     "Adam beta1": lambda value: Adam(beta1=value),
     "AdamW weight_decay": lambda value: AdamW(weight_decay=value),
     "BinaryAccuracy": BinaryAccuracy,
+    "Precision": Precision,
+    "TopKAccuracy": TopKAccuracy,
+    "ROCAUC": ROCAUC,
+    "confusion_matrix": lambda value: confusion_matrix(value, value),
     "Trainer model": lambda value: Trainer(value, MeanSquaredError(), SGD(0.1)),
     "Trainer loss": lambda value: Trainer(network(), value, SGD(0.1)),
     "Trainer optimizer": lambda value: Trainer(network(), MeanSquaredError(), value),
