@@ -10,7 +10,7 @@ from deepbp.derivation.expressions import Expression, Math, total, tree
 from deepbp.derivation.forward import batch, loss_rows, shape_text
 from deepbp.derivation.price import Price, last_signal, layers_in
 from deepbp.derivation.step import Step, derivative, error_signal
-from deepbp.layers.typeset import Symbol
+from deepbp.layers.pen import Symbol
 from deepbp.losses import Loss
 
 OUTER_PRODUCT = ast.dump(tree("x.T @ delta"))

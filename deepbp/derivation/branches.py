@@ -6,7 +6,7 @@ from attrs import frozen
 
 from deepbp.derivation.step import Forms, Step
 from deepbp.layers.composites.merging import Merge
-from deepbp.layers.typeset import Symbol
+from deepbp.layers.pen import Symbol
 
 
 @frozen(eq=False)

@@ -11,7 +11,7 @@ from deepbp.derivation.expressions import Math, tree
 from deepbp.derivation.forward import LOSS_SYMBOLS, loss_rows
 from deepbp.derivation.price import Price
 from deepbp.derivation.step import Step
-from deepbp.layers.typeset import Symbol
+from deepbp.layers.pen import Symbol
 from deepbp.losses import Loss
 
 

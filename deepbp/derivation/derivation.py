@@ -17,7 +17,7 @@ from deepbp.derivation.price import layers_in
 from deepbp.derivation.step import Step
 from deepbp.errors import ArgumentTypeError
 from deepbp.layers import Layer, UpdateFormula
-from deepbp.layers.typeset import Symbol
+from deepbp.layers.pen import Symbol
 from deepbp.losses import Loss
 from deepbp.optimizers import SGD, Optimizer
 from deepbp.typing import Shape

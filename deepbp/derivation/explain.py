@@ -14,7 +14,7 @@ from deepbp.derivation.step import derivative
 from deepbp.derivation.trace import Trace
 from deepbp.errors import PositionError
 from deepbp.layers import Layer
-from deepbp.layers.typeset import Symbol
+from deepbp.layers.pen import Symbol
 from deepbp.testing.numeric_gradient import numeric_gradient
 from deepbp.typing import Array
 

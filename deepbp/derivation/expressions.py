@@ -8,7 +8,8 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-from deepbp.layers.typeset import Pen, Symbol, write
+from deepbp.layers.pen import Pen, Symbol
+from deepbp.layers.typeset import write
 
 Expression = str | ast.expr
 

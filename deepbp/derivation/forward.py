@@ -9,7 +9,7 @@ from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import Expression, Math, alone, names_in, replaced, tree, with_values
 from deepbp.derivation.price import Price, last_signal
 from deepbp.derivation.step import Step
-from deepbp.layers.typeset import Symbol, TextPen
+from deepbp.layers.pen import Symbol, TextPen
 from deepbp.losses import Loss
 from deepbp.typing import Shape
 

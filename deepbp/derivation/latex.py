@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from deepbp.layers.typeset import Pen, Symbol
+from deepbp.layers.pen import Pen, Symbol
 
 _GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "η": "eta", "θ": "theta", "κ": "kappa", "λ": "lambda"}
 _GREEK |= {"μ": "mu", "ν": "nu", "π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau", "φ": "varphi", "ω": "omega"}

@@ -3,7 +3,7 @@
 from typing import ClassVar
 from xml.sax.saxutils import escape
 
-from deepbp.layers.typeset import Pen, Symbol
+from deepbp.layers.pen import Pen, Symbol
 
 
 class MathmlPen(Pen):

@@ -11,7 +11,7 @@ from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import Math, names_in, negative, tree, with_values
 from deepbp.derivation.forward import LOSS_SYMBOLS
 from deepbp.derivation.step import Step, derivative
-from deepbp.layers.typeset import Symbol
+from deepbp.layers.pen import Symbol
 from deepbp.losses import Loss
 
 DEEPEST = 4  # weights of more layers make lines that nobody reads

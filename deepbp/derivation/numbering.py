@@ -11,7 +11,7 @@ from deepbp.derivation.step import Step
 from deepbp.errors import NotBuiltError
 from deepbp.layers import Chain, Layer, Penalized
 from deepbp.layers.composites.branched import Branched
-from deepbp.layers.typeset import Symbol
+from deepbp.layers.pen import Symbol
 from deepbp.parameter import Parameter
 from deepbp.typing import Shape
 

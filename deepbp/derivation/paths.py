@@ -25,7 +25,7 @@ from deepbp.derivation.step import Step, derivative, error_signal
 from deepbp.derivation.trace import Trace
 from deepbp.layers.configuration import configuration
 from deepbp.layers.formula import evaluate
-from deepbp.layers.typeset import Symbol
+from deepbp.layers.pen import Symbol
 
 Index: TypeAlias = tuple[int, ...]
 

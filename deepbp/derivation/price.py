@@ -7,7 +7,7 @@ from attrs import frozen
 from deepbp.derivation.expressions import with_values
 from deepbp.derivation.step import Forms, Step
 from deepbp.layers import Penalty
-from deepbp.layers.typeset import Symbol
+from deepbp.layers.pen import Symbol
 
 
 @frozen(eq=False)

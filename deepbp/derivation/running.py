@@ -15,7 +15,7 @@ from deepbp.errors import DeepBPError
 from deepbp.layers import Layer
 from deepbp.layers.checked import CheckedLayer, checked
 from deepbp.layers.composites.merging import added, merged, parted
-from deepbp.layers.typeset import Symbol
+from deepbp.layers.pen import Symbol
 from deepbp.losses import Loss
 from deepbp.training.data import Data
 from deepbp.typing import Array

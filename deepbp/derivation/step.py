@@ -8,7 +8,7 @@ from attrs import frozen
 
 from deepbp.derivation.expressions import Expression, with_values
 from deepbp.layers import Formula, Layer
-from deepbp.layers.typeset import Symbol
+from deepbp.layers.pen import Symbol
 from deepbp.parameter import Parameter
 from deepbp.typing import Shape
 

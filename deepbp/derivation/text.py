@@ -4,7 +4,7 @@ from textwrap import wrap
 
 from deepbp.derivation.document import Block, Document, Equations, Heading, Paragraph, Values
 from deepbp.derivation.numbers import cells, measures
-from deepbp.layers.typeset import TextPen
+from deepbp.layers.pen import TextPen
 
 WIDTH = 100
 PEN = TextPen()

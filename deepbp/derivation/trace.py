@@ -12,7 +12,7 @@ from deepbp.derivation.price import last_signal
 from deepbp.derivation.running import Run, TraceStep
 from deepbp.errors import PositionError
 from deepbp.layers import Layer
-from deepbp.layers.typeset import Symbol
+from deepbp.layers.pen import Symbol
 from deepbp.losses import Loss
 from deepbp.training.data import Data
 from deepbp.typing import Array, ArrayLike

@@ -11,7 +11,7 @@ from deepbp.derivation.document import Block, Document, Equations, Heading, Para
 from deepbp.derivation.expressions import Math, alone
 from deepbp.derivation.forward import LOSS_SYMBOLS, definitions, forward_row, value_row
 from deepbp.derivation.price import last_signal
-from deepbp.layers.typeset import Symbol
+from deepbp.layers.pen import Symbol
 from deepbp.typing import Array
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from deepbp.layers.chain import Chain
 from deepbp.layers.composites import Penalized, Residual
 from deepbp.layers.composites.branched import Branched
 from deepbp.layers.layer import Layer
-from deepbp.layers.typeset import Symbol, TextPen, write
+from deepbp.layers.pen import Symbol, TextPen
+from deepbp.layers.typeset import write
 from deepbp.typing import Shape
 
 

@@ -7,7 +7,8 @@ import attrs
 import numpy as np
 
 from deepbp.layers.formula import evaluate
-from deepbp.layers.typeset import TextPen, write
+from deepbp.layers.pen import TextPen
+from deepbp.layers.typeset import write
 from deepbp.parameter import Buffer, Parameter
 from deepbp.testing.arrays import expect_same
 from deepbp.testing.check import CheckFailure

@@ -24,7 +24,7 @@ from deepbp.layers import (
     Split,
     Tanh,
 )
-from deepbp.layers.typeset import TextPen
+from deepbp.layers.pen import TextPen
 from deepbp.losses import SumSquaredError
 from deepbp.typing import Array
 

@@ -18,7 +18,7 @@ from deepbp.derivation.trace import Trace
 from deepbp.errors import ContractError
 from deepbp.layers import L1, Dense, Parallel, Penalized, Residual, Tanh
 from deepbp.layers.formula import FUNCTIONS
-from deepbp.layers.typeset import Symbol
+from deepbp.layers.pen import Symbol
 from deepbp.losses import MeanSquaredError, SumSquaredError
 from deepbp.optimizers import SGD
 from deepbp.typing import Array

@@ -18,7 +18,7 @@ from deepbp.derivation.html import as_fragment, as_html
 from deepbp.derivation.latex import LatexPen
 from deepbp.derivation.latex_document import as_latex, escaped
 from deepbp.derivation.mathml import MathmlPen
-from deepbp.layers.typeset import Symbol
+from deepbp.layers.pen import Symbol
 from deepbp.losses import MeanSquaredError, SumSquaredError
 from deepbp.optimizers import (
     SGD,

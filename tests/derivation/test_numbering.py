@@ -7,7 +7,7 @@ from deepbp import Sequential
 from deepbp.derivation.numbering import steps
 from deepbp.errors import NotBuiltError
 from deepbp.layers import Dense, Flatten, Sigmoid, Softmax
-from deepbp.layers.typeset import Symbol, TextPen
+from deepbp.layers.pen import Symbol, TextPen
 
 
 def text(symbol: Symbol) -> str:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from deepbp.layers.formula import FUNCTIONS, evaluate
-from deepbp.layers.typeset import TextPen, write
+from deepbp.layers.pen import TextPen
+from deepbp.layers.typeset import write
 
 X = np.array([[[0.5, -1.0], [2.0, 0.0]], [[-0.25, 3.0], [1.0, -2.0]], [[0.0, 1.0], [4.0, -0.5]]])
 

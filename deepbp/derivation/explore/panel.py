@@ -8,7 +8,7 @@ from attrs import frozen
 from deepbp.derivation.document import Row
 from deepbp.derivation.explore.figures import figure
 from deepbp.derivation.mathml import MathmlPen
-from deepbp.layers.typeset import Symbol, TextPen
+from deepbp.layers.pen import Symbol, TextPen
 from deepbp.typing import Array
 
 PEN, TEXT = MathmlPen(), TextPen()

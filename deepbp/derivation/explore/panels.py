@@ -13,7 +13,7 @@ from deepbp.derivation.numbering import steps
 from deepbp.derivation.price import Price, last_signal
 from deepbp.derivation.step import derivative, error_signal
 from deepbp.derivation.trace import Trace
-from deepbp.layers.typeset import Symbol
+from deepbp.layers.pen import Symbol
 
 TARGET = Symbol("y")
 

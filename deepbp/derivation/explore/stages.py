@@ -7,7 +7,7 @@ from attrs import frozen
 from deepbp.derivation.backward import uses_of
 from deepbp.derivation.price import Price, last_signal
 from deepbp.derivation.step import Step
-from deepbp.layers.typeset import Symbol
+from deepbp.layers.pen import Symbol
 
 
 def sources_of(steps: Sequence[Step]) -> dict[int, list[int]]:

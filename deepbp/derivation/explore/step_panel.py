@@ -12,7 +12,7 @@ from deepbp.derivation.price import Price
 from deepbp.derivation.running import TraceStep
 from deepbp.derivation.step import Step, derivative, error_signal
 from deepbp.derivation.trace import Trace
-from deepbp.layers.typeset import Symbol
+from deepbp.layers.pen import Symbol
 from deepbp.typing import Shape
 
 
