@@ -5,6 +5,8 @@ import zlib
 from hashlib import sha256
 from typing import Any
 
+import numpy as np
+
 from deepbp import Sequential
 from deepbp.errors import FileFormatError
 from deepbp.files.archive import DESCRIPTION
@@ -14,12 +16,28 @@ from deepbp.files.members import Member, end
 from deepbp.files.model import describe_model
 from deepbp.files.tensors import DTYPES
 from deepbp.initializers import Constant
-from deepbp.layers import L2, Chain, Dense, Flatten, Parallel, Penalized, Repeat, Reshape, Residual, Sigmoid, Tanh
+from deepbp.layers import (
+    L2,
+    Activation,
+    BatchNorm,
+    Chain,
+    Dense,
+    Flatten,
+    Parallel,
+    Penalized,
+    PReLU,
+    Repeat,
+    Reshape,
+    Residual,
+    Sigmoid,
+    Tanh,
+    TiedDense,
+)
 
 Part = tuple[str, bytes]
 SMALL = 2**16
 
-tied = Dense(3)
+tied, encoder = Dense(3), Dense(1)
 NETWORKS = [
     Sequential([Dense(2, bias_init=Constant(0.5)), Sigmoid()], input_shape=3, rng=0),
     Sequential([Dense(3), Tanh(), Sequential([tied, Chain([tied])], rng=1)], input_shape=3, rng=0, dtype="float64"),
@@ -27,6 +45,7 @@ NETWORKS = [
     Sequential(
         [Flatten(), Reshape((2, -1)), Flatten(), Penalized(Dense(2), weights=L2(0.1))], input_shape=(2, 2), rng=0
     ),
+    Sequential([Activation(np.sin, np.cos), encoder, BatchNorm(), TiedDense(encoder), PReLU()], input_shape=2, rng=0),
     Sequential([Parallel([None, [Dense(2), Sigmoid()]], merge="multiply")], input_shape=2, rng=0),
 ]
 
