@@ -9,7 +9,7 @@ from deepbp import kernels
 from deepbp.errors.validators import fraction, positive
 from deepbp.layers.formula import LossFormula
 from deepbp.losses.labels import smoothed
-from deepbp.losses.loss import Loss, Saved, check_range, check_same_shape
+from deepbp.losses.loss import Loss, Saved, check_range, check_same_shape, limits
 from deepbp.losses.reduction import mean, mean_backward
 from deepbp.losses.several import as_tuple, each, for_each
 from deepbp.typing import Array, ArrayLike, Shape
@@ -69,8 +69,8 @@ class BinaryCrossEntropy(_BinaryLoss[tuple[Array, Array, Array | None]]):
     ) -> tuple[float, tuple[Array, Array, Array | None]]:
         y = self._answers(prediction, target)
         check_range(prediction, "prediction", "end the network with Sigmoid(), or use SigmoidBinaryCrossEntropy()")
-        limits = np.finfo(prediction.dtype)
-        p = np.clip(prediction, limits.tiny, 1 - limits.epsneg)
+        numbers = limits(prediction)
+        p = np.clip(prediction, numbers.tiny, 1 - numbers.epsneg)
         return -mean(y * np.log(p) + (1 - y) * np.log1p(-p), sample_weight), (p, y, sample_weight)
 
     def backward(self, saved: tuple[Array, Array, Array | None]) -> Array:

@@ -5,7 +5,7 @@ from attrs import frozen
 
 from deepbp.errors import ShapeError
 from deepbp.layers.formula import LossFormula
-from deepbp.losses.loss import Loss, check_same_shape
+from deepbp.losses.loss import Loss, check_same_shape, limits
 from deepbp.losses.reduction import mean, mean_backward
 from deepbp.typing import Array
 
@@ -37,7 +37,7 @@ class CosineSimilarity(Loss[tuple[Array, Array | None]]):
         if prediction.ndim < 2:
             raise ShapeError(f"loss: expected vectors, (B, …, D), got predictions of shape {prediction.shape}")
         unit, inverse = _directions(prediction)
-        true, there = _directions(target)
+        true, there = _directions(target.astype(prediction.dtype, copy=False))
         apart = unit - true
         terms = (apart * apart).sum(axis=-1, keepdims=True) / 2  # 1 − cos of unit vectors, to the last digit near 0
         both = (inverse > 0) & (there > 0)
@@ -52,6 +52,6 @@ class CosineSimilarity(Loss[tuple[Array, Array | None]]):
 def _directions(vectors: Array) -> tuple[Array, Array]:
     """(v / |v|, 1 / |v|); (0, 0) where |v| is too short to be divided by."""
     length = np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True))
-    long_enough = length > np.sqrt(np.finfo(vectors.dtype).tiny)
+    long_enough = length > np.sqrt(limits(vectors).tiny)
     inverse = np.where(long_enough, 1 / np.where(long_enough, length, 1), 0)
     return vectors * inverse, inverse

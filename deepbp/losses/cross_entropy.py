@@ -8,7 +8,7 @@ from attrs import field, frozen
 from deepbp.errors.validators import fraction
 from deepbp.layers.formula import LossFormula
 from deepbp.losses.labels import as_rows, check_labels, prepare_labels, row_weights, smoothed
-from deepbp.losses.loss import Loss, check_range, not_arrays
+from deepbp.losses.loss import Loss, check_range, limits, not_arrays
 from deepbp.typing import Array, ArrayLike, Shape
 
 
@@ -51,7 +51,7 @@ class CrossEntropy(Loss[tuple[Array, Array, Array | None]]):
             raise not_arrays(prediction=prediction)
         check_labels(target, prediction.shape)
         check_range(prediction, "prediction", "end the network with Softmax(), or use SoftmaxCrossEntropy()")
-        p = np.maximum(prediction, np.finfo(prediction.dtype).tiny)
+        p = np.maximum(prediction, limits(prediction).tiny)
         if self.label_smoothing:
             target = as_rows(target, p, self.label_smoothing)
         if target.ndim < p.ndim:

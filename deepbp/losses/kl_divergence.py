@@ -7,7 +7,7 @@ from attrs import frozen
 
 from deepbp.layers.formula import LossFormula
 from deepbp.losses.labels import check_rows
-from deepbp.losses.loss import Loss, check_range, check_same_shape
+from deepbp.losses.loss import Loss, check_range, check_same_shape, limits
 from deepbp.losses.reduction import mean, mean_backward
 from deepbp.typing import Array, ArrayLike, Shape
 
@@ -46,7 +46,7 @@ class KLDivergence(Loss[tuple[Array, Array, Array | None]]):
         check_same_shape(prediction, target)
         check_rows(target, "target")
         check_range(prediction, "prediction", "end the network with Softmax(), or use SoftmaxCrossEntropy()")
-        tiny = np.finfo(prediction.dtype).tiny
+        tiny = limits(prediction).tiny
         p = np.maximum(prediction, tiny)
         terms = target * (np.log(np.maximum(target, tiny)) - np.log(p))
         return mean(terms.sum(axis=-1), sample_weight), (p, target, sample_weight)

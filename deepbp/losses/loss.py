@@ -7,7 +7,7 @@ import attrs
 import numpy as np
 
 from deepbp.arrays import as_numbers, as_type, check_sample_shape
-from deepbp.errors import ArgumentTypeError, ContractError, DataError, ShapeError
+from deepbp.errors import ArgumentTypeError, ContractError, DataError, DataTypeError, ShapeError
 from deepbp.layers.configuration import configuration_text
 from deepbp.layers.formula import LossFormula
 from deepbp.typing import Array, ArrayLike, Shape
@@ -78,7 +78,9 @@ def check_same_shape(prediction: Array, target: Array, place: str = "loss") -> N
         raise ShapeError(
             f"{place}: expected a target of the prediction's shape {prediction.shape}, got {target.shape}{fix}"
         )
-    if len(prediction) == 0:
+    if not prediction.shape:
+        raise not_arrays(prediction=prediction)
+    if prediction.size == 0:
         raise DataError(f"{place}: expected at least one sample, got none")
 
 
@@ -104,6 +106,16 @@ def not_arrays(**given: Any) -> ArgumentTypeError:
 def broken_pair(loss: Loss[Any], pair: Any) -> ContractError:
     """The error for a loss whose ``forward`` returns something else than it must."""
     return ContractError(f"{loss!r}: forward: expected the pair (loss as one number, saved), returned {pair!r}")
+
+
+def limits(prediction: Array) -> "np.finfo[Any]":
+    """The smallest and largest numbers of its dtype. Raises DataTypeError for whole numbers, which have no gradient."""
+    try:
+        return np.finfo(prediction.dtype)
+    except ValueError:
+        raise DataTypeError(
+            f"prediction: expected floating-point numbers, got {prediction.dtype}: use prediction.astype(float)"
+        ) from None
 
 
 def check_range(array: Array, name: str, fix: str) -> None:

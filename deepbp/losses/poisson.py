@@ -7,7 +7,7 @@ from attrs import frozen
 
 from deepbp.errors import DataError
 from deepbp.layers.formula import LossFormula
-from deepbp.losses.loss import Loss, check_same_shape
+from deepbp.losses.loss import Loss, check_same_shape, limits
 from deepbp.losses.reduction import mean, mean_backward
 from deepbp.typing import Array, ArrayLike, Shape
 
@@ -50,7 +50,7 @@ class Poisson(_PoissonLoss):
         check_same_shape(prediction, target)
         _check_counts(target, "target", "counts are not negative")
         _check_counts(prediction, "prediction", "end the network with Softplus(), or use LogPoisson()")
-        rate = np.maximum(prediction, np.sqrt(np.finfo(prediction.dtype).tiny))
+        rate = np.maximum(prediction, np.sqrt(limits(prediction).tiny))
         return mean(rate - target * np.log(rate), sample_weight), (1 - target / rate, sample_weight)
 
 
@@ -77,7 +77,7 @@ class LogPoisson(_PoissonLoss):
     def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Saved]:
         check_same_shape(prediction, target)
         _check_counts(target, "target", "counts are not negative")
-        z, limit = prediction, float(np.log(np.finfo(prediction.dtype).max)) / 2
+        z, limit = prediction, float(np.log(limits(prediction).max)) / 2
         rate = np.exp(np.minimum(z, limit))
         terms = rate * (1 + np.maximum(z - limit, 0)) - target * z
         return mean(terms, sample_weight), (rate - target, sample_weight)

@@ -119,6 +119,14 @@ def test_labels(loss: Loss[Any], prediction: Any, target: Any, error: type[DeepB
             "SoftmaxFocal: alpha: expected one number for each",
         ),
         (
+            CosineSimilarity(),
+            HALVES.astype(int),
+            HALVES,
+            DataTypeError,
+            "prediction: expected floating-point numbers",
+        ),
+        (LogCosh(), np.array(0.5), np.array(0.5), ArgumentTypeError, "prediction: expected an array with samples alon"),
+        (
             SigmoidBinaryCrossEntropy(pos_weight=[1]),
             HALVES,
             HALVES,
