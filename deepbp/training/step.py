@@ -27,6 +27,7 @@ def backpropagate(trainer: "Trainer", batch: Data) -> tuple[float, Array]:
     model, loss = trainer.model, trainer.loss
     if trainer.buffers:
         trainer.kept = [buffer.value.copy() for buffer in trainer.buffers]
+    trainer.check_parameters()
     trainer.parameters.clear_grads()
     prediction, saved = model.forward(batch.x)
     pair = loss.forward(prediction, batch.y, batch.sample_weight)

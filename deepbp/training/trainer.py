@@ -13,7 +13,7 @@ from deepbp.errors.validators import instance_of, optional, positive, positive_i
 from deepbp.layers import Layer
 from deepbp.losses import Loss
 from deepbp.optimizers import Optimizer, State
-from deepbp.parameter import Buffer, ParameterVector
+from deepbp.parameter import Buffer, Parameter, ParameterVector
 from deepbp.training.arguments import as_callbacks, as_validation, check_fit, non_finite_rule, split_off
 from deepbp.training.callback import Callback
 from deepbp.training.data import Data, as_source, check_batch_size
@@ -65,6 +65,7 @@ class Trainer:
     generator: np.random.Generator = field(init=False)
     penalized: bool = field(init=False)
     buffers: list[Buffer] = field(init=False)
+    frozen: list[Parameter] = field(init=False)  # those that it must not train
     kept: list[Array] = field(init=False, factory=list)  # the buffers' values before the step at hand
     running: Fit | None = field(init=False, default=None)
     settled: bool = field(init=False, default=True)  # False while an update is being made, or when it was cut off
@@ -79,6 +80,7 @@ class Trainer:
         own = getattr(self.model, "generator", None)
         self.generator = own if self.rng is None and own is not None else as_generator(self.rng)
         self.parameters = ParameterVector.of(self.model.named_trainable_parameters())
+        self.frozen = [parameter for parameter in self.model.parameters() if parameter.frozen]
         if not self.parameters.parameters:
             frozen = " that are not frozen" if self.model.parameters() else ""
             raise ConfigurationError(
@@ -101,8 +103,6 @@ class Trainer:
 
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """One update from one batch; returns the loss before it. Raises NonFiniteError instead of a bad update."""
-        if not self.parameters.is_current():
-            self._take_parameters()
         batch = Data.ready(self.model, x, y, sample_weight)
         if batch is None:
             batch = Data.of(self.model, self.loss, x, y, sample_weight)
@@ -223,9 +223,16 @@ class Trainer:
                 callback.restore(state)
             self._resumed = None
 
+    def check_parameters(self) -> None:
+        """Take the parameters back where another trainer has them; in words where some were frozen or let back in."""
+        if not self.parameters.is_current() or not all(parameter.frozen for parameter in self.frozen):
+            self._take_parameters()
+
     def _take_parameters(self) -> None:
         """Take the parameters back, should another trainer have laid them into a vector of its own."""
         parameters = ParameterVector.of(self.model.named_trainable_parameters())
         if parameters.parameters != self.parameters.parameters:
-            raise ConfigurationError("the model's parameters are not those it had: make a new Trainer")
+            raise ConfigurationError(
+                "the model's parameters are not those it had: make a new Trainer, as after each freeze or unfreeze"
+            )
         self.parameters = parameters

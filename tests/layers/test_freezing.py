@@ -14,6 +14,7 @@ from deepbp.layers import BatchNorm, Dense, Layer, Tanh
 from deepbp.losses import MeanSquaredError
 from deepbp.optimizers import SGD, Adam, AdamW, Optimizer
 from deepbp.parameter import Parameter
+from deepbp.training import Callback
 from deepbp.typing import Array
 
 X, Y = np.random.default_rng(0).normal(size=(30, 3)), np.random.default_rng(1).normal(size=(30, 2))
@@ -197,3 +198,22 @@ def test_a_frozen_gradient_is_zero_and_still_checked() -> None:
     p.freeze(False)
     p.accumulate(np.ones((2, 3)))
     np.testing.assert_array_equal(p.grad, np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("change", ["freeze", "unfreeze"])
+def test_a_callback_that_freezes_or_unfreezes_is_told_that_it_takes_a_new_trainer(change: str) -> None:
+    """Otherwise Adam's momentum would go on moving what was frozen, and what was let back in would never move."""
+    net = Sequential([Dense(3), Dense(2)], input_shape=3, rng=0)
+    if change == "unfreeze":
+        net[0].freeze()
+
+    class Change(Callback):
+        def on_step_end(self, trainer: Trainer, loss: float) -> None:
+            getattr(net[0], change)()
+
+    trainer = Trainer(net, MeanSquaredError(), Adam(0.1), callbacks=[Change()])
+    with pytest.raises(ConfigurationError, match="make a new Trainer, as after each freeze or unfreeze"):
+        trainer.fit(X, Y, epochs=3)
+    assert trainer.steps == 1
+    with pytest.raises(ConfigurationError, match="make a new Trainer"):
+        trainer.step(X, Y)
