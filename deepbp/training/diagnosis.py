@@ -40,15 +40,16 @@ def first_bad_gradient(model: Layer[Any], parameters: ParameterVector) -> str:
 
 
 def warn_if_squashed_twice(model: Layer[Any], loss: Loss[Any]) -> None:
-    """A loss on logits applies its own softmax or sigmoid: behind one more, training is slow and poor, silently."""
+    """Say so where a loss on logits or scores stands behind a softmax or sigmoid: it would train poorly, silently."""
     last = model
     while isinstance(last, Chain | Penalized):
         last = last.layers[-1] if isinstance(last, Chain) else last.layer
-    if loss.expects == "logits" and isinstance(last, Softmax | Sigmoid):
+    if isinstance(last, Softmax | Sigmoid) and loss.expects in ("logits", "scores"):
+        wants = "logits and applies its own" if loss.expects == "logits" else "scores, which may have any size"
+        instead = "CrossEntropy" if isinstance(last, Softmax) else "BinaryCrossEntropy"
         warnings.warn(
-            f"the network ends with {last}, and {type(loss).__name__} expects logits and applies its own: "
-            f"drop the last layer, or use a loss on probabilities such as "
-            f"{'CrossEntropy' if isinstance(last, Softmax) else 'BinaryCrossEntropy'}()",
+            f"the network ends with {last}, and {type(loss).__name__} expects {wants}: "
+            f"drop the last layer, or use a loss on probabilities such as {instead}()",
             UserWarning,
             stacklevel=4,
         )

@@ -11,6 +11,7 @@ from deepbp.layers import L2, Dense, Layer, Penalized, Sigmoid, Softmax, Tanh
 from deepbp.losses import (
     BinaryCrossEntropy,
     CrossEntropy,
+    Hinge,
     Loss,
     MeanSquaredError,
     SigmoidBinaryCrossEntropy,
@@ -43,6 +44,12 @@ def net_ending_with(*last: Layer[Any]) -> Sequential:
         ),
         (Sequential([Tanh(), Sequential([Softmax()])]), SoftmaxCrossEntropy(), "the network ends with Softmax(), and"),
         (Penalized(Softmax(), outputs=L2(0.1)), SoftmaxCrossEntropy(), "the network ends with Softmax(), and"),
+        (
+            Sigmoid(),
+            Hinge(),
+            "the network ends with Sigmoid(), and Hinge expects scores, which may have any size: drop the last layer, "
+            "or use a loss on probabilities such as BinaryCrossEntropy()",
+        ),
         (Sigmoid(), SoftmaxCrossEntropy(), "the network ends with Sigmoid(), and SoftmaxCrossEntropy expects logits"),
     ],
 )
