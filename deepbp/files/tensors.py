@@ -120,7 +120,9 @@ def _read_header(file: BinaryIO) -> dict[str, Any]:
 def _spec(name: str, entry: Any) -> Spec:
     dtype, shape = (entry.get("dtype"), entry.get("shape")) if isinstance(entry, dict) else (None, None)
     if dtype not in DTYPES:
-        raise FileFormatError(f"tensor {name!r:.100}: expected numbers that NumPy has, got {dtype!r:.100}")
+        raise FileFormatError(
+            f"tensor {name!r:.100}: expected numbers that NumPy has, got {dtype!r:.100}: .float() converts it"
+        )
     return Spec.read(name, [DTYPES[dtype], shape])
 
 

@@ -170,11 +170,19 @@ class Sequential(Network):
 
         return save(self, path)
 
-    def load_weights(self, path: str | PathLike[str], **options: Any) -> "WeightsReport":
-        """Take over the parameters and buffers in a file; see ``deepbp.files.load_weights`` for the options."""
+    def load_weights(
+        self,
+        path: str | PathLike[str],
+        *,
+        strict: bool = True,
+        names: Mapping[str, str] | None = None,
+        convention: Literal["deepbp", "pytorch"] = "deepbp",
+        limit: int = 4 * 2**30,
+    ) -> "WeightsReport":
+        """Take over the parameters and buffers in a file; see ``deepbp.files.load_weights``."""
         from deepbp.files import load_weights
 
-        return load_weights(self, path, **options)
+        return load_weights(self, path, strict=strict, names=names, convention=convention, limit=limit)
 
     def _first_place(self) -> str:
         return self._place(0)
