@@ -1,5 +1,6 @@
 """A layer's configuration is its constructor's arguments: printed so that they can be pasted back, and compared."""
 
+from types import FunctionType
 from typing import Any
 
 import attrs
@@ -53,4 +54,6 @@ def _default(attribute: "attrs.Attribute[Any]", instance: Any) -> Any:
 def _text(value: Any) -> str:
     if isinstance(value, list | tuple) and any(attrs.has(type(item)) for item in value):
         return f"[{', '.join(map(_text, value))}]"
+    if isinstance(value, FunctionType | np.ufunc):
+        return value.__name__  # as it is written where it is passed; its address would differ in each process
     return repr(value)

@@ -11,6 +11,7 @@ from stored import stored
 from deepbp import Sequential
 from deepbp.errors import ArgumentTypeError
 from deepbp.layers import Activation, Dense, Tanh
+from deepbp.testing.check import without_addresses
 
 ARGUMENTS: list[Any] = [
     None,
@@ -29,7 +30,11 @@ ARGUMENTS: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("argument", ARGUMENTS, ids=repr)
+def named(value: Any) -> str:
+    return without_addresses(repr(value))
+
+
+@pytest.mark.parametrize("argument", ARGUMENTS, ids=named)
 def test_arguments_of_all_kinds_come_back(argument: Any, tmp_path: Path) -> None:
     network = Sequential([Everything(argument, init=Twos())], input_shape=3)
     other: Any = stored(network, tmp_path, custom=[Everything, Slope, Direction, Twos])
@@ -76,7 +81,7 @@ def test_arrays_functions_and_numbers_of_numpy_may_be_arguments(ending: str, tmp
         (np.array(["a"]), r"layers\[1\]\.argument, .*array\(\['a'\]"),
         (Slope(lambda: 0), r"layers\[1\]\.argument\.size, an argument of Slope"),  # type: ignore[arg-type]
     ],
-    ids=str,
+    ids=named,
 )
 def test_what_a_file_cannot_hold_is_told_with_its_place(argument: Any, message: str, tmp_path: Path) -> None:
     network = Sequential([Dense(3), Everything(argument)], input_shape=3)

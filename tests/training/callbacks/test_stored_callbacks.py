@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def test_all_of_them_at_any_step(steps: int, tmp_path: Path) -> None:
     assert (tmp_path / "whole" / "log.csv").read_bytes() == (tmp_path / "other" / "log.csv").read_bytes()
 
 
-@pytest.mark.parametrize("make", [lambda: EarlyStopping("loss"), ReduceOnPlateau, WeightAverage], ids=str)
+@pytest.mark.parametrize("make", [partial(EarlyStopping, "loss"), ReduceOnPlateau, WeightAverage])
 def test_a_state_before_the_first_epoch_can_be_stored(make: Callable[[], Callback], tmp_path: Path) -> None:
     it = trainer(make())
     it.save(tmp_path / "run.npz")
