@@ -15,6 +15,7 @@ from deepbp.layers import BatchNorm, Dense, Dropout, ReLU
 from deepbp.losses import SoftmaxCrossEntropy
 from deepbp.optimizers import SGD, Adam, AdamW, Optimizer
 from deepbp.optimizers.schedules import Cosine, Warmup
+from deepbp.parameter import Buffer, Parameter
 from deepbp.training import Accuracy, Callback, EarlyStopping, ModelCheckpoint, ReduceOnPlateau, WeightAverage
 
 ROWS, FEATURES, CLASSES, BATCH, EPOCHS = 70, 6, 3, 16, 4
@@ -76,7 +77,7 @@ def trainer(callbacks: list[Callback], optimizer: Optimizer, **options: Any) -> 
 
 
 def bytes_of(trained: Trainer) -> list[bytes]:
-    held = [*trained.model.named_parameters().values(), *trained.model.named_buffers().values()]
+    held: list[Parameter | Buffer] = [*trained.model.parameters(), *trained.model.named_buffers().values()]
     state = [value.tobytes() for value in trained.state.values() if isinstance(value, np.ndarray)]
     return [one.value.tobytes() for one in held] + state
 
@@ -91,7 +92,7 @@ def assert_resumes(
     left.fit(x, y, **fit)
     assert left.steps == after < whole.steps
     resumed = trainer([*more(), Keep(path, after)], optimizer, **options)
-    resumed.model.generator.random(7)  # whatever happened before, all that counts is in the file
+    resumed.generator.random(7)  # whatever happened before, all that counts is in the file
     resumed.load(path)
     resumed.fit(x, y, **fit)
     assert bytes_of(resumed) == bytes_of(whole)

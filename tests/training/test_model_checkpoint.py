@@ -1,6 +1,7 @@
 """Files of a training while it runs: the newest, those before it, the best; and what happens when writing fails."""
 
 import errno
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -125,16 +126,14 @@ def test_early_stopping_keeps_its_best_through_a_file(tmp_path: Path) -> None:
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Writes fail while the list says so."""
     full = [False]
-    from deepbp.training import atomic
-
-    real = atomic.os.fsync
+    real = os.fsync
 
     def fsync(descriptor: int) -> None:
         if full[0]:
             raise OSError(errno.ENOSPC, "No space left on device")
         real(descriptor)
 
-    monkeypatch.setattr(atomic.os, "fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
     return full
 
 
