@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from around import zipped
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataTypeError, FileFormatError
 from deepbp.files import read_archive, write_archive
 from deepbp.files.arrays import DTYPES, Spec
+from deepbp.files.contents import contents_text
 from deepbp.files.tensors import open_tensors, write_tensors
 
 DESCRIPTION = {"epoch": 3, "name": "ü", "rate": 0.1, "seed": 2**128 - 1, "none": None, "list": [True, [], {"": ""}]}
@@ -42,6 +44,29 @@ def test_what_is_written_comes_back(path: Path) -> None:
         assert array.tobytes() == ARRAYS[name].astype(array.dtype).tobytes(), name
         assert array.flags.writeable
         assert array.flags.c_contiguous
+
+
+def test_what_is_written_as_safetensors_comes_back(tmp_path: Path) -> None:
+    write_tensors(tmp_path / "a.safetensors", DESCRIPTION, ARRAYS)
+    with open_tensors(tmp_path / "a.safetensors") as stored:
+        assert stored.description == DESCRIPTION
+        for name, array in ARRAYS.items():
+            assert stored.array(name).dtype == array.dtype.newbyteorder("=")
+            np.testing.assert_array_equal(stored.array(name), array, strict=array.dtype.isnative)
+
+
+def test_truth_values_are_0_or_1(tmp_path: Path) -> None:
+    """Others would be true here and false there."""
+    header, text = Spec("bool", (2,)).header(), contents_text({}, {"a": Spec("bool", (2,))})
+    for numbers, right in ((b"\0\1", True), (b"\0\2", False)):
+        (tmp_path / "a.npz").write_bytes(zipped([("description.json", text), ("a.npy", header + numbers)]))
+        if right:
+            assert read_archive(tmp_path / "a.npz")[1]["a"].tolist() == [False, True]
+        else:
+            with pytest.raises(
+                FileFormatError, match=r"a.npz: array 'a': expected truth values, got a byte that is nei"
+            ):
+                read_archive(tmp_path / "a.npz")
 
 
 def test_the_same_content_is_the_same_bytes(path: Path, tmp_path: Path) -> None:
