@@ -4,18 +4,18 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import numpy as np
 
 from deepbp.errors import ConfigurationError, FileFormatError
 from deepbp.files.archive import read_archive, write_archive
 from deepbp.files.contents import check_version
 from deepbp.files.opening import LIMIT
+from deepbp.files.places import count, describe_position, read_position
 from deepbp.files.values import from_json, to_json
 from deepbp.layers import Layer
 from deepbp.parameter import Buffer, Parameter
-from deepbp.training.evaluation import Meter
-from deepbp.training.position import Position, generator_at, state_of
+from deepbp.training.callback import CallbackState, states_of
+from deepbp.training.position import Position, generator_at, generators_in, state_of
 from deepbp.typing import Array
 
 if TYPE_CHECKING:
@@ -46,14 +46,15 @@ def load_training(trainer: "Trainer", path: str | os.PathLike[str], limit: int =
         _restore(trainer, description, arrays)
     except FileFormatError as error:
         raise error.placed(str(path)) from None
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         if isinstance(error, ConfigurationError):
             raise
         raise FileFormatError(f"{path}: expected the state of a training, got something else: {error!r}") from error
 
 
 def _state(trainer: "Trainer") -> dict[str, Any]:
-    model, history = trainer.model, trainer.history
+    model, history, position = trainer.model, trainer.history, trainer.position
+    callbacks = states_of(trainer.callbacks) if trainer.waiting is None else trainer.waiting
     return {
         "model": _numbers(model),
         "frozen": [name for name, parameter in model.named_parameters().items() if parameter.frozen],
@@ -65,15 +66,9 @@ def _state(trainer: "Trainer") -> dict[str, Any]:
         "interrupted": history.interrupted,
         "epoch": trainer.epoch,
         "skipped": trainer.skipped,
-        "position": None if trainer.running is None else _position(trainer.running.position),
-        "callbacks": [[type(callback).__name__, callback.state()] for callback in trainer.callbacks],
+        "position": describe_position(position) if position.begun else None,
+        "callbacks": callbacks,
     }
-
-
-def _position(position: Position) -> dict[str, Any]:
-    meter = position.meter
-    fields = {a.name: getattr(position, a.name) for a in attrs.fields(Position) if a.name != "meter"}
-    return {**fields, "meter": None if meter is None else meter.state()}
 
 
 def _restore(trainer: "Trainer", description: dict[str, Any], arrays: dict[str, Array]) -> None:
@@ -86,20 +81,22 @@ def _restore(trainer: "Trainer", description: dict[str, Any], arrays: dict[str, 
         raise FileFormatError(f"expected no array {next(iter(arrays))!r}")
     held, generators = _numbers(trainer.model), _generators(trainer)
     frozen = [name for name, parameter in trainer.model.named_parameters().items() if parameter.frozen]
+    callbacks = _callbacks(state["callbacks"])
     _same("the model's parameters and buffers", _sizes(held), _sizes(state["model"]))
     _same("the frozen parameters", frozen, state["frozen"])
     _same("the optimizer", type(trainer.optimizer).__name__, state["optimizer"])
     _same("the optimizer's state", _sizes(trainer.state), _sizes(state["optimizer_state"]))
     _same("the loss", type(trainer.loss).__name__, state["loss"])
     _same("the random generators", list(generators), list(state["generators"]))
-    _same("the callbacks", [type(one).__name__ for one in trainer.callbacks], [name for name, _ in state["callbacks"]])
+    _same("the callbacks", [type(one).__name__ for one in trainer.callbacks], [name for name, _ in callbacks])
+    count(state["optimizer_state"].get("step", 0))
     drawn = {name: generator_at(generators[name], found) for name, found in state["generators"].items()}
-    columns = {name: [float(number) for number in column] for name, column in state["history"].items()}
-    epoch, skipped, interrupted = _count(state["epoch"]), _count(state["skipped"]), bool(state["interrupted"])
-    position = Position(epoch=epoch) if state["position"] is None else _read_position(trainer, state["position"])
-    callbacks = [dict(found) for _, found in state["callbacks"]]
+    columns = _columns(state["history"])
+    epoch, skipped, interrupted = count(state["epoch"]), count(state["skipped"]), state["interrupted"]
+    if type(interrupted) is not bool:
+        raise FileFormatError(f"expected whether it was interrupted, got {interrupted!r:.100}")
+    position = Position(epoch=epoch) if state["position"] is None else read_position(trainer, state["position"])
     # Nothing has been changed so far, and nothing is refused from here on.
-    trainer.resume(position, callbacks)
     for name, array in held.items():
         array[...] = state["model"][name]
     for name, generator in generators.items():
@@ -107,27 +104,24 @@ def _restore(trainer: "Trainer", description: dict[str, Any], arrays: dict[str, 
     trainer.state.update(state["optimizer_state"])
     trainer.history.clear()
     trainer.history.update(columns)
-    trainer.history.interrupted, trainer.skipped = interrupted, skipped
+    trainer.history.interrupted, trainer.skipped, trainer.settled = interrupted, skipped, True
+    trainer.epoch, trainer.position, trainer.waiting = position.epoch, position, callbacks
 
 
-def _read_position(trainer: "Trainer", stored: dict[str, Any]) -> Position:
-    names = {a.name for a in attrs.fields(Position)}
-    if stored.keys() != names or not all(type(stored[name]) is int for name in ("epochs", "epoch", "batches")):
-        raise FileFormatError(f"expected a position in a training, got {stored!r:.200}")
-    for begun in (stored["fit_start"], stored["epoch_start"]):
-        if begun:
-            generator_at(trainer.generator, begun)  # a state that makes no sense is refused
-    position = Position(**{**stored, "meter": None})
-    if stored["meter"] is not None:
-        position.meter = Meter(trainer.loss, trainer.metrics)
-        position.meter.restore(stored["meter"])
-    return position
+def _callbacks(stored: Any) -> list[CallbackState]:
+    for one in stored:
+        if len(one) != 2 or not isinstance(one[0], str) or not isinstance(one[1], dict):
+            raise FileFormatError(f"expected the states of callbacks, got {stored!r:.200}")
+    return [(name, found) for name, found in stored]
 
 
-def _count(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise FileFormatError(f"expected a count, got {value!r:.100}")
-    return value
+def _columns(stored: Mapping[str, Any]) -> dict[str, list[float]]:
+    for column in stored.values():
+        if not isinstance(column, np.ndarray) or column.ndim != 1 or column.dtype != np.float64:
+            raise FileFormatError(f"expected columns of a history, got {column!r:.100}")
+    if len({len(column) for column in stored.values()}) > 1:
+        raise FileFormatError("expected a history of columns of one length")
+    return {name: column.tolist() for name, column in stored.items()}
 
 
 def _same(what: str, own: Any, stored: Any) -> None:
@@ -153,10 +147,5 @@ def _numbers(model: Layer[Any]) -> dict[str, Array]:
 
 def _generators(trainer: "Trainer") -> dict[str, np.random.Generator]:
     """The random generators of the trainer, the model and its layers, each once."""
-    found = {id(trainer.generator): ("trainer", trainer.generator)}
-    for place, layer in {"": trainer.model, **trainer.model.named_layers()}.items():
-        for a in attrs.fields(type(layer)):
-            value = getattr(layer, a.name, None)
-            if isinstance(value, np.random.Generator):
-                found.setdefault(id(value), (f"{place}.{a.name}", value))
-    return dict(found.values())
+    inside = generators_in(trainer.model).items()
+    return {"trainer": trainer.generator, **{name: one for name, one in inside if one is not trainer.generator}}

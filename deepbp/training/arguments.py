@@ -1,5 +1,6 @@
 """Checks of what ``fit`` and ``Trainer`` are told."""
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -24,16 +25,17 @@ def non_finite_rule(instance: Any, attribute: Any, value: Any) -> None:
         raise ConfigurationError(f"Trainer: non_finite: expected 'raise' or 'skip', got {value!r}")
 
 
-def check_fit(epochs: Any, shuffle: Any, validation_split: Any, prefetch: Any) -> None:
+def check_fit(epochs: Any, shuffle: Any, validation_split: Any, prefetch: Any, steps_per_epoch: Any) -> None:
     """The numbers that ``fit`` is called with."""
-    for name, value in (("epochs", epochs), ("prefetch", prefetch)):
+    steps = 1 if steps_per_epoch is None else steps_per_epoch
+    for name, value, least in (("epochs", epochs, 0), ("prefetch", prefetch, 0), ("steps_per_epoch", steps, 1)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
             raise ArgumentTypeError(f"{name}: expected a whole number, got {value!r}")
-        if value < 0:
-            raise ConfigurationError(f"{name}: expected at least 0, got {value}")
+        if value < least:
+            raise ConfigurationError(f"{name}: expected at least {least}, got {value}")
     if not isinstance(shuffle, bool | np.bool):
         raise ArgumentTypeError(f"shuffle: expected True or False, got {shuffle!r}")
-    if not isinstance(validation_split, int | float) or not 0 <= validation_split < 1:
+    if not isinstance(validation_split, Real) or not 0 <= float(validation_split) < 1:
         raise ConfigurationError(f"validation_split: expected at least 0 and below 1, got {validation_split!r}")
 
 

@@ -1,7 +1,9 @@
 """The contract of a callback: what may happen between the steps of a training."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+from deepbp.errors import ConfigurationError, FileFormatError
 
 if TYPE_CHECKING:
     from deepbp.training.trainer import Trainer
@@ -38,3 +40,29 @@ class Callback:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a state that ``state`` returned: follows ``on_fit_start`` when a stored training goes on."""
+
+
+CallbackState: TypeAlias = tuple[str, Mapping[str, Any]]
+"""The name of a callback's class, and what it remembers."""
+
+
+def states_of(callbacks: Sequence[Callback]) -> list[CallbackState]:
+    """What all of them remember."""
+    return [(type(callback).__name__, callback.state()) for callback in callbacks]
+
+
+def restore_all(callbacks: Sequence[Callback], states: Sequence[CallbackState]) -> None:
+    """Give them back what was stored.
+
+    Raises:
+        ConfigurationError: when those are not the callbacks.
+        FileFormatError: when one of them can do nothing with its state.
+    """
+    own, stored = [type(callback).__name__ for callback in callbacks], [name for name, _ in states]
+    if own != stored:
+        raise ConfigurationError(f"fit: expected the callbacks that were stored, {stored}, got {own}")
+    for callback, (name, state) in zip(callbacks, states, strict=True):
+        try:
+            callback.restore(state)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise FileFormatError(f"load: expected a state of {name}, got {state!r:.200}: {error}") from error

@@ -37,7 +37,7 @@ class Meter:
     def state(self) -> dict[str, Any]:
         """For a training that is stored in the middle of an epoch."""
         kept = {"predictions": self.predictions, "targets": self.targets}
-        return {"total": self.total, "seen": self.seen, **{k: np.concatenate(v) for k, v in kept.items() if v}}
+        return {"total": float(self.total), "seen": self.seen, **{k: np.concatenate(v) for k, v in kept.items() if v}}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def step(trainer: "Trainer", batch: Data) -> tuple[float, Array]:
     """One update; the loss before it, and the prediction. Raises NonFiniteError instead of a bad update."""
+    trainer.undo.note()
     value, prediction = backpropagate(trainer, batch)
     update(trainer)
     return value, prediction
@@ -25,19 +26,18 @@ def step(trainer: "Trainer", batch: Data) -> tuple[float, Array]:
 def backpropagate(trainer: "Trainer", batch: Data) -> tuple[float, Array]:
     """The loss and the prediction; the gradients are left in the parameters."""
     model, loss = trainer.model, trainer.loss
-    if trainer.buffers:
-        trainer.kept = [buffer.value.copy() for buffer in trainer.buffers]
     trainer.check_parameters()
     trainer.parameters.clear_grads()
     prediction, saved = model.forward(batch.x)
     pair = loss.forward(prediction, batch.y, batch.sample_weight)
     try:
         value, loss_saved = pair
-        if trainer.penalized:
-            value += model.penalty(saved)
         finite = isfinite(value)
     except (TypeError, ValueError):
         raise broken_pair(loss, pair) from None
+    if trainer.penalized:
+        value += model.penalty(saved)
+        finite = isfinite(value)
     if not finite:
         raise _non_finite(trainer, f"the loss became {value}", lambda: first_overflow(model, batch.x, batch.y))
     model.backward_parameters(saved, loss.backward(loss_saved))
@@ -52,11 +52,11 @@ def update(trainer: "Trainer") -> None:
         raise _non_finite(trainer, "a gradient is not finite", lambda: f"the gradient of {name}")
     trainer.settled = False
     trainer.optimizer.step(parameters, trainer.state)
+    trainer.undo.done()
 
 
 def _non_finite(trainer: "Trainer", what: str, first: Callable[[], str]) -> NonFiniteError:
-    for buffer, value in zip(trainer.buffers, trainer.kept, strict=True):
-        buffer.value = value  # running means that took in an overflow would spoil every prediction
+    trainer.undo.take_back()  # running means that took in an overflow would spoil every prediction
     return NonFiniteError(
         f"epoch {trainer.epoch}, step {trainer.steps}: {what}; the first place that is not finite: "
         f"{first() or 'the loss itself'}. "

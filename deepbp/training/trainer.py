@@ -15,8 +15,8 @@ from deepbp.losses import Loss
 from deepbp.optimizers import Optimizer, State
 from deepbp.parameter import Buffer, Parameter, ParameterVector
 from deepbp.training.arguments import as_callbacks, as_validation, check_fit, non_finite_rule, split_off
-from deepbp.training.callback import Callback
-from deepbp.training.data import Data, as_source, check_batch_size
+from deepbp.training.callback import Callback, CallbackState
+from deepbp.training.data import Data, Stream, as_source, check_batch_size
 from deepbp.training.diagnosis import warn_if_squashed_twice
 from deepbp.training.evaluation import ROWS_AT_ONCE, evaluate
 from deepbp.training.fit import Fit
@@ -26,7 +26,8 @@ from deepbp.training.position import Position, generator_at, state_of
 from deepbp.training.progress import ProgressLike
 from deepbp.training.quiet import Quiet
 from deepbp.training.step import step
-from deepbp.typing import Array, ArrayLike, Seed
+from deepbp.training.undo import Undo
+from deepbp.typing import ArrayLike, Seed
 
 
 @define(eq=False, repr=False)
@@ -66,10 +67,11 @@ class Trainer:
     penalized: bool = field(init=False)
     buffers: list[Buffer] = field(init=False)
     frozen: list[Parameter] = field(init=False)  # those that it must not train
-    kept: list[Array] = field(init=False, factory=list)  # the buffers' values before the step at hand
+    undo: Undo = field(init=False)
+    position: Position = field(init=False, factory=Position)  # where fit stands, or was left in the middle
+    waiting: Sequence[CallbackState] | None = field(init=False, default=None)  # from a file, until the next fit
     running: Fit | None = field(init=False, default=None)
     settled: bool = field(init=False, default=True)  # False while an update is being made, or when it was cut off
-    _resumed: "tuple[Position, Sequence[Mapping[str, Any]]] | None" = field(init=False, default=None)
     _quiet: Quiet = field(init=False, factory=Quiet)
 
     def __attrs_post_init__(self) -> None:
@@ -90,7 +92,8 @@ class Trainer:
         if not isinstance(self.state, dict):
             raise ContractError(f"{self.optimizer!r}: start: expected a dict, the state, returned {self.state!r}")
         self.penalized = self.model.has_penalty()
-        self.buffers = list(self.model.named_buffers().values())
+        self.undo = Undo.of(self.model)
+        self.buffers = self.undo.buffers
         for metric in self.metrics:
             if (higher := getattr(metric, "higher_is_better", None)) is not None:
                 self.history.note_direction(metric_name(metric), higher)
@@ -106,7 +109,10 @@ class Trainer:
         batch = Data.ready(self.model, x, y, sample_weight)
         if batch is None:
             batch = Data.of(self.model, self.loss, x, y, sample_weight)
-        value, _ = self._quiet(step, self, batch)
+        try:
+            value, _ = self._quiet(step, self, batch)
+        finally:
+            self.undo.take_back()
         self.settled = True
         return value
 
@@ -145,21 +151,29 @@ class Trainer:
             progress: True or False, ``"steps"`` for a bar within each epoch, ``"text"`` for lines in a log; None means
                 a bar on a terminal and in a notebook.
         """
-        check_fit(epochs, shuffle, validation_split, prefetch)
+        self._refuse_while_running("fit")
+        check_fit(epochs, shuffle, validation_split, prefetch, steps_per_epoch)
         check_batch_size(batch_size)
         source = as_source(
             self.model, self.loss, x, y, sample_weight, class_weight=class_weight, steps_per_epoch=steps_per_epoch
         )
-        position = Position(epoch=self.epoch) if self._resumed is None else self._resumed[0]
-        rng = generator_at(self.generator, position.fit_start) if position.fit_start else self.generator
-        position.fit_start = position.fit_start or state_of(rng)
+        position, rng = Position(epoch=self.epoch, fit_start=state_of(self.generator)), self.generator
+        if self.waiting is not None and self.position.begun:
+            position, rng = self.position, generator_at(rng, self.position.fit_start)
         held_out = as_validation(self.model, self.loss, validation_data)
         training, validation = split_off(source, held_out, validation_split, rng)
+        position.take_up(training, batch_size, shuffle)
+        if isinstance(training, Stream) and position.epochs < epochs:
+            training.leave_out(position.epochs)
         self._take_parameters()
-        self.running = Fit(self, training, validation, epochs, batch_size, shuffle, prefetch, position)
-        history = self.running.run(progress)
-        if not (history.interrupted or self.running.stopped_now):
-            self.running = None  # what is stored from now on is no fit that was left in the middle
+        self.position = position
+        try:
+            self.running = running = Fit(self, training, validation, epochs, batch_size, shuffle, prefetch)
+            history = running.run(progress)
+        finally:
+            self.running = None
+        if not (history.interrupted or running.stopped_now):
+            self.position = Position(epoch=self.epoch)  # what is stored from now on was not left in the middle
         return history
 
     def evaluate(
@@ -179,7 +193,7 @@ class Trainer:
         """End training after this epoch, or ``now``, after this step; for callbacks."""
         if self.running is not None:
             self.running.stopped_now |= now
-            self.running.position.stopped |= not now
+            self.position.stopped |= not now
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write all that this training is: weights, optimizer state, random generators, position, history, callbacks.
@@ -200,28 +214,18 @@ class Trainer:
         there is one, and then calls ``fit``, can be killed and started again at any time.
 
         Raises:
-            ConfigurationError: when the file belongs to a training of other sizes, kinds or callbacks.
-            FileFormatError: when it is damaged, or no such file; the trainer is then as it was.
+            ConfigurationError: when the file belongs to a training of other sizes, kinds or callbacks, or ``fit`` runs.
+            FileFormatError: when it is damaged, or no such file. The trainer is as it was, whatever was raised.
         """
         from deepbp.files.training import load_training
 
+        self._refuse_while_running("load")
         load_training(self, path)
-
-    def resume(self, position: Position, callbacks: Sequence[Mapping[str, Any]]) -> None:
-        """Let the next ``fit`` go on from there, its callbacks in these states; for files."""
-        self._resumed, self.epoch, self.running, self.settled = (position, callbacks), position.epoch, None, True
 
     def call(self, hook: str, *arguments: Any) -> None:
         """Call all callbacks."""
         for callback in self.callbacks:
             getattr(callback, hook)(self, *arguments)
-
-    def restore_callbacks(self) -> None:
-        """Give the callbacks of a training that was stored their states back."""
-        if self._resumed is not None:
-            for callback, state in zip(self.callbacks, self._resumed[1], strict=True):
-                callback.restore(state)
-            self._resumed = None
 
     def check_parameters(self) -> None:
         """Take the parameters back where another trainer has them; in words where some were frozen or let back in."""
@@ -236,3 +240,7 @@ class Trainer:
                 "the model's parameters are not those it had: make a new Trainer, as after each freeze or unfreeze"
             )
         self.parameters = parameters
+
+    def _refuse_while_running(self, method: str) -> None:
+        if self.running is not None:
+            raise ConfigurationError(f"Trainer: {method}: expected it between two calls of fit, and one is running")

@@ -44,8 +44,7 @@ class EarlyStopping(Watcher):
 
     def on_fit_start(self, trainer: "Trainer") -> None:
         super().on_fit_start(trainer)
-        if self.stopped:
-            self.stopped, self.waited = False, 0
+        self._begin(trainer)
 
     def on_epoch_end(self, trainer: "Trainer", row: Mapping[str, float]) -> None:
         if self.improved(trainer, row):
@@ -66,4 +65,9 @@ class EarlyStopping(Watcher):
     def restore(self, state: Mapping[str, Any]) -> None:
         super().restore(state)
         self.stopped = bool(state.get("stopped", False))
-        self._kept = Snapshot.restored(state, "kept")
+        self._kept = Snapshot.restored(state, "kept", self._trainer)
+        self._begin(self._trainer)
+
+    def _begin(self, trainer: "Trainer") -> None:
+        if self.stopped and not trainer.position.stopped:  # what it has ended is over, and a further training begins
+            self.stopped, self.waited = False, 0

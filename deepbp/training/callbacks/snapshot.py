@@ -28,15 +28,19 @@ class Snapshot:
 
     def put(self, trainer: "Trainer") -> None:
         """Write them into the model."""
-        values, buffers = _vector(trainer).values, trainer.buffers
-        if values.shape != self.values.shape or [b.value.shape for b in buffers] != [b.shape for b in self.buffers]:
-            raise ConfigurationError(
-                f"callbacks: expected the state of a model of {values.size} parameters and {len(buffers)} buffers, "
-                f"got one of {self.values.size} and {len(self.buffers)}, or of other shapes"
-            )
-        values[...] = self.values
-        for buffer, value in zip(buffers, self.buffers, strict=True):
+        self._check(trainer)
+        _vector(trainer).values[...] = self.values
+        for buffer, value in zip(trainer.buffers, self.buffers, strict=True):
             buffer.value = value
+
+    def _check(self, trainer: "Trainer") -> None:
+        own = [_vector(trainer).values, *(buffer.value for buffer in trainer.buffers)]
+        stored = [self.values, *self.buffers]
+        if [_size(one) for one in own] != [_size(one) for one in stored]:
+            raise ConfigurationError(
+                f"callbacks: expected the state of a model of {own[0].size} parameters and {len(own) - 1} buffers, "
+                f"got one of {np.size(stored[0])} and {len(stored) - 1}, or of other shapes or types"
+            )
 
     def is_in(self, trainer: "Trainer") -> bool:
         """Whether the model's parameters are these."""
@@ -47,10 +51,18 @@ class Snapshot:
         return {name: self.values, f"{name}_buffers": self.buffers}
 
     @classmethod
-    def restored(cls, state: Mapping[str, Any], name: str) -> Self | None:
-        """The one that was stored under this name, or None."""
-        return cls(state[name], list(state[f"{name}_buffers"])) if name in state else None
+    def restored(cls, state: Mapping[str, Any], name: str, trainer: "Trainer") -> Self | None:
+        """The one that was stored under this name, or None. Raises ConfigurationError for that of another model."""
+        if name not in state:
+            return None
+        found = cls(state[name], list(state[f"{name}_buffers"]))
+        found._check(trainer)
+        return found
 
 
 def _vector(trainer: "Trainer") -> ParameterVector:
     return ParameterVector.of(trainer.model.trainable_parameters())  # another trainer may have laid out its own
+
+
+def _size(array: Any) -> Any:
+    return (array.dtype, array.shape) if isinstance(array, np.ndarray) else None

@@ -108,7 +108,10 @@ class WeightAverage(Callback):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.count = int(state["count"])
-        self._average, self._trained = Snapshot.restored(state, "average"), Snapshot.restored(state, "trained")
+        if self.count < 0:
+            raise ConfigurationError(f"WeightAverage: count: expected at least 0, got {self.count}")
+        self._average = Snapshot.restored(state, "average", self._trainer)
+        self._trained = Snapshot.restored(state, "trained", self._trainer)
         self._give_back()
 
 

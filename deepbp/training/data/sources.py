@@ -1,5 +1,6 @@
 """Data that do not lie in memory: read item by item, or made batch by batch."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Protocol, TypeAlias
@@ -50,8 +51,14 @@ class Items:
         rows = np.arange(count) if rng is None else rng.permutation(count)
         for start in range(skip * size, count, size):
             samples = [self._sample(int(row)) for row in rows[start : start + size]]
-            columns = zip(*samples, strict=True)
-            yield _checked(self.check, tuple(np.stack(column) for column in columns), f"samples from row {start} on")
+            place = f"samples from row {start} on"
+            try:
+                columns = tuple(np.stack(column) for column in zip(*samples, strict=True))
+            except ValueError as error:
+                raise DataError(
+                    f"{place}: expected (x, y), or (x, y, weight), all of the same shapes: {error}"
+                ) from None
+            yield _checked(self.check, columns, place)
 
     def _sample(self, row: int) -> tuple[Any, ...]:
         try:
@@ -87,6 +94,11 @@ class Stream:
                 f"x: expected {wanted} for this epoch, got {given}: a generator runs out; pass the function that "
                 "makes it, which is then called for each epoch"
             )
+
+    def leave_out(self, epochs: int) -> None:
+        """So many were seen before: a generator that is cut into epochs runs on behind them; all else begins anew."""
+        if self.steps is not None and not callable(self.batches_of) and iter(self.batches_of) is self.batches_of:
+            deque(islice(self.batches_of, epochs * self.steps), maxlen=0)
 
     def _iterator(self) -> Iterator[Any]:
         if callable(self.batches_of):

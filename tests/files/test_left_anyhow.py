@@ -1,0 +1,71 @@
+"""Trainings of random kinds, left in random ways again and again, end in the bytes of those that nobody left."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from leaving import CLASSES, FEATURES, WAYS, Leaving, LeftError, Training, X, Y
+
+from deepbp import Sequential, Trainer
+from deepbp.layers import Dense
+from deepbp.losses import SoftmaxCrossEntropy
+from deepbp.optimizers import SGD
+from deepbp.training import ModelCheckpoint
+
+TRAININGS, TIMES = 60, 3
+
+
+@pytest.fixture(autouse=True)
+def default_handler() -> Iterator[None]:
+    """Whatever runs the tests may have a handler of its own."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    after = signal.signal(signal.SIGINT, before)
+    assert after is signal.default_int_handler, "fit did not put the handler back"
+
+
+@pytest.mark.parametrize("seed", range(TRAININGS))
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_left_anyhow(seed: int, tmp_path: Path) -> None:
+    draw, whole, path = Random(seed + 1000), Training(seed, tmp_path / "whole.npz"), tmp_path / "run.npz"
+    whole.trainer.fit(**whole.arguments)
+    if seed % 3 == 0:  # another training begins where one was complete, with the same trainer, or with its file
+        whole.trainer.save(path)
+        whole.arguments["x"] = Training(seed, path).arguments["x"]
+        whole.trainer.fit(**whole.arguments)
+    for time in range(TIMES + 1):
+        way, place = draw.choice(WAYS)
+        leaving = Leaving(way, place, draw.randint(1, {"item": 60, "fit start": 1}.get(place, 9)))
+        one = Training(seed, path, Leaving() if time == TIMES else leaving)
+        if path.exists():
+            one.trainer.load(path)
+        with suppress(LeftError, KeyboardInterrupt):
+            one.trainer.fit(**one.arguments)
+    np.testing.assert_equal(one.result(), whole.result())
+
+
+def test_a_generator_is_run_on_to_where_it_was(tmp_path: Path) -> None:
+    """What endless epochs have in common is nothing: the rows of a third one are not those of a first."""
+
+    def stream() -> Iterator[tuple[Any, Any]]:
+        for start in range(100):
+            yield np.roll(X, start, axis=0)[:3], np.roll(Y, start)[:3]
+
+    def training(batches: Iterator[Any], epochs: int, load: bool = False) -> Trainer:
+        net = Sequential([Dense(CLASSES)], input_shape=FEATURES, rng=0)
+        trainer = Trainer(net, SoftmaxCrossEntropy(), SGD(0.1), callbacks=[ModelCheckpoint(tmp_path / "run.npz")])
+        if load:
+            trainer.load(tmp_path / "run.npz")
+        trainer.fit(batches, steps_per_epoch=4, epochs=epochs)
+        return trainer
+
+    whole = training(stream(), 5)
+    training(stream(), 2)
+    assert training(stream(), 5, load=True).history == whole.history
+    training(iter(list(islice(stream(), 20))), 5, load=True)  # which has nothing left to do, and takes nothing
