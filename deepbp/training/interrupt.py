@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -41,10 +42,12 @@ class Interrupt:
             raise KeyboardInterrupt
         self.requested = True
         self._terminated |= number == signal.SIGTERM
-        print(f"\n{_WORDS[signal.Signals(number)]}", file=sys.stderr)
+        with suppress(Exception):  # the signal may have come while stderr was being written to, or it may be closed
+            print(f"\n{_WORDS[signal.Signals(number)]}", file=sys.stderr)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for number in self._handled:
-            signal.signal(number, _UNTOUCHED[number])
+            if signal.getsignal(number) == self._request:  # a callback may have installed one of its own
+                signal.signal(number, _UNTOUCHED[number])
         if self._terminated:
             signal.raise_signal(signal.SIGTERM)

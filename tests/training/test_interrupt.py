@@ -12,7 +12,7 @@ from problems import SQUARES, values
 
 from deepbp import Sequential, Trainer
 from deepbp.optimizers import SGD
-from deepbp.training import Callback
+from deepbp.training import Callback, EarlyStopping
 
 X, Y, LOSS = SQUARES.x, SQUARES.y, SQUARES.loss
 
@@ -148,6 +148,42 @@ def test_a_handler_of_the_programs_own_is_respected() -> None:
     assert pressed == [signal.SIGINT]
     assert history.epochs == 3
     assert not history.interrupted
+
+
+def test_a_handler_that_a_callback_installs_stays() -> None:
+    def own(number: int, frame: object) -> None:
+        raise AssertionError("nobody pressed")
+
+    at = At(1, lambda: signal.signal(signal.SIGINT, own))
+    SQUARES.network().fit(X, Y, loss=LOSS, optimizer=SGD(0.01), callbacks=[at])
+    assert signal.signal(signal.SIGINT, signal.default_int_handler) is own
+
+
+def test_words_that_cannot_be_said_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal may come in the middle of a line that is being written, or where there is no terminal any more."""
+
+    class Busy:
+        def write(self, text: str) -> int:
+            raise RuntimeError("reentrant call")
+
+    def press_unheard() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr("sys.stderr", Busy())
+            press()
+
+    history = SQUARES.network().fit(X, Y, loss=LOSS, optimizer=SGD(0.01), epochs=3, callbacks=[At(1, press_unheard)])
+    assert history.interrupted
+    assert history.epochs == 1
+
+
+def test_an_epoch_that_was_not_validated_is_not_complete() -> None:
+    """EarlyStopping would miss its column."""
+    stopping = EarlyStopping("val_loss")
+    trainer = Trainer(SQUARES.network(), LOSS, SGD(0.01), callbacks=[At(2, press), stopping])
+    history = trainer.fit(X, Y, epochs=3, validation_data=(X, Y))
+    assert history.interrupted
+    assert trainer.epoch == len(history["loss"]) == len(history["val_loss"]) == 1
+    assert trainer.steps == 2
 
 
 def test_fit_in_another_thread_leaves_signals_alone() -> None:
