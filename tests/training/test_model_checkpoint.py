@@ -108,6 +108,19 @@ def test_the_best_file_is_that_of_the_best_epoch(tmp_path: Path) -> None:
     assert stored(tmp_path / "run-best.npz", Worse(), ModelCheckpoint(path, best="loss")).epoch == 2
 
 
+def test_files_of_another_training_stay_and_take_no_place(tmp_path: Path) -> None:
+    others = {f"run-step{step}.npz" for step in (900, 600)}
+    for name in others:
+        (tmp_path / name).write_text("of a longer training")
+    trained(ModelCheckpoint(tmp_path / "run.npz", keep=2))
+    assert files(tmp_path) == {"run.npz", "run-step9.npz"} | others
+
+
+def test_a_folder_that_does_not_exist_is_told_of_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="ModelCheckpoint: path: expected a folder that exists, got "):
+        trained(ModelCheckpoint(tmp_path / "no" / "run.npz"))
+
+
 def test_early_stopping_keeps_its_best_through_a_file(tmp_path: Path) -> None:
     path = tmp_path / "run.npz"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from attrs import define, field
 
-from deepbp.errors import ArgumentTypeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.errors.validators import instance_of, optional, positive_int
 from deepbp.training.callback import Callback
 from deepbp.training.callbacks.watcher import Watcher
@@ -60,6 +60,8 @@ class ModelCheckpoint(Callback):
             self._watcher = Watcher(self.best, mode=self.mode)
 
     def on_fit_start(self, trainer: "Trainer") -> None:
+        if not self.path.parent.is_dir():  # told now, and not after an epoch of work
+            raise ConfigurationError(f"ModelCheckpoint: path: expected a folder that exists, got {self.path.parent}")
         if self._watcher is not None:
             self._watcher.on_fit_start(trainer)
 
@@ -95,17 +97,17 @@ class ModelCheckpoint(Callback):
         except BaseException:
             self._stored = before
             raise
-        for _, older in sorted(self._older(), reverse=True)[self.keep - 1 :]:
+        for _, older in sorted(self._older(trainer.steps), reverse=True)[self.keep - 1 :]:
             older.unlink(missing_ok=True)
 
     def _named(self, what: str) -> Path:
         return self.path.with_name(f"{self.path.stem}-{what}{self.path.suffix}")
 
-    def _older(self) -> list[tuple[int, Path]]:
-        """The files before the newest, each with its step."""
+    def _older(self, steps: int) -> list[tuple[int, Path]]:
+        """The files before the newest, each with its step; those of later steps are another training's."""
         name = re.compile(rf"{re.escape(self.path.stem)}-step(\d+){re.escape(self.path.suffix)}")
         found = [(name.fullmatch(entry.name), entry) for entry in self.path.parent.iterdir()]
-        return [(int(match[1]), entry) for match, entry in found if match]
+        return [(int(match[1]), entry) for match, entry in found if match and int(match[1]) <= steps]
 
     def state(self) -> dict[str, Any]:
         return {"stored": self._stored, "best": None if self._watcher is None else self._watcher.state()}
