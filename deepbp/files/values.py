@@ -1,5 +1,6 @@
 """What a training remembers, numbers, text, arrays and what holds them, as JSON and arrays, and back."""
 
+import re
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any
@@ -11,10 +12,12 @@ from deepbp.typing import Array
 
 # What JSON has no word for stands in a dict with one of these as its only key.
 _ARRAY, _SCALAR, _FLOAT = "$array", "$scalar", "$float"
+_PLAIN = re.compile(r"(?!\.)[\w.-]{1,60}", re.ASCII)  # a key that may stand in the name of an array
 
 
 def to_json(value: Any, name: str, arrays: dict[str, Array]) -> Any:
-    """The value as JSON can hold it; each array in it goes into ``arrays``, under the path that leads to it.
+    """The value as JSON can hold it; each array in it goes into ``arrays``, under the path that leads to it, on which a
+    key that is no plain word, such as the name of a metric, stands as ``#`` and its place.
 
     Tuples come back as lists. Raises ArgumentTypeError for anything else than numbers, text, None, arrays, lists and
     dicts with text as keys.
@@ -32,7 +35,9 @@ def to_json(value: Any, name: str, arrays: dict[str, Array]) -> Any:
     if isinstance(value, list | tuple):
         return [to_json(item, f"{name}/{position}", arrays) for position, item in enumerate(value)]
     if isinstance(value, Mapping) and all(isinstance(key, str) and key[:1] != "$" for key in value):
-        return {key: to_json(item, f"{name}/{key}", arrays) for key, item in value.items()}
+        places = (key if _PLAIN.fullmatch(key) else f"#{position}" for position, key in enumerate(value))
+        pairs = zip(value.items(), places, strict=True)
+        return {key: to_json(item, f"{name}/{place}", arrays) for (key, item), place in pairs}
     raise ArgumentTypeError(f"{name}: expected numbers, text, arrays, lists, or dicts of them, got {value!r:.100}")
 
 
