@@ -14,15 +14,18 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("sklearn")
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-PICTURES = {"deep_sigmoid", "digits", "vanishing_signal"}
+PICTURES = {"autoencoder", "deep_sigmoid", "digits", "embeddings", "residual_depth", "vanishing_signal"}
 MISSES = {
+    "autoencoder": ("EPOCHS", 1),
     "curve_fitting": ("ITERATIONS", 1),
     "custom_layer": ("EPOCHS", 1),
     "deep_sigmoid": ("DEPTH", 5),  # too few layers to lose the signal
     "digits": ("EPOCHS", 1),
+    "embeddings": ("EPOCHS", 1),
     "explain_two_layers": ("LARGEST_DIFFERENCE", -1.0),  # agreement may be exact
     "regression_diabetes": ("EPOCHS", 1),
     "regression_quantiles": ("EPOCHS", 1),
+    "residual_depth": ("BLOCKS", 1),  # so few layers that the plain network learns
     "two_layer_notes": ("LARGEST_DIFFERENCE", 1e-20),
     "vanishing_signal": ("DEPTH", 2),  # too shallow for the signal to vanish
     "xor": ("EPOCHS", 1),
@@ -122,3 +125,16 @@ def test_a_digit_in_the_terminal_is_darker_where_there_is_more_ink() -> None:
     assert len(lines) == 9
     assert lines[0].strip() == "1, read as 7"
     assert lines[1] == "  ░░▒▒▓▓██      "
+
+
+def test_counts_of_words_are_smoothed_as_by_hand() -> None:
+    embeddings = load("embeddings")
+    x, y = np.array([[0, 0, 5], [0, 0, 5], [0, 0, 5], [0, 0, 8]]), np.array([6, 6, 7, 6])
+    counts = embeddings.count(x, y, 1)
+    assert counts == {(5,): {6: 2, 7: 1}, (8,): {6: 1}, (): {6: 2, 7: 1}}  # 6 followed two different words
+    after_5 = [embeddings.counted(counts, (5,), word, 10) for word in range(10)]
+    at_all = (2 - 0.75 + 0.75 * 2 / 10) / 3
+    assert after_5[6] == pytest.approx((2 - 0.75 + 0.75 * 2 * at_all) / 3)
+    assert after_5[6:8] == pytest.approx([0.65, 0.15])
+    assert sum(after_5) == pytest.approx(1.0)
+    assert embeddings.counted(counts, (9,), 6, 10) == pytest.approx(at_all)  # never seen before
