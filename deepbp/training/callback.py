@@ -32,7 +32,7 @@ class Callback:
         """After each epoch, with its row of the history."""
 
     def on_fit_end(self, trainer: "Trainer") -> None:
-        """After the last epoch, also where Ctrl-C, a callback or an error ended the training."""
+        """After the last epoch, also where Ctrl-C, a callback or an error ended what ``on_fit_start`` had begun."""
 
     def state(self) -> dict[str, Any]:
         """What a stored training must hold to go on exactly: arrays, numbers, texts and lists of them, by name."""

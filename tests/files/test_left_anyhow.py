@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from leaving import CLASSES, FEATURES, WAYS, Leaving, LeftError, Training, X, Y
+from leaving import CLASSES, FEATURES, HUGE, WAYS, Leaving, LeftError, Training, X, Y
 
 from deepbp import Sequential, Trainer
-from deepbp.layers import Dense
+from deepbp.layers import Dense, Dropout
 from deepbp.losses import SoftmaxCrossEntropy
 from deepbp.optimizers import SGD
 from deepbp.training import ModelCheckpoint
@@ -69,3 +69,31 @@ def test_a_generator_is_run_on_to_where_it_was(tmp_path: Path) -> None:
     training(stream(), 2)
     assert training(stream(), 5, load=True).history == whole.history
     training(iter(list(islice(stream(), 20))), 5, load=True)  # which has nothing left to do, and takes nothing
+
+
+def test_what_was_left_out_is_left_out_once(tmp_path: Path) -> None:
+    """Ctrl-C comes in the step that overflows."""
+
+    class Presses(SoftmaxCrossEntropy):
+        pressing = True
+
+        def forward(self, *arguments: Any) -> Any:
+            value, saved = super().forward(*arguments)
+            if self.pressing and not value < 1e9:  # its gradients overflow
+                signal.raise_signal(signal.SIGINT)
+            return value, saved
+
+    def training() -> Trainer:
+        net = Sequential([Dense(4), Dropout(0.5), Dense(CLASSES)], input_shape=FEATURES, rng=0, dtype="float64")
+        return Trainer(net, Presses(), SGD(0.1), non_finite="skip", callbacks=[ModelCheckpoint(tmp_path / "run.npz")])
+
+    left, resumed, whole = training(), training(), training()
+    assert left.fit(HUGE, Y, epochs=2, batch_size=8).interrupted
+    assert left.skipped == 1
+    Presses.pressing = False
+    resumed.load(tmp_path / "run.npz")
+    for one in (resumed, whole):
+        one.fit(HUGE, Y, epochs=2, batch_size=8)
+    assert resumed.skipped == whole.skipped > 2
+    assert resumed.history == whole.history
+    np.testing.assert_array_equal(resumed.parameters.values, whole.parameters.values)
