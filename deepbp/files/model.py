@@ -81,6 +81,5 @@ def revive_model(
 def _check_kind(description: Mapping[str, Any]) -> None:
     kind = description.get("kind")
     if kind != KIND:
-        fix = ": make the trainer anew, and use trainer.load(path)" if kind == "training" else ""
-        raise FileFormatError(f"expected a file of a {KIND}, got one of kind {kind!r:.100}{fix}")
+        raise FileFormatError(f"expected a file of a {KIND}, got one of kind {kind!r:.100}")
     check_version(description.get("version"), VERSION, f"the {KIND}")

@@ -9,6 +9,7 @@ from deepbp.errors import FileFormatError
 from deepbp.files.formats import open_file, write_file
 from deepbp.files.model import describe_model, revive_model
 from deepbp.files.opening import LIMIT
+from deepbp.files.training import KIND, network_of
 from deepbp.sequential import Sequential
 
 
@@ -33,7 +34,7 @@ def save(network: Sequential, path: str | os.PathLike[str]) -> Path:
 
 
 def load(path: str | os.PathLike[str], custom: Sequence[Any] = (), *, limit: int = LIMIT) -> Sequential:
-    """The network in a file that ``save`` has written: it predicts the same, bit by bit, on the same machine.
+    """The network in a file of ``net.save`` or ``Trainer.save``: it predicts the same, bit by bit, on the same machine.
 
     Nothing in the file is run: classes are deepbp's own, or those in ``custom``. A file from a stranger can at worst
     be refused; with ``custom``, that depends on how those classes take their arguments.
@@ -53,4 +54,7 @@ def load(path: str | os.PathLike[str], custom: Sequence[Any] = (), *, limit: int
                 "expected a network, got arrays that deepbp did not write: build the network, and use "
                 "net.load_weights(path, convention='pytorch')"
             )
-        return revive_model(stored.description, stored.specs, stored.array, custom)
+        description, specs = stored.description, stored.specs
+        if description.get("kind") == KIND:
+            description, specs = network_of(description, specs)
+        return revive_model(description, specs, stored.array, custom)

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepbp.errors import ConfigurationError, FileFormatError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError
 from deepbp.files.archive import read_archive, write_archive
+from deepbp.files.arrays import Spec
 from deepbp.files.contents import check_version
+from deepbp.files.describing import FROM_THE_CONFIGURATION
+from deepbp.files.model import describe_model
 from deepbp.files.opening import LIMIT
 from deepbp.files.places import count, describe_position, read_position
 from deepbp.files.values import from_json, to_json
 from deepbp.layers import Layer
+from deepbp.layers.configuration import without_addresses
 from deepbp.parameter import Buffer, Parameter
 from deepbp.training.callback import CallbackState, states_of
 from deepbp.training.position import Position, generator_at, generators_in, state_of
@@ -21,6 +25,7 @@ from deepbp.typing import Array
 if TYPE_CHECKING:
     from deepbp.training import Trainer
 
+KIND = "training"
 VERSION = 1
 
 
@@ -34,9 +39,9 @@ def save_training(trainer: "Trainer", path: str | os.PathLike[str]) -> None:
     """
     if not trainer.settled:
         raise ConfigurationError("save: the last update was cut off in the middle: load the file stored before it")
-    arrays: dict[str, Array] = {}
-    state = to_json(_state(trainer), "training", arrays)
-    write_archive(path, {"kind": "training", "version": VERSION, "training": state}, arrays)
+    network, arrays = _network(trainer.model)
+    state = to_json(_state(trainer), KIND, arrays)
+    write_archive(path, {"kind": KIND, "version": VERSION, "network": network, "training": state}, arrays)
 
 
 def load_training(trainer: "Trainer", path: str | os.PathLike[str], limit: int = LIMIT) -> None:
@@ -53,14 +58,13 @@ def load_training(trainer: "Trainer", path: str | os.PathLike[str], limit: int =
 
 
 def _state(trainer: "Trainer") -> dict[str, Any]:
-    model, history, position = trainer.model, trainer.history, trainer.position
+    model, history, position = trainer.model, trainer.history, trainer.position  # the model's arrays stand outside
     callbacks = states_of(trainer.callbacks) if trainer.waiting is None else trainer.waiting
     return {
-        "model": _numbers(model),
         "frozen": [name for name, parameter in model.named_parameters().items() if parameter.frozen],
         "optimizer": type(trainer.optimizer).__name__,
         "optimizer_state": trainer.state,
-        "loss": type(trainer.loss).__name__,
+        "loss": without_addresses(repr(trainer.loss)),
         "generators": {name: state_of(generator) for name, generator in _generators(trainer).items()},
         "history": {name: np.array(column, float) for name, column in history.items()},
         "interrupted": history.interrupted,
@@ -73,20 +77,21 @@ def _state(trainer: "Trainer") -> dict[str, Any]:
 
 def _restore(trainer: "Trainer", description: dict[str, Any], arrays: dict[str, Array]) -> None:
     """Everything is looked at before anything is changed."""
-    if description.get("kind") != "training":
+    if description.get("kind") != KIND:
         raise FileFormatError(f"expected a file of Trainer.save, got one of kind {description.get('kind')!r:.100}")
     check_version(description.get("version"), VERSION, "the training")
+    if description.keys() != {"kind", "version", "network", "training"}:
+        raise FileFormatError(f"expected a network and a training, got {list(description)!r:.200}")
     state = from_json(description["training"], arrays)
-    if arrays:
-        raise FileFormatError(f"expected no array {next(iter(arrays))!r}")
+    numbers = {name: array for name, array in arrays.items() if not name.startswith(FROM_THE_CONFIGURATION)}
     held, generators = _numbers(trainer.model), _generators(trainer)
     frozen = [name for name, parameter in trainer.model.named_parameters().items() if parameter.frozen]
     callbacks = _callbacks(state["callbacks"])
-    _same("the model's parameters and buffers", _sizes(held), _sizes(state["model"]))
+    _same("the model's parameters and buffers", _sizes(held), _sizes(numbers))
     _same("the frozen parameters", frozen, state["frozen"])
     _same("the optimizer", type(trainer.optimizer).__name__, state["optimizer"])
     _same("the optimizer's state", _sizes(trainer.state), _sizes(state["optimizer_state"]))
-    _same("the loss", type(trainer.loss).__name__, state["loss"])
+    _same("the loss", without_addresses(repr(trainer.loss)), state["loss"])
     _same("the random generators", list(generators), list(state["generators"]))
     _same("the callbacks", [type(one).__name__ for one in trainer.callbacks], [name for name, _ in callbacks])
     count(state["optimizer_state"].get("step", 0))
@@ -98,7 +103,7 @@ def _restore(trainer: "Trainer", description: dict[str, Any], arrays: dict[str, 
     position = Position(epoch=epoch) if state["position"] is None else read_position(trainer, state["position"])
     # Nothing has been changed so far, and nothing is refused from here on.
     for name, array in held.items():
-        array[...] = state["model"][name]
+        array[...] = numbers[name]
     for name, generator in generators.items():
         generator.bit_generator.state = drawn[name].bit_generator.state
     trainer.state.update(state["optimizer_state"])
@@ -106,6 +111,26 @@ def _restore(trainer: "Trainer", description: dict[str, Any], arrays: dict[str, 
     trainer.history.update(columns)
     trainer.history.interrupted, trainer.skipped, trainer.settled = interrupted, skipped, True
     trainer.epoch, trainer.position, trainer.waiting = position.epoch, position, callbacks
+
+
+def network_of(description: Mapping[str, Any], specs: Mapping[str, Spec]) -> tuple[dict[str, Any], dict[str, Spec]]:
+    """Of a training's file, the description of the network and what its arrays are: for ``deepbp.load``."""
+    check_version(description.get("version"), VERSION, "the training")
+    network = description.get("network")
+    if not isinstance(network, dict):
+        raise FileFormatError(
+            "expected a network, got a training whose model is none that a file can describe: make the trainer anew, "
+            "and use trainer.load(path)"
+        )
+    return network, {name: spec for name, spec in specs.items() if not name.startswith(f"{KIND}/")}
+
+
+def _network(model: Layer[Any]) -> tuple[dict[str, Any] | None, dict[str, Array]]:
+    """The description by which ``deepbp.load`` makes the network, where it can be described, and its arrays."""
+    try:
+        return describe_model(model)  # type: ignore[arg-type]  # another layer is refused
+    except (ArgumentTypeError, ConfigurationError):
+        return None, _numbers(model)
 
 
 def _callbacks(stored: Any) -> list[CallbackState]:

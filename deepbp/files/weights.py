@@ -7,12 +7,14 @@ from attrs import frozen
 
 from deepbp.arrays import as_type
 from deepbp.errors import ArgumentTypeError, ConfigurationError
+from deepbp.files.arrays import Spec
 from deepbp.files.describing import FROM_THE_CONFIGURATION
 from deepbp.files.dry_building import Placeholder
 from deepbp.files.formats import open_file
 from deepbp.files.opening import LIMIT
 from deepbp.files.parts import Part, named_parts
 from deepbp.files.renaming import Convention, targets
+from deepbp.files.training import KIND, network_of
 from deepbp.sequential import Sequential
 from deepbp.typing import Shape
 
@@ -82,7 +84,10 @@ def load_weights(
         raise ArgumentTypeError(f"strict: expected True or False, got {strict!r}")
     parts = named_parts(network)
     with open_file(path, limit) as stored:
-        found = [name for name in stored.specs if not name.startswith(FROM_THE_CONFIGURATION)]
+        specs: Mapping[str, Spec] = stored.specs
+        if stored.description is not None and stored.description.get("kind") == KIND:
+            _, specs = network_of(stored.description, specs)
+        found = [name for name in specs if not name.startswith(FROM_THE_CONFIGURATION)]
         placed = targets(found, parts, network, names, convention)
         shapes = {
             target.name: target.turn(Placeholder.of(stored.specs[name].shape, bool)).shape

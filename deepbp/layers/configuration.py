@@ -1,5 +1,6 @@
 """A layer's configuration is its constructor's arguments: printed so that they can be pasted back, and compared."""
 
+import re
 from types import FunctionType
 from typing import Any
 
@@ -42,6 +43,11 @@ def configuration_text(instance: Any) -> str:
         elif not same_configuration(value, _default(a, instance)):
             parts.append(f"{a.alias}={_text(value)}")
     return f"{type(instance).__name__}({', '.join(parts)})"
+
+
+def without_addresses(text: str) -> str:
+    """``<function f at 0x7f…>`` as ``<function f>``, which is the same in each process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", text)
 
 
 def _default(attribute: "attrs.Attribute[Any]", instance: Any) -> Any:

@@ -1,6 +1,5 @@
 """A check: one promise of a contract, held against one object, and the report of those that were broken."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeAlias
@@ -9,6 +8,7 @@ from attrs import field, frozen
 
 from deepbp.arrays import as_generator
 from deepbp.errors import DeepBPError
+from deepbp.layers.configuration import without_addresses
 from deepbp.testing.blame import blame
 from deepbp.typing import Seed
 
@@ -53,11 +53,6 @@ def checks_of(subject: str, case: Any, stages: Stages) -> Iterator[Check]:
     for stage, functions in enumerate(stages):
         for function in functions:
             yield Check(without_addresses(subject), function.__name__, stage, partial(function, case))
-
-
-def without_addresses(text: str) -> str:
-    """``<function f at 0x7f…>`` as ``<function f>``: parallel test runs must agree on the names of their cases."""
-    return re.sub(r" at 0x[0-9a-f]+", "", text)
 
 
 Outcome: TypeAlias = tuple[Check, str | None]

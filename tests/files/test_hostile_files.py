@@ -92,7 +92,7 @@ REASONS = [
     ("a newer model", "the model has version 2, and this deepbp reads versions up to 1: install a newer deepbp"),
     (
         "a training",
-        "expected a file of a model, got one of kind 'training': make the trainer anew, and use trainer.load",
+        "expected a network, got a training whose model is none that a file can describe: make the trainer anew",
     ),
 ]
 

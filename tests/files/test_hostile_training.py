@@ -105,7 +105,11 @@ def test_what_is_refused(change: Any, message: str, tmp_path: Path) -> None:
     description, arrays = stored(1, path)
     change(description, arrays)
     taken = str(description)
-    write_archive(path, description, {name: array for name, array in arrays.items() if f"'{name}'" in taken})
+    write_archive(
+        path,
+        description,
+        {name: array for name, array in arrays.items() if f"'{name}'" in taken or not name.startswith("training/")},
+    )
     before = all_of(it)
     with pytest.raises((FileFormatError, ConfigurationError), match=message):
         it.load(path)
@@ -124,8 +128,7 @@ def test_metrics_of_half_an_epoch_are_none(tmp_path: Path) -> None:
 def test_files_of_the_other_kind(tmp_path: Path) -> None:
     it, path = trainer(0, Nothing()), tmp_path / "run.npz"
     it.save(path)
-    with pytest.raises(FileFormatError, match=r"make the trainer anew, and use trainer\.load\(path\)"):
-        deepbp.load(path)
+    assert deepbp.load(path).predict(X).tobytes() == it.model.predict(X).tobytes()
     before = all_of(it)
     it.model.save(tmp_path / "model.npz")  # type: ignore[attr-defined]
     message = f"{re.escape(str(tmp_path / 'model.npz'))}: expected a file of Trainer.save, got one of kind 'model'"

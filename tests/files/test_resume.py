@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from attrs import define, field
 
+import deepbp
 from deepbp import Sequential, Trainer
-from deepbp.layers import BatchNorm, Dense, Dropout, ReLU
+from deepbp.errors import ConfigurationError, FileFormatError
+from deepbp.layers import Activation, BatchNorm, Dense, Dropout, ReLU
 from deepbp.losses import SoftmaxCrossEntropy
 from deepbp.optimizers import SGD, Adam, AdamW, Optimizer
 from deepbp.optimizers.schedules import Cosine, Warmup
@@ -207,3 +209,42 @@ def test_what_is_stored_is_where_the_training_stood_and_not_the_best_put_back(tm
     resumed = run(Stop(), checkpoint)
     assert resumed.history == whole.history
     assert bytes_of(resumed) == bytes_of(whole)
+
+
+def test_the_file_of_a_training_holds_its_network(tmp_path: Path) -> None:
+    path, trained = tmp_path / "run.npz", trainer([], Adam(0.01), rng=3)
+    trained.fit(X, Y)
+    trained.save(path)
+    net = deepbp.load(path)
+    assert net.predict(X).tobytes() == trained.model.predict(X).tobytes()
+    other = Sequential([*trainer([], Adam()).model.layers], input_shape=FEATURES)  # type: ignore[attr-defined]
+    assert other.load_weights(path).complete
+    assert other.predict(X).tobytes() == net.predict(X).tobytes()
+
+
+def test_a_model_that_no_file_can_describe_goes_on_all_the_same(tmp_path: Path) -> None:
+    def make() -> Trainer:
+        net = Sequential(
+            [Dense(4), Activation(lambda z: z * z, lambda z: 2 * z), Dense(3)], input_shape=FEATURES, rng=2
+        )
+        return Trainer(net, SoftmaxCrossEntropy(), Adam(0.01))
+
+    path, trained, again = tmp_path / "run.npz", make(), make()
+    trained.fit(X, Y)
+    trained.save(path)
+    again.load(path)
+    assert bytes_of(again) == bytes_of(trained)
+    with pytest.raises(FileFormatError, match="expected a network, got a training whose model is none that a"):
+        deepbp.load(path)
+
+
+def test_a_loss_of_another_configuration_is_noticed(tmp_path: Path) -> None:
+    path, trained = tmp_path / "run.npz", trainer([], SGD(0.1))
+    trained.save(path)
+    trained.loss = SoftmaxCrossEntropy(label_smoothing=0.1)
+    message = (
+        r"load: the loss: the file has 'SoftmaxCrossEntropy\(\)', this trainer "
+        r"'SoftmaxCrossEntropy\(label_smoothing=0.1\)': make the trainer as it was made"
+    )
+    with pytest.raises(ConfigurationError, match=message):
+        trained.load(path)

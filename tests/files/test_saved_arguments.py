@@ -11,7 +11,7 @@ from stored import stored
 from deepbp import Sequential
 from deepbp.errors import ArgumentTypeError
 from deepbp.layers import Activation, Dense, Tanh
-from deepbp.testing.check import without_addresses
+from deepbp.layers.configuration import without_addresses
 
 ARGUMENTS: list[Any] = [
     None,
