@@ -26,7 +26,7 @@ def step(trainer: "Trainer", batch: Data) -> tuple[float, Array]:
 def backpropagate(trainer: "Trainer", batch: Data) -> tuple[float, Array]:
     """The loss and the prediction; the gradients are left in the parameters."""
     model, loss = trainer.model, trainer.loss
-    trainer.check_parameters()
+    trainer.trained.check()
     trainer.parameters.clear_grads()
     prediction, saved = model.forward(batch.x)
     pair = loss.forward(prediction, batch.y, batch.sample_weight)

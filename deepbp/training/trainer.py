@@ -13,7 +13,7 @@ from deepbp.errors.validators import instance_of, optional, positive, positive_i
 from deepbp.layers import Layer
 from deepbp.losses import Loss
 from deepbp.optimizers import Optimizer, State
-from deepbp.parameter import Buffer, Parameter, ParameterVector
+from deepbp.parameter import Buffer, ParameterVector
 from deepbp.training.arguments import as_callbacks, as_validation, check_fit, non_finite_rule, split_off
 from deepbp.training.callback import Callback, CallbackState
 from deepbp.training.data import Data, Stream, as_source, check_batch_size
@@ -26,6 +26,7 @@ from deepbp.training.position import Position, generator_at, state_of
 from deepbp.training.progress import ProgressLike
 from deepbp.training.quiet import Quiet
 from deepbp.training.step import step
+from deepbp.training.trained import Trained
 from deepbp.training.undo import Undo
 from deepbp.typing import ArrayLike, Seed
 
@@ -58,15 +59,13 @@ class Trainer:
     accumulate: int = field(default=1, kw_only=True, validator=positive_int)
     non_finite: str = field(default="raise", kw_only=True, validator=non_finite_rule)
     rng: Seed = field(default=None, kw_only=True)
-    parameters: ParameterVector = field(init=False)
+    trained: Trained = field(init=False)
     state: State = field(init=False)
     history: History = field(init=False, factory=History)
     epoch: int = field(init=False, default=0)
     skipped: int = field(init=False, default=0)
     generator: np.random.Generator = field(init=False)
     penalized: bool = field(init=False)
-    buffers: list[Buffer] = field(init=False)
-    frozen: list[Parameter] = field(init=False)  # those that it must not train
     undo: Undo = field(init=False)
     position: Position = field(init=False, factory=Position)  # where fit stands, or was left in the middle
     waiting: Sequence[CallbackState] | None = field(init=False, default=None)  # from a file, until the next fit
@@ -81,23 +80,26 @@ class Trainer:
             )
         own = getattr(self.model, "generator", None)
         self.generator = own if self.rng is None and own is not None else as_generator(self.rng)
-        self.parameters = ParameterVector.of(self.model.named_trainable_parameters())
-        self.frozen = [parameter for parameter in self.model.parameters() if parameter.frozen]
-        if not self.parameters.parameters:
-            frozen = " that are not frozen" if self.model.parameters() else ""
-            raise ConfigurationError(
-                f"{type(self.model).__name__}: has no parameters{frozen}: there is nothing to train"
-            )
+        self.trained = Trained.of(self.model)
         self.state = self.optimizer.start(self.parameters)
         if not isinstance(self.state, dict):
             raise ContractError(f"{self.optimizer!r}: start: expected a dict, the state, returned {self.state!r}")
         self.penalized = self.model.has_penalty()
         self.undo = Undo.of(self.model)
-        self.buffers = self.undo.buffers
         for metric in self.metrics:
             if (higher := getattr(metric, "higher_is_better", None)) is not None:
                 self.history.note_direction(metric_name(metric), higher)
         warn_if_squashed_twice(self.model, self.loss)
+
+    @property
+    def parameters(self) -> ParameterVector:
+        """Those that are trained, as one vector."""
+        return self.trained.vector
+
+    @property
+    def buffers(self) -> list[Buffer]:
+        """What passes change besides: running means."""
+        return self.undo.buffers
 
     @property
     def steps(self) -> int:
@@ -165,7 +167,7 @@ class Trainer:
         position.take_up(training, batch_size, shuffle)
         if isinstance(training, Stream) and position.epochs < epochs:
             training.leave_out(position.epochs)
-        self._take_parameters()
+        self.trained.take()
         self.position = position
         try:
             self.running = running = Fit(self, training, validation, epochs, batch_size, shuffle, prefetch)
@@ -226,20 +228,6 @@ class Trainer:
         """Call all callbacks."""
         for callback in self.callbacks:
             getattr(callback, hook)(self, *arguments)
-
-    def check_parameters(self) -> None:
-        """Take the parameters back where another trainer has them; in words where some were frozen or let back in."""
-        if not self.parameters.is_current() or not all(parameter.frozen for parameter in self.frozen):
-            self._take_parameters()
-
-    def _take_parameters(self) -> None:
-        """Take the parameters back, should another trainer have laid them into a vector of its own."""
-        parameters = ParameterVector.of(self.model.named_trainable_parameters())
-        if parameters.parameters != self.parameters.parameters:
-            raise ConfigurationError(
-                "the model's parameters are not those it had: make a new Trainer, as after each freeze or unfreeze"
-            )
-        self.parameters = parameters
 
     def _refuse_while_running(self, method: str) -> None:
         if self.running is not None:
