@@ -37,7 +37,7 @@ def save_training(trainer: "Trainer", path: str | os.PathLike[str]) -> None:
         ArgumentTypeError: when the state of a callback or an optimizer holds what a file cannot.
         OSError: when the disk is full, and so on; an old file is then as it was.
     """
-    if not trainer.settled:
+    if not trainer.undo.settled:
         raise ConfigurationError("save: the last update was cut off in the middle: load the file stored before it")
     network, arrays = _network(trainer.model)
     state = to_json(_state(trainer), KIND, arrays)
@@ -109,7 +109,7 @@ def _restore(trainer: "Trainer", description: dict[str, Any], arrays: dict[str, 
     trainer.state.update(state["optimizer_state"])
     trainer.history.clear()
     trainer.history.update(columns)
-    trainer.history.interrupted, trainer.skipped, trainer.settled = interrupted, skipped, True
+    trainer.history.interrupted, trainer.skipped, trainer.undo.settled = interrupted, skipped, True
     trainer.epoch, trainer.position, trainer.waiting = position.epoch, position, callbacks
 
 

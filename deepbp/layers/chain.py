@@ -83,7 +83,7 @@ class Chain(Layer[list[Any]]):
     def backward_parameters(self, saved: list[Any], delta: Array) -> None:
         first = 0
         for held in self._parameters:
-            if any(not parameter.frozen for parameter in held):
+            if held and not (held[0].frozen and all(parameter.frozen for parameter in held)):
                 break
             first += 1
         if first < len(self.layers):  # no error signal is computed that no parameter needs

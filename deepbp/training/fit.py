@@ -145,7 +145,7 @@ class Fit:
             trainer.position.batches = taken
             return
         trainer.position.batches = taken
-        trainer.settled = True
+        trainer.undo.settled = True
         bar.step(loss, meter.seen, self.source.samples)
         for callback in trainer.callbacks:
             callback.on_step_end(trainer, loss)
@@ -153,7 +153,7 @@ class Fit:
     def _explain(self, error: BaseException) -> None:
         """Say where in the training an error happened."""
         trainer = self.trainer
-        weights = "whose weights the model holds" if trainer.settled else "and the next was cut off in the middle"
+        weights = "whose weights the model holds" if trainer.undo.settled else "and the next was cut off in the middle"
         error.add_note(f"in epoch {trainer.epoch}, after update {trainer.steps}, {weights}")
         if isinstance(error, MemoryError):
             error.add_note("the memory was not enough: try half the batch_size, with accumulate=2 for the same steps")

@@ -11,8 +11,8 @@ from deepbp.typing import Array
 
 def clip(grads: Array, value: float | None, norm: float | None) -> bool:
     """Bound each number by ``value``, then the length of the whole vector by ``norm``; False where it is not finite."""
-    length = _length(grads)
-    if not isfinite(length):
+    length = sqrt(grads.dot(grads))
+    if not isfinite(length) and not isfinite(length := _length(grads)):
         return False
     if value is not None:
         np.clip(grads, -value, value, out=grads)
@@ -23,10 +23,7 @@ def clip(grads: Array, value: float | None, norm: float | None) -> bool:
 
 
 def _length(grads: Array) -> float:
-    length = sqrt(grads.dot(grads))
-    if isfinite(length):
-        return length
-    # the square of a large float32 may overflow where the number itself does not
+    """In float64, for the square of a large float32 may overflow where the number itself does not."""
     return float(np.linalg.norm(grads.astype(np.float64)))
 
 

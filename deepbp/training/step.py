@@ -25,9 +25,9 @@ def step(trainer: "Trainer", batch: Data) -> tuple[float, Array]:
 
 def backpropagate(trainer: "Trainer", batch: Data) -> tuple[float, Array]:
     """The loss and the prediction; the gradients are left in the parameters."""
-    model, loss = trainer.model, trainer.loss
-    trainer.trained.check()
-    trainer.parameters.clear_grads()
+    model, loss, trained = trainer.model, trainer.loss, trainer.trained
+    trained.check()
+    trained.vector.clear_grads()
     prediction, saved = model.forward(batch.x)
     pair = loss.forward(prediction, batch.y, batch.sample_weight)
     try:
@@ -46,11 +46,11 @@ def backpropagate(trainer: "Trainer", batch: Data) -> tuple[float, Array]:
 
 def update(trainer: "Trainer") -> None:
     """Let the optimizer apply the gradients, where they are finite."""
-    parameters = trainer.parameters
+    parameters = trainer.trained.vector
     if not clip(parameters.grads, trainer.clip_value, trainer.clip_norm):
         name = first_bad_gradient(trainer.model, parameters)
         raise _non_finite(trainer, "a gradient is not finite", lambda: f"the gradient of {name}")
-    trainer.settled = False
+    trainer.undo.settled = False
     trainer.optimizer.step(parameters, trainer.state)
     trainer.undo.done()
 

@@ -28,7 +28,7 @@ class Trained:
 
     def check(self) -> None:
         """A glance before a step: ``take``, where another vector has them, or some were frozen or let back in."""
-        if not self.vector.is_current() or not all(parameter.frozen for parameter in self.frozen):
+        if not self.vector.is_current() or (self.frozen and not all(parameter.frozen for parameter in self.frozen)):
             self.take()
 
     def take(self) -> None:

@@ -70,7 +70,6 @@ class Trainer:
     position: Position = field(init=False, factory=Position)  # where fit stands, or was left in the middle
     waiting: Sequence[CallbackState] | None = field(init=False, default=None)  # from a file, until the next fit
     running: Fit | None = field(init=False, default=None)
-    settled: bool = field(init=False, default=True)  # False while an update is being made, or when it was cut off
     _quiet: Quiet = field(init=False, factory=Quiet)
 
     def __attrs_post_init__(self) -> None:
@@ -115,7 +114,7 @@ class Trainer:
             value, _ = self._quiet(step, self, batch)
         finally:
             self.undo.take_back()
-        self.settled = True
+        self.undo.settled = True
         return value
 
     def fit(

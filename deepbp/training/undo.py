@@ -16,11 +16,13 @@ class Undo:
     """Buffers, such as running means, and where the random generators stand from which layers draw.
 
     From ``note`` to ``done`` an update is under way. Where it overflows, or is cut off, ``take_back`` makes all as it
-    was before, so that the next pass over the same batch, by whoever reads the file of the training, is the same.
+    was before, so that the next pass over the same batch, by whoever reads the file of the training, is the same. The
+    weights cannot be taken back: ``settled`` is False while the optimizer moves them, or when that was cut off.
     """
 
     buffers: list[Buffer]
     generators: list[np.random.Generator]
+    settled: bool = field(default=True, init=False)
     _before: "tuple[list[Array], list[Any]] | None" = field(default=None, init=False)
 
     @classmethod

@@ -66,7 +66,7 @@ def all_of(it: Trainer) -> str:
     states = [it.generator.bit_generator.state, *(one.bit_generator.state for one in generators if one is not None)]
     values = {name: one.value.tobytes() for name, one in held.items()}
     rest = [it.state, dict(it.history), it.history.interrupted, it.epoch, it.skipped, it.position, it.waiting]
-    return repr([values, states, rest, it.settled, it.optimizer])
+    return repr([values, states, rest, it.undo.settled, it.optimizer])
 
 
 VALUES: list[Any] = [
