@@ -76,9 +76,7 @@ class ModelCheckpoint(Callback):
             self._try(trainer, self.path)
 
     def on_fit_end(self, trainer: "Trainer") -> None:
-        if (
-            trainer.undo.settled
-        ):  # an update that was cut off is not stored: the file before it is the newest that is right
+        if trainer.undo.settled:  # otherwise the file before it is the newest that is right
             self._save(trainer, self.path)
 
     def _try(self, trainer: "Trainer", path: Path) -> None:
