@@ -47,18 +47,12 @@ $(BENCH)/done: pyproject.toml benchmarks/requirements.txt
 	$(BENCH)/bin/python -m pip install --quiet torch==2.13.0+cpu || echo "no PyTorch for the processor alone: left out"
 	touch $@
 
-# The reader of files against mutated ones, for SECONDS; what it finds, it writes to output/. Not on Windows.
-FUZZ := .venv-fuzz
+# The reader of files against mutated ones, for SECONDS; what it finds, it writes to output/. Where atheris is offered: on Linux.
 SECONDS ?= 60
 
-fuzz: $(FUZZ)/done
+fuzz: $(VENV)/dev
 	mkdir -p output
-	$(FUZZ)/bin/python tests/files/fuzz_reader.py output/fuzz -max_total_time=$(SECONDS) -artifact_prefix=output/
-
-$(FUZZ)/done: pyproject.toml
-	$(PYTHON) -m venv $(FUZZ)
-	$(FUZZ)/bin/python -m pip install --quiet --editable ".[safetensors]" "atheris>=3.0"
-	touch $@
+	$(BIN)/python tests/files/fuzz_reader.py output/fuzz -max_total_time=$(SECONDS) -artifact_prefix=output/
 
 clean:
-	rm -rf $(VENV) $(BENCH) $(FUZZ) output dist
+	rm -rf $(VENV) $(BENCH) output dist

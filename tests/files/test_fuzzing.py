@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.skipif(find_spec("atheris") is None, reason="atheris is not installed; make fuzz installs it")
+@pytest.mark.skipif(find_spec("atheris") is None, reason="atheris is not offered for this system")
 def test_a_moment_of_fuzzing_finds_nothing(tmp_path: Path) -> None:
     harness = Path(__file__).parent / "fuzz_reader.py"
     done = subprocess.run(

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from inspect import isabstract
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,25 @@ import pytest
 from attrs import define, field
 
 import deepbp
-from deepbp import Sequential, Trainer
+from deepbp import Sequential, Trainer, optimizers
 from deepbp.errors import ConfigurationError, FileFormatError
 from deepbp.layers import Activation, BatchNorm, Dense, Dropout, ReLU
 from deepbp.losses import SoftmaxCrossEntropy
-from deepbp.optimizers import SGD, Adam, AdamW, Optimizer
+from deepbp.optimizers import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    AMSGrad,
+    Grouped,
+    Lion,
+    NAdam,
+    Optimizer,
+    RAdam,
+    RMSprop,
+    Rprop,
+)
 from deepbp.optimizers.schedules import Cosine, Warmup
 from deepbp.parameter import Buffer, Parameter
 from deepbp.training import Accuracy, Callback, EarlyStopping, ModelCheckpoint, ReduceOnPlateau, WeightAverage
@@ -31,6 +46,22 @@ def data() -> tuple[Any, Any]:
 
 
 X, Y = data()
+
+OPTIMIZERS: list[Optimizer] = [
+    SGD(0.1),
+    SGD(0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
+    Adam(Warmup(4, Cosine(0.02, 15))),
+    AdamW(0.01),
+    AMSGrad(0.01),
+    NAdam(0.01),
+    RAdam(0.01),
+    RMSprop(0.01, momentum=0.9, centered=True),
+    Adagrad(0.1),
+    Adadelta(),
+    Lion(0.001),
+    Rprop(),
+    Grouped({"*.bias": SGD(0.1, momentum=0.9), "0.*": Adam(0.001), "*": AdamW(Cosine(0.01, 15))}),
+]
 
 
 class Rows:
@@ -137,13 +168,16 @@ def test_data_on_the_disk(tmp_path: Path) -> None:
     assert_resumes(8, tmp_path / "run.npz", SGD(0.01, momentum=0.9), x)
 
 
-@pytest.mark.parametrize(
-    "optimizer",
-    [SGD(0.1), SGD(0.05, momentum=0.9, nesterov=True, weight_decay=0.01), Adam(Warmup(4, Cosine(0.02, 15)))],
-    ids=str,
-)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: repr(optimizer)[:60])
 def test_optimizers_and_schedules(optimizer: Optimizer, tmp_path: Path) -> None:
     assert_resumes(13, tmp_path / "run.npz", optimizer)
+
+
+def test_every_optimizer_is_among_them() -> None:
+    every = {getattr(optimizers, name) for name in optimizers.__all__}
+    kinds = {one for one in every if isinstance(one, type) and issubclass(one, Optimizer) and not isabstract(one)}
+    assert len(kinds) > 10
+    assert {type(optimizer) for optimizer in OPTIMIZERS} == kinds
 
 
 def callbacks() -> list[Callback]:
