@@ -1,0 +1,94 @@
+"""What a training remembers becomes JSON and arrays, and comes back as it was, with its types."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deepbp.errors import ArgumentTypeError, FileFormatError
+from deepbp.files.values import from_json, to_json
+
+VALUES: list[Any] = [
+    None,
+    True,
+    7,
+    2**100,
+    0.1,
+    "text",
+    [],
+    {},
+    [1, [2.5, None], {"a": {"b": [False]}}],
+    np.arange(6.0).reshape(2, 3),
+    np.float32(0.1),
+    np.int64(3),
+    np.bool(True),
+    {"mean": np.zeros(3, "f4"), "more": [np.float64(2.5), {"deep": np.ones((1, 2), bool)}]},
+]
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, dict):
+        return isinstance(other, dict) and one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
+    if isinstance(one, list):
+        return isinstance(other, list) and len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, np.ndarray | np.generic):
+        return type(one) is type(other) and one.dtype == other.dtype and np.array_equal(one, other)
+    return type(one) is type(other) and one == other
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:40])
+def test_it_comes_back_as_it_was(value: Any) -> None:
+    arrays: dict[str, Any] = {}
+    stored = json.loads(json.dumps(to_json(value, "state", arrays), allow_nan=False))
+    assert all(name.startswith("state") for name in arrays)
+    assert same(from_json(stored, arrays), value)
+    assert arrays == {}  # each was taken
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_numbers_that_json_has_no_word_for(value: float) -> None:
+    text = json.dumps(to_json({"best": value}, "state", {}), allow_nan=False)
+    back = from_json(json.loads(text), {})["best"]
+    assert type(back) is float
+    assert back == value or (math.isnan(back) and math.isnan(value))
+
+
+def test_tuples_come_back_as_lists() -> None:
+    assert from_json(to_json((1, (2, 3)), "state", {}), {}) == [1, [2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        ({1, 2}, "state"),
+        ({"a": [1, print]}, "state/a/1"),
+        ({2: "a"}, "state"),
+        ({"$array": "x"}, "state"),
+        (1j, "state"),
+    ],
+)
+def test_what_no_file_can_hold_is_told_with_its_place(value: Any, place: str) -> None:
+    with pytest.raises(
+        ArgumentTypeError, match=rf"^{place}: expected numbers, text, arrays, lists, or dicts of them, got "
+    ):
+        to_json(value, "state", {})
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"$array": "missing"},
+        {"$array": ["a"]},
+        {"$scalar": "a"},  # which is no single number
+        {"$float": "1e999"},
+        {"$float": 3},
+        {"$other": 1},
+        {"$array": "a", "more": 1},
+        [{"b": {"$": 1}}],
+    ],
+)
+def test_what_was_not_written_by_it_is_refused(stored: Any) -> None:
+    with pytest.raises(FileFormatError, match="expected a value, got "):
+        from_json(stored, {"a": np.zeros(3)})
