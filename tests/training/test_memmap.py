@@ -21,13 +21,15 @@ CHILD = f"""
 import resource, sys
 import numpy as np
 from test_memmap import trained
-resource.setrlimit(resource.RLIMIT_DATA, ({LIMIT}, {LIMIT}))
 x = np.memmap(sys.argv[1], dtype=sys.argv[2], mode="r").reshape(-1, {FEATURES})
+labels, repeats = np.load(sys.argv[4]), len(x) // {ROWS}
 assert x.nbytes >= 4 * {LIMIT}
-if sys.argv[3] == "in memory":
-    x = np.array(x)
-y = np.tile(np.load(sys.argv[4]), len(x) // {ROWS})
-np.save(sys.argv[5], trained(x, y, epochs=1))
+if sys.argv[3] == "a part, again and again":
+    np.save(sys.argv[5], trained(np.array(x[:{ROWS}]), labels, epochs=repeats))
+else:
+    resource.setrlimit(resource.RLIMIT_DATA, ({LIMIT}, {LIMIT}))
+    x = np.array(x) if sys.argv[3] == "in memory" else x
+    np.save(sys.argv[5], trained(x, np.tile(labels, repeats), epochs=1))
 """
 
 
@@ -59,12 +61,14 @@ def test_a_file_four_times_larger_than_the_memory(dtype: str, tmp_path: Path) ->
         for _ in range(repeats):
             small.tofile(file)
     np.save(tmp_path / "labels.npy", labels)
-    files = (tmp_path / "labels.npy", tmp_path / "trained.npy")
-    done = run(tmp_path / "x", dtype, "on the disk", *files)
-    assert done.returncode == 0, done.stderr
-    np.testing.assert_array_equal(np.load(files[1]), trained(small, labels, epochs=repeats))
-    failed = run(tmp_path / "x", dtype, "in memory", *files)  # so the limit was one
-    assert "MemoryError" in failed.stderr
+    results = []
+    for how in ("on the disk", "a part, again and again"):
+        done = run(tmp_path / "x", dtype, how, tmp_path / "labels.npy", tmp_path / "trained.npy")
+        assert done.returncode == 0, done.stderr
+        results.append(np.load(tmp_path / "trained.npy"))
+    np.testing.assert_array_equal(*results)
+    failed = run(tmp_path / "x", dtype, "in memory", tmp_path / "labels.npy", tmp_path / "trained.npy")
+    assert "MemoryError" in failed.stderr  # so the limit was one
 
 
 def test_rows_of_a_file_are_shuffled_like_those_of_an_array(tmp_path: Path) -> None:
