@@ -13,6 +13,7 @@ from attrs import define, field
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.errors.validators import instance_of, optional, positive_int
+from deepbp.training.atomic import whole_file
 from deepbp.training.callback import Callback
 from deepbp.training.callbacks.watcher import Watcher
 
@@ -125,5 +126,5 @@ def _same_file(path: Path, name: Path) -> None:
     try:
         os.link(path, name)
     except OSError:
-        with suppress(OSError):
-            shutil.copyfile(path, name)
+        with suppress(OSError), open(path, "rb") as source, whole_file(name, binary=True) as target:
+            shutil.copyfileobj(source, target)
