@@ -201,7 +201,8 @@ class Trainer:
 
         A training that is read back goes on to the same bytes as one that was never stored, also in the middle of an
         epoch, on the same machine and from data that come in the same order. A write that fails leaves an old file as
-        it was. ``ModelCheckpoint`` calls this while ``fit`` runs.
+        it was. ``ModelCheckpoint`` calls this while ``fit`` runs; afterwards, what callbacks did at its end is part of
+        it, such as the best weights that ``EarlyStopping`` has put back.
         """
         from deepbp.files.training import save_training
 

@@ -12,7 +12,7 @@ from hostile_models import MODEL
 
 import deepbp
 from deepbp.errors import FileFormatError
-from deepbp.files import contents, model
+from deepbp.files import contents, model, training
 from deepbp.layers import same_configuration
 
 DATA = Path(__file__).parent / "data"
@@ -26,6 +26,23 @@ def test_an_old_file_predicts_what_it_predicted(version: int, ending: str) -> No
     expected = json.loads((DATA / f"model_{version}.json").read_text())
     np.testing.assert_allclose(network.predict(expected["x"]), expected["y"], rtol=1e-5, atol=1e-6)
     assert [parameter.frozen for parameter in network.parameters()] == expected["frozen"]
+
+
+@pytest.mark.parametrize("version", range(1, training.VERSION + 1))
+def test_an_old_training_goes_on_as_it_would_have(version: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(DATA), *sys.path])
+    from make_training_files import FIT, LEFT, data, make_trainer
+
+    trainer = make_trainer()
+    trainer.load(DATA / f"training_{version}.npz")
+    assert trainer.steps == LEFT
+    history = trainer.fit(*data(), **FIT)
+    expected = json.loads((DATA / f"training_{version}.json").read_text())
+    assert history.keys() == expected.keys()
+    for name, column in expected.items():
+        np.testing.assert_allclose(history[name], column, rtol=1e-9, err_msg=name)
+    net = deepbp.load(DATA / f"training_{version}.npz")
+    assert same_configuration(net, trainer.model)
 
 
 def test_the_files_are_of_the_network_that_the_script_makes(monkeypatch: pytest.MonkeyPatch) -> None:
