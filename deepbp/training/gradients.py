@@ -5,6 +5,7 @@ from math import isfinite, sqrt
 import numpy as np
 from attrs import define, field
 
+from deepbp import kernels
 from deepbp.parameter import ParameterVector
 from deepbp.typing import Array
 
@@ -15,10 +16,10 @@ def clip(grads: Array, value: float | None, norm: float | None) -> bool:
     if not isfinite(length) and not isfinite(length := _length(grads)):
         return False
     if value is not None:
-        np.clip(grads, -value, value, out=grads)
+        kernels.clip_values(grads, value)
         length = length if norm is None else _length(grads)
-    if norm is not None and length > norm:
-        grads *= norm / length
+    if norm is not None:
+        kernels.clip_norm(grads, length, norm)
     return True
 
 

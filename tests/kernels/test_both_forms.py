@@ -129,6 +129,22 @@ def test_updates_agree(name: str, states: int, settings: tuple[Any, ...], size: 
     np.testing.assert_array_equal(results[0][1], arrays[1])  # the gradients stay as they are
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [0, 1, 1000, BLOCK + 1])
+def test_clipping_agrees(size: int, dtype: Any) -> None:
+    grads = draw((size,), dtype)
+    norm = float(np.linalg.norm(grads.astype(np.float64)))
+    for name, settings, bounded in (
+        ("clip_values", (0.7,), np.clip(grads.astype(np.float64), -0.7, 0.7)),
+        ("clip_norm", (norm, 0.5), grads * (0.5 / norm if norm > 0.5 else 1.0)),
+        ("clip_norm", (norm, 2 * norm), grads),
+    ):
+        for form in (fused, plain):
+            clipped = grads.copy()
+            getattr(form, name)(clipped, *settings)
+            assert_close(clipped, bounded.astype(dtype), ulp=1)
+
+
 @pytest.mark.parametrize("form", [plain, fused])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_sigmoid_is_accurate_on_both_sides(form: ModuleType, dtype: Any) -> None:

@@ -217,3 +217,17 @@ def test_a_callback_that_freezes_or_unfreezes_is_told_that_it_takes_a_new_traine
     assert trainer.steps == 1
     with pytest.raises(ConfigurationError, match="make a new Trainer"):
         trainer.step(X, Y)
+
+
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_a_layer_of_which_a_part_is_frozen_trains_the_rest(name: str) -> None:
+    net, twin = network(), network()
+    part, whole = (one.named_parameters() for one in (net, twin))
+    part[f"0.{name}"].freeze()
+    for one in (net, twin):
+        output, saved = one.forward(X)
+        one.backward_parameters(saved, output - Y)
+    for other in part.keys() - {f"0.{name}"}:
+        assert whole[other].grad.any()
+        np.testing.assert_array_equal(part[other].grad, whole[other].grad, err_msg=other)
+    assert not part[f"0.{name}"].grad.any()

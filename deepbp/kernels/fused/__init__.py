@@ -13,11 +13,13 @@ from deepbp.kernels.fused.activations import (
 )
 from deepbp.kernels.fused.erf import erf, erfc, gaussian, gelu
 from deepbp.kernels.fused.losses import softmax_cross_entropy, softmax_cross_entropy_backward, squared_error
-from deepbp.kernels.fused.updates import adam, sgd, sgd_momentum
+from deepbp.kernels.fused.updates import adam, clip_norm, clip_values, sgd, sgd_momentum
 
 __all__ = [
     "adam",
     "add_bias",
+    "clip_norm",
+    "clip_values",
     "erf",
     "erfc",
     "gaussian",

@@ -1,4 +1,4 @@
-"""The optimizers' updates, each one pass over all parameters."""
+"""Clipping and the optimizers' updates, each one pass over all parameters."""
 
 from typing import Any
 
@@ -7,6 +7,21 @@ import numpy as np
 from deepbp.errors import ShapeError
 from deepbp.kernels.fused.compiled import compiled
 from deepbp.kernels.refusals import OTHER_STATE
+
+
+@compiled
+def clip_values(grads: Any, limit: float) -> None:
+    high = grads.dtype.type(limit)
+    for i in range(grads.size):
+        grads[i] = min(max(grads[i], -high), high)
+
+
+@compiled
+def clip_norm(grads: Any, norm: float, limit: float) -> None:
+    if norm > limit:
+        factor = grads.dtype.type(limit / norm)
+        for i in range(grads.size):
+            grads[i] *= factor
 
 
 @compiled

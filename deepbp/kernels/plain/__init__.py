@@ -13,11 +13,13 @@ from deepbp.kernels.plain.activations import (
 )
 from deepbp.kernels.plain.erf import erf, erfc, gaussian, gelu
 from deepbp.kernels.plain.losses import softmax_cross_entropy, softmax_cross_entropy_backward, squared_error
-from deepbp.kernels.plain.updates import adam, sgd, sgd_momentum
+from deepbp.kernels.plain.updates import adam, clip_norm, clip_values, sgd, sgd_momentum
 
 __all__ = [
     "adam",
     "add_bias",
+    "clip_norm",
+    "clip_values",
     "erf",
     "erfc",
     "gaussian",

@@ -1,9 +1,20 @@
-"""The optimizers' updates of all parameters."""
+"""What happens to all parameters in a step: gradients are clipped, and the optimizers move the values."""
 
 import numpy as np
 
 from deepbp.kernels.blocks import average, average_square, blocks
 from deepbp.typing import Array
+
+
+def clip_values(grads: Array, limit: float) -> None:
+    """g ← min(max(g, −limit), limit)."""
+    np.clip(grads, -limit, limit, out=grads)
+
+
+def clip_norm(grads: Array, norm: float, limit: float) -> None:
+    """g ← g · limit / norm, where the norm, the length of the whole vector, is above the limit."""
+    if norm > limit:
+        grads *= limit / norm
 
 
 def sgd(values: Array, grads: Array, rate: float) -> None:
