@@ -17,6 +17,11 @@ FLAGS = [
     *("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"),
     *("disable-background-networking", "disable-component-update"),
 ]
+# The width and height of an element in em of its own font: no installed font changes these by much.
+EM = """(element) => {
+  const box = element.getBoundingClientRect(), em = parseFloat(getComputedStyle(element).fontSize);
+  return [box.width / em, box.height / em];
+}"""
 STAGES = 12  # of the small network: the input, four layers and the loss; the loss and four layers; the update
 
 
@@ -79,13 +84,15 @@ def test_at_every_stage_formulas_are_set_and_nothing_overlaps(
           slider.value = a; slider.dispatchEvent(new Event("input")); })()""",
             stage,
         )
-        shown = browser.run("""[...document.querySelectorAll(".panel math")].map((m) => m.getBoundingClientRect())
-          .filter((box) => box.width).map((box) => [box.width, box.height])""")
+        shown = browser.run(
+            f"[...document.querySelectorAll('.panel math')].filter((m) => m.checkVisibility()).map({EM})"
+        )
         assert shown
-        assert all(wide > 5 and high > 8 for wide, high in shown), stage
+        assert all(wide > 0.2 and high > 0.3 for wide, high in shown), stage  # the smallest is a lone letter, as of x
         assert browser.run("document.documentElement.scrollWidth") <= width
-        cut = """[...document.querySelectorAll(".equation, .matrix")]
-          .filter((box) => box.scrollHeight > box.clientHeight).map((box) => box.textContent)"""
+        cut = """[...document.querySelectorAll(".equation, .matrix")].filter((box) =>
+          box.scrollHeight > box.clientHeight + 0.1 * parseFloat(getComputedStyle(box).fontSize))
+          .map((box) => box.textContent)"""
         assert browser.run(cut) == [], stage
         overlapping = """[...document.querySelectorAll(".panel:not([hidden]) :is(h2, h3, .equation, figure)")]
           .map((one) => one.getBoundingClientRect()).filter((one, i, all) => all.some((other, j) => i < j
@@ -100,12 +107,12 @@ def test_stretched_fractions_and_raised_numbers_are_set_as_mathematics(
 ) -> None:
     browser.open(pages["small"])
     browser.press_button("Layer 1: Sigmoid()")
-    above, below = browser.run("""[...document.querySelector(".panel:not([hidden]) mfrac").children]
-      .map((part) => part.getBoundingClientRect().top)""")
-    assert above < below - 8
-    base, raised = browser.run("""[...document.querySelector(".panel:not([hidden]) msup").children]
-      .map((part) => part.getBoundingClientRect().bottom)""")
-    assert raised < base - 3
+    edges = """[...document.querySelector(a).children].map((part) =>
+      part.getBoundingClientRect()[b] / parseFloat(getComputedStyle(part.parentElement).fontSize))"""
+    numerator, denominator = browser.run(edges, ".panel:not([hidden]) mfrac", "top")
+    assert numerator < denominator - 0.4
+    base, exponent = browser.run(edges, ".panel:not([hidden]) msup", "bottom")
+    assert exponent < base - 0.15
 
 
 def test_a_click_on_a_layer_shows_its_formula_with_the_numbers_of_this_step(
