@@ -1,6 +1,7 @@
 """What many tests need: a random generator, both forms of the kernels, and gradients held against their definition."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Generator, Iterator
 from importlib.util import find_spec
 from typing import Any, TypeAlias
 
@@ -8,12 +9,25 @@ import numpy as np
 import pytest
 
 from deepbp import kernels
+from deepbp.errors import ConfigurationError
 from deepbp.layers import Layer
 from deepbp.testing import compare_gradients, numeric_gradient
 from deepbp.typing import Array
 
 Head: TypeAlias = Callable[[Array], tuple[float, Array]]
 """What stands on top of a network: gives a number for its output, and the error signal that enters there."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None]:
+    """Skip a test that needs SciPy or safetensors where that extra is not installed."""
+    try:
+        yield
+    except ConfigurationError as error:
+        extra = re.search(r"is not installed: pip install 'deepbp\[(scipy|safetensors)\]'", str(error))
+        if extra is None or find_spec(extra[1]):
+            raise
+        pytest.skip(f"could not import {extra[1]!r}")
 
 
 @pytest.fixture
@@ -87,8 +101,7 @@ def upstream(rng: np.random.Generator) -> Callable[[Array], Head]:
 @pytest.fixture
 def no_screen() -> Iterator[None]:
     """Pictures are drawn without a screen, and no figure outlives its test."""
-    from matplotlib import pyplot
-
+    pyplot = pytest.importorskip("matplotlib.pyplot")
     pyplot.switch_backend("agg")
     yield
     pyplot.close("all")

@@ -33,6 +33,7 @@ def test_every_workload_was_run(results: Any) -> None:
 
 
 def test_the_chart_is_drawn(results: Any, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     chart(results, tmp_path / "chart.svg")
     assert (tmp_path / "chart.svg").stat().st_size > 10_000
 

@@ -55,6 +55,7 @@ def test_the_products_really_run_in_processes_told_what_to_use(monkeypatch: pyte
 
 
 def test_the_report_names_what_serves(timed: Any) -> None:
+    pytest.importorskip("numba")
     timed({"as it is": 1.0})
     before = kernels.current()
     try:

@@ -12,6 +12,7 @@ PAGE = ROOT / "docs" / "files.md"
 
 
 def test_python_on_the_page_prints_what_stands_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("safetensors")
     for printed, shown in printed_and_shown(PAGE, monkeypatch):
         assert printed == (shown or "")
 

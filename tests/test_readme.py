@@ -9,6 +9,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_python_in_the_readme_prints_what_stands_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
     for printed, shown in printed_and_shown(ROOT / "README.md", monkeypatch):
         assert printed == shown
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from forms import fused, in_both_forms, needs_numba
 
-from deepbp.kernels import fused, plain
+from deepbp.kernels import plain
 from deepbp.kernels.blocks import BLOCK
 
 DTYPES = [np.float32, np.float64]
@@ -28,10 +29,12 @@ def draw(shape: tuple[int, ...], dtype: Any, seed: int = 0, scale: float = 3.0) 
     return np.random.default_rng(seed).normal(0, scale, shape).astype(dtype)
 
 
+@needs_numba
 def test_every_kernel_has_both_forms() -> None:
     assert plain.__all__ == fused.__all__
 
 
+@needs_numba
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", ELEMENTWISE)
@@ -40,6 +43,7 @@ def test_activations_agree(name: str, shape: tuple[int, ...], dtype: Any) -> Non
     assert_close(getattr(fused, name)(z), getattr(plain, name)(z), ulp=16 if name == "softmax" else 4)
 
 
+@needs_numba
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", ELEMENTWISE)
@@ -49,6 +53,7 @@ def test_error_signals_agree(name: str, shape: tuple[int, ...], dtype: Any) -> N
     assert_close(getattr(fused, backward)(y, delta), getattr(plain, backward)(y, delta), ulp=8, size=4.0)
 
 
+@needs_numba
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", [*ELEMENTWISE, *(f"{name}_backward" for name in ELEMENTWISE)])
 def test_arrays_in_any_layout_give_the_same_numbers(name: str, dtype: Any) -> None:
@@ -64,7 +69,7 @@ def test_arrays_in_any_layout_give_the_same_numbers(name: str, dtype: Any) -> No
         np.testing.assert_array_equal(kernel(*variant), expected)
 
 
-@pytest.mark.parametrize("form", [plain, fused])
+@in_both_forms
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_add_bias_adds_to_each_row_in_place(form: ModuleType, dtype: Any) -> None:
     z, bias = draw((5, 3), dtype), draw((3,), dtype, seed=1)
@@ -73,6 +78,7 @@ def test_add_bias_adds_to_each_row_in_place(form: ModuleType, dtype: Any) -> Non
     np.testing.assert_array_equal(z, expected)
 
 
+@needs_numba
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(1, 1), (33, 4), (3, 5, 2)])
 def test_squared_error_agrees(shape: tuple[int, ...], dtype: Any) -> None:
@@ -82,6 +88,7 @@ def test_squared_error_agrees(shape: tuple[int, ...], dtype: Any) -> None:
     assert_close(delta, expected, ulp=1)
 
 
+@needs_numba
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(1, 2), (32, 10), (7, 300)])
@@ -97,13 +104,14 @@ def test_softmax_cross_entropy_agrees(shape: tuple[int, int], dtype: Any, weight
     assert_close(one, other, ulp=4, size=1 / shape[0])
 
 
-@pytest.mark.parametrize("form", [plain, fused])
+@in_both_forms
 @pytest.mark.parametrize("label", [-1, 3, 2**40])
 def test_a_label_out_of_range_is_refused(form: ModuleType, label: int) -> None:
     with pytest.raises(IndexError):
         form.softmax_cross_entropy(np.zeros((2, 3)), np.array([0, label]), None)
 
 
+@needs_numba
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", [1, 100, BLOCK + 7])
 @pytest.mark.parametrize(
@@ -129,6 +137,7 @@ def test_updates_agree(name: str, states: int, settings: tuple[Any, ...], size: 
     np.testing.assert_array_equal(results[0][1], arrays[1])  # the gradients stay as they are
 
 
+@needs_numba
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", [0, 1, 1000, BLOCK + 1])
 def test_clipping_agrees(size: int, dtype: Any) -> None:
@@ -145,7 +154,7 @@ def test_clipping_agrees(size: int, dtype: Any) -> None:
             assert_close(clipped, bounded.astype(dtype), ulp=1)
 
 
-@pytest.mark.parametrize("form", [plain, fused])
+@in_both_forms
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_sigmoid_is_accurate_on_both_sides(form: ModuleType, dtype: Any) -> None:
     """Within 4 units in the last place of the true value, from where it is the smallest normal number to 1."""
@@ -157,7 +166,7 @@ def test_sigmoid_is_accurate_on_both_sides(form: ModuleType, dtype: Any) -> None
     assert error.max() <= 4
 
 
-@pytest.mark.parametrize("form", [plain, fused])
+@in_both_forms
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_tanh_is_accurate_everywhere(form: ModuleType, dtype: Any) -> None:
     """Within 4 units in the last place of the true value, near zero, too."""
@@ -168,7 +177,7 @@ def test_tanh_is_accurate_everywhere(form: ModuleType, dtype: Any) -> None:
     assert error.max() <= 4
 
 
-@pytest.mark.parametrize("form", [plain, fused])
+@in_both_forms
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_softmax_cross_entropy_is_accurate_for_any_scores(form: ModuleType, dtype: Any) -> None:
     """One row at a time, for differences from 0 to 80: within 4 units in the last place of the larger of loss and 1."""
@@ -181,7 +190,7 @@ def test_softmax_cross_entropy_is_accurate_for_any_scores(form: ModuleType, dtyp
             assert abs(value - truth) <= 4 * np.spacing(np.asarray(max(truth, 1.0), dtype))
 
 
-@pytest.mark.parametrize("form", [plain, fused])
+@in_both_forms
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_extremes_give_no_warning_and_no_nan(form: ModuleType, dtype: Any) -> None:
     z = np.array([[-1e4, 1e4, 0.0, np.finfo(dtype).smallest_subnormal, -0.0]], dtype)
@@ -191,7 +200,7 @@ def test_extremes_give_no_warning_and_no_nan(form: ModuleType, dtype: Any) -> No
         assert np.isfinite(getattr(form, f"{name}_backward")(y, z)).all()
 
 
-@pytest.mark.parametrize("form", [plain, fused])
+@in_both_forms
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["sigmoid", "tanh", "relu"])
 def test_nan_stays_nan(form: ModuleType, name: str, dtype: Any) -> None:

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from forms import fused, in_both_forms, needs_numba
 
-from deepbp.kernels import fused, plain
+from deepbp.kernels import plain
 from deepbp.typing import Array
 
 mpmath = pytest.importorskip("mpmath", reason="no mpmath to count with 30 digits: pip install sympy")
 DTYPES = [np.float32, np.float64]
-FORMS = pytest.mark.parametrize("form", [plain, fused], ids=["plain", "fused"])
 OF_DTYPES = pytest.mark.parametrize("dtype", DTYPES)
 
 
@@ -40,14 +40,14 @@ def tail(dtype: Any) -> float:
     return 9.19 if dtype == np.float32 else 26.54
 
 
-@FORMS
+@in_both_forms
 @OF_DTYPES
 def test_erf_is_pythons(form: ModuleType, dtype: Any) -> None:
     x = points(dtype, 7)
     assert ulp(form.erf(x), each(math.erf, x)).max() <= 4
 
 
-@FORMS
+@in_both_forms
 @OF_DTYPES
 def test_erfc_is_pythons_down_to_the_smallest_number(form: ModuleType, dtype: Any) -> None:
     x = points(dtype, tail(dtype))
@@ -55,7 +55,7 @@ def test_erfc_is_pythons_down_to_the_smallest_number(form: ModuleType, dtype: An
     np.testing.assert_array_equal(form.erfc(x[x < -7]), 2)
 
 
-@FORMS
+@in_both_forms
 @OF_DTYPES
 def test_the_bell_curve_keeps_its_digits(form: ModuleType, dtype: Any) -> None:
     x = points(dtype, tail(dtype))
@@ -63,7 +63,7 @@ def test_the_bell_curve_keeps_its_digits(form: ModuleType, dtype: Any) -> None:
     assert ulp(form.gaussian(x), np.exp(-wide * wide)).max() <= 5
 
 
-@FORMS
+@in_both_forms
 @OF_DTYPES
 def test_gelu_and_its_derivative_keep_their_digits(form: ModuleType, dtype: Any) -> None:
     """With 30 digits; the derivative is 0 at −0.7518, and near that place absolute accuracy is all there can be."""
@@ -80,7 +80,7 @@ def test_gelu_and_its_derivative_keep_their_digits(form: ModuleType, dtype: Any)
     assert np.abs(slope - derivative).max() <= 3 * np.finfo(dtype).eps
 
 
-@FORMS
+@in_both_forms
 @OF_DTYPES
 def test_far_out_nothing_overflows(form: ModuleType, dtype: Any) -> None:
     z = np.array([-1e30, -1e4, -50, 50, 1e4, 1e30], dtype)
@@ -93,7 +93,7 @@ def test_far_out_nothing_overflows(form: ModuleType, dtype: Any) -> None:
     np.testing.assert_array_equal(slope, z > 0)
 
 
-@FORMS
+@in_both_forms
 @OF_DTYPES
 @pytest.mark.parametrize("name", ["erf", "erfc", "gaussian", "gelu"])
 def test_dtype_shape_and_nan_are_kept(form: ModuleType, name: str, dtype: Any) -> None:
@@ -107,6 +107,7 @@ def test_dtype_shape_and_nan_are_kept(form: ModuleType, name: str, dtype: Any) -
             np.testing.assert_array_equal(np.isnan(y), np.isnan(variant))
 
 
+@needs_numba
 @OF_DTYPES
 @pytest.mark.parametrize("shape", [(1, 1), (5, 257), (2, 3, 5), (70, 300)])
 def test_both_forms_of_gelu_agree(shape: tuple[int, ...], dtype: Any) -> None:

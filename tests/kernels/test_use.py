@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from forms import needs_numba
 
 from deepbp import kernels
 from deepbp.errors import ConfigurationError
@@ -22,7 +23,7 @@ def run(code: str, **environment: str) -> str:
     return result.stdout.strip()
 
 
-@pytest.mark.parametrize(("form", "package"), [("numpy", "plain"), ("numba", "fused")])
+@pytest.mark.parametrize(("form", "package"), [("numpy", "plain"), pytest.param("numba", "fused", marks=needs_numba)])
 def test_use_switches_every_kernel(form: str, package: str) -> None:
     assert kernels.use(form) == form == kernels.current()  # type: ignore[arg-type]
     assert kernels.relu.__module__ == f"deepbp.kernels.{package}.activations"
@@ -39,11 +40,12 @@ def test_an_unknown_kernel_is_an_attribute_error() -> None:
         kernels.no_such_kernel  # noqa: B018
 
 
-@pytest.mark.parametrize("form", ["numpy", "numba"])
+@pytest.mark.parametrize("form", ["numpy", pytest.param("numba", marks=needs_numba)])
 def test_the_environment_decides(form: str) -> None:
     assert run("from deepbp import kernels; print(kernels.current())", DEEPBP_KERNELS=form) == form
 
 
+@needs_numba
 def test_numba_is_the_choice_where_it_is_installed() -> None:
     assert run("from deepbp import kernels; print(kernels.current())") == "numba"
 

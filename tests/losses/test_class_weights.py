@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.utils.class_weight import compute_sample_weight
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DeepBPError, ShapeError
 from deepbp.losses import sample_weights
@@ -28,9 +27,10 @@ ANSWERS = np.array([[0.0], [1], [0], [0]])
     ],
 )
 def test_against_scikit_learn(class_weight: Any, target: Array, labels: Array, outputs: int) -> None:
+    learn = pytest.importorskip("sklearn.utils.class_weight")
     weights = sample_weights(class_weight, target, (outputs,))
     assert weights.dtype == np.float64
-    np.testing.assert_allclose(weights, compute_sample_weight(class_weight, labels), rtol=1e-14)
+    np.testing.assert_allclose(weights, learn.compute_sample_weight(class_weight, labels), rtol=1e-14)
 
 
 def test_answers_have_two_classes() -> None:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import mean_pinball_loss
 
 from deepbp import Sequential
 from deepbp.errors import DataError, ShapeError
@@ -28,10 +27,16 @@ def test_several_at_once_are_the_mean_of_each_alone(
     np.testing.assert_allclose(delta, np.concatenate([THREE.backward(s) for _, s in each], axis=-1) / 3, rtol=1e-13)
     numeric = numeric_gradient(lambda moved: THREE.forward(moved, t, weight)[0], p)
     assert compare_gradients({"p": delta}, {"p": numeric}).relative < 1e-7
-    if not inner:
-        learned = [mean_pinball_loss(t, p[:, k], alpha=q, sample_weight=weight) for k, q in enumerate((0.1, 0.5, 0.9))]
-        factor = 1.0 if weight is None else weight.sum() / 7  # scikit-learn divides by the sum of the weights
-        assert value == pytest.approx(np.mean(learned) * factor, rel=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_against_scikit_learn(weighted: bool, rng: np.random.Generator) -> None:
+    pinball_loss = pytest.importorskip("sklearn.metrics").mean_pinball_loss
+    p, t = rng.normal(size=(7, 3)), rng.normal(size=(7, 1))
+    weight = rng.uniform(0, 2, 7) if weighted else None
+    learned = [pinball_loss(t, p[:, k], alpha=q, sample_weight=weight) for k, q in enumerate((0.1, 0.5, 0.9))]
+    factor = 1.0 if weight is None else weight.sum() / 7  # scikit-learn divides by the sum of the weights
+    assert THREE.forward(p, t, weight)[0] == pytest.approx(np.mean(learned) * factor, rel=1e-12)
 
 
 def test_the_median_is_half_the_distance(rng: np.random.Generator) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 from deepbp import Sequential, optimizers
 from deepbp.layers import Dense, ReLU
@@ -121,7 +120,7 @@ DIGITS = [
 @pytest.mark.parametrize("optimizer", DIGITS, ids=kind)
 def test_digits(optimizer: Optimizer) -> None:
     """Ten epochs of a small net, or fifty full batches, get more than 93 % of digits right that it has not seen."""
-    x, y = load_digits(return_X_y=True)
+    x, y = pytest.importorskip("sklearn.datasets").load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(x))
     x, y = x[order] / 16, y[order]
     net = Sequential([Dense(32), ReLU(), Dense(10)], input_shape=64, rng=0)

@@ -4,6 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("matplotlib")
+
 from matplotlib.axes import Axes
 
 from deepbp.errors import ConfigurationError, DataError, DeepBPError

@@ -4,11 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+pytest.importorskip("matplotlib")
+
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.contour import ContourSet
-from numpy.testing import assert_allclose, assert_array_equal
 
 from deepbp import Sequential
 from deepbp.errors import ArgumentTypeError, DataError, DeepBPError, ShapeError

@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 from attrs import define, field
+
+pytest.importorskip("matplotlib")
+
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg

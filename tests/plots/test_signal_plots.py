@@ -4,8 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib import pyplot
 from numpy.testing import assert_array_equal
+
+pytest.importorskip("matplotlib")
+
+from matplotlib import pyplot
 
 from deepbp import Sequential
 from deepbp.errors import ArgumentTypeError, ConfigurationError

@@ -15,6 +15,7 @@ from deepbp.losses import Loss, MeanSquaredError, SigmoidBinaryCrossEntropy, Sum
 from deepbp.training import Iterations, fit_lbfgs, iterations
 from deepbp.typing import Array
 
+pytest.importorskip("scipy")
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(60, 3))
 Y = X @ RNG.normal(size=(3, 2)) + RNG.normal(size=(60, 2))

@@ -18,6 +18,7 @@ from deepbp.training import fit_levenberg_marquardt, iterations
 from deepbp.training.levenberg_marquardt import Residuals
 from deepbp.typing import Array
 
+pytest.importorskip("scipy")
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(40, 2))
 Y = RNG.normal(size=(40, 3))

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from attrs import define
 from full_batch import Centred, Noise, Ridge
-from scipy import optimize
 
 from deepbp import ParameterVector, Sequential, Trainer
 from deepbp.errors import ConfigurationError, DataError, DeepBPError, NonFiniteError, NotBuiltError, ShapeError
@@ -224,6 +223,7 @@ def test_a_loss_on_logits_behind_a_sigmoid_is_noticed_here_too() -> None:
 @pytest.mark.parametrize("method", ["BFGS", "CG", "L-BFGS-B", "Nelder-Mead"])
 def test_optimizers_of_scipy_take_it(method: str) -> None:
     """To the least squares that linear algebra finds."""
+    optimize = pytest.importorskip("scipy.optimize")
     model = Sequential([Dense(2)], input_shape=3, rng=0, dtype="float64")
     objective = model.objective(X, Y, MeanSquaredError())
     best = np.linalg.lstsq(np.column_stack([X, np.ones(9)]), Y, rcond=None)[0]

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from sklearn import metrics as learn
 
 from deepbp.errors import DataError, DataTypeError, ShapeError
 from deepbp.training import confusion_matrix
 
 
 def test_rows_are_true_classes_and_columns_predicted_ones(rng: np.random.Generator) -> None:
+    learn = pytest.importorskip("sklearn.metrics")
     scores, labels = rng.normal(size=(50, 4)), rng.integers(0, 3, 50)
     expected = learn.confusion_matrix(labels, scores.argmax(axis=1), labels=range(4))
     for prediction in (scores, scores.argmax(axis=1)):
@@ -20,6 +20,7 @@ def test_rows_are_true_classes_and_columns_predicted_ones(rng: np.random.Generat
 
 
 def test_one_output_is_cut_at_the_threshold(rng: np.random.Generator) -> None:
+    learn = pytest.importorskip("sklearn.metrics")
     scores, answers = rng.normal(size=(50, 1)), rng.integers(0, 2, (50, 1))
     for threshold in (0.5, 0.0):
         expected = learn.confusion_matrix(answers[:, 0], scores[:, 0] > threshold)

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn import metrics as learn
 
 from deepbp.training import R2, ROCAUC, RootMeanSquaredError
 
 
 @pytest.mark.parametrize("shape", [(30, 1), (30, 3), (30,)])
 def test_r2_and_the_root_of_the_mean_square(shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    learn = pytest.importorskip("sklearn.metrics")
     target = rng.normal(size=shape) + np.arange(shape[-1])
     prediction = target + rng.normal(0, 0.5, shape)
     assert R2()(prediction, target) == pytest.approx(learn.r2_score(target, prediction), rel=1e-12)
@@ -20,6 +20,7 @@ def test_r2_and_the_root_of_the_mean_square(shape: tuple[int, ...], rng: np.rand
 
 
 def test_r2_of_outputs_with_several_axes_is_their_mean(rng: np.random.Generator) -> None:
+    learn = pytest.importorskip("sklearn.metrics")
     target, prediction = rng.normal(size=(2, 20, 2, 3))
     expected = learn.r2_score(target.reshape(20, 6), prediction.reshape(20, 6))
     assert R2()(prediction, target) == pytest.approx(expected, rel=1e-12)
@@ -50,6 +51,7 @@ def test_r2_of_targets_that_are_all_the_same(target: Any, prediction: Any, expec
 @pytest.mark.parametrize("shape", [(60, 1), (60,), (60, 3)])
 @pytest.mark.parametrize("places", [0, 1, 9])  # rounded, so that many scores are equal
 def test_area(shape: tuple[int, ...], places: int, rng: np.random.Generator) -> None:
+    learn = pytest.importorskip("sklearn.metrics")
     target = rng.integers(0, 2, shape).astype(float)
     prediction = np.round(rng.normal(size=shape) + target, places)
     expected = learn.roc_auc_score(target.ravel(), prediction.ravel())
@@ -62,6 +64,7 @@ def test_area(shape: tuple[int, ...], places: int, rng: np.random.Generator) -> 
 @pytest.mark.parametrize("average", ["macro", "weighted"])
 @pytest.mark.parametrize("places", [1, 9])
 def test_area_of_classes(average: Any, places: int, rng: np.random.Generator) -> None:
+    learn = pytest.importorskip("sklearn.metrics")
     labels = rng.integers(0, 4, 60)
     scores = np.round(rng.dirichlet(np.ones(4), 60) + 0.3 * np.eye(4)[labels], places)
     given = scores / scores.sum(axis=1, keepdims=True)

@@ -4,19 +4,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn import metrics as learn
 
 from deepbp.training import F1, Accuracy, Metric, Precision, Recall, TopKAccuracy
 
-PAIRS: list[tuple[type[Any], Any]] = [
-    (Precision, learn.precision_score),
-    (Recall, learn.recall_score),
-    (F1, learn.f1_score),
-]
-every_share = pytest.mark.parametrize(("share", "reference"), PAIRS, ids=lambda case: getattr(case, "__name__", ""))
+REFERENCES: dict[type[Any], str] = {Precision: "precision_score", Recall: "recall_score", F1: "f1_score"}
 
 
-@every_share
+@pytest.fixture(params=REFERENCES, ids=lambda share: share.__name__)
+def share(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture
+def reference(share: Any) -> Any:
+    return getattr(pytest.importorskip("sklearn.metrics"), REFERENCES[share])
+
+
 @pytest.mark.parametrize("threshold", [0.0, 0.5])
 @pytest.mark.parametrize("shape", [(40, 1), (40, 3), (40,), (20, 2, 3)])
 def test_answers(share: Any, reference: Any, shape: Any, threshold: float, rng: np.random.Generator) -> None:
@@ -28,7 +31,6 @@ def test_answers(share: Any, reference: Any, shape: Any, threshold: float, rng: 
         assert share(threshold=threshold)(prediction, target) == pytest.approx(expected, rel=1e-14)
 
 
-@every_share
 @pytest.mark.parametrize("average", ["macro", "micro", "weighted"])
 @pytest.mark.parametrize("outputs", [3, 6])  # with 6, two classes occur nowhere, and one in the predictions alone
 def test_classes(share: Any, reference: Any, average: Any, outputs: int, rng: np.random.Generator) -> None:
@@ -44,7 +46,6 @@ def test_classes(share: Any, reference: Any, average: Any, outputs: int, rng: np
         assert metric(scores, labels) == Accuracy()(scores, labels)
 
 
-@every_share
 def test_nothing_to_count_is_0(share: Any, reference: Any) -> None:
     none, some = np.zeros((4, 1)), np.ones((4, 1))
     for prediction, target in ((none, none), (none, some), (some, none)):
@@ -55,6 +56,7 @@ def test_nothing_to_count_is_0(share: Any, reference: Any) -> None:
 
 @pytest.mark.parametrize("k", [1, 2, 5])
 def test_top_k(k: int, rng: np.random.Generator) -> None:
+    learn = pytest.importorskip("sklearn.metrics")
     scores, labels = rng.normal(size=(50, 6)), rng.integers(0, 6, 50)
     expected = learn.top_k_accuracy_score(labels, scores, k=k, labels=range(6))
     for target in (labels, np.eye(6)[labels]):
