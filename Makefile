@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test coverage lint bench fuzz clean
+.PHONY: demo test matrix coverage lint bench fuzz clean
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/digits.py
@@ -13,7 +13,11 @@ demo: $(VENV)/demo
 test: $(VENV)/dev lint
 	OPENBLAS_NUM_THREADS=1 DEEPBP_KERNELS=numpy $(BIN)/python -m pytest --numprocesses 2
 
-# The same tests, and how much of the package they reach: at least 95 % of lines and branches.
+# The numerical tests with other BLAS kernels, threads, package versions and Pythons; ARGS="Nehalem 3.12" selects some.
+matrix: $(VENV)/dev
+	$(BIN)/python tests/matrix.py $(ARGS)
+
+# The tests, and how much of the package they reach: at least 95 % of lines and branches.
 coverage: $(VENV)/dev
 	OPENBLAS_NUM_THREADS=1 DEEPBP_KERNELS=numpy $(BIN)/python -m pytest --numprocesses 2 --cov --cov-report term
 
@@ -55,4 +59,4 @@ fuzz: $(VENV)/dev
 	$(BIN)/python tests/files/fuzz_reader.py output/fuzz -max_total_time=$(SECONDS) -artifact_prefix=output/
 
 clean:
-	rm -rf $(VENV) $(BENCH) output dist
+	rm -rf $(VENV) $(BENCH) .venv-lowest .venv-matrix-* output dist
