@@ -183,7 +183,7 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
 
     reach = {name: reached(name) for name in graph}
     groups = {tuple(sorted(other for other in reach[name] if name in reach[other])) for name in graph}
-    return sorted((list(group) for group in groups if group), key=len, reverse=True)
+    return sorted((list(group) for group in groups if group), key=lambda group: (-len(group), group))
 
 
 def print_structure() -> None:
