@@ -36,8 +36,12 @@ def test_value_and_derivative(
         assert type(value) is float
         assert value == pytest.approx(by_hand(loss, terms, p, t, weight), rel=1e-13, abs=0)
         analytic = loss.backward(saved)
-        numeric = numeric_gradient(lambda moved, y=target: loss.forward(moved, y, weight)[0], p)  # type: ignore[misc]
-        assert compare_gradients({"p": analytic}, {"p": numeric}).relative < 1e-7
+        numeric, resolution = numeric_gradient(
+            lambda moved, y=target: loss.forward(moved, y, weight)[0],  # type: ignore[misc]
+            p,
+            return_resolution=True,
+        )
+        assert compare_gradients({"p": analytic}, {"p": numeric}, resolution={"p": resolution}).relative < 1e-7
 
 
 @pytest.mark.parametrize(
@@ -91,5 +95,5 @@ def test_rows_that_sum_to_1_only_nearly(loss: Loss[Any], weighted: bool, rng: np
     value, saved = loss.forward(p, t, weight)
     terms = surprise if isinstance(loss, CrossEntropy) else surprise_scores
     assert value == pytest.approx(by_hand(loss, terms, p, t, weight), rel=1e-13, abs=0)
-    numeric = numeric_gradient(lambda moved: loss.forward(moved, t, weight)[0], p)
-    assert compare_gradients({"p": loss.backward(saved)}, {"p": numeric}).relative < 1e-7
+    numeric, resolution = numeric_gradient(lambda moved: loss.forward(moved, t, weight)[0], p, return_resolution=True)
+    assert compare_gradients({"p": loss.backward(saved)}, {"p": numeric}, resolution={"p": resolution}).relative < 1e-7
