@@ -154,7 +154,7 @@ def test_optimizers(refusal: Refusal, kernel_form: str) -> None:
     ),
     Refusal(
         "resolution",
-        lambda: compare_gradients({"a": X}, {"a": X}, resolution=X),  # type: ignore[arg-type]
+        lambda: compare_gradients({"a": X}, {"a": X}, resolution=X),
         ArgumentTypeError,
         r"compare_gradients: expected resolutions by name, got array",
     ),
