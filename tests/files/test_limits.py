@@ -167,9 +167,21 @@ def test_digits_of_a_number(tmp_path: Path, number: str, message: str) -> None:
 
 
 def test_length_of_a_name_and_number_of_axes(tmp_path: Path) -> None:
-    write_archive(tmp_path / "a.npz", {}, {"a" * 996: np.zeros(1), "b": np.zeros((1,) * 32)})
-    _, arrays = read_archive(tmp_path / "a.npz")
-    assert [array.ndim for array in arrays.values()] == [1, 32]
+    longest = {"a" * 1000: np.zeros(1), "b": np.zeros((1,) * 32)}
+    write_archive(tmp_path / "a.npz", {}, longest)
+    assert [(name, array.ndim) for name, array in read_archive(tmp_path / "a.npz")[1].items()] == [
+        ("a" * 1000, 1),
+        ("b", 32),
+    ]
+    write_tensors(tmp_path / "a.safetensors", {}, longest)
+    assert description_of(tmp_path / "a.safetensors") == {}
+    for write, path in ((write_archive, tmp_path / "b.npz"), (write_tensors, tmp_path / "b.safetensors")):
+        with pytest.raises(ConfigurationError, match="expected a name of 1 to 1000 characters"):
+            write(path, {}, {"a" * 1001: np.zeros(1)})
+    spec = Spec("int8", (0,))
+    text = contents_text({}, {"a" * 1001: spec})
+    (tmp_path / "b.npz").write_bytes(zipped([("description.json", text), ("a" * 1001 + ".npy", spec.header())]))
+    refused(tmp_path / "b.npz", FileFormatError, "member 1: expected a name of 1 to 1000 characters")
     text = contents_text({}, {"b": Spec("float64", (1,) * 33)})
     (tmp_path / "a.npz").write_bytes(zipped([("description.json", text), ("b.npy", b"")]))
     refused(tmp_path / "a.npz", FileFormatError, "array 'b': expected a shape of at most 32 axes")
