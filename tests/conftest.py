@@ -46,21 +46,29 @@ def kernel_form(request: pytest.FixtureRequest) -> Iterator[str]:
     kernels.use("numba" if before == "numba" else "numpy")
 
 
-def precise_gradient(f: Callable[[Array], float], x: Array) -> Array:
+def precise_gradient(f: Callable[[Array], float], x: Array, magnitude: float) -> tuple[Array, Array]:
     """Central differences with steps of 1.8e-4 and of twice that, combined so that their h² errors cancel.
 
-    A deep net's small gradients drown in the rounding of smaller steps. Source: Richardson 1911.
+    A deep net's small gradients drown in the rounding of smaller steps. Also returns the resolution, that of both
+    differences added up: 12 ε · magnitude / h for the smaller step h. Source: Richardson 1911.
     """
 
-    def differences(scale: float) -> Array:
-        return numeric_gradient(lambda u: f(x + scale * u), np.zeros_like(x)) / scale
+    def differences(scale: float) -> tuple[Array, Array]:
+        gradient, resolution = numeric_gradient(
+            lambda u: f(x + scale * u), np.zeros_like(x), magnitude=magnitude, return_resolution=True
+        )
+        return gradient / scale, resolution / scale
 
-    return (4 * differences(30) - differences(60)) / 3
+    (near, near_resolution), (far, far_resolution) = differences(30), differences(60)
+    return (4 * near - far) / 3, (4 * near_resolution + far_resolution) / 3
 
 
 @pytest.fixture
 def assert_gradients() -> Callable[..., None]:
-    """Hold the gradients of a layer's input and parameters against central differences."""
+    """Hold the gradients of a layer's input and parameters against central differences.
+
+    The terms that the head adds up are found in its gradient: |δ · y| summed, or its value where that is larger.
+    """
 
     def check(layer: Layer[Any], x: Array, head: Head, tolerance: float = 1e-7) -> None:
         def loss(moved: Array) -> float:
@@ -69,8 +77,10 @@ def assert_gradients() -> Callable[..., None]:
         for parameter in layer.parameters():
             parameter.clear_grad()
         output, saved = layer.forward(x)
-        analytic = {"x": layer.backward(saved, head(output)[1])}
-        numeric = {"x": precise_gradient(loss, x)}
+        value_at_x, delta = head(output)
+        magnitude = max(abs(value_at_x), float(np.abs(delta * output).sum()))
+        analytic = {"x": layer.backward(saved, delta)}
+        measured = {"x": precise_gradient(loss, x, magnitude)}
         for name, parameter in layer.named_parameters().items():
             value = parameter.value.copy()
 
@@ -79,9 +89,10 @@ def assert_gradients() -> Callable[..., None]:
                 return loss(x)
 
             analytic[name] = parameter.grad.copy()
-            numeric[name] = precise_gradient(loss_with, value)
+            measured[name] = precise_gradient(loss_with, value, magnitude)
             parameter.value = value
-        report = compare_gradients(analytic, numeric)
+        numeric, resolution = ({name: pair[i] for name, pair in measured.items()} for i in (0, 1))
+        report = compare_gradients(analytic, numeric, resolution=resolution)
         assert report.relative < tolerance, str(report)
 
     return check

@@ -12,6 +12,7 @@ from deepbp.arrays import (
     as_numbers,
     as_samples,
     as_shape,
+    check_finite,
     check_same_length,
     ones,
 )
@@ -139,3 +140,15 @@ def test_shared_ones_cannot_be_written() -> None:
     assert vector.dtype == np.float32
     with pytest.raises(ValueError, match="read-only"):
         vector[0] = 2
+
+
+@pytest.mark.parametrize("rows", [k * ROWS_AT_ONCE + more for k in (1, 2) for more in (-1, 0, 1)])
+def test_the_last_row_is_looked_at_whatever_the_number_of_rows(rows: int) -> None:
+    """Rows are checked in pieces."""
+    array = np.zeros((rows, 1), "float32")
+    check_finite(array, "x")
+    for row in (0, ROWS_AT_ONCE - 2, rows - 1):
+        array[:] = 0
+        array[row] = np.nan
+        with pytest.raises(DataError, match=rf"^x: expected finite numbers, got nan at x\[{row}, 0\]"):
+            check_finite(array, "x")

@@ -13,10 +13,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from attrs import frozen
 
-from deepbp.errors import FileFormatError
+from deepbp.errors import ConfigurationError, FileFormatError
 from deepbp.files.arrays import Spec
 from deepbp.files.contents import contents_text, read_contents
-from deepbp.files.directory import read_directory
+from deepbp.files.directory import LARGEST, read_directory
 from deepbp.files.members import Member, end
 from deepbp.files.opening import LIMIT, opened, read_at
 from deepbp.files.text import LONGEST
@@ -43,17 +43,17 @@ def write_archive(path: str | os.PathLike[str], description: dict[str, Any], arr
     text = contents_text(description, specs)
     parts: list[tuple[str, bytes, bytes | memoryview]] = [(DESCRIPTION, b"", text)]
     parts += [(_member_name(name), spec.header(), spec.to_bytes(arrays[name])) for name, spec in specs.items()]
+    members: list[Member] = []
+    for name, header, numbers in parts:
+        crc = zlib.crc32(numbers, zlib.crc32(header))
+        members.append(Member(name, crc, len(header) + len(numbers), members[-1].end if members else 0))
+    directory = b"".join(member.entry() for member in members)
+    if len(directory) > LARGEST:  # which no reader would take
+        raise ConfigurationError(f"arrays: expected names that take at most {LARGEST:,} bytes, got {len(directory):,}")
     with whole_file(path, binary=True) as file:
-        members = []
-        offset = 0
-        for name, header, numbers in parts:
-            crc = zlib.crc32(numbers, zlib.crc32(header))
-            member = Member(name, crc, len(header) + len(numbers), offset)
+        for member, (_, header, numbers) in zip(members, parts, strict=True):
             file.writelines((member.header(), header, numbers))
-            members.append(member)
-            offset = member.end
-        directory = b"".join(member.entry() for member in members)
-        file.write(directory + end(len(members), len(directory), offset))
+        file.write(directory + end(len(members), len(directory), members[-1].end))
 
 
 def read_archive(path: str | os.PathLike[str], *, limit: int = LIMIT) -> tuple[dict[str, Any], dict[str, Array]]:

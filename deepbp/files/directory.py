@@ -75,7 +75,9 @@ def _members(directory: bytes, count: int, end_of_members: int) -> list[Member]:
 
 def _name(encoded: bytes, place: str) -> str:
     try:
-        return check_name(encoded.decode())
+        name = encoded.decode()
+        check_name(name.removesuffix(".npy"))  # the limit is one of names of arrays
+        return name
     except UnicodeDecodeError:
         raise FileFormatError(f"{place}: expected a name in UTF-8, got {encoded[:100]!r}") from None
     except ConfigurationError as error:

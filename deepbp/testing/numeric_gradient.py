@@ -1,6 +1,7 @@
-"""Gradients from the definition, to hold backward passes against: they do not come from the code under test."""
+"""Numerical gradients by finite differences, their rounding error, and the comparison with analytic gradients."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, overload
 
 import numpy as np
 from attrs import frozen
@@ -8,7 +9,35 @@ from attrs import frozen
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataTypeError, ShapeError
 from deepbp.typing import Array
 
-STEP = float(np.cbrt(np.finfo(np.float64).eps))
+EPSILON = float(np.finfo(np.float64).eps)
+STEP = float(np.cbrt(EPSILON))
+ROUNDINGS = 8  # of size ε · magnitude: how far a computed value of f is from the exact one at most
+
+
+@overload
+def numeric_gradient(
+    f: Callable[[Array], float],
+    x: Array,
+    *,
+    complex_step: bool = False,
+    places: Iterable[tuple[int, ...]] | None = None,
+    step: float = STEP,
+    magnitude: float | None = None,
+    return_resolution: Literal[False] = False,
+) -> Array: ...
+
+
+@overload
+def numeric_gradient(
+    f: Callable[[Array], float],
+    x: Array,
+    *,
+    complex_step: bool = False,
+    places: Iterable[tuple[int, ...]] | None = None,
+    step: float = STEP,
+    magnitude: float | None = None,
+    return_resolution: Literal[True],
+) -> tuple[Array, Array]: ...
 
 
 def numeric_gradient(
@@ -18,40 +47,63 @@ def numeric_gradient(
     complex_step: bool = False,
     places: Iterable[tuple[int, ...]] | None = None,
     step: float = STEP,
-) -> Array:
-    """∂f/∂x of a function of an array that returns one number, each entry of x moved by itself, in float64.
+    magnitude: float | None = None,
+    return_resolution: bool = False,
+) -> Array | tuple[Array, Array]:
+    """∂f/∂x of a function of an array that returns one number, by finite differences in float64, entry by entry.
 
     Central differences, (f(x + h) − f(x − h)) / 2h with h = step · max(1, |x|), are good to about 1e-10 of the size of
     f when step is ∛ε. The complex step, Im f(x + ih) / h with h = 1e-30, is good to the last digit, for functions that
     are analytic and accept complex numbers (no abs, max, or comparison).
 
-    ``places`` are the entries to measure, all of them unless given; the others are NaN in the result.
+    The subtraction cancels digits: with S the sum of the absolute values of the terms that f adds up, f is known to a
+    few ε · S only, and the gradient to a few ε · S / h, on every processor and however small the gradient is. This is
+    the resolution, 8 ε · S / h. Pass it on to ``compare_gradients``::
+
+        numeric, resolution = numeric_gradient(f, x, magnitude=np.abs(delta * y).sum(), return_resolution=True)
+        report = compare_gradients({"x": analytic}, {"x": numeric}, resolution={"x": resolution})
+        assert report.relative < 1e-7, str(report)
+
+    Args:
+        places: the entries to measure, all of them unless given; the others are NaN in the result.
+        magnitude: S. |f| unless given, which is right where no terms cancel, as in most losses. For f = Σ δ · y with a
+            random upstream gradient δ, terms cancel: pass Σ |δ · y|.
+        return_resolution: whether to return the pair (gradient, resolution), two arrays of the shape of x.
 
     Raises:
+        ArgumentTypeError, ConfigurationError: when f is no function, x no array, or the step not above 0.
         DataTypeError: when x is not float64: float32 differences are never better than 4e-5.
     """
     if not callable(f) or not isinstance(x, np.ndarray):
         raise ArgumentTypeError(f"numeric_gradient: expected a function and an array, got {f!r} and {x!r}")
     if not step > 0:
         raise ConfigurationError(f"numeric_gradient: expected a step above 0, got {step!r}")
+    if magnitude is not None and not magnitude >= 0:
+        raise ConfigurationError(f"numeric_gradient: expected a magnitude of at least 0, got {magnitude!r}")
     if x.dtype != np.float64:
         raise DataTypeError(f"numeric_gradient: expected float64, got {x.dtype}: float32 is too coarse for differences")
-    gradient = np.full_like(x, np.nan)
+    gradient, resolution = np.full_like(x, np.nan), np.full_like(x, np.nan)
     moved = x.astype(np.complex128 if complex_step else np.float64)
     for place in np.ndindex(x.shape) if places is None else places:
         value = x[place]
+        scale = max(1.0, abs(value))
         if complex_step:
             moved[place] = complex(value, 1e-30)
-            gradient[place] = np.imag(f(moved)) / 1e-30
+            outcome = f(moved)
+            gradient[place] = np.imag(outcome) / 1e-30
+            size, h = abs(outcome), scale  # nothing is subtracted: no digits are lost to a small step
         else:
-            h = step * max(1.0, abs(value))
-            above, below = value + h, value - h  # divided by what was really added, which is not exactly 2h
+            above, below = value + step * scale, value - step * scale
             moved[place] = above
             upper = f(moved)
             moved[place] = below
-            gradient[place] = (upper - f(moved)) / (above - below)
+            lower = f(moved)
+            h = (above - below) / 2  # what was really added, which is not exactly step · scale
+            gradient[place] = (upper - lower) / (above - below)
+            size = max(abs(upper), abs(lower))
+        resolution[place] = ROUNDINGS * EPSILON * (size if magnitude is None else magnitude) / h
         moved[place] = value
-    return gradient
+    return (gradient, resolution) if return_resolution else gradient
 
 
 def one_sided_gradients(
@@ -68,7 +120,7 @@ def one_sided_gradients(
 
 @frozen
 class GradientError:
-    """How far one analytic gradient is from the numeric one, and the worst entry: its place and both numbers."""
+    """The largest errors of one analytic gradient, and the entry of the largest relative error with both its values."""
 
     name: str
     absolute: float
@@ -97,11 +149,20 @@ class GradientReport:
         )
 
 
-def compare_gradients(analytic: Mapping[str, Array], numeric: Mapping[str, Array]) -> GradientReport:
+def compare_gradients(
+    analytic: Mapping[str, Array],
+    numeric: Mapping[str, Array],
+    *,
+    resolution: Mapping[str, Array] | None = None,
+) -> GradientReport:
     """The largest differences, array by array.
 
-    An entry's error is relative to the larger of its two values, or to a thousandth of the array's largest entry where
-    both are smaller: differences cannot resolve an entry that is tiny beside the others.
+    With the ``resolution`` of the numeric gradients, from ``numeric_gradient(..., return_resolution=True)``, an entry's
+    relative error is the part of its difference that exceeds the resolution, relative to the larger of its two values:
+    ``report.relative <= rtol`` means |analytic − numeric| ≤ rtol · max(|analytic|, |numeric|) + resolution everywhere.
+
+    Without it, the error is relative to the larger of the two values, or to a thousandth of the array's largest entry
+    (or 1e-6) where both are smaller. This is a guess at what the differences resolve, and rounding may exceed it.
 
     Raises:
         ShapeError: when names or shapes do not match.
@@ -110,22 +171,40 @@ def compare_gradients(analytic: Mapping[str, Array], numeric: Mapping[str, Array
         raise ArgumentTypeError(f"compare_gradients: expected arrays by name, got {analytic!r} and {numeric!r}")
     if analytic.keys() != numeric.keys():
         raise ShapeError(f"compare_gradients: expected the same names, got {list(analytic)} and {list(numeric)}")
+    if resolution is not None and not isinstance(resolution, Mapping):
+        raise ArgumentTypeError(f"compare_gradients: expected resolutions by name, got {resolution!r}")
+    if resolution is not None and analytic.keys() != resolution.keys():
+        raise ShapeError(
+            f"compare_gradients: expected a resolution for each of {list(analytic)}, got {list(resolution)}"
+        )
     errors = []
     for name, one in analytic.items():
         other = numeric[name]
         if one.shape != other.shape:
             raise ShapeError(f"{name}: the analytic gradient has shape {one.shape}, the numeric one {other.shape}")
+        resolved = None if resolution is None else resolution[name]
+        if resolved is not None and np.shape(resolved) != one.shape:
+            raise ShapeError(f"{name}: the gradients have shape {one.shape}, the resolution {np.shape(resolved)}")
         if one.size == 0:
             continue
-        difference = np.abs(one - other)
-        size = np.maximum(np.abs(one), np.abs(other))
-        relative = difference / np.maximum(size, max(1e-3 * float(size.max()), 1e-6))
-        relative = np.where(np.isnan(relative), np.inf, relative)
+        relative = relative_errors(one, other, resolved)
         place = np.unravel_index(int(np.argmax(relative)), one.shape)
         where = tuple(int(i) for i in place)
+        absolute = float(np.abs(one - other).max())
         errors.append(
-            GradientError(
-                name, float(difference.max()), float(relative[where]), where, float(one[where]), float(other[where])
-            )
+            GradientError(name, absolute, float(relative[where]), where, float(one[where]), float(other[where]))
         )
     return GradientReport(tuple(errors))
+
+
+def relative_errors(analytic: Array, numeric: Array, resolution: Array | None = None) -> Array:
+    """The relative error of each entry as ``compare_gradients`` defines it; infinite where an entry is NaN."""
+    difference = np.abs(analytic - numeric)
+    size = np.maximum(np.abs(analytic), np.abs(numeric))
+    if resolution is None:
+        floor = max(1e-3 * float(size.max()), 1e-6)
+        relative = difference / np.maximum(size, floor)
+    else:
+        excess = difference - resolution
+        relative = np.where(excess <= 0, 0.0, excess / np.where(size > 0, size, 1.0))
+    return np.where(np.isnan(relative), np.inf, relative)

@@ -147,6 +147,30 @@ def test_optimizers(refusal: Refusal, kernel_form: str) -> None:
     Refusal("float32", lambda: numeric_gradient(np.sum, X), DataTypeError, r"numeric_gradient: .*got float32"),
     Refusal("step 0", lambda: numeric_gradient(np.sum, np.ones(3), step=0), ConfigurationError, r"numeric_.*got 0"),
     Refusal(
+        "magnitude",
+        lambda: numeric_gradient(np.sum, np.ones(3), magnitude=-1),
+        ConfigurationError,
+        r"numeric_gradient: expected a magnitude of at least 0, got -1",
+    ),
+    Refusal(
+        "resolution",
+        lambda: compare_gradients({"a": X}, {"a": X}, resolution=X),
+        ArgumentTypeError,
+        r"compare_gradients: expected resolutions by name, got array",
+    ),
+    Refusal(
+        "resolution of other names",
+        lambda: compare_gradients({"a": X}, {"a": X}, resolution={"b": X}),
+        ShapeError,
+        r"compare_gradients: expected a resolution for each of \['a'\], got \['b'\]",
+    ),
+    Refusal(
+        "resolution of another shape",
+        lambda: compare_gradients({"a": X}, {"a": X}, resolution={"a": Y}),
+        ShapeError,
+        r"a: the gradients have shape \(5, 3\), the resolution \(5, 2\)",
+    ),
+    Refusal(
         "names", lambda: compare_gradients({"a": X}, {"b": X}), ShapeError, r"compare_gradients: .*\['a'\] and \['b'\]"
     ),
     Refusal("no names", lambda: compare_gradients(anything, {}), ArgumentTypeError, r"compare_gradients: .*None"),

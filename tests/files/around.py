@@ -58,13 +58,14 @@ def text_of(network: Sequential) -> bytes:
 
 def zipped(parts: list[Part]) -> bytes:
     """An archive of these members, right but for what they hold."""
-    data, directory, offset = b"", b"", 0
+    data, directory, offset = [], [], 0
     for name, content in parts:
         member = Member(name, zlib.crc32(content), len(content), offset)
-        data += member.header() + content
-        directory += member.entry()
+        data += [member.header(), content]
+        directory.append(member.entry())
         offset = member.end
-    return data + directory + end(len(parts), len(directory), offset)
+    entries = b"".join(directory)
+    return b"".join([*data, entries, end(len(parts), len(entries), offset)])
 
 
 def archive_around(text: bytes) -> bytes:

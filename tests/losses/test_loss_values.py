@@ -1,5 +1,6 @@
 """Each loss is its formula, written out number by number, and its backward pass is the derivative."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,13 @@ from loss_cases import CASES, CLASSIFIERS, Terms, by_hand, chances, one_hot, row
 
 from deepbp.losses import CrossEntropy, Loss, SoftmaxCrossEntropy
 from deepbp.testing import compare_gradients, numeric_gradient
+from deepbp.typing import Array
 
 pytestmark = pytest.mark.usefixtures("kernel_form")
+
+
+def value_of(loss: Loss[Any], target: Array, weight: Array | None, prediction: Array) -> float:
+    return loss.forward(prediction, target, weight)[0]
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
@@ -36,8 +42,8 @@ def test_value_and_derivative(
         assert type(value) is float
         assert value == pytest.approx(by_hand(loss, terms, p, t, weight), rel=1e-13, abs=0)
         analytic = loss.backward(saved)
-        numeric = numeric_gradient(lambda moved, y=target: loss.forward(moved, y, weight)[0], p)  # type: ignore[misc]
-        assert compare_gradients({"p": analytic}, {"p": numeric}).relative < 1e-7
+        numeric, resolution = numeric_gradient(partial(value_of, loss, target, weight), p, return_resolution=True)
+        assert compare_gradients({"p": analytic}, {"p": numeric}, resolution={"p": resolution}).relative < 1e-7
 
 
 @pytest.mark.parametrize(
@@ -91,5 +97,5 @@ def test_rows_that_sum_to_1_only_nearly(loss: Loss[Any], weighted: bool, rng: np
     value, saved = loss.forward(p, t, weight)
     terms = surprise if isinstance(loss, CrossEntropy) else surprise_scores
     assert value == pytest.approx(by_hand(loss, terms, p, t, weight), rel=1e-13, abs=0)
-    numeric = numeric_gradient(lambda moved: loss.forward(moved, t, weight)[0], p)
-    assert compare_gradients({"p": loss.backward(saved)}, {"p": numeric}).relative < 1e-7
+    numeric, resolution = numeric_gradient(lambda moved: loss.forward(moved, t, weight)[0], p, return_resolution=True)
+    assert compare_gradients({"p": loss.backward(saved)}, {"p": numeric}, resolution={"p": resolution}).relative < 1e-7

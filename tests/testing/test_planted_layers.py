@@ -4,13 +4,14 @@ import pytest
 from planted_behaviour import BEHAVIOUR
 from planted_formulas import LAYER_FORMULAS
 from planted_gradients import GRADIENTS
+from planted_slight import SLIGHT_LAYERS
 from planting import Planted, expect_caught, expect_every_check_needed
 
 from deepbp.layers import Dense
 from deepbp.testing import CheckFailure, check_layer, layer_checks
 from deepbp.testing.layers.case import standard_normal
 
-CATALOGUE = [*GRADIENTS, *BEHAVIOUR, *LAYER_FORMULAS]
+CATALOGUE = [*GRADIENTS, *BEHAVIOUR, *LAYER_FORMULAS, *SLIGHT_LAYERS]
 
 
 @pytest.mark.parametrize("mistake", CATALOGUE, ids=lambda mistake: f"{mistake.kind.__name__}: {mistake.check}")

@@ -5,6 +5,7 @@ from planted_formulas import LOSS_FORMULAS, OPTIMIZER_FORMULAS
 from planted_initializers import INITIALIZERS
 from planted_losses import LOSSES
 from planted_optimizers import OPTIMIZERS
+from planted_slight import SLIGHT_LOSSES, SLIGHT_OPTIMIZERS
 from planting import Planted, expect_caught, expect_every_check_needed
 
 from deepbp.initializers import Initializer, Zeros
@@ -20,7 +21,8 @@ from deepbp.testing import (
     optimizer_checks,
 )
 
-ALL_LOSSES, ALL_OPTIMIZERS = [*LOSSES, *LOSS_FORMULAS], [*OPTIMIZERS, *OPTIMIZER_FORMULAS]
+ALL_LOSSES = [*LOSSES, *LOSS_FORMULAS, *SLIGHT_LOSSES]
+ALL_OPTIMIZERS = [*OPTIMIZERS, *OPTIMIZER_FORMULAS, *SLIGHT_OPTIMIZERS]
 
 
 def name(mistake: Planted) -> str:

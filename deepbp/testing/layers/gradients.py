@@ -9,6 +9,7 @@ from deepbp.testing.layers.measuring import (
     input_measurement,
     loss_of_input,
     loss_of_parameter,
+    magnitude,
     movable,
     parameter_measurement,
     sizes,
@@ -61,6 +62,7 @@ def parameter_gradients(case: LayerCase) -> None:
                 case.rng(11),
                 lambda name=name: [parameter_measurement(case, name, stream) for stream in (0, 1)],  # type: ignore[misc]
                 {**sizes(case, specimen), f"the number of entries of {name}": value.size},
+                magnitude=magnitude(specimen, x, delta),
             )
         except CheckFailure as failure:
             failures.append(str(failure))
@@ -119,6 +121,7 @@ def _expect_input_gradient(case: LayerCase, x: Array, where: str = "") -> None:
         case.rng(11),
         lambda: [] if where else [input_measurement(case, stream) for stream in (0, 1)],
         sizes(case, specimen),
+        magnitude=magnitude(specimen, x, delta),
         places=places,
     )
 

@@ -41,6 +41,12 @@ def loss_of_input(specimen: Specimen, x: Array, delta: Array, *, price: float = 
     return loss
 
 
+def magnitude(specimen: Specimen, x: Array, delta: Array) -> float:
+    """Σ |δ · y| + |P|: what rounding in L is proportional to. |L| would be too small, as its terms cancel."""
+    output, penalty = specimen.outcome(x)
+    return float(np.abs(delta * output).sum()) + abs(penalty)
+
+
 def movable(f: Callable[[Array], float], x: Array) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
     """The places at which x can be moved a little, and those at which the layer then refuses it with a DataError.
 
