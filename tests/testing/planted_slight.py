@@ -226,6 +226,14 @@ class SlightlyLargerWithWeights(SumOfSquares):
         return value if sample_weight is None else value * BILLIONTH, weighted
 
 
+@planted_loss("sample_weights_multiply_shares", r"expected the weighted sum of the samples' shares")
+@frozen
+class SlightlyLargerWithUnevenWeights(SumOfSquares):
+    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Array]:
+        value, weighted = super().forward(prediction, target, sample_weight)
+        return value if sample_weight is None or not np.ptp(sample_weight) else value * BILLIONTH, weighted
+
+
 @planted_loss(
     "reduction_as_stated", r"reduction = 'sum', but the loss of a batch.*is not the sum of its samples' losses"
 )
