@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from deepbp import (
+        callbacks,
         derivation,
         errors,
         files,
@@ -19,21 +20,22 @@ if TYPE_CHECKING:
         kernels,
         layers,
         losses,
+        metrics,
         optimizers,
         plots,
         testing,
         training,
     )
     from deepbp.files import load
-    from deepbp.parameter import Buffer, Parameter, ParameterVector
+    from deepbp.parameters import Buffer, Parameter, ParameterVector
     from deepbp.sequential import Sequential
     from deepbp.training import History, Trainer
 
 _HOMES = {
-    "Buffer": "parameter",
+    "Buffer": "parameters",
     "History": "training",
-    "Parameter": "parameter",
-    "ParameterVector": "parameter",
+    "Parameter": "parameters",
+    "ParameterVector": "parameters",
     "Sequential": "sequential",
     "Trainer": "training",
     "load": "files",
@@ -46,6 +48,7 @@ __all__ = [
     "ParameterVector",
     "Sequential",
     "Trainer",
+    "callbacks",
     "derivation",
     "errors",
     "files",
@@ -54,6 +57,7 @@ __all__ = [
     "layers",
     "load",
     "losses",
+    "metrics",
     "optimizers",
     "plots",
     "testing",

@@ -16,6 +16,21 @@ from deepbp.errors import ConfigurationError, ShapeError
 from deepbp.errors.validators import finite, non_negative, positive
 from deepbp.typing import Array, Shape
 
+__all__ = [
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Initializer",
+    "LeCunNormal",
+    "Normal",
+    "Ones",
+    "Orthogonal",
+    "Uniform",
+    "Zeros",
+]
+
 
 class Initializer(ABC):
     """Draws the first values of a parameter."""

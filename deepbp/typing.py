@@ -6,6 +6,14 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+__all__ = [
+    "Array",
+    "ArrayLike",
+    "Seed",
+    "Shape",
+    "ShapeLike",
+]
+
 Array: TypeAlias = npt.NDArray[Any]
 """Numbers with samples along axis 0."""
 

@@ -5,7 +5,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from deepbp.arrays import (
+from deepbp._validation import (
     ROWS_AT_ONCE,
     as_dtype,
     as_generator,

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from pages import ROOT
 
-from deepbp.__main__ import main
-from deepbp.commands import NAMES
+from deepbp.cli import COMMANDS, main
 
 FILE = """
 import numpy as np
@@ -220,8 +219,8 @@ def test_every_command_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> Non
         main(["--help"])
     assert left.value.code == 0
     printed = capsys.readouterr().out
-    assert "check" in NAMES
-    assert [name for name in NAMES if name not in printed] == []
+    assert "check" in COMMANDS
+    assert [name for name in COMMANDS if name not in printed] == []
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])

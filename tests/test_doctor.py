@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from deepbp import doctor, kernels
-from deepbp.__main__ import main
+from deepbp.cli import main
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 import pytest
 from pages import ROOT, printed_and_shown
 
-from deepbp.files.bounds import MOST_OBJECTS
-from deepbp.files.opening import LIMIT
-from deepbp.files.pytorch import TRANSLATIONS
-from deepbp.files.text import DEEPEST, LONGEST, MOST_VALUES
+from deepbp.files.objects import MOST_OBJECTS
+from deepbp.files.weights import TRANSLATIONS
+from deepbp.storage.contents import LIMIT
+from deepbp.storage.json_codec import DEEPEST, LONGEST, MOST_VALUES
 
 PAGE = ROOT / "docs" / "files.md"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deepbp.errors import ConfigurationError, ContractError, ShapeError
-from deepbp.parameter import Buffer, Parameter, ParameterVector
+from deepbp.parameters import Buffer, Parameter, ParameterVector
 
 
 def three() -> list[Parameter]:

@@ -10,7 +10,7 @@ from deepbp.errors import ArgumentTypeError
 from deepbp.layers import Dense
 from deepbp.losses import MeanSquaredError
 from deepbp.optimizers import SGD
-from deepbp.parameter import Parameter, ParameterVector
+from deepbp.parameters import Parameter, ParameterVector
 
 
 def three() -> dict[str, Parameter]:

@@ -1,10 +1,9 @@
 """The derivation of a network, written out: what the handwritten pages do for two layers, for any."""
 
 from deepbp.derivation.derivation import Derivation
-from deepbp.derivation.explain import Explanation
+from deepbp.derivation.explanation import Explanation
 from deepbp.derivation.numbering import steps
-from deepbp.derivation.running import TraceStep
-from deepbp.derivation.step import Step
-from deepbp.derivation.trace import Trace
+from deepbp.derivation.steps import Step
+from deepbp.derivation.trace import Trace, TraceStep
 
 __all__ = ["Derivation", "Explanation", "Step", "Trace", "TraceStep", "steps"]

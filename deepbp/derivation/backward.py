@@ -4,13 +4,21 @@ import ast
 from collections.abc import Sequence
 from typing import Any
 
-from deepbp.derivation.branches import Cut, Join, columns_text
 from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import Expression, Math, total, tree
 from deepbp.derivation.forward import batch, loss_rows, shape_text
-from deepbp.derivation.price import Price, last_signal, layers_in
-from deepbp.derivation.step import Step, derivative, error_signal
-from deepbp.layers.pen import Symbol
+from deepbp.derivation.steps import (
+    Cut,
+    Join,
+    Price,
+    Step,
+    columns_text,
+    derivative,
+    error_signal,
+    last_signal,
+    layers_in,
+)
+from deepbp.formulas.printer import Symbol
 from deepbp.losses import Loss
 
 OUTER_PRODUCT = ast.dump(tree("x.T @ delta"))

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from deepbp.derivation.backward import OUTER_PRODUCT, uses_of
-from deepbp.derivation.branches import Join
 from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import Math, tree
 from deepbp.derivation.forward import LOSS_SYMBOLS, loss_rows
-from deepbp.derivation.price import Price
-from deepbp.derivation.step import Step
-from deepbp.layers.pen import Symbol
+from deepbp.derivation.steps import Join, Price, Step
+from deepbp.formulas.printer import Symbol
 from deepbp.losses import Loss
 
 

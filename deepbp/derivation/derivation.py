@@ -6,18 +6,16 @@ from typing import Any, Self
 from attrs import frozen
 
 from deepbp.derivation.backward import backward_blocks, gradient_rows
-from deepbp.derivation.branches import Cut, Join
 from deepbp.derivation.chain_rule import chain_rule_blocks
 from deepbp.derivation.document import Block, Document, Equations, Heading, Paragraph, Row, Written
 from deepbp.derivation.expressions import Math, alone, names_in
 from deepbp.derivation.forward import batch, forward_blocks, loss_blocks, sums_explained
 from deepbp.derivation.notes import notes_blocks
 from deepbp.derivation.numbering import steps
-from deepbp.derivation.price import layers_in
-from deepbp.derivation.step import Step
+from deepbp.derivation.steps import Cut, Join, Step, layers_in
 from deepbp.errors import ArgumentTypeError
+from deepbp.formulas.printer import Symbol
 from deepbp.layers import Layer, UpdateFormula
-from deepbp.layers.pen import Symbol
 from deepbp.losses import Loss
 from deepbp.optimizers import SGD, Optimizer
 from deepbp.typing import Shape

@@ -1,8 +1,10 @@
-"""A page of mathematics, in no language yet: headings, sentences, equations, numbers."""
+"""Documents made of blocks, and the numbers in them."""
 
 from abc import ABC, abstractmethod
+from math import floor, log10
 from typing import TypeAlias
 
+import numpy as np
 from attrs import field, frozen
 
 from deepbp.derivation.expressions import Math
@@ -69,7 +71,7 @@ class Written(ABC):
         """The page, in no language yet."""
 
     def __str__(self) -> str:
-        from deepbp.derivation.text import as_text
+        from deepbp.derivation.text_document import as_text
 
         return as_text(self.document())
 
@@ -83,11 +85,55 @@ class Written(ABC):
 
     def to_html(self) -> str:
         """One page that needs nothing else: formulas in MathML, no script, light and dark."""
-        from deepbp.derivation.html import as_html
+        from deepbp.derivation.html_document import as_html
 
         return as_html(self.document())
 
     def _repr_html_(self) -> str:
-        from deepbp.derivation.html import as_fragment
+        from deepbp.derivation.html_document import as_fragment
 
         return as_fragment(self.document())
+
+
+LARGEST = 6  # rows and columns of a matrix that is shown in full
+_DIGITS = {"float32": 6, "float64": 9}
+
+
+def cells(array: Array) -> list[list[str]] | None:
+    """The entries as rows of text, all written alike; None for an array too large, or of too many axes, to be shown."""
+    array = np.asarray(array)
+    if array.ndim > 2 or max(array.shape, default=1) > LARGEST or array.size == 0:
+        return None
+    matrix = np.atleast_2d(array)
+    if matrix.dtype.kind != "f":
+        return [[str(entry) for entry in row] for row in matrix.tolist()]
+    digits = _DIGITS.get(str(matrix.dtype), 6)
+    if array.ndim == 0:
+        return [[format(float(array), f".{digits}g")]]
+    largest = float(np.abs(matrix[np.isfinite(matrix)]).max(initial=0))
+    style = f".{digits - 3}e"
+    if largest == 0 or 10 ** -(digits // 2) <= largest < 1e6:
+        style = f".{max(1, digits - max(0, floor(log10(largest or 1))))}f"
+    texts = [[format(float(entry), style) for entry in row] for row in matrix]
+    while style[-1] == "f" and all(text.endswith("0") or "." not in text for row in texts for text in row):
+        texts = [[text[:-1] if "." in text else text for text in row] for row in texts]
+        if all("." not in text or text.endswith(".") for row in texts for text in row):
+            texts = [[text.rstrip(".") for text in row] for row in texts]
+            break
+    return [["0" if text.strip("-0.") == "" else text for text in row] for row in texts]
+
+
+def measures(array: Array) -> str:
+    """A large array in one line."""
+    array = np.asarray(array)
+    shape = " × ".join(map(str, array.shape))
+    if array.size == 0:
+        return f"{shape}, empty"
+    if array.dtype.kind != "f":
+        return f"{shape}, from {array.min()} to {array.max()}"
+    wide = array.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        norm = float(np.linalg.norm(wide))
+    zeros = float((array == 0).mean())
+    share = f", {zeros:.0%} zeros" if zeros >= 0.005 else ""
+    return f"{shape}, norm {norm:.4g}, from {wide.min():.4g} to {wide.max():.4g}{share}"

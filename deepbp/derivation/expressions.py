@@ -8,8 +8,7 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-from deepbp.layers.pen import Pen, Symbol
-from deepbp.layers.typeset import write
+from deepbp.formulas.printer import Printer, Symbol, print_expression
 
 Expression = str | ast.expr
 
@@ -27,12 +26,12 @@ class Math:
     symbols: Mapping[str, Symbol]
     relation: str = "="
 
-    def written(self, pen: Pen) -> str:
-        sides = [write(tree(side), self.symbols, pen) for side in self.sides]
+    def written(self, printer: Printer) -> str:
+        sides = [print_expression(tree(side), self.symbols, printer) for side in self.sides]
         parts = [sides[0]]
         for side in sides[1:]:
-            parts += [pen.sign(self.relation), side]
-        return pen.row(*parts)
+            parts += [printer.sign(self.relation), side]
+        return printer.row(*parts)
 
 
 def alone(symbol: Symbol) -> Math:

@@ -4,12 +4,10 @@ import ast
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from deepbp.derivation.branches import Cut, Join, columns_text
 from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import Expression, Math, alone, names_in, replaced, tree, with_values
-from deepbp.derivation.price import Price, last_signal
-from deepbp.derivation.step import Step
-from deepbp.layers.pen import Symbol, TextPen
+from deepbp.derivation.steps import Cut, Join, Price, Step, columns_text, last_signal
+from deepbp.formulas.printer import Symbol, TextPrinter
 from deepbp.losses import Loss
 from deepbp.typing import Shape
 
@@ -64,7 +62,7 @@ def definitions(steps: Iterable[Step]) -> list[Row]:
         for left, right in pairs:
             math = Math((left, with_values(replaced(right, "y", "f(x)"), step.layer)), symbols)
             remark = "" if left == "f(x)" else "its derivative, written with the output" * ("y" in names_in(right))
-            rows.setdefault(math.written(TextPen()), Row(math, "", remark or type(step.layer).__name__))
+            rows.setdefault(math.written(TextPrinter()), Row(math, "", remark or type(step.layer).__name__))
     stated = (text.split(" = ") for text in rows)  # a letter such as tanh says itself what it means
     return [row for (left, right), row in zip(stated, rows.values(), strict=True) if left != right]
 

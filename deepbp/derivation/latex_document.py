@@ -1,11 +1,10 @@
 """A page as LaTeX."""
 
-from deepbp.derivation.document import Block, Document, Equations, Heading, Paragraph, Row, Values
+from deepbp.derivation.document import Block, Document, Equations, Heading, Paragraph, Row, Values, cells, measures
 from deepbp.derivation.expressions import Math
-from deepbp.derivation.latex import LatexPen
-from deepbp.derivation.numbers import cells, measures
+from deepbp.formulas.latex import LatexPrinter
 
-PEN = LatexPen()
+PRINTER = LatexPrinter()
 _OPENING = r"""\documentclass{article}
 \usepackage[utf8]{inputenc}
 \usepackage[margin=25mm]{geometry}
@@ -38,7 +37,9 @@ def _block(block: Block) -> str:
         case Heading(text):
             return rf"\subsection*{{{escaped(text)}}}"
         case Paragraph(parts):
-            return "".join(escaped(part) if isinstance(part, str) else rf"\({part.written(PEN)}\)" for part in parts)
+            return "".join(
+                escaped(part) if isinstance(part, str) else rf"\({part.written(PRINTER)}\)" for part in parts
+            )
         case Equations(rows):
             return "\\begin{align*}\n" + " \\\\\n".join(map(_row, rows)) + "\n\\end{align*}"
         case Values(math, array, remark):
@@ -50,7 +51,7 @@ def _block(block: Block) -> str:
             else:
                 value = r"\begin{bmatrix} " + r" \\ ".join(" & ".join(row) for row in shown) + r" \end{bmatrix}"
             beside = rf" \quad \text{{{escaped(remark)}}}" if remark else ""
-            return f"\\[\n{math.written(PEN)} = {value}{beside}\n\\]"
+            return f"\\[\n{math.written(PRINTER)} = {value}{beside}\n\\]"
 
 
 def _row(row: Row) -> str:
@@ -59,5 +60,5 @@ def _row(row: Row) -> str:
 
 
 def _aligned(math: Math) -> str:
-    first, *others = (Math((side,), math.symbols).written(PEN) for side in math.sides)
-    return f"{first} &" + "".join(PEN.sign(math.relation) + side for side in others)
+    first, *others = (Math((side,), math.symbols).written(PRINTER) for side in math.sides)
+    return f"{first} &" + "".join(PRINTER.sign(math.relation) + side for side in others)

@@ -10,8 +10,8 @@ from deepbp.derivation.backward import OUTER_PRODUCT, THROUGH_WEIGHTS
 from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import Math, names_in, negative, tree, with_values
 from deepbp.derivation.forward import LOSS_SYMBOLS
-from deepbp.derivation.step import Step, derivative
-from deepbp.layers.pen import Symbol
+from deepbp.derivation.steps import Step, derivative
+from deepbp.formulas.printer import Symbol
 from deepbp.losses import Loss
 
 DEEPEST = 4  # weights of more layers make lines that nobody reads

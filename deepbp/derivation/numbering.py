@@ -5,14 +5,12 @@ from typing import Any
 
 from attrs import define, field
 
-from deepbp.derivation.branches import Cut, Join
-from deepbp.derivation.price import Price
-from deepbp.derivation.step import Step
+from deepbp.derivation.steps import Cut, Join, Price, Step
 from deepbp.errors import NotBuiltError
+from deepbp.formulas.printer import Symbol
 from deepbp.layers import Chain, Layer, Penalized
-from deepbp.layers.composites.branched import Branched
-from deepbp.layers.pen import Symbol
-from deepbp.parameter import Parameter
+from deepbp.layers.composites import Branched
+from deepbp.parameters import Parameter
 from deepbp.typing import Shape
 
 

@@ -5,6 +5,20 @@ Each class is also the built-in exception that fits, so ``except ValueError`` ke
 
 from typing import Self
 
+__all__ = [
+    "ArgumentTypeError",
+    "ConfigurationError",
+    "ContractError",
+    "DataError",
+    "DataTypeError",
+    "DeepBPError",
+    "FileFormatError",
+    "NonFiniteError",
+    "NotBuiltError",
+    "PositionError",
+    "ShapeError",
+]
+
 
 class DeepBPError(Exception):
     """The parent of all of deepbp's errors. Made with a template and values, it fills them in when it is read."""

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from deepbp.errors import FileFormatError
-from deepbp.files.formats import open_file, write_file
-from deepbp.files.model import describe_model, revive_model
-from deepbp.files.opening import LIMIT
-from deepbp.files.training import KIND, network_of
+from deepbp.files.network import describe_model, revive_model
+from deepbp.files.training_files import KIND, network_of
 from deepbp.sequential import Sequential
+from deepbp.storage.contents import LIMIT
+from deepbp.storage.formats import open_file, write_file
 
 
 def save(network: Sequential, path: str | os.PathLike[str]) -> Path:

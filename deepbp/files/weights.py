@@ -1,22 +1,156 @@
-"""Parameters and buffers from a file into a network that stands already."""
+"""Weights from files into a network that already exists."""
 
 import os
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from attrs import frozen
 
-from deepbp.arrays import as_type
+from deepbp._validation import as_type
 from deepbp.errors import ArgumentTypeError, ConfigurationError
-from deepbp.files.arrays import Spec
-from deepbp.files.describing import FROM_THE_CONFIGURATION
-from deepbp.files.dry_building import Placeholder
-from deepbp.files.formats import open_file
-from deepbp.files.opening import LIMIT
-from deepbp.files.parts import Part, named_parts
-from deepbp.files.renaming import Convention, targets
-from deepbp.files.training import KIND, network_of
+from deepbp.files.network import Part, Placeholder, named_parts
+from deepbp.files.objects import FROM_THE_CONFIGURATION
+from deepbp.files.training_files import KIND, network_of
+from deepbp.layers import BatchNorm, Bilinear, Dense, Embedding, GroupNorm, Layer, LayerNorm, PReLU, RMSNorm
 from deepbp.sequential import Sequential
-from deepbp.typing import Shape
+from deepbp.storage.contents import LIMIT, Spec
+from deepbp.storage.formats import open_file
+from deepbp.typing import Array, Shape
+
+Turn: TypeAlias = Callable[[Array], Array]
+"""Brings an array from the way it lies in PyTorch to the way it lies here."""
+
+Translation: TypeAlias = Mapping[str, tuple[str, Turn]]
+"""PyTorch's names of a module's arrays to the names here."""
+
+
+def as_it_is(array: Array) -> Array:
+    """Lies the same in both."""
+    return array
+
+
+def transposed(array: Array) -> Array:
+    """PyTorch's Linear computes x Wᵀ + b, with W of shape (outputs, inputs)."""
+    return array.T
+
+
+def outputs_last(array: Array) -> Array:
+    """PyTorch's Bilinear has its outputs along the first axis of its weights, (O, I, J)."""
+    return array.transpose(*range(1, array.ndim), 0) if array.ndim else array
+
+
+NORMALISATION: Translation = {"weight": ("gain", as_it_is), "bias": ("shift", as_it_is)}
+AVERAGES: Translation = {name: (name.replace("var", "variance"), as_it_is) for name in ("running_mean", "running_var")}
+TRANSLATIONS: dict[type[Layer[Any]], Translation] = {
+    Dense: {"weight": ("weight", transposed), "bias": ("bias", as_it_is)},
+    Bilinear: {"weight": ("weight", outputs_last), "bias": ("bias", as_it_is)},
+    Embedding: {"weight": ("table", as_it_is)},
+    PReLU: {"weight": ("slope", as_it_is)},
+    BatchNorm: {**NORMALISATION, **AVERAGES},
+    LayerNorm: NORMALISATION,
+    GroupNorm: NORMALISATION,
+    RMSNorm: NORMALISATION,
+}
+COUNTER = "num_batches_tracked"  # of a BatchNorm there, which nothing here needs
+
+
+def translation(layer: Layer[Any]) -> Translation:
+    """Of the arrays of this layer; empty for one that PyTorch does not have."""
+    return next((found for cls, found in TRANSLATIONS.items() if isinstance(layer, cls)), {})
+
+
+def paired(modules: Iterable[str], layers: Iterable[str]) -> dict[str, str]:
+    """Which module with parameters is which layer: of the same name, or in order where only numbers differ.
+
+    Raises ConfigurationError where that cannot be told: a file does not keep the order of its modules.
+    """
+    modules, layers = list(modules), list(layers)
+    if set(modules) <= set(layers):
+        return {module: module for module in modules}
+    if len(modules) != len(layers) or len({re.sub(r"\d+", "0", module) for module in modules}) > 1:
+        raise ConfigurationError(
+            f"names: which of the modules {modules} is which of the layers {layers} cannot be told: say it, with "
+            f"names={{{modules[0]!r}: {layers[0] if layers else '0'!r}, ...}}"
+        )
+    return dict(zip(sorted(modules, key=_by_number), layers, strict=True))
+
+
+def _by_number(name: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", name)]
+
+
+Convention: TypeAlias = Literal["deepbp", "pytorch"]
+
+
+class Target(NamedTuple):
+    """The network's name of an array in a file, and how the array is to be turned."""
+
+    name: str
+    turn: Turn
+
+
+def targets(
+    found: Iterable[str], parts: Mapping[str, Part], network: Layer[Any], names: Any, convention: Convention
+) -> dict[str, Target]:
+    """Where each of the arrays that were found goes, by its name in the file.
+
+    Raises:
+        ArgumentTypeError: when ``names`` are no names by name.
+        ConfigurationError: for names that are not there, and where two arrays would go to one place.
+    """
+    if convention not in ("deepbp", "pytorch"):
+        raise ConfigurationError(f"convention: expected 'deepbp' or 'pytorch', got {convention!r}")
+    layers: dict[str, Layer[Any]] = {"": network, **network.named_layers()}
+    found = [name for name in found if convention == "deepbp" or _leaf(name) != COUNTER]
+    if names is None and convention == "pytorch":
+        owners = dict.fromkeys(_owner(name) for name in parts)
+        names = paired(dict.fromkeys(map(_owner, found)), owners) if found else {}
+    names = _checked(names or {}, found, layers, parts)
+    made = {name: _target(name, names, layers, convention) for name in found}
+    place, times = Counter(target.name for target in made.values()).most_common(1)[0] if made else ("", 0)
+    if times > 1:
+        raise ConfigurationError(f"names: {times} arrays would go to {place!r}")
+    return made
+
+
+def _target(name: str, names: Mapping[str, str], layers: Mapping[str, Layer[Any]], convention: Convention) -> Target:
+    given = names.get(name)  # for this very array, or for a layer that it is inside of
+    inside = next((owner for owner in _owners(name) if owner in names), None)
+    renamed = given or (name if inside is None else f"{names[inside]}{name[len(inside) :]}".lstrip("."))
+    if convention == "deepbp" or _owner(renamed) not in layers:
+        return Target(renamed, as_it_is)
+    own, turn = translation(layers[_owner(renamed)]).get(_leaf(name), (_leaf(name), as_it_is))
+    return Target(given or f"{_owner(renamed)}.{own}".lstrip("."), turn)
+
+
+def _checked(
+    names: Any, found: list[str], layers: Mapping[str, Layer[Any]], parts: Mapping[str, Part]
+) -> Mapping[str, str]:
+    if not isinstance(names, Mapping) or not all(isinstance(one, str) for pair in names.items() for one in pair):
+        raise ArgumentTypeError(f"names: expected the file's names to the network's, got {names!r}")
+    known = {one for name in found for one in (name, *_owners(name))}
+    for theirs, ours in names.items():
+        if theirs not in known:
+            raise ConfigurationError(f"names: the file has no {theirs!r}, only {', '.join(found)}")
+        if ours not in (parts if theirs in found else layers):
+            raise ConfigurationError(f"names: the network has no {ours!r}, only {', '.join(parts)}")
+    return names
+
+
+def _owners(name: str) -> Iterator[str]:
+    """The layers that an array is inside of, from the inmost."""
+    while name := _owner(name):
+        yield name
+
+
+def _owner(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _leaf(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 @frozen

@@ -1,9 +1,9 @@
 """The few loops in which training time goes, each a function named after what it does, in two forms.
 
-``plain`` is NumPy and always there; ``fused`` is compiled by Numba, from the extra ``deepbp[fast]``. Which of the two
-serves is decided at the first use of a kernel, never at import: by ``use("numpy")`` or ``use("numba")``, else by the
-environment variable DEEPBP_KERNELS, else by whether Numba is installed. Both give the same numbers to a few units in
-the last place.
+``numpy_kernels`` is NumPy and always there; ``numba_kernels`` is compiled by Numba, from the extra ``deepbp[fast]``.
+Which of the two serves is decided at the first use of a kernel, never at import: by ``use("numpy")`` or
+``use("numba")``, else by the environment variable DEEPBP_KERNELS, else by whether Numba is installed. Both give the
+same numbers to a few units in the last place.
 """
 
 import importlib
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from deepbp.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from deepbp.kernels.plain import *  # noqa: F403
+    from deepbp.kernels.numpy_kernels import *  # noqa: F403
 
-_FORMS = {"numpy": "plain", "numba": "fused"}
+_FORMS = {"numpy": "numpy_kernels", "numba": "numba_kernels"}
 _current: str | None = None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from deepbp.errors import ShapeError
-from deepbp.kernels.refusals import OTHER_STATE
+from deepbp.kernels._messages import OTHER_STATE
 from deepbp.typing import Array
 
 BLOCK = 16_384

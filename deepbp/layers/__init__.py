@@ -1,5 +1,7 @@
 """The layers: each a formula and its derivation, forwards and backwards on one screen."""
 
+from deepbp._config import configuration, same_configuration
+from deepbp.formulas.language import Formula, LossFormula, PenaltyFormula, UpdateFormula
 from deepbp.layers.activations import (
     CELU,
     ELU,
@@ -26,24 +28,17 @@ from deepbp.layers.activations import (
     Tanh,
 )
 from deepbp.layers.bilinear import Bilinear
-from deepbp.layers.builder import Builder
 from deepbp.layers.chain import Chain
-from deepbp.layers.composites import Parallel, Penalized, Repeat, Residual, Split
-from deepbp.layers.configuration import configuration, same_configuration
-from deepbp.layers.dense import Dense
+from deepbp.layers.composites import Parallel, Repeat, Residual, Split
+from deepbp.layers.dense import Dense, TiedDense
 from deepbp.layers.embedding import Embedding
-from deepbp.layers.flatten import Flatten
-from deepbp.layers.formula import Formula, LossFormula, PenaltyFormula, UpdateFormula
-from deepbp.layers.layer import Layer
+from deepbp.layers.layer import Builder, Layer
 from deepbp.layers.maxout import Maxout
 from deepbp.layers.noise import Dropout, GaussianNoise
 from deepbp.layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
-from deepbp.layers.penalties import L1, L1L2, L2, Penalty
-from deepbp.layers.reshape import Reshape
-from deepbp.layers.scale import Scale
-from deepbp.layers.shift import Shift
-from deepbp.layers.stop_gradient import StopGradient
-from deepbp.layers.tied_dense import TiedDense
+from deepbp.layers.penalized import L1, L1L2, L2, Penalized, Penalty
+from deepbp.layers.scaling import Scale, Shift
+from deepbp.layers.shapes import Flatten, Reshape, StopGradient
 
 __all__ = [
     "CELU",

@@ -5,14 +5,13 @@ from typing import Any
 import numpy as np
 from attrs import define, field
 
-from deepbp.arrays import as_shape, ones
+from deepbp._validation import as_shape, ones
 from deepbp.errors import ConfigurationError, NotBuiltError, ShapeError
 from deepbp.errors.validators import boolean, instance_of, positive_int
 from deepbp.initializers import GlorotUniform, Initializer, Zeros
-from deepbp.layers.builder import Builder
-from deepbp.layers.layer import Layer
-from deepbp.layers.refusal import expect_floats, refusal
-from deepbp.parameter import UNBUILT, Parameter
+from deepbp.layers.boundary import expect_floats, refusal
+from deepbp.layers.layer import Builder, Layer
+from deepbp.parameters import UNBUILT, Parameter
 from deepbp.typing import Array, Shape
 
 

@@ -6,19 +6,10 @@ from typing import Any, NoReturn
 import numpy as np
 from attrs import define, field
 
-from deepbp.errors import (
-    ArgumentTypeError,
-    ConfigurationError,
-    ContractError,
-    DeepBPError,
-    NotBuiltError,
-    ShapeError,
-)
-from deepbp.layers.builder import Builder, check_class
-from deepbp.layers.checked import CheckedLayer, checked
-from deepbp.layers.layer import Layer
-from deepbp.layers.places import explained, place_of
-from deepbp.parameter import Parameter
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DeepBPError, NotBuiltError, ShapeError
+from deepbp.layers.boundary import CheckedLayer, checked, explained, place_of
+from deepbp.layers.layer import Builder, Layer, check_class
+from deepbp.parameters import Parameter
 from deepbp.typing import Array, Shape
 
 

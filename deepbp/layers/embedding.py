@@ -6,10 +6,9 @@ from attrs import define, field
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, NotBuiltError
 from deepbp.errors.validators import instance_of, positive_int
 from deepbp.initializers import Initializer, Uniform
-from deepbp.layers.builder import Builder
-from deepbp.layers.layer import Layer
-from deepbp.layers.refusal import refusal
-from deepbp.parameter import UNBUILT, Parameter
+from deepbp.layers.boundary import refusal
+from deepbp.layers.layer import Builder, Layer
+from deepbp.parameters import UNBUILT, Parameter
 from deepbp.typing import Array, Shape
 
 

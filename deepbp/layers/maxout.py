@@ -5,14 +5,13 @@ from typing import TypeAlias
 import numpy as np
 from attrs import define, field
 
-from deepbp.arrays import ones
+from deepbp._validation import ones
 from deepbp.errors import ShapeError
 from deepbp.errors.validators import instance_of, number, positive_int
 from deepbp.initializers import Initializer, LeCunNormal, Zeros
-from deepbp.layers.builder import Builder
-from deepbp.layers.layer import Layer
-from deepbp.layers.refusal import expect_floats, refusal
-from deepbp.parameter import UNBUILT, Parameter
+from deepbp.layers.boundary import expect_floats, refusal
+from deepbp.layers.layer import Builder, Layer
+from deepbp.parameters import UNBUILT, Parameter
 from deepbp.typing import Array, Shape
 
 Saved: TypeAlias = tuple[Array, Array]

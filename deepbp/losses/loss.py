@@ -5,11 +5,13 @@ from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import attrs
 import numpy as np
+from attrs import Attribute
 
-from deepbp.arrays import as_numbers, as_type, check_sample_shape
-from deepbp.errors import ArgumentTypeError, ContractError, DataError, DataTypeError, ShapeError
-from deepbp.layers.configuration import configuration_text
-from deepbp.layers.formula import LossFormula
+from deepbp._config import configuration_text
+from deepbp._validation import as_numbers, as_type, check_sample_shape
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataError, DataTypeError, ShapeError
+from deepbp.errors.validators import Validator
+from deepbp.formulas.language import LossFormula
 from deepbp.typing import Array, ArrayLike, Shape
 
 Saved = TypeVar("Saved")
@@ -123,3 +125,44 @@ def check_range(array: Array, name: str, fix: str) -> None:
     low, high = array.min(), array.max()
     if not (low >= 0 and high <= 1):
         raise DataError(f"{name}: expected numbers from 0 to 1, got {low if not low >= 0 else high}: {fix}")
+
+
+def mean(terms: Array, sample_weight: Array | None) -> float:
+    """Σ w t / n over all terms (B, …), of which there are n: never divided by the sum of the weights."""
+    total = terms.sum() if sample_weight is None else (terms * weight_column(sample_weight, terms)).sum()
+    return float(total) / terms.size
+
+
+def mean_backward(slopes: Array, sample_weight: Array | None, terms: int | None = None) -> Array:
+    """∂mean/∂prediction, from the slopes ∂t/∂prediction (B, …) of so many terms: by default one for each number."""
+    delta = slopes / (slopes.size if terms is None else terms)
+    return delta if sample_weight is None else delta * weight_column(sample_weight, slopes)
+
+
+def as_tuple(value: Any) -> Any:
+    """A list, or a vector, as a tuple, which can be compared and printed; anything else as it is."""
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        return tuple(value.tolist())
+    return tuple(value) if isinstance(value, list) else value
+
+
+def each(validator: Validator) -> Validator:
+    """A validator of one number, or of each number in a tuple that is not empty."""
+
+    def validate(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
+        numbers = value if isinstance(value, tuple) else (value,)
+        if not numbers:
+            raise ConfigurationError(f"{type(instance).__name__}: {attribute.name}: expected at least one number")
+        for number in numbers:
+            validator(instance, attribute, number)
+
+    return validate
+
+
+def for_each(numbers: float | tuple[float, ...], array: Array, place: str) -> Array:
+    """The numbers as an array of this one's dtype: a single one for all, or one for each along its last axis."""
+    if isinstance(numbers, tuple) and len(numbers) != array.shape[-1]:
+        raise ShapeError(
+            f"{place}: expected one number for each output, {array.shape[-1]} of them, got {len(numbers)}: {numbers}"
+        )
+    return np.asarray(numbers, array.dtype)

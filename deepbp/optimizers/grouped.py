@@ -9,10 +9,8 @@ import attrs
 from attrs import evolve, field, frozen
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError
-from deepbp.optimizers.descent import Descent
-from deepbp.optimizers.optimizer import Optimizer, Schedule, State, rate_or_schedule
-from deepbp.parameter import ParameterVector
-from deepbp.parameter.part import Members, Part
+from deepbp.optimizers.optimizer import Descent, Optimizer, Schedule, State, rate_or_schedule
+from deepbp.parameters import Members, ParameterVector, Part
 from deepbp.typing import Shape
 
 

@@ -10,8 +10,9 @@ from attrs import Attribute
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.errors.validators import non_negative
-from deepbp.layers.formula import UpdateFormula
-from deepbp.parameter import ParameterVector
+from deepbp.formulas.language import UpdateFormula
+from deepbp.parameters import ParameterVector
+from deepbp.typing import Array
 
 State: TypeAlias = dict[str, Any]
 """What an optimizer remembers between steps: arrays and counters, by name."""
@@ -73,3 +74,39 @@ class Optimizer(ABC):
                 f"got {rate!r} at step {step}"
             )
         return float(rate)
+
+
+# The two ways to let weights decay, as rows of a formula: beside the step, as in AdamW, and as a part of the gradient.
+DECAY = ("w", "w - rate * weight_decay * w")
+DECAYED_GRADIENT = ("g", "g + weight_decay * w")
+
+
+class Descent(Optimizer):
+    """An optimizer that says how to move, given the learning rate of the step."""
+
+    def step(self, parameters: ParameterVector, state: State) -> None:
+        try:
+            self._move(parameters, state, self.rate(state["step"]))
+            state["step"] += 1
+        except (AttributeError, KeyError, TypeError) as error:
+            raise refusal(self, error, parameters, state) from None
+
+    @abstractmethod
+    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
+        """One step; t of the formulas is ``state["step"] + 1``."""
+
+
+def decay(parameters: ParameterVector, share: float) -> None:
+    """w ← w − share · w, in parameters of two or more dimensions only."""
+    if share:
+        parameters.values[parameters.matrices] *= 1 - share
+
+
+def decayed_gradient(parameters: ParameterVector, weight_decay: float) -> Array:
+    """g + λ w, in parameters of two or more dimensions only."""
+    if not weight_decay:
+        return parameters.grads
+    grads = parameters.grads.copy()  # the gradients stay ∂L/∂w for whoever looks at them afterwards
+    part = parameters.matrices
+    grads[part] += weight_decay * parameters.values[part]
+    return grads

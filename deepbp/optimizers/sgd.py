@@ -6,10 +6,9 @@ from attrs import field, frozen
 from deepbp import kernels
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import boolean, fraction, non_negative
-from deepbp.layers.formula import UpdateFormula
-from deepbp.optimizers.descent import Descent, decayed_gradient
-from deepbp.optimizers.optimizer import Schedule, State, rate_or_schedule
-from deepbp.parameter import ParameterVector
+from deepbp.formulas.language import UpdateFormula
+from deepbp.optimizers.optimizer import Descent, Schedule, State, decayed_gradient, rate_or_schedule
+from deepbp.parameters import ParameterVector
 
 SYMBOLS = {"rate": "η", "momentum": "μ", "velocity": "v", "weight_decay": "λ"}
 

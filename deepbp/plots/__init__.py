@@ -4,13 +4,8 @@ They need matplotlib, from the extra ``deepbp[plots]``, which is imported when t
 notebook the picture appears by itself; in a script, ``ax.figure.savefig("picture.png")``.
 """
 
-from deepbp.plots.boundary import decision_boundary
-from deepbp.plots.confusion import confusion_matrix
-from deepbp.plots.curves import learning_curves
-from deepbp.plots.diagram import network_diagram
-from deepbp.plots.rates import learning_rates
-from deepbp.plots.signals import signal, signals
-from deepbp.plots.weights import weight_images
+from deepbp.plots.network_plots import decision_boundary, network_diagram, weight_images
+from deepbp.plots.training_plots import confusion_matrix, learning_curves, learning_rates, signal, signals
 
 __all__ = [
     "confusion_matrix",

@@ -1,11 +1,11 @@
 """The extension kit: proof, in words, that a layer of yours is right, or a loss, an optimizer, an initializer."""
 
 from deepbp.testing.check import Check, CheckFailure
-from deepbp.testing.initializers import check_initializer, initializer_checks
-from deepbp.testing.layers import check_layer, layer_checks
-from deepbp.testing.losses import check_loss, loss_checks
-from deepbp.testing.numeric_gradient import GradientError, GradientReport, compare_gradients, numeric_gradient
-from deepbp.testing.optimizers import check_optimizer, optimizer_checks
+from deepbp.testing.gradients import GradientError, GradientReport, compare_gradients, numeric_gradient
+from deepbp.testing.initializer_checks import check_initializer, initializer_checks
+from deepbp.testing.layer_checks import check_layer, layer_checks
+from deepbp.testing.loss_checks import check_loss, loss_checks
+from deepbp.testing.optimizer_checks import check_optimizer, optimizer_checks
 from deepbp.testing.parametrize import parametrize_with_checks
 
 __all__ = [

@@ -1,9 +1,9 @@
-"""The constructor's arguments are the whole configuration: printed, rebuilt, copied, pickled."""
+"""Checks of configuration: repr, equality, copies, pickles."""
 
 import copy
 import pickle
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 import numpy as np
@@ -95,3 +95,45 @@ def _values_in(value: Any) -> Iterator[Any]:
             yield from _values_in(inner)
     elif isinstance(value, dict):
         yield from _values_in(list(value.values()))
+
+
+class HasSubject(Protocol):
+    """A case of one object under examination."""
+
+    @property
+    def subject(self) -> Any: ...
+
+
+def configuration_is_frozen(case: HasSubject) -> None:
+    """An ``attrs.frozen`` class: what changes lies elsewhere."""
+    cls: Any = type(case.subject)
+    decorated = next((base for base in cls.__mro__ if "__attrs_attrs__" in vars(base)), None)
+    kept = getattr(case.subject, "__dict__", None)  # a plain class without arguments needs no attrs
+    if kept if decorated is None else not attrs.inspect(decorated).is_frozen:
+        raise CheckFailure(
+            f"class {cls.__name__}: put @frozen, from attrs, above the class: its fields are its configuration, "
+            "and what changes during training does not belong there"
+        )
+
+
+def repr_can_be_pasted_back(case: HasSubject) -> None:
+    """``repr`` is the constructor call."""
+    if attrs.has(type(case.subject)):
+        expect_repr_can_be_pasted_back(case.subject)
+
+
+def configuration_rebuilds(case: HasSubject) -> None:
+    """The constructor takes back what the fields hold."""
+    if attrs.has(type(case.subject)):
+        expect_configuration_rebuilds(case.subject)
+
+
+def copy_and_pickle(case: HasSubject) -> None:
+    """Copied or pickled, it has the same configuration."""
+    if attrs.has(type(case.subject)):
+        deep_copied(case.subject)
+        if not holds_functions(case.subject):
+            pickled(case.subject)
+
+
+CHECKS = (configuration_is_frozen, repr_can_be_pasted_back, configuration_rebuilds, copy_and_pickle)

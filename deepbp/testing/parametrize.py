@@ -9,10 +9,10 @@ from deepbp.layers import Layer
 from deepbp.losses import Loss
 from deepbp.optimizers import Optimizer
 from deepbp.testing.check import Check
-from deepbp.testing.initializers import initializer_checks
-from deepbp.testing.layers import layer_checks
-from deepbp.testing.losses import loss_checks
-from deepbp.testing.optimizers import optimizer_checks
+from deepbp.testing.initializer_checks import initializer_checks
+from deepbp.testing.layer_checks import layer_checks
+from deepbp.testing.loss_checks import loss_checks
+from deepbp.testing.optimizer_checks import optimizer_checks
 
 
 def parametrize_with_checks(subjects: Iterable[Any]) -> Callable[[Any], Any]:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from deepbp.layers import Chain, Layer, Penalized, Sigmoid, Softmax
-from deepbp.layers.places import place_of
+from deepbp.layers.boundary import place_of
 from deepbp.losses import Loss
-from deepbp.parameter import ParameterVector
+from deepbp.parameters import ParameterVector
 from deepbp.typing import Array
 
 

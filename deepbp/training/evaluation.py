@@ -9,8 +9,8 @@ from deepbp.errors import DataError
 from deepbp.layers import Layer
 from deepbp.losses import Loss
 from deepbp.losses.loss import broken_pair
+from deepbp.metrics.metric import MetricLike, compute, metric_name
 from deepbp.training.data import Data
-from deepbp.training.metrics import MetricLike, compute, metric_name
 from deepbp.typing import Array
 
 ROWS_AT_ONCE = 1024

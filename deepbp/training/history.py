@@ -6,7 +6,7 @@ from numbers import Real
 from typing import Literal, NamedTuple
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError
-from deepbp.training.atomic import whole_file
+from deepbp.storage.atomic import whole_file
 
 
 class Best(NamedTuple):

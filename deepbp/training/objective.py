@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from deepbp.arrays import as_numbers, as_type
+from deepbp._validation import as_numbers, as_type
 from deepbp.errors import ConfigurationError, NonFiniteError, ShapeError
 from deepbp.layers import Layer
 from deepbp.losses import Loss
 from deepbp.losses.loss import broken_pair
-from deepbp.parameter import ParameterVector
+from deepbp.parameters import ParameterVector
 from deepbp.training.data import Data
 from deepbp.training.diagnosis import first_bad_gradient, first_overflow, warn_if_squashed_twice
-from deepbp.training.quiet import Quiet
+from deepbp.training.loop import Quiet
 from deepbp.typing import Array, ArrayLike
 
 

@@ -7,27 +7,23 @@ from typing import Any
 import numpy as np
 from attrs import define, field
 
-from deepbp.arrays import as_generator
+from deepbp._validation import as_generator
+from deepbp.callbacks.callback import Callback, CallbackState
 from deepbp.errors import ConfigurationError, ContractError, NotBuiltError
 from deepbp.errors.validators import instance_of, optional, positive, positive_int
 from deepbp.layers import Layer
 from deepbp.losses import Loss
+from deepbp.metrics.metric import MetricLike, check_metrics, metric_name
 from deepbp.optimizers import Optimizer, State
-from deepbp.parameter import Buffer, ParameterVector
-from deepbp.training.arguments import as_callbacks, as_validation, check_fit, non_finite_rule, split_off
-from deepbp.training.callback import Callback, CallbackState
+from deepbp.parameters import Buffer, ParameterVector
 from deepbp.training.data import Data, Stream, as_source, check_batch_size
 from deepbp.training.diagnosis import warn_if_squashed_twice
 from deepbp.training.evaluation import ROWS_AT_ONCE, evaluate
-from deepbp.training.fit import Fit
 from deepbp.training.history import History
-from deepbp.training.metrics import MetricLike, check_metrics, metric_name
-from deepbp.training.position import Position, generator_at, state_of
+from deepbp.training.loop import Fit, Quiet, Trained, step
+from deepbp.training.options import as_callbacks, as_validation, check_fit, non_finite_rule, split_off
 from deepbp.training.progress import ProgressLike
-from deepbp.training.quiet import Quiet
-from deepbp.training.step import step
-from deepbp.training.trained import Trained
-from deepbp.training.undo import Undo
+from deepbp.training.state import Position, Undo, generator_at, state_of
 from deepbp.typing import ArrayLike, Seed
 
 
@@ -204,7 +200,7 @@ class Trainer:
         it was. ``ModelCheckpoint`` calls this while ``fit`` runs; afterwards, what callbacks did at its end is part of
         it, such as the best weights that ``EarlyStopping`` has put back.
         """
-        from deepbp.files.training import save_training
+        from deepbp.files.training_files import save_training
 
         save_training(self, path)
 
@@ -219,7 +215,7 @@ class Trainer:
             ConfigurationError: when the file belongs to a training of other sizes, kinds or callbacks, or ``fit`` runs.
             FileFormatError: when it is damaged, or no such file. The trainer is as it was, whatever was raised.
         """
-        from deepbp.files.training import load_training
+        from deepbp.files.training_files import load_training
 
         self._refuse_while_running("load")
         load_training(self, path)

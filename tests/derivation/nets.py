@@ -6,7 +6,7 @@ from attrs import define, field
 from deepbp import Sequential
 from deepbp.initializers import Ones
 from deepbp.layers import Builder, Dense, Formula, Layer, ReLU, Reshape, Sigmoid, Softmax, Tanh
-from deepbp.parameter import Parameter
+from deepbp.parameters import Parameter
 from deepbp.typing import Array, Shape
 
 X = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=float)

@@ -9,6 +9,7 @@ from branched import NAMES, Taxed, Wrapped, branched_nets, net
 from test_derivation_text import equations
 
 from deepbp.derivation.numbering import steps
+from deepbp.formulas.printer import TextPrinter
 from deepbp.layers import (
     L1,
     L1L2,
@@ -24,7 +25,6 @@ from deepbp.layers import (
     Split,
     Tanh,
 )
-from deepbp.layers.pen import TextPen
 from deepbp.losses import SumSquaredError
 from deepbp.typing import Array
 
@@ -34,7 +34,7 @@ def lines(network: object) -> list[str]:
 
 
 def written(symbol: object) -> str:
-    return TextPen().symbol(symbol)  # type: ignore[arg-type]
+    return TextPrinter().symbol(symbol)  # type: ignore[arg-type]
 
 
 def test_a_residual_block() -> None:

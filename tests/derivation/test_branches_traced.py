@@ -13,12 +13,12 @@ from deepbp import Trainer
 from deepbp.derivation.backward import error_row, gradient_rows, needed, output_signal
 from deepbp.derivation.expressions import Math, tree
 from deepbp.derivation.forward import forward_row, value_row
-from deepbp.derivation.price import Price, last_signal
+from deepbp.derivation.steps import Price, last_signal
 from deepbp.derivation.trace import Trace
 from deepbp.errors import ContractError
+from deepbp.formulas.language import FUNCTIONS
+from deepbp.formulas.printer import Symbol
 from deepbp.layers import L1, Dense, Parallel, Penalized, Residual, Tanh
-from deepbp.layers.formula import FUNCTIONS
-from deepbp.layers.pen import Symbol
 from deepbp.losses import MeanSquaredError, SumSquaredError
 from deepbp.optimizers import SGD
 from deepbp.typing import Array

@@ -13,7 +13,7 @@ from deepbp.layers import Dense, Layer, ReLU, Reshape, Sigmoid, Tanh
 from deepbp.losses import CrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy, SumSquaredError
 from deepbp.optimizers import SGD, AdamW, Optimizer
 from deepbp.optimizers.optimizer import State
-from deepbp.parameter import ParameterVector
+from deepbp.parameters import ParameterVector
 from deepbp.typing import Array
 
 NOTES = """

@@ -7,7 +7,7 @@ import pytest
 from nets import Gain, Noise, X, Y, notes_net, rich_data, rich_net
 
 from deepbp import Sequential
-from deepbp.derivation.explain import Explanation
+from deepbp.derivation.explanation import Explanation
 from deepbp.errors import PositionError
 from deepbp.layers import Dense, Sigmoid, Tanh
 from deepbp.losses import SoftmaxCrossEntropy, SumSquaredError

@@ -14,11 +14,11 @@ from nets import X, Y, notes_net, rich_data, rich_net
 from deepbp import Sequential, layers, losses
 from deepbp.derivation.document import Document, Equations, Paragraph, Row, Written
 from deepbp.derivation.expressions import Math, alone
-from deepbp.derivation.html import as_fragment, as_html
-from deepbp.derivation.latex import LatexPen
+from deepbp.derivation.html_document import as_fragment, as_html
 from deepbp.derivation.latex_document import as_latex, escaped
-from deepbp.derivation.mathml import MathmlPen
-from deepbp.layers.pen import Symbol
+from deepbp.formulas.latex import LatexPrinter
+from deepbp.formulas.mathml import MathMLPrinter
+from deepbp.formulas.printer import Symbol
 from deepbp.losses import MeanSquaredError, SumSquaredError
 from deepbp.optimizers import (
     SGD,
@@ -236,5 +236,5 @@ def test_expressions_in_latex(expression: str, latex: str) -> None:
         "w0": Symbol("ω₀"),
         "gradient": Symbol("∂L/∂a", "2"),
     }
-    assert Math((expression,), symbols).written(LatexPen()) == latex
-    ElementTree.fromstring(f"<math>{Math((expression,), symbols).written(MathmlPen())}</math>")
+    assert Math((expression,), symbols).written(LatexPrinter()) == latex
+    ElementTree.fromstring(f"<math>{Math((expression,), symbols).written(MathMLPrinter())}</math>")

@@ -6,12 +6,12 @@ from nets import StatedGain, notes_net, rich_net
 from deepbp import Sequential
 from deepbp.derivation.numbering import steps
 from deepbp.errors import NotBuiltError
+from deepbp.formulas.printer import Symbol, TextPrinter
 from deepbp.layers import Dense, Flatten, Sigmoid, Softmax
-from deepbp.layers.pen import Symbol, TextPen
 
 
 def text(symbol: Symbol) -> str:
-    return TextPen().symbol(symbol)
+    return TextPrinter().symbol(symbol)
 
 
 def test_notes_net_has_the_notes_letters() -> None:

@@ -9,7 +9,7 @@ import pytest
 from nets import X, Y, notes_net, rich_data, rich_net
 
 from deepbp import Sequential
-from deepbp.derivation.numbers import cells, measures
+from deepbp.derivation.document import cells, measures
 from deepbp.layers import Dense, Sigmoid
 from deepbp.losses import SoftmaxCrossEntropy, SumSquaredError
 from deepbp.typing import ArrayLike

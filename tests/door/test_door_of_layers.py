@@ -13,14 +13,7 @@ import pytest
 from refusals import Refusal, X, Y, built, table
 
 from deepbp import Buffer, Parameter, ParameterVector
-from deepbp.errors import (
-    ArgumentTypeError,
-    ConfigurationError,
-    ContractError,
-    DataTypeError,
-    NotBuiltError,
-    ShapeError,
-)
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataTypeError, NotBuiltError, ShapeError
 from deepbp.initializers import Constant, Normal, Ones, Orthogonal, Uniform, Zeros
 from deepbp.layers import Builder, Dense, Flatten, Layer, ReLU, Reshape, Sigmoid, Softmax, Tanh, configuration
 

@@ -17,7 +17,7 @@ from deepbp.initializers import Initializer, Ones
 from deepbp.layers import Builder, Dense, Layer
 from deepbp.losses import Loss, MeanSquaredError
 from deepbp.optimizers import SGD, Optimizer, State
-from deepbp.parameter import ParameterVector
+from deepbp.parameters import ParameterVector
 from deepbp.typing import Array, Shape
 
 

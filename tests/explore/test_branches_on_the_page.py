@@ -10,8 +10,7 @@ from attrs import frozen
 from explored import X, Y, branched_net, write_branched
 
 from deepbp import Sequential
-from deepbp.derivation.explore.drawing import _roofs
-from deepbp.derivation.explore.stages import sources_of
+from deepbp.derivation.explore.drawing import _roofs, sources_of
 from deepbp.layers import Dense, Parallel, Residual, Tanh
 from deepbp.losses import SumSquaredError
 

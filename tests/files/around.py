@@ -9,12 +9,7 @@ import numpy as np
 
 from deepbp import Sequential
 from deepbp.errors import FileFormatError
-from deepbp.files.archive import DESCRIPTION
-from deepbp.files.arrays import Spec
-from deepbp.files.contents import contents_text, read_contents
-from deepbp.files.members import Member, end
-from deepbp.files.model import describe_model
-from deepbp.files.tensors import DTYPES
+from deepbp.files.network import describe_model
 from deepbp.initializers import Constant
 from deepbp.layers import (
     L2,
@@ -33,6 +28,9 @@ from deepbp.layers import (
     Tanh,
     TiedDense,
 )
+from deepbp.storage.contents import Spec, contents_text, read_contents
+from deepbp.storage.npz_format import DESCRIPTION, Member, end
+from deepbp.storage.safetensors_format import DTYPES
 
 Part = tuple[str, bytes]
 SMALL = 2**16

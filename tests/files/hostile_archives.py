@@ -12,8 +12,8 @@ import numpy as np
 from around import NETWORKS, archive_around, text_of, zipped
 from attrs import evolve
 
-from deepbp.files.arrays import Spec
-from deepbp.files.members import Member, end
+from deepbp.storage.contents import Spec
+from deepbp.storage.npz_format import Member, end
 
 TEXT = text_of(NETWORKS[0])
 GOOD = archive_around(TEXT)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from deepbp import Sequential, Trainer
-from deepbp.files.archive import read_archive
 from deepbp.layers import BatchNorm, Dense, Dropout
 from deepbp.losses import SoftmaxCrossEntropy
 from deepbp.optimizers import SGD, Adam
-from deepbp.parameter import Buffer, Parameter
+from deepbp.parameters import Buffer, Parameter
+from deepbp.storage.npz_format import read_archive
 from deepbp.training import Accuracy, Callback, EarlyStopping, ReduceOnPlateau, WeightAverage
 
 X = np.random.default_rng(5).normal(size=(20, 3))

@@ -13,7 +13,7 @@ from deepbp import Sequential, Trainer
 from deepbp.layers import BatchNorm, Dense, Dropout, GaussianNoise, Layer, Tanh
 from deepbp.losses import SoftmaxCrossEntropy
 from deepbp.optimizers import SGD, Adam
-from deepbp.parameter import Buffer, Parameter
+from deepbp.parameters import Buffer, Parameter
 from deepbp.training import Accuracy, Callback, EarlyStopping, ModelCheckpoint, ReduceOnPlateau, WeightAverage
 from deepbp.typing import Array
 

@@ -12,11 +12,12 @@ from hostile_models import MODEL
 
 import deepbp
 from deepbp.errors import FileFormatError
-from deepbp.files import contents, model, training
+from deepbp.files import network, training_files
 from deepbp.layers import same_configuration
+from deepbp.storage import contents
 
 DATA = Path(__file__).parent / "data"
-VERSIONS = range(1, model.VERSION + 1)
+VERSIONS = range(1, network.VERSION + 1)
 
 
 @pytest.mark.parametrize("ending", ["npz", "safetensors"])
@@ -28,7 +29,7 @@ def test_an_old_file_predicts_what_it_predicted(version: int, ending: str) -> No
     assert [parameter.frozen for parameter in network.parameters()] == expected["frozen"]
 
 
-@pytest.mark.parametrize("version", range(1, training.VERSION + 1))
+@pytest.mark.parametrize("version", range(1, training_files.VERSION + 1))
 def test_an_old_training_goes_on_as_it_would_have(version: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [str(DATA), *sys.path])
     from make_training_files import FIT, LEFT, data, make_trainer
@@ -49,16 +50,16 @@ def test_the_files_are_of_the_network_that_the_script_makes(monkeypatch: pytest.
     monkeypatch.setattr(sys, "path", [str(DATA), *sys.path])
     from make_model_files import make_network
 
-    made, network = make_network(), deepbp.load(DATA / f"model_{model.VERSION}.npz")
-    assert same_configuration(network, made)
-    assert list(network.named_parameters()) == list(made.named_parameters())
-    assert list(network.named_buffers()) == list(made.named_buffers())
+    made, loaded = make_network(), deepbp.load(DATA / f"model_{network.VERSION}.npz")
+    assert same_configuration(loaded, made)
+    assert list(loaded.named_parameters()) == list(made.named_parameters())
+    assert list(loaded.named_buffers()) == list(made.named_buffers())
 
 
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        (text_with(description={**MODEL, "version": model.VERSION + 1}), "the model has version 2"),
+        (text_with(description={**MODEL, "version": network.VERSION + 1}), "the model has version 2"),
         (text_with(archive=contents.VERSION + 1, more="of what is not known"), "the archive has version 2"),
     ],
 )

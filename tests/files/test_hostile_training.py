@@ -11,7 +11,7 @@ from hostile_trainings import FIT, Nothing, X, Y, all_of, mutate_arrays, mutate_
 
 import deepbp
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataTypeError, DeepBPError, FileFormatError
-from deepbp.files.archive import write_archive
+from deepbp.storage.npz_format import write_archive
 from deepbp.training import Accuracy
 
 MUTATIONS = 100  # of each kind: thousands were tried

@@ -15,15 +15,12 @@ from deepbp.errors import ConfigurationError, FileFormatError
 from deepbp.files import bounds as of_objects
 from deepbp.files import load, read_archive, save, write_archive
 from deepbp.files import text as of_text
-from deepbp.files.archive import AT_ONCE
-from deepbp.files.arrays import LONGEST_NAME, MOST_ARRAYS, MOST_AXES, Spec
-from deepbp.files.contents import contents_text
-from deepbp.files.directory import LARGEST, MOST_MEMBERS
-from deepbp.files.opening import LIMIT
-from deepbp.files.places import count
-from deepbp.files.tensors import open_tensors, write_tensors
-from deepbp.files.values import to_json
+from deepbp.files.training_files import count
 from deepbp.layers import Dense, Repeat, Sigmoid
+from deepbp.storage.contents import LIMIT, LONGEST_NAME, MOST_ARRAYS, MOST_AXES, Spec, contents_text
+from deepbp.storage.json_codec import to_json
+from deepbp.storage.npz_format import AT_ONCE, LARGEST, MOST_MEMBERS
+from deepbp.storage.safetensors_format import open_tensors, write_tensors
 
 NO_NUMBERS = np.zeros(0, "int8")
 

@@ -32,7 +32,7 @@ from deepbp.optimizers import (
     Rprop,
 )
 from deepbp.optimizers.schedules import Cosine, Warmup
-from deepbp.parameter import Buffer, Parameter
+from deepbp.parameters import Buffer, Parameter
 from deepbp.training import Accuracy, Callback, EarlyStopping, ModelCheckpoint, ReduceOnPlateau, WeightAverage
 
 ROWS, FEATURES, CLASSES, BATCH, EPOCHS = 70, 6, 3, 16, 4

@@ -9,9 +9,9 @@ from own_pieces import Direction, Everything, Slope, Twos, twice, two
 from stored import stored
 
 from deepbp import Sequential
+from deepbp._config import without_addresses
 from deepbp.errors import ArgumentTypeError
 from deepbp.layers import Activation, Dense, Tanh
-from deepbp.layers.configuration import without_addresses
 
 ARGUMENTS: list[Any] = [
     None,

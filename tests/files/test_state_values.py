@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deepbp.errors import ArgumentTypeError, FileFormatError
-from deepbp.files.values import from_json, to_json
+from deepbp.storage.json_codec import from_json, to_json
 
 VALUES: list[Any] = [
     None,

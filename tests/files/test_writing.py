@@ -11,7 +11,7 @@ from networks import small
 
 import deepbp
 from deepbp.errors import ArgumentTypeError
-from deepbp.training.atomic import whole_file
+from deepbp.storage.atomic import whole_file
 
 FULL = """
 import resource, signal, sys
@@ -27,7 +27,7 @@ except OSError as error:
 """
 DIES = """
 import os, sys
-from deepbp.training.atomic import whole_file
+from deepbp.storage.atomic import whole_file
 
 with whole_file(sys.argv[1], binary=True) as file:
     file.write(b"half of it")

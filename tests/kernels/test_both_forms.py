@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from forms import fused, in_both_forms, needs_numba
 
-from deepbp.kernels import plain
+from deepbp.kernels import numpy_kernels as plain
 from deepbp.kernels.blocks import BLOCK
 
 DTYPES = [np.float32, np.float64]

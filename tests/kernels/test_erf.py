@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from forms import fused, in_both_forms, needs_numba
 
-from deepbp.kernels import plain
+from deepbp.kernels import numpy_kernels as plain
 from deepbp.typing import Array
 
 mpmath = pytest.importorskip("mpmath", reason="no mpmath to count with 30 digits: pip install sympy")

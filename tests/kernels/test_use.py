@@ -23,11 +23,11 @@ def run(code: str, **environment: str) -> str:
     return result.stdout.strip()
 
 
-@pytest.mark.parametrize(("form", "package"), [("numpy", "plain"), pytest.param("numba", "fused", marks=needs_numba)])
-def test_use_switches_every_kernel(form: str, package: str) -> None:
+@pytest.mark.parametrize("form", ["numpy", pytest.param("numba", marks=needs_numba)])
+def test_use_switches_every_kernel(form: str) -> None:
     assert kernels.use(form) == form == kernels.current()  # type: ignore[arg-type]
-    assert kernels.relu.__module__ == f"deepbp.kernels.{package}.activations"
-    assert kernels.adam.__module__ == f"deepbp.kernels.{package}.updates"
+    assert kernels.relu.__module__ == f"deepbp.kernels.{form}_kernels"
+    assert kernels.adam.__module__ == f"deepbp.kernels.{form}_kernels"
 
 
 def test_an_unknown_form_is_refused() -> None:
@@ -59,6 +59,6 @@ def test_without_numba_the_numpy_form_serves_and_asking_for_numba_names_the_fix(
 
 
 def test_importing_loads_no_form() -> None:
-    forms = "('numba', 'deepbp.kernels.plain', 'deepbp.kernels.fused')"
+    forms = "('numba', 'deepbp.kernels.numpy_kernels', 'deepbp.kernels.numba_kernels')"
     code = f"import sys; import deepbp.sequential; print([m for m in sys.modules if m.startswith({forms})])"
     assert run(code) == "[]"

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deepbp.layers.formula import FUNCTIONS, evaluate
-from deepbp.layers.pen import TextPen
-from deepbp.layers.typeset import write
+from deepbp.formulas.language import FUNCTIONS, evaluate
+from deepbp.formulas.printer import TextPrinter, print_expression
 
 X = np.array([[[0.5, -1.0], [2.0, 0.0]], [[-0.25, 3.0], [1.0, -2.0]], [[0.0, 1.0], [4.0, -0.5]]])
 
@@ -48,7 +47,7 @@ def test_sums_means_and_signs(expression: str, expected: Any) -> None:
     ],
 )
 def test_they_print(expression: str, text: str) -> None:
-    assert write(expression, {}, TextPen()) == text
+    assert print_expression(expression, {}, TextPrinter()) == text
 
 
 def test_functions_are_listed_in_order() -> None:

@@ -13,7 +13,7 @@ from deepbp.errors import ConfigurationError, ContractError, NotBuiltError
 from deepbp.layers import BatchNorm, Dense, Layer, Tanh
 from deepbp.losses import MeanSquaredError
 from deepbp.optimizers import SGD, Adam, AdamW, Optimizer
-from deepbp.parameter import Parameter
+from deepbp.parameters import Parameter
 from deepbp.training import Callback
 from deepbp.typing import Array
 

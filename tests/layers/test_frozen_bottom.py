@@ -7,7 +7,7 @@ from attrs import define, field
 from deepbp import Sequential
 from deepbp.initializers import Ones
 from deepbp.layers import Builder, Layer, Residual, Tanh
-from deepbp.parameter import UNBUILT, Parameter
+from deepbp.parameters import UNBUILT, Parameter
 from deepbp.typing import Array, Shape
 
 X = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)

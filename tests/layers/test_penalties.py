@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError
+from deepbp.formulas.language import evaluate
 from deepbp.layers import L1, L1L2, L2, Penalty
-from deepbp.layers.formula import evaluate
 from deepbp.testing import numeric_gradient
 
 W = np.array([[0.5, -2.0, 0.0], [3.0, -0.25, 1.0]])

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from deepbp.optimizers import Optimizer
-from deepbp.parameter import Parameter, ParameterVector
+from deepbp.parameters import Parameter, ParameterVector
 from deepbp.typing import Array
 
 SHAPES = {"0.weight": (3, 4), "0.bias": (4,), "1.slope": (4,), "2.body.0.weight": (4, 2), "2.body.0.bias": (2,)}

@@ -22,7 +22,7 @@ from deepbp.optimizers import (
     RMSprop,
     Rprop,
 )
-from deepbp.parameter import Parameter, ParameterVector
+from deepbp.parameters import Parameter, ParameterVector
 from deepbp.typing import Array
 
 SIZES = [k * BLOCK + more for k in (1, 2) for more in (-1, 0, 1)]

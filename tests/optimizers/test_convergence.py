@@ -24,7 +24,7 @@ from deepbp.optimizers import (
     Rprop,
 )
 from deepbp.optimizers.schedules import Cosine
-from deepbp.parameter import Parameter, ParameterVector
+from deepbp.parameters import Parameter, ParameterVector
 from deepbp.training import Accuracy
 from deepbp.typing import Array
 

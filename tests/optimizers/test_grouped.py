@@ -9,7 +9,7 @@ from named_vectors import ALL, drawn, train, vector_of
 from trajectories import falling
 
 from deepbp.optimizers import SGD, Adam, AdamW, Grouped, Lion, NAdam, Optimizer, Rprop, State
-from deepbp.parameter import ParameterVector
+from deepbp.parameters import ParameterVector
 
 CASES: list[tuple[dict[str, Optimizer], list[list[str]]]] = [
     ({"*": AdamW(falling)}, [ALL]),

@@ -9,7 +9,7 @@ from named_vectors import ALL, vector_of
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError, ShapeError
 from deepbp.optimizers import SGD, Adam, Grouped, NAdam, Optimizer, State
-from deepbp.parameter import Parameter, ParameterVector
+from deepbp.parameters import Parameter, ParameterVector
 
 
 @frozen

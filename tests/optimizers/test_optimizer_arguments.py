@@ -21,7 +21,7 @@ from deepbp.optimizers import (
     RMSprop,
     Rprop,
 )
-from deepbp.parameter import Parameter, ParameterVector
+from deepbp.parameters import Parameter, ParameterVector
 
 KINDS: tuple[Any, ...] = (SGD, Adam, AdamW, AMSGrad, NAdam, RAdam, RMSprop, Adagrad, Adadelta, Lion, Rprop)
 

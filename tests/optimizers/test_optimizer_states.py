@@ -5,7 +5,7 @@ import pytest
 
 from deepbp.kernels.blocks import BLOCK
 from deepbp.optimizers import Adadelta, Adagrad, AMSGrad, Lion, NAdam, Optimizer, RAdam, RMSprop, Rprop
-from deepbp.parameter import Parameter, ParameterVector
+from deepbp.parameters import Parameter, ParameterVector
 
 OPTIMIZERS: list[Optimizer] = [
     RMSprop(centered=True, momentum=0.9),

@@ -8,7 +8,7 @@ import pytest
 from trajectories import Case, Path, assert_follows, falling, name_of
 
 from deepbp.optimizers import SGD, Adam, AdamW, Optimizer
-from deepbp.parameter import Parameter, ParameterVector
+from deepbp.parameters import Parameter, ParameterVector
 from deepbp.typing import Array
 
 pytestmark = pytest.mark.usefixtures("kernel_form")

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from deepbp.optimizers import Optimizer
-from deepbp.parameter import Parameter, ParameterVector
+from deepbp.parameters import Parameter, ParameterVector
 from deepbp.typing import Array
 
 STEPS = 25

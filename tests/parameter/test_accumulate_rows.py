@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from deepbp.errors import ContractError
-from deepbp.parameter import Parameter, ParameterVector
+from deepbp.parameters import Parameter, ParameterVector
 
 
 def table(*shape: int, dtype: str = "float64") -> Parameter:

@@ -18,7 +18,7 @@ from deepbp import Sequential
 from deepbp.errors import ArgumentTypeError, NotBuiltError
 from deepbp.initializers import Zeros
 from deepbp.layers import Builder, Dense, Flatten, Layer, ReLU, Tanh
-from deepbp.parameter import Parameter
+from deepbp.parameters import Parameter
 from deepbp.plots import network_diagram
 from deepbp.typing import Array, Shape
 

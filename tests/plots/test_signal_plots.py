@@ -16,7 +16,7 @@ from deepbp.layers import Dense, Sigmoid
 from deepbp.losses import MeanSquaredError
 from deepbp.optimizers import SGD
 from deepbp.plots import signal, signals
-from deepbp.plots.signals import Quantity
+from deepbp.plots.training_plots import Quantity
 from deepbp.training import SignalMonitor, Signals
 
 pytestmark = pytest.mark.usefixtures("no_screen")

@@ -10,7 +10,7 @@ from right_layers import Centre, Dropout, Scale, Square
 
 from deepbp.initializers import Initializer, Ones
 from deepbp.layers import Builder, Layer, Softmax
-from deepbp.parameter import Parameter
+from deepbp.parameters import Parameter
 from deepbp.typing import Array, Shape
 
 BEHAVIOUR: list[Planted] = []

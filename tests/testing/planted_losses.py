@@ -7,7 +7,7 @@ from attrs import define, field, frozen
 from planting import Planted, from_percent, planter
 
 from deepbp.losses import Loss
-from deepbp.losses import MeanSquaredError as MeanOfSquares  # whose name does not end like an exception's
+from deepbp.losses import MeanSquaredError as MeanOfSquares
 from deepbp.losses import SumSquaredError as SumOfSquares
 from deepbp.losses.loss import check_same_shape, weight_column
 from deepbp.typing import Array

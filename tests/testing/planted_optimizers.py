@@ -7,7 +7,7 @@ from attrs import define, field, frozen
 from planting import Planted, from_percent, planter
 
 from deepbp.optimizers import SGD, Adam, Optimizer, State
-from deepbp.parameter import ParameterVector
+from deepbp.parameters import ParameterVector
 from deepbp.typing import Array
 
 OPTIMIZERS: list[Planted] = []

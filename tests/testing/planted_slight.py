@@ -14,7 +14,7 @@ from deepbp.layers import Dense
 from deepbp.losses import MeanSquaredError as MeanOfSquares
 from deepbp.losses import SumSquaredError as SumOfSquares
 from deepbp.optimizers import SGD, State
-from deepbp.parameter import ParameterVector
+from deepbp.parameters import ParameterVector
 from deepbp.typing import Array
 
 SLIGHT_LAYERS: list[Planted] = []

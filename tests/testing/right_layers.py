@@ -8,7 +8,7 @@ from attrs import define, field
 
 from deepbp.initializers import Constant, GlorotUniform, Normal, Ones, Zeros
 from deepbp.layers import Builder, Dense, Layer, Tanh
-from deepbp.parameter import Buffer, Parameter
+from deepbp.parameters import Buffer, Parameter
 from deepbp.typing import Array, Shape
 
 

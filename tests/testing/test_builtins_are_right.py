@@ -39,7 +39,7 @@ from deepbp.layers import Layer
 from deepbp.losses import Loss
 from deepbp.losses import MeanSquaredError as MeanOfSquares
 from deepbp.optimizers import SGD, Optimizer, State
-from deepbp.parameter import ParameterVector
+from deepbp.parameters import ParameterVector
 from deepbp.testing import check_layer, check_loss, check_optimizer, parametrize_with_checks
 from deepbp.typing import Array
 

@@ -16,7 +16,7 @@ import deepbp
 from deepbp import Sequential
 from deepbp.errors import FileFormatError
 from deepbp.files import write_archive
-from deepbp.files.model import describe_model
+from deepbp.files.network import describe_model
 from deepbp.layers import Layer, same_configuration
 from deepbp.testing.configuration import holds_functions
 from deepbp.typing import Array, Shape

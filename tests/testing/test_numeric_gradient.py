@@ -5,7 +5,7 @@ import pytest
 
 from deepbp.errors import DataTypeError, ShapeError
 from deepbp.testing import compare_gradients, numeric_gradient
-from deepbp.testing.numeric_gradient import one_sided_gradients
+from deepbp.testing.gradients import one_sided_gradients
 from deepbp.typing import Array
 
 

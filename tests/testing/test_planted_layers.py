@@ -9,7 +9,7 @@ from planting import Planted, expect_caught, expect_every_check_needed
 
 from deepbp.layers import Dense
 from deepbp.testing import CheckFailure, check_layer, layer_checks
-from deepbp.testing.layers.case import standard_normal
+from deepbp.testing.layer_case import standard_normal
 
 CATALOGUE = [*GRADIENTS, *BEHAVIOUR, *LAYER_FORMULAS, *SLIGHT_LAYERS]
 

@@ -26,7 +26,7 @@ from deepbp.testing import (
     optimizer_checks,
     parametrize_with_checks,
 )
-from deepbp.testing.gradient_check import MOST_ENTRIES
+from deepbp.testing.gradients import MOST_ENTRIES
 from deepbp.typing import Array
 
 

@@ -11,7 +11,7 @@ from deepbp import Parameter
 from deepbp.initializers import Normal
 from deepbp.layers import Layer
 from deepbp.losses import MeanSquaredError
-from deepbp.parameter import Buffer
+from deepbp.parameters import Buffer
 from deepbp.typing import Array
 
 

@@ -12,7 +12,7 @@ from deepbp import Sequential
 from deepbp.errors import ArgumentTypeError, ConfigurationError, NonFiniteError
 from deepbp.layers import Dense, Tanh
 from deepbp.losses import Loss, MeanSquaredError, SigmoidBinaryCrossEntropy, SumSquaredError
-from deepbp.training import Iterations, fit_lbfgs, iterations
+from deepbp.training import Iterations, fit_lbfgs, full_batch
 from deepbp.typing import Array
 
 pytest.importorskip("scipy")
@@ -148,6 +148,6 @@ def test_the_tolerance_is_above_0(value: Any) -> None:
 
 
 def test_without_scipy_the_fix_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(iterations, "find_spec", lambda module: None)
+    monkeypatch.setattr(full_batch, "find_spec", lambda module: None)
     with pytest.raises(ConfigurationError, match=r"^fit_lbfgs: SciPy is not installed: pip install 'deepbp\[scipy\]'$"):
         fit_lbfgs(linear(2), X, Y, MeanSquaredError())

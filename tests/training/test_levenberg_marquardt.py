@@ -14,8 +14,8 @@ from deepbp.initializers import Constant
 from deepbp.layers import Dense, Flatten, Layer, Reshape, Sigmoid, Tanh
 from deepbp.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, SumSquaredError
 from deepbp.testing import numeric_gradient
-from deepbp.training import fit_levenberg_marquardt, iterations
-from deepbp.training.levenberg_marquardt import Residuals
+from deepbp.training import fit_levenberg_marquardt, full_batch
+from deepbp.training.full_batch import Residuals
 from deepbp.typing import Array
 
 pytest.importorskip("scipy")
@@ -206,7 +206,7 @@ def test_the_smallest_tolerance_is_raised_to_what_scipy_accepts() -> None:
 
 
 def test_without_scipy_the_fix_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(iterations, "find_spec", lambda module: None)
+    monkeypatch.setattr(full_batch, "find_spec", lambda module: None)
     message = r"^fit_levenberg_marquardt: SciPy is not installed: pip install 'deepbp\[scipy\]'$"
     with pytest.raises(ConfigurationError, match=message):
         fit(net())

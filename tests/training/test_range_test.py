@@ -13,7 +13,7 @@ from deepbp.layers import Dense, Tanh
 from deepbp.losses import MeanSquaredError
 from deepbp.optimizers import SGD, Adam, Optimizer, State
 from deepbp.training import RangeTest, learning_rate_range_test
-from deepbp.training.range_test import steepest
+from deepbp.training.selection import steepest
 from deepbp.typing import Array
 
 RNG = np.random.default_rng(2)

@@ -14,7 +14,7 @@ from deepbp.initializers import Constant
 from deepbp.layers import Builder, Dense, Flatten, Formula, Layer, ReLU, Sigmoid, Tanh
 from deepbp.losses import SumSquaredError
 from deepbp.optimizers import SGD, Adam
-from deepbp.parameter import Buffer, Parameter
+from deepbp.parameters import Buffer, Parameter
 from deepbp.training import SignalMonitor, Signals
 from deepbp.training.signals import FLAT
 from deepbp.typing import Array, Shape

@@ -13,7 +13,7 @@ from deepbp.layers import Dense, Layer, ReLU, Sigmoid, Tanh
 from deepbp.losses import MeanSquaredError
 from deepbp.optimizers import SGD
 from deepbp.training import SignalMonitor, Signals
-from deepbp.training.signal_report import REMEDIES, findings, report
+from deepbp.training.signals import REMEDIES, findings, report
 
 LAYERS = ("0 Dense", "1 Tanh", "2 Dense", "3 Tanh", "4 Dense")
 NO = float("nan")

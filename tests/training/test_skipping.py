@@ -12,7 +12,7 @@ from deepbp import Sequential, Trainer
 from deepbp.errors import ConfigurationError, NonFiniteError
 from deepbp.layers import Builder, Dense, Layer
 from deepbp.optimizers import SGD, Adam
-from deepbp.parameter import Buffer
+from deepbp.parameters import Buffer
 from deepbp.typing import Array, Shape
 
 X, Y, LOSS = SQUARES.x, SQUARES.y, SQUARES.loss

@@ -6,13 +6,11 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from deepbp.derivation.branches import Cut, Join
 from deepbp.derivation.explore.drawing import draw
 from deepbp.derivation.explore.panels import panels
-from deepbp.derivation.price import Price
-from deepbp.derivation.step import Step
+from deepbp.derivation.steps import Cut, Join, Price, Step
 from deepbp.derivation.trace import Trace
-from deepbp.training.atomic import whole_file
+from deepbp.storage.atomic import whole_file
 
 
 def page(trace: Trace) -> str:

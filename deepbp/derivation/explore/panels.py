@@ -1,19 +1,270 @@
-"""The panels of a step: the input, each layer in forward order, the loss, and the update."""
+"""The panels of the page, one for each step."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from math import isfinite
 
 import numpy as np
+from attrs import frozen
 
-from deepbp.derivation.backward import output_signal
+from deepbp.derivation.backward import backward_row, error_row, gradient_rows, output_signal, uses_of
 from deepbp.derivation.document import Row
-from deepbp.derivation.explore.figures import number
-from deepbp.derivation.explore.panel import LOSS, TEXT, Half, Panel, Quantity
-from deepbp.derivation.explore.step_panel import size, step_panel
-from deepbp.derivation.expressions import Math
-from deepbp.derivation.forward import PREDICTION, value_row
+from deepbp.derivation.expressions import Math, with_values
+from deepbp.derivation.forward import PREDICTION, forward_row, value_row
 from deepbp.derivation.numbering import steps
-from deepbp.derivation.price import Price, last_signal
-from deepbp.derivation.step import derivative, error_signal
-from deepbp.derivation.trace import Trace
-from deepbp.layers.pen import Symbol
+from deepbp.derivation.steps import Cut, Join, Price, Step, columns_text, derivative, error_signal, last_signal
+from deepbp.derivation.trace import Trace, TraceStep
+from deepbp.formulas.mathml import MathMLPrinter
+from deepbp.formulas.printer import Symbol, TextPrinter
+from deepbp.typing import Array, Shape
+
+MOST_NUMBERS = 10  # rows, and columns, of which all are shown
+
+
+def figure(letter: str, name: str, array: Array, *, samples: bool = True) -> str:
+    """A captioned table; ``letter`` is MathML, ``name`` the same in words. Each sample's numbers stand in one row."""
+    shape = " × ".join(map(str, array.shape))
+    rows = array.reshape(len(array), -1) if samples else np.atleast_2d(array)
+    small = rows.ndim == 2 and max(rows.shape) <= MOST_NUMBERS
+    label = escape(f"{name}, {shape}" if small else f"{name}, {shape}, in summary", quote=True)
+    return (
+        f'<figure><figcaption><math displaystyle="true">{letter}</math> <span>{shape}</span></figcaption>'
+        f'<div class="matrix" tabindex="0" role="region" aria-label="{label}">'
+        f"{_matrix(rows) if small else _summary(array)}</div></figure>"
+    )
+
+
+def number(value: float, scale: float | None = None) -> str:
+    """A number as people read it; ``scale`` is the size of the largest among which it stands."""
+    if not isfinite(value):
+        return {float("inf"): "∞", float("-inf"): "−∞"}.get(value, "NaN")
+    scale = abs(value) if scale is None else scale
+    if value == 0 and 0 < scale < 1e-2:
+        return "0"  # exactly, among numbers that are written with an exponent
+    return (f"{value:.4f}" if scale == 0 or 1e-2 <= scale < 1e4 else f"{value:.3e}").replace("-", "−")
+
+
+def _matrix(rows: Array) -> str:
+    finite = rows[np.isfinite(rows)]
+    scale = float(np.abs(finite).max(initial=0))
+    whole = finite.size == rows.size and scale < 1e4 and bool((finite == np.round(finite)).all())
+    body = "".join(
+        f"<tr>{''.join(f'<td>{_whole(value) if whole else number(value, scale)}</td>' for value in row)}</tr>"
+        for row in rows.astype(np.float64).tolist()
+    )
+    return f"<table>{body}</table>"
+
+
+def _whole(value: float) -> str:
+    return f"{int(value)}".replace("-", "−")
+
+
+def _summary(array: Array) -> str:
+    values = array.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        measures = {
+            "smallest": number(float(values.min())),
+            "mean": number(float(values.mean())),
+            "largest": number(float(values.max())),
+            "norm √Σ(·)²": number(float(np.sqrt(np.sum(values**2)))),
+            "zeros": f"{np.mean(values == 0):.0%}",
+        }
+    rows = (f'<tr><th scope="row">{name}</th><td>{text}</td></tr>' for name, text in measures.items())
+    return f'<table class="summary">{"".join(rows)}</table>'
+
+
+PRINTER, TEXT = MathMLPrinter(), TextPrinter()
+LOSS = Symbol("L")
+
+
+@frozen(eq=False)
+class Quantity:
+    """An array and the letter it goes by, with words; ``samples`` says whether these stand along axis 0."""
+
+    symbol: Symbol
+    array: Array
+    samples: bool = True
+    words: str = ""
+
+    def to_html(self) -> str:
+        letter, name = PRINTER.symbol(self.symbol), TEXT.symbol(self.symbol)
+        if self.words:
+            letter, name = f"{letter}<mtext>, {escape(self.words)}</mtext>", f"{name}, {self.words}"
+        return figure(letter, name, self.array, samples=self.samples)
+
+
+@frozen(eq=False)
+class Half:
+    """One stage of the step.
+
+    Attributes:
+        stage: its number in the order in which the step is played.
+        direction: forward, backward, or neither.
+        title: what happens, as it is announced.
+    """
+
+    stage: int
+    direction: str
+    heading: str
+    title: str
+    rows: Sequence[Row] = ()
+    quantities: Sequence[Quantity] = ()
+    note: str = ""
+
+    def to_html(self) -> str:
+        equations = (
+            f'<div class="equation" tabindex="0" role="region" aria-label="formula">'
+            f'<math displaystyle="true">{row.math.written(PRINTER)}</math></div>'
+            for row in self.rows
+        )
+        return "\n".join(
+            [
+                f'<section class="half {self.direction}" data-stage="{self.stage}"'
+                f' data-title="{escape(self.title, quote=True)}">',
+                f"<h3>{escape(self.heading)}</h3>",
+                *equations,
+                f"<p>{escape(self.note)}</p>" if self.note else "",
+                f'<div class="numbers">{"".join(quantity.to_html() for quantity in self.quantities)}</div>',
+                "</section>",
+            ]
+        )
+
+
+@frozen(eq=False)
+class Panel:
+    """The halves of one column of the drawing, and what its button says; the last panel has no column."""
+
+    title: str
+    halves: Sequence[Half]
+    column: int | None = None
+    symbol: Symbol = LOSS
+    name: str = ""
+    size: str = ""
+
+    def to_html(self) -> str:
+        column = "" if self.column is None else f' data-column="{self.column}"'
+        halves = "\n".join(half.to_html() for half in self.halves)
+        return (
+            f'<article class="panel"{column}>\n<h2>{escape(self.title)}</h2>\n'
+            f'<div class="halves">\n{halves}\n</div>\n</article>'
+        )
+
+    def to_button(self) -> str:
+        return (
+            f'<button type="button" data-column="{self.column}" aria-label="{escape(self.title, quote=True)}">'
+            f"<math>{PRINTER.symbol(self.symbol)}</math><span>{escape(self.name)}</span>"
+            f"<small>{escape(self.size)}</small></button>"
+        )
+
+
+def step_panel(trace: Trace, position: int, own: Step) -> Panel:
+    """``own`` is the step with the parameters as they were."""
+    traced = trace.steps[position]
+    step = traced.step
+    halves = [_way_forward(traced, position, own), _way_back(trace, position)]
+    return Panel(_title(step), halves, position + 1, step.output, step.kind, size(step.output_shape))
+
+
+def size(shape: Shape) -> str:
+    """Of a sample."""
+    return "×".join(map(str, shape)) or "1"
+
+
+def _way_forward(traced: TraceStep, position: int, own: Step) -> Half:
+    step, made = traced.step, TEXT.symbol(traced.step.output)
+    what = "a penalty, which is added to the loss" if isinstance(step, Price) else f"of shape {step.output_shape}"
+    return Half(
+        stage=position + 1,
+        direction="forward",
+        heading="Forward",
+        title=f"Forward: {_name(step)}, makes {made}, {what}",
+        rows=[_equation(step)],
+        quantities=[
+            *(Quantity(signal, array) for signal, array in dict(zip(step.inputs, traced.inputs, strict=True)).items()),
+            *(Quantity(step.parameters[name], p.value, samples=False) for name, p in own.held.items()),
+            Quantity(step.output, traced.output, samples=not isinstance(step, Price)),
+        ],
+        note="This layer states no formula: it is a black box." if _is_black_box(step) else "",
+    )
+
+
+def _way_back(trace: Trace, position: int) -> Half:
+    traced, letters = trace.steps[position], [one.step for one in trace.steps]
+    step, first = traced.step, letters[0].input
+    signals = list(dict.fromkeys(step.inputs))
+    shared = [signal for signal in signals if len(uses_of(letters, signal)) > 1]
+    rows = list(gradient_rows([step]).values())
+    for signal in signals:
+        rows.append(error_row(letters, signal) if signal in shared else backward_row(step, step.inputs.index(signal)))
+    notes = [f"{TEXT.symbol(error_signal(one))} is a sum: this step passes one share of it back." for one in shared]
+    if first in signals:
+        passed = TEXT.symbol(error_signal(first))
+        notes.append(f"No layer stands before this one: training does not need its {passed}.")
+    if isinstance(step, Price) and step.penalty is None:
+        rows, notes = [], ["The layer passes the derivatives of what it adds back by itself."]
+    return Half(
+        stage=2 * len(trace) + 2 - position,
+        direction="backward",
+        heading="Backward",
+        title=f"Backward: {_name(step)}, {_does(step)}",
+        rows=rows,
+        quantities=[
+            *([] if isinstance(step, Price) else [Quantity(step.delta, traced.delta)]),
+            *(Quantity(derivative(step.parameters[n]), g, samples=False) for n, g in traced.gradients.items()),
+            *(
+                Quantity(error_signal(signal), array, words="a share" * (signal in shared))
+                for signal, array in zip(step.inputs, traced.passed_back, strict=True)
+            ),
+        ],
+        note=" ".join(notes),
+    )
+
+
+def _does(step: Step) -> str:
+    """What it does on the way back."""
+    parts = [] if isinstance(step, Price) else [f"takes {TEXT.symbol(step.delta)}"]
+    if step.inputs:
+        parts.append(f"passes back {_listed(map(error_signal, dict.fromkeys(step.inputs)))}")
+    finds = [f"finds {_listed(map(derivative, step.parameters.values()))}"] if step.parameters else []
+    return "; it ".join([" and ".join(parts), *finds] if parts else finds)
+
+
+def _name(step: Step) -> str:
+    start = "the penalty of " if isinstance(step, Price) else ""
+    return f"{start}layer {step.whole if isinstance(step, Cut) else step.place}, {step.kind}"
+
+
+def _title(step: Step) -> str:
+    if isinstance(step, Cut):
+        return f"Layer {step.whole}: {step.kind}, {columns_text(step.columns.start, step.columns.stop)}"
+    if isinstance(step, Join):
+        return f"Layer {step.place}: {step.kind}, where its branches meet"
+    if isinstance(step, Price):
+        what = step.penalty if step.penalty is not None else "what it adds to the loss"
+        return f"Layer {step.place}: {step.kind}, {what}"
+    return f"Layer {step.place}: {step.layer}"
+
+
+def _is_black_box(step: Step) -> bool:
+    if isinstance(step, Price):
+        return step.penalty is None or step.penalty.formula is None
+    return step.formula is None and not isinstance(step, Cut | Join)
+
+
+def _equation(step: Step) -> Row:
+    """An activation's letter and what it means, in one line."""
+    row = forward_row(step)
+    if step.formula is None or not step.formula.function:
+        return row
+    meant = Math((with_values(step.formula.forward, step.layer),), row.math.symbols)
+    if row.math.written(TEXT).endswith(f"= {meant.written(TEXT)}"):
+        return row  # a letter that stands for itself, such as tanh
+    return Row(Math((*row.math.sides, *meant.sides), row.math.symbols))
+
+
+def _listed(symbols: Iterable[Symbol]) -> str:
+    return " and ".join(map(TEXT.symbol, symbols))
+
 
 TARGET = Symbol("y")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from deepbp import Sequential
-from deepbp.files.model import VERSION
+from deepbp.files.network import VERSION
 from deepbp.initializers import Constant
 from deepbp.layers import L2, BatchNorm, Dense, Penalized, PReLU, Repeat, Reshape, Residual, Tanh, TiedDense
 from deepbp.losses import MeanSquaredError

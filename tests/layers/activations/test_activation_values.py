@@ -31,7 +31,7 @@ from deepbp.layers import (
     Softsign,
     Swish,
 )
-from deepbp.layers.activations.selu import ALPHA, SCALE
+from deepbp.layers.activations.rectifiers import ALPHA, SCALE
 from deepbp.typing import Array
 
 exp, tanh = math.exp, math.tanh

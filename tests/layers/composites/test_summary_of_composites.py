@@ -8,7 +8,7 @@ from attrs import define, field
 from deepbp import Sequential
 from deepbp.initializers import Ones
 from deepbp.layers import L1, L2, Builder, Dense, Layer, Parallel, Penalized, ReLU, Repeat, Residual, Split
-from deepbp.parameter import Parameter
+from deepbp.parameters import Parameter
 from deepbp.typing import Array, Shape
 
 

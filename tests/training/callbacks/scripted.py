@@ -11,7 +11,7 @@ from deepbp import Sequential, Trainer
 from deepbp.layers import Builder, Dense, Layer, Tanh
 from deepbp.losses import MeanSquaredError
 from deepbp.optimizers import Adam, Optimizer
-from deepbp.parameter import Buffer, Parameter
+from deepbp.parameters import Buffer, Parameter
 from deepbp.training import Callback, Metric
 from deepbp.typing import Array, Shape
 

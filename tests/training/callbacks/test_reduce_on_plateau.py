@@ -10,7 +10,7 @@ from scripted import Each, fit, numbers, resumed, trainer
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.optimizers import SGD, Adam, Optimizer
 from deepbp.optimizers.schedules import Exponential, Scaled
-from deepbp.parameter import ParameterVector
+from deepbp.parameters import ParameterVector
 from deepbp.training import ReduceOnPlateau
 
 SCORES = [1.0, 0.9, 0.95, 0.91, 0.9, 0.89, 0.95, 0.96, 0.97, 0.98, 0.99, 0.88, 0.9, 0.9, 0.9]

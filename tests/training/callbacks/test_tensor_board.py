@@ -11,10 +11,10 @@ import pytest
 from scripted import Each, X, Y, fit, trainer
 
 from deepbp import Trainer
+from deepbp.callbacks import logs
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.optimizers import Adam
 from deepbp.training import TensorBoard
-from deepbp.training.callbacks import event_file
 
 needs_tensorboardx = pytest.mark.skipif(find_spec("tensorboardX") is None, reason="an independent reader is needed")
 
@@ -80,8 +80,8 @@ def test_large_steps_long_names_and_numbers_beyond_float32(tmp_path: Path) -> No
     file = tmp_path / "events"
     tag = "loss of the naïve Bayes " * 20
     values = {tag: -1.5, "a": 1e300, "b": float("nan"), "c": 1e-300, "d": -float("inf")}
-    event_file.append(file, 300, {})
-    event_file.append(file, 2**40 + 129, values)
+    logs.append(file, 300, {})
+    logs.append(file, 2**40 + 129, values)
     _, first, second = events(file)
     assert first.step == 300
     assert second.step == 2**40 + 129
@@ -92,10 +92,10 @@ def test_large_steps_long_names_and_numbers_beyond_float32(tmp_path: Path) -> No
 
 def test_the_checksum_is_castagnolis() -> None:
     # the check value of the catalogue of parametrised CRC algorithms, and the examples of RFC 3720, B.4
-    assert event_file.crc32c(b"123456789") == 0xE3069283
-    assert event_file.crc32c(bytes(32)) == 0x8A9136AA
-    assert event_file.crc32c(b"\xff" * 32) == 0x62A8AB43
-    assert event_file.crc32c(bytes(range(32))) == 0x46DD794E
+    assert logs.crc32c(b"123456789") == 0xE3069283
+    assert logs.crc32c(bytes(32)) == 0x8A9136AA
+    assert logs.crc32c(b"\xff" * 32) == 0x62A8AB43
+    assert logs.crc32c(bytes(range(32))) == 0x46DD794E
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_before_training(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from scripted import Each, X, Y, fit, numbers, trainer
 
+from deepbp.callbacks import stopping
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.training import TimeLimit
-from deepbp.training.callbacks import time_limit
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
             self.now += 1
 
     it = Clock()
-    monkeypatch.setattr(time_limit, "monotonic", lambda: it.now)
+    monkeypatch.setattr(stopping, "monotonic", lambda: it.now)
     return it
 
 

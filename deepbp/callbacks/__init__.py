@@ -1,0 +1,20 @@
+"""Callbacks: what may happen between the steps of a training."""
+
+from deepbp.callbacks.callback import Callback
+from deepbp.callbacks.checkpoint import ModelCheckpoint
+from deepbp.callbacks.logs import CSVLog, TensorBoard
+from deepbp.callbacks.stopping import EarlyStopping, ReduceOnPlateau, TimeLimit
+from deepbp.callbacks.weight_average import WeightAverage
+from deepbp.training.signals import SignalMonitor
+
+__all__ = [
+    "CSVLog",
+    "Callback",
+    "EarlyStopping",
+    "ModelCheckpoint",
+    "ReduceOnPlateau",
+    "SignalMonitor",
+    "TensorBoard",
+    "TimeLimit",
+    "WeightAverage",
+]

@@ -1,0 +1,130 @@
+"""Stores the training while it runs."""
+
+import os
+import re
+import shutil
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from attrs import define, field
+
+from deepbp.callbacks.callback import Callback
+from deepbp.callbacks.monitor import Watcher
+from deepbp.errors import ArgumentTypeError, ConfigurationError
+from deepbp.errors.validators import instance_of, optional, positive_int
+from deepbp.storage.atomic import whole_file
+
+if TYPE_CHECKING:
+    from deepbp.training.trainer import Trainer
+
+
+def _as_path(path: Any) -> Path:
+    try:
+        return Path(path)
+    except TypeError:
+        raise ArgumentTypeError(f"ModelCheckpoint: path: expected a file name, got {path!r}") from None
+
+
+@define(eq=False)
+class ModelCheckpoint(Callback):
+    """Writes a file of the whole training, which ``Trainer.load`` reads, every so often and when ``fit`` ends.
+
+    It ends, too, at Ctrl-C, at SIGTERM and with an error. The file is replaced in one piece: whatever happens, one that
+    is complete is under its name. A write that fails while the training runs is a warning, and the training goes on;
+    one that fails at the end is an error. It is called behind the other callbacks, so that it stores what they did.
+
+    Args:
+        path: of the newest file, ``run.npz``.
+        every_epochs: after how many epochs; None for never.
+        every_steps: after how many updates; None for never.
+        keep: how many of the newest files there are; those before the newest are ``run-step120.npz`` and so on.
+        best: a column of the history such as ``"val_loss"``: ``run-best.npz`` is the file of its best epoch.
+        mode: "min" or "max", needed for metrics of which deepbp cannot know whether more is better.
+    """
+
+    runs_last: ClassVar[bool] = True
+
+    path: Path = field(converter=_as_path)
+    every_epochs: int | None = field(default=1, kw_only=True, validator=optional(positive_int))
+    every_steps: int | None = field(default=None, kw_only=True, validator=optional(positive_int))
+    keep: int = field(default=1, kw_only=True, validator=positive_int)
+    best: str | None = field(default=None, kw_only=True, validator=optional(instance_of(str)))
+    mode: Literal["min", "max"] | None = field(default=None, kw_only=True)
+    _watcher: Watcher | None = field(init=False, default=None)
+    _stored: int = field(init=False, default=-1)  # how many updates the newest file holds
+
+    def __attrs_post_init__(self) -> None:
+        if self.best is not None:
+            self._watcher = Watcher(self.best, mode=self.mode)
+
+    def on_fit_start(self, trainer: "Trainer") -> None:
+        if not self.path.parent.is_dir():  # told now, and not after an epoch of work
+            raise ConfigurationError(f"ModelCheckpoint: path: expected a folder that exists, got {self.path.parent}")
+        if self._watcher is not None:
+            self._watcher.on_fit_start(trainer)
+
+    def on_step_end(self, trainer: "Trainer", loss: float) -> None:
+        if self.every_steps is not None and trainer.steps % self.every_steps == 0:
+            self._try(trainer, self.path)
+
+    def on_epoch_end(self, trainer: "Trainer", row: Mapping[str, float]) -> None:
+        if self._watcher is not None and self._watcher.improved(trainer, row):
+            self._try(trainer, self._named("best"))
+        if self.every_epochs is not None and (trainer.epoch + 1) % self.every_epochs == 0:
+            self._try(trainer, self.path)
+
+    def on_fit_end(self, trainer: "Trainer") -> None:
+        if trainer.undo.settled:  # otherwise the file before it is the newest that is right
+            self._save(trainer, self.path)
+
+    def _try(self, trainer: "Trainer", path: Path) -> None:
+        try:
+            self._save(trainer, path)
+        except OSError as error:
+            warnings.warn(f"ModelCheckpoint: {error}: the training goes on", UserWarning, stacklevel=2)
+
+    def _save(self, trainer: "Trainer", path: Path) -> None:
+        if path != self.path:
+            trainer.save(path)
+            return
+        if self.keep > 1 and self.path.exists() and 0 <= self._stored != trainer.steps:
+            _same_file(self.path, self._named(f"step{self._stored}"))
+        before, self._stored = self._stored, trainer.steps
+        try:
+            trainer.save(path)
+        except BaseException:
+            self._stored = before
+            raise
+        for _, older in sorted(self._older(trainer.steps), reverse=True)[self.keep - 1 :]:
+            older.unlink(missing_ok=True)
+
+    def _named(self, what: str) -> Path:
+        return self.path.with_name(f"{self.path.stem}-{what}{self.path.suffix}")
+
+    def _older(self, steps: int) -> list[tuple[int, Path]]:
+        """The files before the newest, each with its step; those of later steps are another training's."""
+        name = re.compile(rf"{re.escape(self.path.stem)}-step(\d+){re.escape(self.path.suffix)}")
+        found = [(name.fullmatch(entry.name), entry) for entry in self.path.parent.iterdir()]
+        return [(int(match[1]), entry) for match, entry in found if match and int(match[1]) <= steps]
+
+    def state(self) -> dict[str, Any]:
+        return {"stored": self._stored, "best": None if self._watcher is None else self._watcher.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._stored = int(state["stored"])
+        if self._watcher is not None and state["best"] is not None:
+            self._watcher.restore(state["best"])
+
+
+def _same_file(path: Path, name: Path) -> None:
+    """Let the file go by this name as well; where the disk knows no links, a copy does."""
+    if name.exists():
+        return
+    try:
+        os.link(path, name)
+    except OSError:
+        with suppress(OSError), open(path, "rb") as source, whole_file(name, binary=True) as target:
+            shutil.copyfileobj(source, target)

@@ -1,0 +1,122 @@
+"""The weights, averaged over the last steps: they often predict better than those of any single step."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+
+from deepbp.callbacks.callback import Callback
+from deepbp.callbacks.monitor import Snapshot
+from deepbp.errors import ConfigurationError
+from deepbp.errors.validators import boolean, fraction
+from deepbp.typing import Array
+
+if TYPE_CHECKING:
+    from deepbp.training.trainer import Trainer
+
+
+@define(eq=False)
+class WeightAverage(Callback):
+    """w̄ = Σ dᵏ wₜ₋ₖ / Σ dᵏ over the steps k = 0 … t − 1 ago: an exponential moving average, with its bias corrected.
+
+    The weights before the first step are not part of it, and after one step it is the weights: no warm-up is needed.
+    Buffers, such as the running means of a normalisation, are averaged alike. Training goes on to the bit as without.
+
+    ``with average.applied(trainer):`` predicts and evaluates with the average, and gives the trained weights back.
+
+    Args:
+        decay: d; 0.999 looks back about 1 / (1 − d) = 1000 steps.
+        use: leave the average in the network when ``fit`` ends. The next ``fit`` of the same trainer goes on from the
+            trained weights all the same, unless the network's were changed in between.
+
+    Attributes:
+        count: t, the steps that are in the average.
+
+    Source: Kingma & Ba 2015, section 7.2; Polyak & Juditsky 1992.
+    """
+
+    decay: float = field(default=0.999, validator=fraction)
+    use: bool = field(default=False, validator=boolean, kw_only=True)
+    count: int = field(init=False, default=0, repr=False)
+    _average: Snapshot | None = field(init=False, default=None, repr=False)
+    _trained: Snapshot | None = field(init=False, default=None, repr=False)  # while the average is in the network
+    _applied: bool = field(init=False, default=False, repr=False)
+    _trainer: Any = field(init=False, default=None, repr=False)
+
+    def update(self, trainer: "Trainer") -> None:
+        """Add the present weights; training with ``fit`` does it by itself, steps by hand may ask for it."""
+        self._watch(trainer)
+        self.count += 1
+        if self._average is None:
+            self._average = Snapshot.of(trainer)
+            return
+        share = (1 - self.decay) / (1 - self.decay**self.count)
+        _move(self._average.values, trainer.parameters.values, share)
+        for average, buffer in zip(self._average.buffers, trainer.buffers, strict=True):
+            _move(average, buffer.value, share)
+
+    @contextmanager
+    def applied(self, trainer: "Trainer") -> Iterator[None]:
+        """The network has the average of the weights inside the ``with``, and the trained ones again behind it.
+
+        Raises:
+            ConfigurationError: when there is no average yet; when the network is trained inside, which is undone.
+        """
+        if self._average is None or trainer is not self._trainer:
+            raise ConfigurationError("WeightAverage: there is no average of this training yet: train first")
+        trained = Snapshot.of(trainer)
+        self._average.put(trainer)
+        self._applied = True
+        try:
+            yield
+            untouched = self._average.is_in(trainer)
+        finally:
+            self._applied = False
+            trained.put(trainer)
+        if not untouched:
+            raise ConfigurationError("WeightAverage: the weights were changed inside applied(), and are put back")
+
+    def on_fit_start(self, trainer: "Trainer") -> None:
+        self._watch(trainer)
+        self._give_back()
+
+    def on_step_end(self, trainer: "Trainer", loss: float) -> None:
+        self.update(trainer)
+
+    def on_fit_end(self, trainer: "Trainer") -> None:
+        begun = trainer is self._trainer and self._trained is None and not self._applied
+        if self.use and begun and self._average is not None:
+            self._trained = Snapshot.of(trainer)
+            self._average.put(trainer)
+
+    def _watch(self, trainer: "Trainer") -> None:
+        if self._applied:
+            raise ConfigurationError("WeightAverage: expected no training inside applied(): leave it first")
+        if trainer is not self._trainer:  # another training: begin anew
+            self._trainer, self.count, self._average, self._trained = trainer, 0, None, None
+
+    def _give_back(self) -> None:
+        if self._trained is not None and self._average is not None and self._average.is_in(self._trainer):
+            self._trained.put(self._trainer)
+        self._trained = None
+
+    def state(self) -> dict[str, Any]:
+        average = {} if self._average is None else self._average.state("average")
+        trained = {} if self._trained is None else self._trained.state("trained")
+        return {"count": self.count, **average, **trained}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.count = int(state["count"])
+        if self.count < 0:
+            raise ConfigurationError(f"WeightAverage: count: expected at least 0, got {self.count}")
+        self._average = Snapshot.restored(state, "average", self._trainer)
+        self._trained = Snapshot.restored(state, "trained", self._trainer)
+        self._give_back()
+
+
+def _move(average: Array, value: Array, share: float) -> None:
+    """Average ← average + share · (value − average), which is exact where the two are equal."""
+    difference = value - average
+    difference *= share
+    average += difference

@@ -1,0 +1,225 @@
+"""The command line, ``python -m deepbp``."""
+
+import argparse
+import difflib
+import inspect
+import io
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from traceback import extract_tb
+from types import ModuleType
+from typing import Any
+
+from deepbp._validation import as_shape
+from deepbp.doctor import examine
+from deepbp.errors import DeepBPError
+from deepbp.initializers import Initializer
+from deepbp.layers import Layer
+from deepbp.losses import Loss
+from deepbp.optimizers import Optimizer
+from deepbp.testing import Check, initializer_checks, layer_checks, loss_checks, optimizer_checks
+from deepbp.testing.check import outcomes, report
+from deepbp.typing import Shape
+
+
+class UsageError(DeepBPError, ValueError):
+    """The command cannot be carried out as it was given; the message says what to write instead."""
+
+
+KINDS = (Layer, Loss, Optimizer, Initializer)
+
+
+def load_subject(text: str, arguments: str | None) -> tuple[Any, ModuleType]:
+    """The object to check, and the module it comes from.
+
+    Args:
+        text: ``FILE.py:NAME`` or ``FILE.py:EXPRESSION``; a class is called without arguments.
+        arguments: with which a class is called instead.
+
+    Raises:
+        UsageError: for a file or a name that does not exist, and for arguments that the class does not take.
+    """
+    match = re.fullmatch(r"(?P<path>.+?\.py):(?P<expression>.+)", text, re.DOTALL)
+    if match is None:
+        raise UsageError(f"expected FILE.py:CLASS, such as my_layer.py:Swish, got {text!r}")
+    module = _load_module(Path(match["path"]))
+    found = evaluate(match["expression"], module)
+    if arguments is not None:
+        found = evaluate(f"{match['expression']}({arguments})", module)
+    elif isinstance(found, type):
+        _check_call(found, match["expression"], module)
+        found = evaluate(f"{match['expression']}()", module)
+    if not isinstance(found, KINDS):
+        raise UsageError(
+            f"{match['expression']}: expected a layer, a loss, an optimizer or an initializer, got {found!r}: "
+            "a layer's class inherits from deepbp.layers.Layer"
+        )
+    return found, module
+
+
+def evaluate(expression: str, module: ModuleType) -> Any:
+    """The value of an expression in the names of a module."""
+    place = Path(str(module.__file__)).name
+    try:
+        return eval(expression, vars(module))
+    except NameError as error:
+        raise UsageError(f"{place} has no {error.name!r}{_instead(str(error.name), module)}") from error
+    except Exception as error:
+        raise UsageError(f"{expression} raises {type(error).__name__}: {error}") from error
+
+
+def _load_module(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UsageError(f"there is no file {path} in {Path.cwd()}")
+    name = f"checked_{path.stem}"  # not the stem itself: a file called random.py must not stand in for Python's own
+    spec = spec_from_file_location(name, path.resolve())
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path}: cannot be imported")
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # where pickle looks for the file's classes
+    sys.path.insert(0, str(path.resolve().parent))  # for the files beside it, as if it were run
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        last = extract_tb(error.__traceback__)[-1]
+        line = "" if isinstance(error, SyntaxError) else f" ({Path(last.filename).name}, line {last.lineno})"
+        raise UsageError(f"{path}: importing it raises {type(error).__name__}: {error}{line}") from error
+    return module
+
+
+def _check_call(cls: type, expression: str, module: ModuleType) -> None:
+    """Refuse a class that cannot be called without arguments."""
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    if missing and issubclass(cls, KINDS):
+        raise UsageError(f"{cls.__name__}: has no {' and no '.join(missing)}, which its contract asks for")
+    try:
+        inspect.signature(cls).bind()
+    except TypeError as error:
+        file = Path(str(module.__file__)).name
+        raise UsageError(
+            f"{cls.__name__}{inspect.signature(cls)}: {error}: write {file}:'{expression}(...)', or --arguments '...'"
+        ) from error
+
+
+def _instead(name: str, module: ModuleType) -> str:
+    """The classes of the file that could be meant."""
+    own = [key for key, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+    names = [key for key in own if isinstance(vars(module)[key], type) and issubclass(vars(module)[key], KINDS)]
+    close = difflib.get_close_matches(name, names, n=1)
+    return f": did you mean {close[0]}?" if close else f": it has {', '.join(names) or 'no layer, loss or optimizer'}"
+
+
+def _shape(text: str) -> Shape:
+    try:
+        return as_shape([int(size) for size in text.strip("()[], ").split(",")])
+    except (ValueError, DeepBPError):
+        raise argparse.ArgumentTypeError(f"expected sizes such as 5 or 3,8,8, got {text!r}") from None
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
+    return int(text)
+
+
+def add_check_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument(
+        "subject", metavar="FILE:CLASS", help="such as my_layer.py:Swish, or my_layer.py:'Swish(3, bias=False)'"
+    )
+    parser.add_argument("--input-shape", type=_shape, metavar="SIZES", help="of one sample: 5 or 3,8,8 (for a layer)")
+    parser.add_argument("--output-shape", type=_shape, metavar="SIZES", help="of one prediction: 3 (for a loss)")
+    parser.add_argument("--arguments", metavar="EXPRESSION", help="of the constructor, such as '3, bias=False'")
+    parser.add_argument(
+        "--inputs", metavar="NAME", help="a function (rng, shape) in FILE that draws what a layer takes"
+    )
+    parser.add_argument("--seed", type=_seed, default=0, help="of all random numbers (default: 0)")
+
+
+def run_check(arguments: argparse.Namespace) -> int:
+    """Print a line for each check, then why some failed; 0 when the subject is right, 1 when it is wrong."""
+    checks = list(_checks(arguments))
+    print(f"{checks[0].subject}\n")
+    done = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those that matter are looked for by a check of their own
+        for check, message in outcomes(checks):
+            done.append((check, message))
+            print(f"  {'·' if message is None else '✗' if message else '✓'} {check.name}", flush=True)
+    wrong = report(done)
+    print(f"\n{wrong}" if wrong else f"\nright: all {len(done)} checks passed")
+    return 1 if wrong else 0
+
+
+def _checks(arguments: argparse.Namespace) -> Iterator[Check]:
+    subject, module = load_subject(arguments.subject, arguments.arguments)
+    options: dict[str, Any] = {"rng": arguments.seed}
+    if not isinstance(subject, Layer) and (arguments.input_shape or arguments.inputs):
+        raise UsageError(f"--input-shape and --inputs are for layers; {subject} is none")
+    if not isinstance(subject, Loss) and arguments.output_shape:
+        raise UsageError(f"--output-shape is for losses; {subject} is none")
+    if isinstance(subject, Layer):
+        if arguments.input_shape is None:
+            raise UsageError(f"{subject}: on samples of which shape? add --input-shape 5, or --input-shape 3,8,8")
+        if arguments.inputs:
+            options["inputs"] = evaluate(arguments.inputs, module)
+            if not callable(options["inputs"]):
+                raise UsageError(f"--inputs: expected a function (rng, shape) -> array, got {options['inputs']!r}")
+        return layer_checks(subject, arguments.input_shape, **options)
+    if isinstance(subject, Loss):
+        return loss_checks(subject, arguments.output_shape or (3,), **options)
+    if isinstance(subject, Optimizer):
+        return optimizer_checks(subject, **options)
+    return initializer_checks(subject, **options)
+
+
+def add_doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the command."""
+    parser.add_argument("--json", action="store_true", help="print the report for programs")
+
+
+def run_doctor(arguments: argparse.Namespace) -> int:
+    """Print the report; 1 where something is to be gained, else 0."""
+    found = examine()
+    print(found.to_json() if arguments.json else found)
+    return int(bool(found.faster))
+
+
+COMMANDS = {
+    "check": (
+        "Prove a layer in a file of yours right, or a loss, an optimizer, an initializer: check my_layer.py:Swish.",
+        add_check_arguments,
+        run_check,
+    ),
+    "doctor": (
+        "Look at the machine that deepbp runs on, and measure whether it could run faster.",
+        add_doctor_arguments,
+        run_doctor,
+    ),
+}
+"""Each command: its summary, what adds its arguments to a parser, and what runs it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 for good news, 1 for bad news, 2 for a command that makes no sense."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deepbp", description="Backpropagation through any number of layers."
+    )
+    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+    for name, (summary, add_arguments, run) in COMMANDS.items():
+        subparser = commands.add_parser(name, help=summary, description=summary)
+        add_arguments(subparser)
+        subparser.set_defaults(run=run)
+    arguments = parser.parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without the letters of mathematics is no reason to fail
+            stream.reconfigure(errors="replace")
+    try:
+        return int(arguments.run(arguments))
+    except UsageError as error:
+        print(f"{parser.prog} {arguments.command}: {error}", file=sys.stderr)
+        return 2

@@ -1,0 +1,279 @@
+"""Why the gradient of one weight is what it is: the chain rule along single paths."""
+
+import ast
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+from attrs import frozen
+
+from deepbp._config import configuration
+from deepbp.derivation.backward import OUTER_PRODUCT, THROUGH_WEIGHTS, backward_row, error_row, output_signal, uses_of
+from deepbp.derivation.chain_rule import path_behind
+from deepbp.derivation.document import LARGEST, Block, Document, Equations, Heading, Paragraph, Row, Values, Written
+from deepbp.derivation.expressions import Math, alone, tree
+from deepbp.derivation.steps import Cut, Join, Price, Step, derivative, error_signal, last_signal
+from deepbp.derivation.trace import Trace, TraceStep
+from deepbp.errors import PositionError
+from deepbp.formulas.language import evaluate
+from deepbp.formulas.printer import Symbol
+from deepbp.layers import Layer
+from deepbp.testing.gradients import numeric_gradient
+from deepbp.typing import Array
+
+Index: TypeAlias = tuple[int, ...]
+
+_One: TypeAlias = tuple[Symbol, Index]  # one number of a signal
+_SUM_OF_SIGNAL = ast.dump(tree("batch_sum(delta)"))
+_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+def entry(symbol: Symbol, index: Index) -> Symbol:
+    """One number of an array: W¹ becomes W₁,₂¹."""
+    return Symbol(symbol.letter + ",".join(str(i).translate(_SUBSCRIPTS) for i in index), symbol.number)
+
+
+def rounded(value: Any) -> str:
+    """A number among others in a formula."""
+    return f"{float(value):.6g}"
+
+
+def paths(trace: Trace, position: int, name: str, index: Index) -> list[Block]:
+    """What one use of a weight gives: for one sample down the whole chain, then for all samples."""
+    used = trace.steps[position]
+    step, weight = used.step, entry(used.step.parameters[name], index)
+    if isinstance(step, Price):
+        (made,), symbols = step.gradient(name)
+        math = Math(("partial(P, w)", made), {**symbols, "P": step.output, "w": weight})
+        return [Values(math, used.gradients[name][index], "the penalty's own derivative, which adds to the loss's")]
+    stated = step.formula.gradients.get(name, "0") if step.formula is not None else "0"
+    kind = ast.dump(tree(stated))
+    if kind not in (OUTER_PRODUCT, _SUM_OF_SIGNAL):
+        remark = f"from layer {step.place}, {step.kind}, which is not taken apart"
+        return [Values(alone(derivative(weight)), used.gradients[name][index], remark)]
+    unit = index[-1:]
+    signal = used.delta[:, unit[0]]
+    symbols = {"d": entry(step.delta, unit), "x": entry(step.input, index[:1])}
+    if kind == OUTER_PRODUCT:
+        inputs, product = used.input[:, index[0]], "x * d"
+    else:
+        inputs, product = np.ones_like(signal), "d"
+    shares = inputs * signal
+    sample = int(np.argmax(np.abs(shares)))
+    numbers = [f"{rounded(inputs[sample])} * {rounded(signal[sample])}"] * (product != "d")
+    letters = [one.step for one in trace.steps]
+    start = output_signal(letters, trace.loss_function)
+    return [
+        Equations((_factors(letters, step, weight, unit),)),
+        Paragraph((f"In numbers, from the loss down to the weight, for sample {sample}, whose share is the largest:",)),
+        Values(start.math, trace.error_signals[last_signal(letters)][sample], start.remark),
+        *reversed(list(_chain(trace, step, sample, unit))),
+        Values(Math((product, *numbers), symbols), shares[sample], f"the share of sample {sample}"),
+        Paragraph(("For all samples, whose shares are added:",)),
+        Values(Math((product,), symbols), shares, "one for each sample"),
+    ]
+
+
+def _factors(letters: Sequence[Step], step: Step, weight: Symbol, unit: Index) -> Row:
+    """∂L/∂w as a product of derivatives, up to the next step that mixes neurons, or from which several ways lead on."""
+    symbols = {"L": Symbol("L"), "w": weight, "y": entry(step.output, unit)}
+    factors, here = ["partial(y, w)"], "y"
+    for i, later in enumerate(path_behind(letters, step)):
+        if not _elementwise(later):
+            break
+        symbols[f"y{i}"] = entry(later.output, unit)
+        factors.append(f"partial(y{i}, {here})")
+        here = f"y{i}"
+    product = " * ".join([*factors, f"partial(L, {here})"])
+    return Row(Math(("partial(L, w)", f"batch_sum({product})"), symbols), "", "added over the samples")
+
+
+def _chain(trace: Trace, step: Step, sample: int, unit: Index) -> Iterator[Values]:
+    """The error signal at everything that the weight acts on, from the weight towards the loss.
+
+    As long as one number carries it, that one alone; behind what mixes neurons, and where several ways lead on, the
+    signals as a whole.
+    """
+    letters = [one.step for one in trace.steps]
+    signal, last = step.output, last_signal(letters)
+    following: _One | None = (signal, unit)
+    while following is not None:
+        signal, unit = following
+        if signal == last:
+            return
+        values, following = _from_one(trace, signal, sample, unit)
+        yield values
+    reached = [signal]
+    for later in letters:
+        if not isinstance(later, Price) and any(one in reached for one in later.inputs):
+            reached.append(later.output)
+    for signal in reached[1:-1]:
+        row = error_row(letters, signal)
+        yield Values(Math(row.math.sides[:2], row.math.symbols), trace.error_signals[signal][sample], row.remark)
+
+
+def _from_one(trace: Trace, signal: Symbol, sample: int, unit: Index) -> tuple[Values, _One | None]:
+    """∂L/∂ one number of a signal, and the one number by which alone it acts on the loss, if there is one."""
+    letters = [one.step for one in trace.steps]
+    uses = [(trace.steps[letters.index(step)], index) for step, index in uses_of(letters, signal)]
+    uses = [(later, index) for later, index in uses if not isinstance(later.step, Cut) or _holds(later.step, unit)]
+    passed, value = {"passed": entry(error_signal(signal), unit)}, trace.error_signals[signal][(sample, *unit)]
+    if len(uses) > 1:
+        shares = (rounded(later.passed_back[index][(sample, *unit)]) for later, index in uses)
+        numbers = " + ".join(shares).replace("+ -", "- ")
+        return Values(Math(("passed", numbers), passed), value, f"{len(uses)} ways lead on from here, added"), None
+    later, index = uses[0]
+    step, row = later.step, backward_row(later.step, index)
+    if isinstance(step, Cut | Join):
+        start = -step.columns.start if isinstance(step, Cut) else step.start(index) * (step.merge == "concat")
+        following = (unit[0] + start,)
+        symbols = {name: entry(symbol, unit) for name, symbol in step.symbols.items()}
+        symbols |= passed | {"delta": entry(step.delta, following)}
+        side = "delta" if isinstance(step, Cut) or step.merge == "concat" else step.passed_back(index)[0][0]
+        return Values(Math(("passed", side), symbols), value, row.remark), (step.output, following)
+    if _elementwise(step):
+        return _through_slope(later, sample, unit), (step.output, unit)
+    if step.formula is not None and ast.dump(tree(step.formula.passed_back or "0")) == THROUGH_WEIGHTS:
+        return _through_weights(later, sample, unit), None
+    return Values(alone(passed["passed"]), value, row.remark), None
+
+
+def _holds(cut: Cut, unit: Index) -> bool:
+    return unit[0] in range(cut.columns.start, cut.columns.stop)
+
+
+def _through_slope(later: TraceStep, sample: int, unit: Index) -> Values:
+    step, place = later.step, (sample, *unit)
+    assert step.formula is not None
+    names = {**configuration(step.layer), **later.parameters, "x": later.input, "y": later.output}
+    slope = np.broadcast_to(evaluate(step.formula.derivative, names), later.output.shape)[place]
+    symbols = {
+        "passed": entry(step.delta_input, unit),
+        "d": entry(step.delta, unit),
+        "x": entry(step.input, unit),
+        "prime": Symbol(f"{step.formula.function or 'f'}′"),
+    }
+    numbers = f"{rounded(later.delta[place])} * {rounded(slope)}"
+    remark = f"times the slope of layer {step.place}, {type(step.layer).__name__}"
+    return Values(Math(("passed", "d * prime(x)", numbers), symbols), later.delta_input[place], remark)
+
+
+def _through_weights(later: TraceStep, sample: int, unit: Index) -> Values:
+    """One path for each neuron that the number goes on to; the most important ones are shown."""
+    step, signal, weight = later.step, later.delta[sample], later.parameters["weight"][unit[0]]
+    shown = sorted(np.argsort(-np.abs(signal * weight), kind="stable")[:LARGEST].tolist())
+    symbols = {"passed": entry(step.delta_input, unit), "more": Symbol("…")}
+    for k in shown:
+        symbols[f"d{k}"] = entry(step.delta, (k,))
+        symbols[f"w{k}"] = entry(step.parameters["weight"], (unit[0], k))
+    rest = " + more" if len(shown) < len(signal) else ""
+    letters = " + ".join(f"d{k} * w{k}" for k in shown) + rest
+    numbers = " + ".join(f"{rounded(signal[k])} * {rounded(weight[k])}" for k in shown) + rest
+    count = f"{len(signal)} paths" if len(signal) > 1 else "one path"
+    remark = f"{count} through layer {step.place}{f', the {len(shown)} largest shown' if rest else ''}"
+    return Values(Math(("passed", letters, numbers), symbols), later.delta_input[(sample, *unit)], remark)
+
+
+def _elementwise(step: Step) -> bool:
+    return step.formula is not None and bool(step.formula.derivative)
+
+
+_DIFFERENCE = Math(("(L(w + h) - L(w - h)) / (2 * h)",), {"L": Symbol("L"), "w": Symbol("w"), "h": Symbol("h")})
+
+
+@frozen(eq=False, repr=False)
+class Explanation(Written):
+    """One entry of one gradient: how it comes about, and what its definition gives. It prints itself.
+
+    Attributes:
+        parameter, index: such as ``"0.weight"`` and ``(1, 2)``.
+        gradient: ∂L/∂weight, from the trace.
+        numeric: the same as a difference, (L(w + h) − L(w − h)) / 2h, in float64.
+    """
+
+    trace: Trace
+    parameter: str
+    index: Index
+    gradient: float
+    numeric: float
+
+    @classmethod
+    def of(cls, trace: Trace, parameter: str, index: int | Index) -> Self:
+        """Raises PositionError where there is no such parameter, or no such entry."""
+        if parameter not in trace.gradients:
+            raise PositionError(
+                f"explain: no parameter {parameter!r}: there are {', '.join(trace.gradients) or 'none'}"
+            )
+        gradient = trace.gradients[parameter]
+        place = index if isinstance(index, tuple) else (index,)
+        if len(place) != gradient.ndim or any(not -n <= i < n for i, n in zip(place, gradient.shape, strict=True)):
+            raise PositionError(f"explain: {parameter} has shape {gradient.shape}, there is no entry {index}")
+        exact = tuple(int(i) % n for i, n in zip(place, gradient.shape, strict=True))
+        return cls(trace, parameter, exact, float(gradient[exact]), _difference(trace, parameter, exact))
+
+    def document(self) -> Document:
+        places = {
+            f"{one.step.place}.{name}".lstrip("."): symbol
+            for one in reversed(self.trace.steps)
+            for name, symbol in one.step.parameters.items()
+            if not isinstance(one.step, Price)
+        }
+        symbol = places[self.parameter]
+        weight, shown = entry(symbol, self.index), list(self.index)
+        uses = [
+            (position, name)
+            for position, one in enumerate(self.trace.steps)
+            for name, other in one.step.parameters.items()
+            if other == symbol
+        ]
+        first, name = uses[0]
+        blocks: list[Block] = [
+            Paragraph((alone(weight), f" is entry {shown} of {self.parameter}:")),
+            Values(alone(weight), self.trace.steps[first].parameters[name][self.index]),
+        ]
+        for position, name in uses:
+            step = self.trace.steps[position].step
+            if isinstance(step, Price):
+                blocks.append(Heading(f"Its penalty, {step.penalty}"))
+            elif len(uses) > 1:
+                blocks.append(Heading(f"Its use in layer {step.place}"))
+            blocks += paths(self.trace, position, name, self.index)
+        added = "the shares of all uses, added" if len(uses) > 1 else "all shares, added"
+        blocks += [
+            Heading("The result, and its check"),
+            Values(alone(derivative(weight)), np.asarray(self.gradient), added),
+            Values(_DIFFERENCE, np.asarray(self.numeric), "the difference that defines it, in float64"),
+            Paragraph((f"They are {abs(self.gradient - self.numeric):.1e} apart.",)),
+        ]
+        return Document(f"Why the gradient of {self.parameter}{shown} is {rounded(self.gradient)}", tuple(blocks))
+
+
+def _difference(trace: Trace, parameter: str, index: Index) -> float:
+    """The central difference, each time on a fresh copy: layers that are random draw the same numbers again."""
+    x, y = _wide(trace.data.x), _wide(trace.data.y)
+    weight = None if trace.data.sample_weight is None else _wide(trace.data.sample_weight)
+    network = _in_float64(trace.network)
+
+    def loss(moved: Array) -> float:
+        copied = deepcopy(network)
+        copied.named_parameters()[parameter].value = moved
+        prediction, saved = copied.forward(x)
+        return float(trace.loss_function.forward(prediction, y, weight)[0]) + copied.penalty(saved)
+
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        start = network.named_parameters()[parameter].value.copy()
+        return float(numeric_gradient(loss, start, places=[index])[index])
+
+
+def _in_float64(network: Layer[Any]) -> Layer[Any]:
+    copied = deepcopy(network)
+    for parameter in copied.parameters():
+        parameter.__setstate__((parameter.value.astype(np.float64), None, parameter.frozen))
+    for buffer in copied.named_buffers().values():
+        object.__setattr__(buffer, "value", buffer.value.astype(np.float64))  # past the hook that keeps the dtype
+    return copied
+
+
+def _wide(array: Array) -> Array:
+    return array.astype(np.float64) if array.dtype.kind == "f" else array

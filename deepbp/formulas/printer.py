@@ -1,0 +1,263 @@
+"""Printers of formulas: expressions of the formula language as text, LaTeX or MathML."""
+
+import ast
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+from attrs import evolve, frozen
+
+from deepbp.errors import ConfigurationError
+from deepbp.formulas.language import parse
+
+_SUPERSCRIPTS = str.maketrans("0123456789+-−()zxyntk", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁽⁾ᶻˣʸⁿᵗᵏ")
+_SUBSCRIPTS = str.maketrans("ij", "ᵢⱼ")
+_BY = "∂L/∂"
+
+
+@frozen
+class Symbol:
+    """A letter, with the number of a layer above it: W² is the second layer's W, not its square.
+
+    ∂L/∂W is a letter, too, and so is what ends in a digit below the line, such as β₁.
+    """
+
+    letter: str
+    number: str = ""
+
+
+class Printer(ABC):
+    """How the parts of a formula are written in one language."""
+
+    minus: ClassVar[str] = "−"
+    comma: ClassVar[str] = ", "
+    transposed: ClassVar[str] = "ᵀ"  # as an exponent
+    one_line: ClassVar[bool] = False  # whether fractions are written with a slash
+
+    def symbol(self, symbol: Symbol, exponent: str = "") -> str:
+        """A letter; an exponent stands behind its number."""
+        if not symbol.letter.startswith(_BY):
+            return self.letter(symbol, exponent)
+        whole = self.derivative(self.letter(Symbol("L")), self.letter(evolve(symbol, letter=symbol.letter[len(_BY) :])))
+        return self.power(self.group(whole), exponent) if exponent else whole
+
+    @abstractmethod
+    def letter(self, symbol: Symbol, exponent: str = "") -> str:
+        """A letter that is not a derivative."""
+
+    @abstractmethod
+    def derivative(self, of: str, by: str) -> str:
+        """∂of/∂by."""
+
+    @abstractmethod
+    def number(self, text: str) -> str:
+        """A number."""
+
+    @abstractmethod
+    def sign(self, text: str) -> str:
+        """An operator between two things."""
+
+    @abstractmethod
+    def row(self, *parts: str) -> str:
+        """Things one after another."""
+
+    @abstractmethod
+    def group(self, inner: str, left: str = "(", right: str = ")") -> str:
+        """In brackets."""
+
+    @abstractmethod
+    def fraction(self, above: str, below: str) -> str:
+        """Above over below; both are written so that no brackets are needed around them."""
+
+    @abstractmethod
+    def power(self, base: str, exponent: str) -> str:
+        """A base with an exponent."""
+
+    @abstractmethod
+    def function(self, name: str, inner: str) -> str:
+        """A named function of something."""
+
+    @abstractmethod
+    def total(self, inner: str, index: str) -> str:
+        """A sum over an index, or over everything."""
+
+    @abstractmethod
+    def root(self, inner: str) -> str:
+        """A square root."""
+
+
+class TextPrinter(Printer):
+    """Unicode for a terminal."""
+
+    one_line = True
+
+    def letter(self, symbol: Symbol, exponent: str = "") -> str:
+        return symbol.letter + symbol.number.translate(_SUPERSCRIPTS) + exponent
+
+    def derivative(self, of: str, by: str) -> str:
+        return f"∂{of}/∂{by}"
+
+    def number(self, text: str) -> str:
+        return text
+
+    def sign(self, text: str) -> str:
+        return f" {text} " if text else " "
+
+    def row(self, *parts: str) -> str:
+        return "".join(parts)
+
+    def group(self, inner: str, left: str = "(", right: str = ")") -> str:
+        return f"{left} {inner} {right}" if left == "{" else f"{left}{inner}{right}"
+
+    def fraction(self, above: str, below: str) -> str:
+        return f"{above} / {below}"
+
+    def power(self, base: str, exponent: str) -> str:
+        tight = exponent.replace(" ", "")
+        raised = tight.translate(_SUPERSCRIPTS)
+        if tight == self.transposed or all(a != b for a, b in zip(tight, raised, strict=True)):
+            return base + raised
+        return f"{base}^({exponent})"
+
+    def function(self, name: str, inner: str) -> str:
+        return f"{name}({inner})"
+
+    def total(self, inner: str, index: str) -> str:
+        return f"Σ{index.translate(_SUBSCRIPTS)} {inner}"
+
+    def root(self, inner: str) -> str:
+        return f"√{inner}" if inner.isdigit() else f"√({inner})"
+
+
+_NAMES = {
+    "batch_mean": "meanᵢ",
+    "feature_mean": "meanᵢ",
+    "feature_variance": "varᵢ",
+    "log": "ln",
+    "maximum": "max",
+    "minimum": "min",
+    "pi": "π",
+    "row_max": "maxⱼ",
+    "row_mean": "meanⱼ",
+    "row_variance": "varⱼ",
+    "sigmoid": "σ",
+    "sign": "sgn",
+}
+# over everything, over the samples i (and all places in them), along each row
+_SUMS = {"total": "", "batch_sum": "i", "feature_sum": "i", "row_sum": "j"}
+
+
+def print_expression(expression: str | ast.expr, symbols: Mapping[str, Symbol], printer: Printer) -> str:
+    """The expression in the printer's language; a name without a symbol is written as it is.
+
+    A tree, unlike a string, may also call functions that have a symbol, ``partial(z, w)`` for ∂z/∂w, and ``bracket``
+    and ``brace``, which say how a product's parts belong together.
+    """
+    return _Writer(symbols, printer).write(parse(expression) if isinstance(expression, str) else expression)[0]
+
+
+def _is_number(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) or (isinstance(node, ast.UnaryOp) and _is_number(node.operand))
+
+
+_SUM, _PRODUCT, _MINUS, _POWER, _ATOM = range(5)  # how tightly things hold together
+
+
+@frozen
+class _Writer:
+    symbols: Mapping[str, Symbol]
+    printer: Printer
+
+    def write(self, node: ast.expr) -> tuple[str, int]:
+        """The text, and how tightly it holds together."""
+        printer = self.printer
+        match node:
+            case ast.Name(id=name):
+                return printer.symbol(self.symbols.get(name, Symbol(_NAMES.get(name, name)))), _ATOM
+            case ast.Constant(value=value):
+                return printer.number(str(value)), _ATOM
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return printer.row(printer.number(printer.minus), self._inside(operand, _PRODUCT)), _SUM
+            case ast.Attribute(value=ast.Name(id=name), attr="T"):
+                return printer.symbol(self.symbols.get(name, Symbol(name)), printer.transposed), _POWER
+            case ast.Attribute(value=value, attr="T"):
+                return printer.power(self._inside(value, _ATOM), printer.transposed), _POWER
+            case ast.Compare(left=left, ops=[op], comparators=[right]):
+                sign = {"Gt": ">", "Lt": "<", "GtE": "≥", "LtE": "≤", "Eq": "=", "NotEq": "≠"}[type(op).__name__]
+                inner = printer.row(self.write(left)[0], printer.sign(sign), self.write(right)[0])
+                return printer.row(
+                    printer.number("𝟙"), printer.group(inner, "[", "]")
+                ), _ATOM  # 1 where it holds, else 0
+            case ast.BinOp(left=left, op=op, right=right):
+                return self._operation(left, op, right)
+            case ast.Call(func=ast.Name(id=name), args=arguments):
+                return self._function(name, arguments)
+        raise ConfigurationError(f"formula {ast.unparse(node)!r}: cannot be set in type")
+
+    def _inside(self, node: ast.expr, least: int) -> str:
+        text, holds = self.write(node)
+        return text if holds >= least else self.printer.group(text)
+
+    def _beside(self, node: ast.expr, least: int) -> str:
+        """A part of a fraction in one line; what a sum adds would otherwise seem to go on."""
+        is_sum = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _SUMS
+        return self._inside(node, _ATOM if is_sum else least)
+
+    def _operation(self, left: ast.expr, op: ast.operator, right: ast.expr) -> tuple[str, int]:
+        printer = self.printer
+        match op:
+            case ast.Add() | ast.Sub():
+                adds = isinstance(op, ast.Add)
+                sign = printer.sign("+" if adds else printer.minus)
+                return printer.row(
+                    self._inside(left, _SUM), sign, self._inside(right, _SUM if adds else _PRODUCT)
+                ), _SUM
+            case ast.Mult():
+                between = "" if isinstance(left, ast.Constant) and not _is_number(right) else "·"
+                sign = printer.sign(between) if between or isinstance(right, ast.Name | ast.Constant | ast.Call) else ""
+                return printer.row(self._inside(left, _PRODUCT), sign, self._inside(right, _PRODUCT)), _PRODUCT
+            case ast.MatMult():
+                return printer.row(
+                    self._inside(left, _PRODUCT), printer.sign(""), self._inside(right, _MINUS)
+                ), _PRODUCT
+            case ast.Div():
+                if isinstance(left, ast.UnaryOp):  # the sign stands before the whole fraction
+                    return self.write(ast.UnaryOp(left.op, ast.BinOp(left.operand, op, right)))
+                if printer.one_line:
+                    return printer.fraction(self._beside(left, _PRODUCT), self._beside(right, _POWER)), _PRODUCT
+                return printer.fraction(self.write(left)[0], self.write(right)[0]), _PRODUCT
+            case ast.Pow():
+                base = self._inside(left, _ATOM)
+                if isinstance(left, ast.Name) and self.symbols.get(left.id, Symbol("")).number:
+                    base = printer.group(base)  # the square of the second layer's a is not a²²
+                return printer.power(base, self.write(right)[0]), _POWER
+        raise ConfigurationError(f"formula: the operator {type(op).__name__} cannot be set in type")
+
+    def _function(self, name: str, arguments: list[ast.expr]) -> tuple[str, int]:
+        printer = self.printer
+        first, *others = (self.write(argument)[0] for argument in arguments)
+        match name:
+            case "exp":
+                return printer.power(printer.number("e"), first), _POWER
+            case "total" | "row_sum" | "batch_sum" | "feature_sum":
+                return printer.total(self._inside(arguments[0], _PRODUCT), _SUMS[name]), _PRODUCT
+            case "sqrt":
+                return printer.root(first), _ATOM
+            case "abs":
+                return printer.group(first, "|", "|"), _ATOM
+            case "bracket":
+                return printer.group(first, "[", "]"), _ATOM
+            case "concat":  # columns side by side
+                return printer.group(
+                    printer.row(first, *(printer.row(printer.comma, other) for other in others)), "[", "]"
+                ), _ATOM
+            case "brace":
+                return printer.group(first, "{", "}"), _ATOM
+            case "partial":
+                return printer.derivative(first, *others), _ATOM
+            case "reshape":
+                others = []  # the shapes stand beside the formula
+        named = self.symbols[name].letter if name in self.symbols else _NAMES.get(name, name)
+        return printer.function(
+            named, printer.row(first, *(printer.row(printer.comma, other) for other in others))
+        ), _ATOM

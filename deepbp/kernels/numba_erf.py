@@ -1,0 +1,80 @@
+"""GELU in one pass over the numbers; ``plain.erf`` says by which formulas."""
+
+from math import pi, sqrt
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.extending import overload
+
+from deepbp.kernels.numba_math import check_floats, compiled, exp_negative
+from deepbp.kernels.numpy_erf import LIMIT, LONG, SHORT
+
+
+def half_bell(x: Any) -> Any:
+    """e^(−x²/2) for x ≥ 0. Exists in compiled code only, as the next does."""
+    raise NotImplementedError
+
+
+def without_bell(x: Any) -> Any:
+    """e^(x²) erfc(x) for x ≥ 0."""
+    raise NotImplementedError
+
+
+@overload(half_bell, jit_options={"forceinline": True})
+def _half_bell(x: Any) -> Any:
+    t: Any = np.float32 if x == types.float32 else np.float64  # a literal would widen a loop over float32
+    sixteen, sixteenth, half = t(16), t(1 / 16), t(0.5)
+    to_whole = t(1.5 * 2 ** (23 if t is np.float32 else 52))  # adding it pushes the fraction out of the mantissa
+
+    def implementation(x: Any) -> Any:
+        high = ((x * sixteen - half + to_whole) - to_whole) * sixteenth  # never above x: both exponents are negative
+        return exp_negative(-half * high * high) * exp_negative(-half * ((x - high) * (x + high)))
+
+    return implementation
+
+
+@overload(without_bell, jit_options={"forceinline": True})
+def _without_bell(x: Any) -> Any:
+    t: Any = np.float32 if x == types.float32 else np.float64
+    k, a, coefficients = SHORT if t is np.float32 else LONG
+    k, a, one, polynomial = t(k), t(a), t(1), _polynomial(t, coefficients)  # type: ignore[assignment]
+
+    def implementation(x: Any) -> Any:
+        u = one / (x + k)
+        return u * polynomial((a * x - k) * u)
+
+    return implementation
+
+
+def _polynomial(t: Any, coefficients: tuple[float, ...]) -> Any:
+    """Horner's scheme, eight steps at a time: a longer loop the compiler does not write out, nor then vectorise."""
+    steps, rest = tuple(map(t, coefficients[7::-1])), coefficients[8:]
+    inner = _polynomial(t, rest) if rest else njit(lambda x: t(0))
+
+    @njit(forceinline=True)
+    def value(x: Any) -> Any:
+        p = inner(x)
+        for c in steps:
+            p = p * x + c
+        return p
+
+    return value
+
+
+@compiled
+def gelu(z: Any) -> Any:
+    check_floats(z)
+    y, slope = np.empty(z.shape, z.dtype), np.empty(z.shape, z.dtype)
+    source, value, derivative = z.ravel(), y.ravel(), slope.ravel()
+    t = z.dtype.type
+    limit, half, one, root, height = t(LIMIT), t(0.5), t(1), t(sqrt(0.5)), t(1 / sqrt(2 * pi))
+    for i in range(source.size):
+        size = abs(source[i])
+        size = limit if size > limit else size
+        curve = half_bell(size)
+        tail = curve * without_bell(size * root) * half
+        share = tail if source[i] < 0 else one - tail
+        value[i] = source[i] * share
+        derivative[i] = share + (-size if source[i] < 0 else size) * (curve * height)
+    return y, slope

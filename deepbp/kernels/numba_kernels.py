@@ -1,0 +1,218 @@
+"""The Numba form of the kernels: the same functions, compiled to fused loops."""
+
+from typing import Any
+
+import numpy as np
+
+from deepbp.errors import ShapeError
+from deepbp.kernels._messages import NOT_ROWS, OTHER_SHAPE, OTHER_STATE
+from deepbp.kernels.numba_erf import gelu as gelu
+from deepbp.kernels.numba_math import check_floats, compiled, exp_negative
+from deepbp.kernels.numpy_kernels import __all__ as __all__  # a kernel without a compiled form is NumPy's
+from deepbp.kernels.numpy_kernels import erf as erf
+from deepbp.kernels.numpy_kernels import erfc as erfc
+from deepbp.kernels.numpy_kernels import gaussian as gaussian
+from deepbp.kernels.numpy_kernels import tanh as tanh
+
+
+@compiled
+def check_alike(output: Any, delta: Any) -> None:
+    if output.shape != delta.shape:
+        raise ShapeError(OTHER_SHAPE, output.shape, delta.shape)
+
+
+@compiled
+def add_bias(z: Any, bias: Any) -> None:
+    if z.shape[1:] != bias.shape:
+        raise ShapeError(NOT_ROWS, z.shape, bias.shape)
+    for row in range(z.shape[0]):
+        for column in range(z.shape[1]):
+            z[row, column] += bias[column]
+
+
+@compiled
+def sigmoid(z: Any) -> Any:
+    check_floats(z)
+    y = np.empty(z.shape, z.dtype)
+    source, target, one = z.ravel(), y.ravel(), z.dtype.type(1)
+    for i in range(source.size):
+        e = exp_negative(-abs(source[i]))
+        target[i] = (e if source[i] < 0 else one) / (one + e)
+    return y
+
+
+@compiled
+def sigmoid_backward(output: Any, delta: Any) -> Any:
+    check_alike(output, delta)
+    moved = np.empty(output.shape, output.dtype)
+    y, d, target, one = output.ravel(), delta.ravel(), moved.ravel(), output.dtype.type(1)
+    for i in range(y.size):
+        target[i] = d[i] * y[i] * (one - y[i])
+    return moved
+
+
+@compiled
+def tanh_backward(output: Any, delta: Any) -> Any:
+    check_alike(output, delta)
+    moved = np.empty(output.shape, output.dtype)
+    y, d, target, one = output.ravel(), delta.ravel(), moved.ravel(), output.dtype.type(1)
+    for i in range(y.size):
+        target[i] = d[i] * (one - y[i] * y[i])
+    return moved
+
+
+@compiled
+def relu(z: Any) -> Any:
+    y = np.empty(z.shape, z.dtype)
+    source, target, zero = z.ravel(), y.ravel(), z.dtype.type(0)
+    for i in range(source.size):
+        target[i] = zero if source[i] <= 0 else source[i]  # so asked, NaN stays NaN
+    return y
+
+
+@compiled
+def relu_backward(output: Any, delta: Any) -> Any:
+    check_alike(output, delta)
+    moved = np.empty(output.shape, output.dtype)
+    y, d, target, zero = output.ravel(), delta.ravel(), moved.ravel(), output.dtype.type(0)
+    for i in range(y.size):
+        target[i] = d[i] if y[i] > 0 else zero
+    return moved
+
+
+@compiled
+def softmax(z: Any) -> Any:
+    check_floats(z)
+    y = np.empty(z.shape, z.dtype)
+    classes = z.shape[-1]
+    source, target = z.ravel(), y.ravel()
+    for start in range(0, source.size, classes):
+        largest = source[start]
+        for i in range(start, start + classes):
+            largest = max(largest, source[i])
+        for i in range(start, start + classes):
+            target[i] = exp_negative(source[i] - largest)
+        total = target.dtype.type(0)
+        for i in range(start, start + classes):
+            total += target[i]
+        for i in range(start, start + classes):
+            target[i] /= total
+    return y
+
+
+@compiled
+def softmax_backward(output: Any, delta: Any) -> Any:
+    check_alike(output, delta)
+    moved = np.empty(output.shape, output.dtype)
+    classes = output.shape[-1]
+    y, d, target = output.ravel(), delta.ravel(), moved.ravel()
+    for start in range(0, y.size, classes):
+        inner = y.dtype.type(0)
+        for i in range(start, start + classes):
+            inner += d[i] * y[i]
+        for i in range(start, start + classes):
+            target[i] = y[i] * (d[i] - inner)
+    return moved
+
+
+@compiled
+def squared_error(prediction: Any, target: Any, factor: float) -> Any:
+    delta = np.empty(prediction.shape, prediction.dtype)
+    p, t, d = prediction.ravel(), target.ravel(), delta.ravel()
+    scale = delta.dtype.type(factor)
+    total = 0.0
+    for i in range(p.size):
+        difference = p[i] - t[i]
+        total += difference * difference
+        d[i] = scale * difference
+    return total, delta
+
+
+@compiled
+def softmax_cross_entropy(z: Any, labels: Any, weight: Any) -> Any:
+    check_floats(z)
+    probability = np.empty(z.shape, z.dtype)
+    rows, classes = z.shape
+    value = 0.0
+    for row in range(rows):
+        label = labels[row]
+        if label < 0 or label >= classes:
+            raise IndexError("label out of range")
+        largest = z[row, 0]
+        for j in range(classes):
+            largest = max(largest, z[row, j])
+        for j in range(classes):
+            probability[row, j] = exp_negative(z[row, j] - largest)
+        total = probability.dtype.type(0)
+        for j in range(classes):
+            total += probability[row, j]
+        for j in range(classes):
+            probability[row, j] /= total
+        term = np.log(total) - (z[row, label] - largest)
+        value += term if weight is None else term * weight[row]
+    return value, probability
+
+
+@compiled
+def softmax_cross_entropy_backward(probability: Any, labels: Any, weight: Any) -> Any:
+    delta = np.empty(probability.shape, probability.dtype)
+    rows, classes = probability.shape
+    one = probability.dtype.type(1)
+    share = one / probability.dtype.type(rows)
+    for row in range(rows):
+        factor = share if weight is None else share * weight[row]
+        for j in range(classes):
+            delta[row, j] = probability[row, j] * factor
+        delta[row, labels[row]] = (probability[row, labels[row]] - one) * factor
+    return delta
+
+
+@compiled
+def clip_values(grads: Any, limit: float) -> None:
+    high = grads.dtype.type(limit)
+    for i in range(grads.size):
+        grads[i] = min(max(grads[i], -high), high)
+
+
+@compiled
+def clip_norm(grads: Any, norm: float, limit: float) -> None:
+    if norm > limit:
+        factor = grads.dtype.type(limit / norm)
+        for i in range(grads.size):
+            grads[i] *= factor
+
+
+@compiled
+def sgd(values: Any, grads: Any, rate: float) -> None:
+    step = values.dtype.type(rate)
+    for i in range(values.size):
+        values[i] -= step * grads[i]
+
+
+@compiled
+def sgd_momentum(values: Any, grads: Any, velocity: Any, rate: float, momentum: float, nesterov: bool) -> None:
+    if velocity.size != values.size:
+        raise ShapeError(OTHER_STATE, values.size, velocity.size)
+    step, keep = values.dtype.type(rate), values.dtype.type(momentum)
+    for i in range(values.size):
+        v = keep * velocity[i] + grads[i]
+        velocity[i] = v
+        values[i] -= step * (grads[i] + keep * v if nesterov else v)
+
+
+@compiled
+def adam(
+    values: Any, grads: Any, mean: Any, square: Any, rate: float, beta1: float, beta2: float, epsilon: float
+) -> None:
+    if mean.size != values.size or square.size != values.size:
+        raise ShapeError(OTHER_STATE, values.size, mean.size)
+    t = values.dtype.type
+    step, small = t(rate), t(epsilon)
+    keep1, take1, keep2, take2 = t(beta1), t(1 - beta1), t(beta2), t(1 - beta2)
+    for i in range(values.size):
+        g = grads[i]
+        m = keep1 * mean[i] + take1 * g
+        v = keep2 * square[i] + take2 * (g * g)
+        mean[i] = m
+        square[i] = v
+        values[i] -= step * m / (np.sqrt(v) + small)

@@ -1,0 +1,70 @@
+"""An activation of your own, from a function and its derivative."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from attrs import Attribute, define, field
+
+from deepbp.errors import ArgumentTypeError, ContractError
+from deepbp.layers.boundary import expect_alike, expect_floats
+from deepbp.layers.layer import Layer
+from deepbp.typing import Array
+
+
+def _is_function(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
+    if not callable(value) or isinstance(value, type):
+        raise ArgumentTypeError(
+            f"Activation: {attribute.name}: expected a function of an array, such as numpy.sin, got {value!r}"
+        )
+
+
+@define(eq=False)
+class Activation(Layer[Array]):
+    """y = f(z), for samples of any shape.
+
+    Backward: δ · f′(z).
+
+    Both functions take z, also the derivative, which is not to be written with the output. Each works number by number:
+    it returns a new array of z's shape and dtype, and does not write into z. Whether the one is the other's derivative
+    is found out by ``deepbp.testing.check_layer(Activation(f, f_prime), 4)``.
+
+    A network that holds it can be stored in a file or pickled when both are functions at the top level of a module, or
+    NumPy's own; a lambda cannot be stored.
+
+    Args:
+        f: such as ``numpy.sin``.
+        f_prime: such as ``numpy.cos``.
+
+    Raises:
+        ContractError: when what a function returns is no array of z's shape and dtype.
+    """
+
+    f: Callable[[Array], Array] = field(validator=_is_function)
+    f_prime: Callable[[Array], Array] = field(validator=_is_function)
+
+    def forward(self, z: Array) -> tuple[Array, Array]:
+        expect_floats(self, z)
+        return _values("f", self.f, z), z
+
+    def backward(self, z: Array, delta: Array) -> Array:
+        expect_alike(z, delta)
+        return delta * _values("f_prime", self.f_prime, z)
+
+
+def _values(name: str, function: Callable[[Array], Array], z: Array) -> Array:
+    given = z.view()
+    given.flags.writeable = False  # z belongs to the caller, and to backward
+    try:
+        y = function(given)
+    except Exception as error:
+        error.add_note(f"in {name} of an Activation, for an array of shape {z.shape} that must not be written into")
+        raise
+    expected = f"Activation: {name}: expected an array of {z.dtype} and shape {z.shape}, as z is, got "
+    if not isinstance(y, np.ndarray):
+        raise ContractError(f"{expected}{y!r}: for a constant, use numpy.full_like(z, ...)")
+    if y.shape != z.shape:
+        raise ContractError(f"{expected}an array of shape {y.shape}: it must work number by number")
+    if y.dtype != z.dtype:
+        raise ContractError(f"{expected}{y.dtype}: use Python's numbers rather than NumPy's, or .astype(z.dtype)")
+    return y.copy() if np.may_share_memory(y, z) else y

@@ -1,0 +1,167 @@
+"""Gated activation functions: z times a gate of z."""
+
+from math import pi, sqrt
+from typing import Any, Literal
+
+import numpy as np
+from attrs import Attribute, define, field
+
+from deepbp import kernels
+from deepbp.errors import ConfigurationError
+from deepbp.formulas.language import Formula
+from deepbp.layers.boundary import expect_alike, expect_floats
+from deepbp.layers.layer import Layer
+from deepbp.typing import Array
+
+_BY_TANH = Formula(
+    "x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2",
+    derivative="(1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2 + x / 2 * sqrt(2 / pi) * (1 + 0.134145 * x**2)"
+    " * (1 - tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))**2)",
+    input="z",
+    function="GELU",
+)
+_SATURATED = 40  # beyond it the tanh is ±1 to the last digit, and no cube of what was cut off there overflows
+
+
+def _none_or_tanh(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
+    if value is not None and not (isinstance(value, str) and value == "tanh"):
+        raise ConfigurationError(f"GELU: approximate: expected None, for the exact function, or 'tanh', got {value!r}")
+
+
+@define(eq=False)
+class GELU(Layer[Array]):
+    """y = z Φ(z), where Φ(z) = ½ (1 + erf(z/√2)) is the normal distribution, for samples of any shape.
+
+    Backward: δ · (Φ(z) + z e^(−z²/2) / √(2π)). The derivative falls out of the exponential that forward needs, so it is
+    all that is remembered. Value and derivative are accurate relative to their true values for very negative z, too.
+
+    Args:
+        approximate: ``"tanh"`` for ½ z (1 + tanh(√(2/π) (z + 0.044715 z³))), which older models were trained with; it
+            is off by up to 0.0005.
+
+    Source: Hendrycks & Gimpel 2016.
+    """
+
+    formula = Formula(
+        "x * (1 + erf(x / sqrt(2))) / 2",
+        derivative="(1 + erf(x / sqrt(2))) / 2 + x * exp(-x**2 / 2) / sqrt(2 * pi)",
+        input="z",
+        function="GELU",
+    )
+
+    approximate: Literal["tanh"] | None = field(default=None, validator=_none_or_tanh)
+
+    def stated_formula(self) -> Formula:
+        return _BY_TANH if self.approximate else self.formula
+
+    def forward(self, z: Array) -> tuple[Array, Array]:
+        expect_floats(self, z)
+        y, derivative = _by_tanh(z) if self.approximate else kernels.gelu(z)
+        return y, derivative
+
+    def backward(self, derivative: Array, delta: Array) -> Array:
+        expect_alike(derivative, delta)
+        return delta * derivative
+
+
+def _by_tanh(z: Array) -> tuple[Array, Array]:
+    """With ½ (1 + tanh u) = σ(2u), which does not cancel for negative u."""
+    near = np.minimum(np.maximum(z, -_SATURATED), _SATURATED)
+    square = near * near
+    one, three = 2 * sqrt(2 / pi), 2 * sqrt(2 / pi) * 0.044715
+    s = kernels.sigmoid(near * (one + three * square))
+    y = z * s
+    return y, s + y * (1 - s) * (one + 3 * three * square)
+
+
+@define(eq=False)
+class SiLU(Layer[tuple[Array, Array]]):
+    """y = z σ(z), for samples of any shape. It goes by the name of Swish, too.
+
+    Backward: δ · (σ(z) + y (1 − σ(z))), by the product rule, so output and σ(z) are all it remembers.
+
+    Source: Elfwing, Uchibe & Doya 2018; as Swish, Ramachandran, Zoph & Le 2017.
+    """
+
+    formula = Formula("x * sigmoid(x)", derivative="sigmoid(x) + y * (1 - sigmoid(x))", input="z", function="SiLU")
+
+    def forward(self, z: Array) -> tuple[Array, tuple[Array, Array]]:
+        expect_floats(self, z)
+        s = kernels.sigmoid(z)
+        y = z * s
+        return y, (y, s)
+
+    def backward(self, saved: tuple[Array, Array], delta: Array) -> Array:
+        y, s = saved
+        expect_alike(y, delta)
+        moved: Array = delta * (s + y * (1 - s))
+        return moved
+
+
+Swish = SiLU
+
+
+@define(eq=False)
+class HardSwish(Layer[Array]):
+    """y = z · h(z), where h(z) is z/6 + ½, cut off at 0 and 1; for samples of any shape.
+
+    Backward: δ · (z/3 + ½) where −3 < z < 3, 0 to the left of it, δ to the right. At the kinks, z = ±3, the derivative
+    is taken as the outer one, 0 and 1.
+
+    Source: Howard et al. 2019.
+    """
+
+    formula = Formula(
+        "x * minimum(maximum(x / 6 + 0.5, 0), 1)",
+        derivative="(x > -3) * (x < 3) * (x / 3 + 0.5) + (x >= 3)",
+        input="z",
+        function="HardSwish",
+    )
+
+    def forward(self, z: Array) -> tuple[Array, Array]:
+        expect_floats(self, z)
+        return z * np.minimum(np.maximum(z / 6 + 0.5, 0), 1), z
+
+    def backward(self, z: Array, delta: Array) -> Array:
+        expect_alike(z, delta)
+        return delta * np.where((z > -3) & (z < 3), z / 3 + 0.5, z >= 3)
+
+
+@define(eq=False)
+class Mish(Layer[tuple[Array, Array]]):
+    """y = z t with t = tanh(ln(1 + eᶻ)), for samples of any shape.
+
+    Backward: δ · (t + z (1 − t²) σ(z)), by the product rule and because σ is the derivative of ln(1 + eᶻ). Accurate
+    relative to the true value for very negative z, too.
+
+    Source: Misra 2019.
+    """
+
+    formula = Formula(
+        "x * tanh(log(1 + exp(x)))",
+        derivative="tanh(log(1 + exp(x))) + x * (1 - tanh(log(1 + exp(x)))**2) * sigmoid(x)",
+        input="z",
+        function="Mish",
+    )
+
+    def forward(self, z: Array) -> tuple[Array, tuple[Array, Array]]:
+        expect_floats(self, z)
+        t = _tanh_of_softplus(z)
+        return z * t, (z, t)
+
+    def backward(self, saved: tuple[Array, Array], delta: Array) -> Array:
+        z, t = saved
+        expect_alike(z, delta)
+        moved: Array = delta * (t + z * (1 - t * t) * kernels.sigmoid(z))
+        return moved
+
+
+def _tanh_of_softplus(z: Array) -> Array:
+    """tanh(ln u) = (u² − 1) / (u² + 1), and with u = 1 + eᶻ that is n / (n + 2), where n = eᶻ (eᶻ + 2).
+
+    With e = e^−|z|, which never overflows, n is e² + 2e on the left; on the right both are multiplied by e².
+    """
+    e = np.exp(-np.abs(z))
+    square, left = e * e, z < 0
+    n = np.where(left, square, 1) + 2 * e
+    return np.asarray(n / (n + 2 * np.where(left, 1, square)))

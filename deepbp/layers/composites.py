@@ -1,0 +1,414 @@
+"""Composite layers: sublayers in parallel, repeated, or bypassed by a skip connection."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from copy import deepcopy
+from itertools import accumulate
+from typing import Any, Self
+
+import numpy as np
+from attrs import define, field, frozen
+
+from deepbp._validation import as_shape
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError, NotBuiltError, ShapeError
+from deepbp.errors.validators import boolean, positive_int
+from deepbp.layers.boundary import CheckedLayer, checked, explained, place_of, refusal
+from deepbp.layers.chain import Chain
+from deepbp.layers.layer import Builder, Layer, check_class
+from deepbp.layers.merging import Merge, added, merged, merged_shape, parted, valid_merge
+from deepbp.parameters import Parameter
+from deepbp.typing import Array, Shape
+
+__all__ = ["Parallel", "Repeat", "Residual", "Split"]
+
+
+def as_layer(value: Any, name: str = "layer") -> Layer[Any]:
+    """A converter that lets a layer through and makes a chain of a list of layers."""
+    try:
+        if isinstance(value, list | tuple):
+            return Chain(value)
+        check_class(value)
+    except DeepBPError as error:
+        raise error.placed(name) from None
+    layer: Layer[Any] = value
+    return layer
+
+
+def check_array(layer: Layer[Any], name: Any, array: Any, shapes: tuple[Shape, ...]) -> None:
+    """An array must fit the layer that takes it: its ``x`` the first of the shapes, a ``delta`` the last."""
+    if not shapes:
+        raise NotBuiltError(
+            f"{type(layer).__name__}: its sizes are not known yet: give the network input_shape=..., or call build"
+        )
+    expected = shapes[-1] if name == "delta" else shapes[0]
+    try:
+        fits = array.shape[1:] == expected and array.ndim > 0
+    except AttributeError:
+        fits = False
+    if not fits:
+        raise refusal(layer, ValueError(f"expected samples of shape {expected}"), name, array)
+
+
+class Straight:
+    """Stands where no layer does: everything passes as it is."""
+
+    def forward(self, x: Array) -> tuple[Array, None]:
+        return x, None
+
+    def backward(self, saved: None, delta: Array) -> Array:
+        return delta
+
+    def infer(self, x: Array) -> Array:
+        return x
+
+
+@frozen(eq=False)
+class Inner:
+    """A built layer that is run inside another.
+
+    Attributes:
+        name: the field that holds it, such as ``"body"`` or ``"branches.1"``.
+        layer: None passes everything on as it is.
+        parameters: all that are inside.
+    """
+
+    name: str
+    layer: Layer[Any] | None
+    input_shape: Shape
+    output_shape: Shape
+    parameters: list[Parameter] = field(init=False)
+    has_penalty: bool = field(init=False)
+    _step: Any = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        layer = self.layer
+        step: Layer[Any] | CheckedLayer | Straight = Straight()
+        if layer is not None:
+            step = checked(layer, self.input_shape, self.output_shape)
+        object.__setattr__(self, "_step", step)
+        object.__setattr__(self, "parameters", [] if layer is None else layer.parameters())
+        object.__setattr__(self, "has_penalty", layer is not None and layer.has_penalty())
+
+    @classmethod
+    def built(cls, name: str, layer: Layer[Any] | None, input_shape: Shape, builder: Builder) -> Self:
+        """Build the layer for samples of this shape."""
+        if layer is None:
+            return cls(name, None, input_shape, input_shape)
+        try:
+            return cls(name, layer, input_shape, builder.build(layer, input_shape))
+        except DeepBPError as error:
+            raise error.placed(place_of(name, layer)) from error.__cause__
+        except Exception as error:
+            error.add_note(f"in {place_of(name, layer)}, input shape {input_shape}")
+            raise
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether any parameter inside is not frozen."""
+        return any(not parameter.frozen for parameter in self.parameters)
+
+    def forward(self, x: Array) -> tuple[Array, Any]:
+        try:
+            pair: tuple[Array, Any] = self._step.forward(x)
+        except Exception as error:
+            raise self._explained(error, "forward", x.shape) from error.__cause__
+        return pair
+
+    def backward(self, saved: Any, delta: Array) -> Array:
+        try:
+            moved: Array = self._step.backward(saved, delta)
+        except Exception as error:
+            raise self._explained(error, "backward", delta.shape) from error.__cause__
+        return moved
+
+    def backward_parameters(self, saved: Any, delta: Array) -> None:
+        try:
+            self._step.backward_parameters(saved, delta)
+        except Exception as error:
+            raise self._explained(error, "backward_parameters", delta.shape) from error.__cause__
+
+    def penalty(self, saved: Any) -> float:
+        if not self.has_penalty:
+            return 0.0
+        try:
+            value: float = self._step.penalty(saved)
+        except Exception as error:
+            raise self._explained(error, "penalty", ("samples", *self.input_shape)) from error.__cause__
+        return value
+
+    def infer(self, x: Array) -> Array:
+        try:
+            output: Array = self._step.infer(x)
+        except Exception as error:
+            raise self._explained(error, "predict", x.shape) from error.__cause__
+        return output
+
+    def _explained(self, error: Exception, method: str, shape: Any) -> Exception:
+        assert self.layer is not None  # where there is none, nothing can go wrong
+        return explained(error, place_of(self.name, self.layer), method, shape, self.input_shape)
+
+
+@define(eq=False)
+class Branched(Layer[tuple[list[Any], list[Array]]]):
+    """y = merge(f₁(x₁), f₂(x₂), …), where each branch gets a copy of the input, or columns of its own.
+
+    Backward: merge's rule takes the error signal apart, each branch moves its part back, and at the input they meet:
+    where x was copied, x acts on the loss through every branch, so the error signals *add*; where it was cut into
+    columns, they stand side by side again.
+
+    It remembers what the branches remember, and their outputs where a product needs them.
+    """
+
+    inner: tuple[Inner, ...] = field(default=(), init=False)
+    columns: tuple[slice, ...] = field(default=(), init=False)  # of the input, one for each branch; none where copied
+    _shapes: tuple[Shape, ...] = field(default=(), init=False)
+
+    @abstractmethod
+    def named_branches(self) -> "dict[str, Layer[Any] | None]":
+        """By the paths that lead there; None for a branch that passes on what it gets."""
+
+    @abstractmethod
+    def merging(self) -> Merge:
+        """How the branches' outputs become one."""
+
+    def cut(self, input_shape: Shape) -> tuple[slice, ...]:
+        """The columns for each branch; none where every branch gets them all."""
+        return ()
+
+    def build(self, input_shape: Shape, builder: Builder) -> Shape:
+        branches = self.named_branches()
+        columns = self.cut(input_shape)
+        shapes = [(*input_shape[:-1], one.stop - one.start) for one in columns] or [input_shape] * len(branches)
+        inner = [Inner.built(*named, shape, builder) for named, shape in zip(branches.items(), shapes, strict=True)]
+        output_shape = self.output_shape([one.output_shape for one in inner])
+        self.inner, self.columns, self._shapes = tuple(inner), columns, (input_shape, output_shape)
+        return output_shape
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        """Of the merged samples. Raises ShapeError where these do not fit together."""
+        return merged_shape(self.merging(), shapes)
+
+    def forward(self, x: Array) -> tuple[Array, tuple[list[Any], list[Array]]]:
+        check_array(self, "x", x, self._shapes)
+        outputs, memories = [], []
+        for one, part in zip(self.inner, self._parts(x), strict=True):
+            output, memory = one.forward(part)
+            outputs.append(output)
+            memories.append(memory)
+        return merged(self.merging(), outputs), (memories, outputs if self.merging() == "multiply" else [])
+
+    def backward(self, saved: tuple[list[Any], list[Array]], delta: Array) -> Array:
+        deltas = self._apart(saved, delta)
+        moved = [one.backward(*pair) for one, *pair in zip(self.inner, saved[0], deltas, strict=True)]
+        return np.concatenate(moved, axis=-1) if self.columns else added(moved)
+
+    def backward_parameters(self, saved: tuple[list[Any], list[Array]], delta: Array) -> None:
+        deltas = self._apart(saved, delta)
+        for one, memory, part in zip(self.inner, saved[0], deltas, strict=True):
+            if one.is_trained:
+                one.backward_parameters(memory, part)
+
+    def penalty(self, saved: tuple[list[Any], list[Array]]) -> float:
+        return sum((one.penalty(memory) for one, memory in zip(self.inner, saved[0], strict=True)), 0.0)
+
+    def has_penalty(self) -> bool:
+        return any(layer is not None and layer.has_penalty() for layer in self.named_branches().values())
+
+    def predict(self, x: Array) -> Array:
+        check_array(self, "x", x, self._shapes)
+        return merged(self.merging(), [one.infer(part) for one, part in zip(self.inner, self._parts(x), strict=True)])
+
+    def _parts(self, x: Array) -> list[Array]:
+        return [x[..., one] for one in self.columns] or [x] * len(self.inner)
+
+    def _apart(self, saved: tuple[list[Any], list[Array]], delta: Array) -> list[Array]:
+        check_array(self, "delta", delta, self._shapes)
+        widths = [one.output_shape[-1] if one.output_shape else 1 for one in self.inner]
+        return parted(self.merging(), widths, saved[1], delta)
+
+
+def as_branches(branches: Any) -> "tuple[Layer[Any] | None, ...]":
+    """A converter: each a layer, a list of layers, or None for one that passes its input on."""
+    if not isinstance(branches, list | tuple):
+        raise ArgumentTypeError(f"branches: expected a list of layers, got {branches!r}: write [Dense(4), ...]")
+    if not branches:
+        raise ConfigurationError("branches: expected at least one branch, got an empty list")
+    return tuple(None if one is None else as_layer(one, f"branches.{i}") for i, one in enumerate(branches))
+
+
+@define(eq=False)
+class Parallel(Branched):
+    """y = merge(f₁(x), f₂(x), …): each branch gets the same input.
+
+    Backward: with "concat" each branch gets its columns of δ, with "add" all of it, with "mean" δ / n, and with
+    "multiply" δ · Π of the other branches' outputs, which is multiplied out, not divided, so it is right at 0. The
+    input was copied, so what the branches pass back adds: ∂L/∂x = Σ fᵢ.backward(δᵢ).
+
+    A network of several outputs ends with one of these: its columns are the outputs one beside the other. See ``Split``
+    for several inputs.
+
+    Args:
+        branches: each a layer, a list of layers, or None, which passes the input on as it is.
+        merge: "concat", side by side along the last axis; "add"; "multiply"; or "mean".
+
+    Raises:
+        ShapeError: when built, where the branches' outputs do not fit together.
+
+    Source: Szegedy et al. 2015 for branches side by side; Srivastava, Greff & Schmidhuber 2015 for products, as gates.
+    """
+
+    branches: "Sequence[Layer[Any] | None]" = field(converter=as_branches)
+    merge: Merge = field(default="concat", kw_only=True, validator=valid_merge)
+
+    def named_branches(self) -> "dict[str, Layer[Any] | None]":
+        return {f"branches.{i}": layer for i, layer in enumerate(self.branches)}
+
+    def merging(self) -> Merge:
+        return self.merge
+
+
+def _as_sizes(sizes: Any) -> Shape | None:
+    return None if sizes is None else as_shape(sizes, "Split: sizes")
+
+
+@define(eq=False)
+class Split(Parallel):
+    """y = merge(f₁(x₁), f₂(x₂), …), where x = [x₁, x₂, …] is cut along its last axis.
+
+    Backward: merge's rule takes δ apart as in ``Parallel``, and what the branches pass back stands side by side, as
+    the columns did: ∂L/∂x = [f₁.backward(δ₁), f₂.backward(δ₂), …].
+
+    This is how a network takes several inputs: they lie side by side in one array, and each goes to its own branch.
+    With a ``Parallel`` at the end, two inputs, of 3 and of 5 numbers, become two outputs, of 2 and of 1::
+
+        net = Sequential(
+            [
+                Split([Dense(8), [Dense(16), ReLU(), Dense(8)]], sizes=(3, 5)),
+                ReLU(),
+                Parallel([Dense(2), Dense(1)]),
+            ],
+            input_shape=8,
+        )
+        net.fit(np.hstack([people, things]), np.hstack([scores, prices]), loss=MeanSquaredError(), optimizer=Adam())
+        scores, prices = np.split(net.predict(np.hstack([people, things])), [2], axis=1)
+
+    Inputs of several axes are flattened before, and get their shape back from a ``Reshape`` at the start of a branch.
+
+    Args:
+        branches: as in ``Parallel``.
+        sizes: how many columns each branch gets; None cuts the input into equal parts.
+        merge: as in ``Parallel``.
+
+    Raises:
+        ShapeError: when built for samples whose last axis the sizes do not use up, and as ``Parallel`` does.
+    """
+
+    sizes: Shape | None = field(default=None, kw_only=True, converter=_as_sizes)
+
+    def __attrs_post_init__(self) -> None:
+        if self.sizes is not None and len(self.sizes) != len(self.branches):
+            raise ConfigurationError(
+                f"Split: sizes: expected one for each of the {len(self.branches)} branches, got {self.sizes}"
+            )
+
+    def cut(self, input_shape: Shape) -> tuple[slice, ...]:
+        if not input_shape:
+            raise ShapeError("expects samples with an axis to cut, got (): single numbers have none")
+        width, count = input_shape[-1], len(self.branches)
+        if self.sizes is None and width % count:
+            raise ShapeError(f"cannot cut {width} columns into {count} equal parts, got {input_shape}: give sizes=...")
+        sizes = self.sizes or (width // count,) * count
+        if sum(sizes) != width:
+            listed = " + ".join(map(str, sizes))
+            raise ShapeError(f"expects {listed} = {sum(sizes)} columns, got {input_shape}")
+        return tuple(slice(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True))
+
+
+def _as_body(body: Any) -> Layer[Any]:
+    return as_layer(body, "body")
+
+
+def _as_shortcut(shortcut: Any) -> Layer[Any] | None:
+    return None if shortcut is None else as_layer(shortcut, "shortcut")
+
+
+@define(eq=False)
+class Residual(Branched):
+    """y = body(x) + shortcut(x): the body learns what is to be added to x, and errors pass by it unhindered.
+
+    Backward: both terms get δ, and x acts through both, so ∂L/∂x = body.backward(δ) + shortcut.backward(δ). With the
+    plain shortcut that is body.backward(δ) + δ, which does not vanish where the body's part does: many blocks in a row
+    still learn.
+
+    Args:
+        body: a layer, or a list of layers, one after another.
+        shortcut: a layer that gives x the shape of the body's output, such as ``Dense(n)``; None passes x on as it is.
+
+    Raises:
+        ShapeError: when built, where the two do not fit.
+
+    Source: He, Zhang, Ren & Sun 2016.
+    """
+
+    body: Layer[Any] = field(converter=_as_body)
+    shortcut: Layer[Any] | None = field(default=None, converter=_as_shortcut)
+
+    def named_branches(self) -> "dict[str, Layer[Any] | None]":
+        return {"body": self.body, "shortcut": self.shortcut}
+
+    def merging(self) -> Merge:
+        return "add"
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        body, shortcut = shapes
+        if body != shortcut:
+            fix = "give the body an output of that shape, or shortcut= a layer that makes the body's"
+            if len(body) == len(shortcut) == 1:
+                fix = f"end the body with Dense({shortcut[0]}), or give shortcut=Dense({body[0]})"
+            name = "the input itself" if self.shortcut is None else "the shortcut"
+            raise ShapeError(
+                f"the body gives samples of shape {body}, {name}, of shape {shortcut}, is to be added to it: {fix}"
+            )
+        return body
+
+
+@define(eq=False)
+class Repeat(Chain):
+    """y = fₙ(… f₂(f₁(x))): copies of one layer, each with weights of its own; or, shared, that very layer n times.
+
+    Backward: as in a chain. Of shared weights every use gives a share of the gradient, and the shares add: that is
+    backpropagation through a recurrent net, unrolled over n steps.
+
+    Copies are made when it is built, and each draws first values of its own. A layer that was built before is copied
+    with the values it has, so that all copies start from those.
+
+    Args:
+        layer: or a list of layers, one after another, of which the whole row is repeated.
+        times: n.
+        share: whether all uses have the same weights. The layer's output then needs the shape of its input.
+
+    Raises:
+        ShapeError: when built, where shared weights do not fit their own output.
+
+    Source: Vaswani et al. 2017 for stacks of like layers; Rumelhart, Hinton & Williams 1986 for a net unrolled in time.
+    """
+
+    layers: Sequence[Layer[Any]] = field(default=(), init=False)  # when it is built: what runs
+    layer: Layer[Any] = field(converter=as_layer)
+    times: int = field(validator=positive_int)
+    share: bool = field(default=False, kw_only=True, validator=boolean)
+
+    def build(self, input_shape: Shape, builder: Builder) -> Shape:
+        copies = [self.layer if self.share else deepcopy(self.layer) for _ in range(self.times - 1)]
+        if self.share and self.times > 1:
+            output_shape = builder.build(self.layer, input_shape)
+            if output_shape != input_shape:
+                raise ShapeError(
+                    f"a layer that is used again needs the shape of its input as output, {input_shape}, got "
+                    f"{output_shape}: share=False makes copies, each for the shape it meets"
+                )
+        self.layers = (self.layer, *copies)
+        return super().build(input_shape, builder)
+
+    def has_penalty(self) -> bool:
+        return self.layer.has_penalty()

@@ -1,0 +1,370 @@
+"""Normalization layers: batch, layer, group and root-mean-square."""
+
+from collections.abc import Callable
+from math import prod
+from typing import Any, TypeAlias
+
+import numpy as np
+from attrs import define, field
+
+from deepbp._validation import ones
+from deepbp.errors import NotBuiltError, ShapeError
+from deepbp.errors.validators import fraction, positive, positive_int
+from deepbp.formulas.language import Formula
+from deepbp.initializers import Ones, Zeros
+from deepbp.layers.boundary import expect_alike, expect_floats, refusal
+from deepbp.layers.layer import Builder, Layer
+from deepbp.parameters import UNBUILT, Buffer, Parameter
+from deepbp.typing import Array, Shape
+
+
+def features_of(input_shape: Shape) -> Shape:
+    """``(F,)`` of samples (…, F). Raises ShapeError for samples that are single numbers."""
+    if not input_shape:
+        raise ShapeError("expects samples with an axis of features, got (): single numbers have none")
+    return input_shape[-1:]
+
+
+def expect_features(layer: Layer[Any], x: Any, held: Parameter) -> None:
+    """Refuse what is no array (B, …, F) of floats, where F is the length of ``held``, before NumPy repeats it."""
+    try:
+        features = held.value.shape[0]
+    except NotBuiltError as error:
+        raise error.placed(repr(layer)) from None
+    expect_floats(layer, x, "x")
+    if x.ndim < 2 or x.shape[-1] != features:
+        raise refusal(layer, ValueError(f"expected {features} features along the last axis"), "x", x)
+
+
+def accumulate_features(parameter: Parameter, shares: Array) -> None:
+    """Add to the gradient of a parameter (F,) the shares (B, …, F), summed over all axes but the last."""
+    rows = shares.reshape(-1, shares.shape[-1])
+    parameter.accumulate_product(ones(len(rows), rows.dtype), rows)
+
+
+Mean: TypeAlias = Callable[[Array], Array]
+"""The mean over the axes in question, of a shape that fits the array again."""
+
+
+def batch_mean(rows: Array) -> Array:
+    """Of each column, over all rows; zeros where there are none."""
+    mean: Array = ones(len(rows), rows.dtype).dot(rows)  # at a fifth of the cost of rows.mean(axis=0)
+    mean /= max(len(rows), 1)
+    return mean
+
+
+def row_mean(x: Array) -> Array:
+    """Along the last axis."""
+    mean: Array = x.dot(ones(x.shape[-1], x.dtype))[..., None]
+    mean /= x.shape[-1]
+    return mean
+
+
+def standardized(x: Array, mean: Mean, epsilon: float) -> tuple[Array, Array, Array, Array]:
+    """(x̂, 1 / √(σ² + ε), μ, σ²), where x̂ = (x − μ) / √(σ² + ε), μ = mean x and σ² = mean (x − μ)², the biased one."""
+    centre = mean(x)
+    normal = x - centre
+    variance = mean(normal * normal)
+    inverse = 1 / np.sqrt(variance + float(epsilon))
+    normal *= inverse
+    return normal, inverse, centre, variance
+
+
+def standardized_backward(normal: Array, inverse: Array, delta: Array, mean: Mean) -> Array:
+    """∂L/∂x for δ = ∂L/∂x̂: (δ − mean δ − x̂ · mean(δ x̂)) / √(σ² + ε).
+
+    Each x acts on x̂ by itself, through μ, and through σ²: one term for each.
+    """
+    moved = delta - mean(delta)
+    moved -= normal * mean(delta * normal)
+    moved *= inverse
+    return moved
+
+
+BatchNormSaved: TypeAlias = tuple[Array, Array]
+"""x̂ and 1 / √(σ² + ε)."""
+
+_CENTRED = "(x - feature_mean(x))"
+_BATCH_ROOT = "sqrt(feature_variance(x) + epsilon)"
+_BATCH_PROJECTED = f"feature_mean(delta * {_CENTRED})"
+
+
+@define(eq=False)
+class BatchNorm(Layer[BatchNormSaved]):
+    """y = γ · x̂ + β with x̂ = (x − μ) / √(σ² + ε): each feature with its mean and variance over the batch.
+
+    In inference μ and σ² are running averages, so that a sample's result does not depend on the others: after each
+    training pass, running ← momentum · running + (1 − momentum) · batch. They start at 0 and 1.
+
+    Shapes: x and y (B, …, F); γ, β and the averages (F,). Features lie along the last axis, and the means are taken
+    over all the others. σ² is the mean of the squares, divided by n, the number of values of a feature in a batch; the
+    running average takes in the unbiased σ² · n / (n − 1). A batch of one value says nothing about the variance: x̂ is
+    0, no error signal passes, and the running variance stays as it is.
+
+    Backward: with δ̂ = γ δ, (δ̂ − mean δ̂ − x̂ · mean(δ̂ x̂)) / √(σ² + ε); ∂L/∂γ = Σ δ x̂, ∂L/∂β = Σ δ.
+
+    Args:
+        momentum: the share of the running averages that stays in each step. PyTorch's ``momentum`` is 1 minus this.
+        epsilon: ε, inside the root.
+
+    Raises:
+        ShapeError: when built for samples that are single numbers.
+
+    Source: Ioffe & Szegedy 2015.
+    """
+
+    formula = Formula(
+        f"gain * {_CENTRED} / {_BATCH_ROOT} + shift",
+        backward=f"gain * (delta - feature_mean(delta) "
+        f"- {_CENTRED} * {_BATCH_PROJECTED} / (feature_variance(x) + epsilon)) / {_BATCH_ROOT}",
+        gradients={"gain": f"feature_sum(delta * {_CENTRED} / {_BATCH_ROOT})", "shift": "feature_sum(delta)"},
+        symbols={"gain": "γ", "shift": "β", "epsilon": "ε"},
+    )
+
+    momentum: float = field(default=0.9, kw_only=True, validator=fraction)
+    epsilon: float = field(default=1e-5, kw_only=True, validator=positive)
+    gain: Parameter = field(init=False, default=UNBUILT)
+    shift: Parameter = field(init=False, default=UNBUILT)
+    running_mean: Buffer = field(init=False, default=UNBUILT)
+    running_variance: Buffer = field(init=False, default=UNBUILT)
+
+    def build(self, input_shape: Shape, builder: Builder) -> Shape:
+        features = features_of(input_shape)
+        self.gain, self.shift = builder.parameter(features, Ones()), builder.parameter(features, Zeros())
+        self.running_mean, self.running_variance = builder.buffer(features), builder.buffer(features, Ones())
+        return input_shape
+
+    def forward(self, x: Array) -> tuple[Array, BatchNormSaved]:
+        expect_features(self, x, self.gain)
+        rows = x.reshape(-1, x.shape[-1])
+        # differences from some sample are small where features are large: float32 then keeps the digits of the mean
+        start = rows[0] if len(rows) else np.zeros_like(self.gain.value)
+        normal, inverse, mean, variance = standardized(rows - start, batch_mean, self.epsilon)
+        self._remember(len(rows), start + mean, variance)
+        normal = normal.reshape(x.shape)
+        y = normal * self.gain.value
+        y += self.shift.value
+        return y, (normal, inverse)
+
+    def _remember(self, count: int, mean: Array, variance: Array) -> None:
+        kept = float(self.momentum)
+        if count > 0:
+            self.running_mean.value = kept * self.running_mean.value + (1 - kept) * mean
+        if count > 1:
+            unbiased = variance * (count / (count - 1))
+            self.running_variance.value = kept * self.running_variance.value + (1 - kept) * unbiased
+
+    def backward(self, saved: BatchNormSaved, delta: Array) -> Array:
+        self.backward_parameters(saved, delta)
+        normal, inverse = saved
+        features = len(inverse)
+        rows = (delta * self.gain.value).reshape(-1, features)
+        moved = standardized_backward(normal.reshape(-1, features), inverse, rows, batch_mean)
+        return moved.reshape(delta.shape)
+
+    def backward_parameters(self, saved: BatchNormSaved, delta: Array) -> None:
+        normal, _ = saved
+        expect_alike(normal, delta)
+        accumulate_features(self.gain, delta * normal)  # ∂L/∂γ = Σ δ x̂
+        accumulate_features(self.shift, delta)  # ∂L/∂β = Σ δ
+
+    def predict(self, x: Array) -> Array:
+        expect_features(self, x, self.gain)
+        y = x - self.running_mean.value
+        y *= self.gain.value / np.sqrt(self.running_variance.value + float(self.epsilon))
+        y += self.shift.value
+        return y
+
+
+LayerNormSaved: TypeAlias = tuple[Array, Array]
+"""x̂ and 1 / √(σ² + ε)."""
+
+_ROW_CENTRED = "(x - row_mean(x))"
+_ROW_ROOT = "sqrt(row_variance(x) + epsilon)"
+_ROW_PROJECTED = f"row_mean(gain * delta * {_ROW_CENTRED})"
+
+
+@define(eq=False)
+class LayerNorm(Layer[LayerNormSaved]):
+    """y = γ · x̂ + β with x̂ = (x − μ) / √(σ² + ε): each row with the mean and variance of its own features.
+
+    Shapes: x and y (B, …, F), γ and β (F,). Features lie along the last axis, and the means are taken along it alone,
+    one for each sample and place. σ² is the mean of the squares, divided by F. Training and inference are the same.
+
+    Backward: with δ̂ = γ δ, (δ̂ − mean δ̂ − x̂ · mean(δ̂ x̂)) / √(σ² + ε); ∂L/∂γ = Σ δ x̂, ∂L/∂β = Σ δ.
+
+    Args:
+        epsilon: ε, inside the root.
+
+    Raises:
+        ShapeError: when built for a single feature, which minus its mean is always 0, or for single numbers.
+
+    Source: Ba, Kiros & Hinton 2016.
+    """
+
+    formula = Formula(
+        f"gain * {_ROW_CENTRED} / {_ROW_ROOT} + shift",
+        backward=f"(gain * delta - row_mean(gain * delta) "
+        f"- {_ROW_CENTRED} * {_ROW_PROJECTED} / (row_variance(x) + epsilon)) / {_ROW_ROOT}",
+        gradients={"gain": f"feature_sum(delta * {_ROW_CENTRED} / {_ROW_ROOT})", "shift": "feature_sum(delta)"},
+        symbols={"gain": "γ", "shift": "β", "epsilon": "ε"},
+    )
+
+    epsilon: float = field(default=1e-5, kw_only=True, validator=positive)
+    gain: Parameter = field(init=False, default=UNBUILT)
+    shift: Parameter = field(init=False, default=UNBUILT)
+
+    def build(self, input_shape: Shape, builder: Builder) -> Shape:
+        features = features_of(input_shape)
+        if features == (1,):
+            raise ShapeError(f"expects at least 2 features, got {input_shape}: a number minus its own mean is always 0")
+        self.gain, self.shift = builder.parameter(features, Ones()), builder.parameter(features, Zeros())
+        return input_shape
+
+    def forward(self, x: Array) -> tuple[Array, LayerNormSaved]:
+        expect_features(self, x, self.gain)
+        normal, inverse, _, _ = standardized(x, row_mean, self.epsilon)
+        y = normal * self.gain.value
+        y += self.shift.value
+        return y, (normal, inverse)
+
+    def backward(self, saved: LayerNormSaved, delta: Array) -> Array:
+        self.backward_parameters(saved, delta)
+        return standardized_backward(*saved, delta * self.gain.value, row_mean)
+
+    def backward_parameters(self, saved: LayerNormSaved, delta: Array) -> None:
+        normal, _ = saved
+        expect_alike(normal, delta)
+        accumulate_features(self.gain, delta * normal)  # ∂L/∂γ = Σ δ x̂
+        accumulate_features(self.shift, delta)  # ∂L/∂β = Σ δ
+
+
+GroupNormSaved: TypeAlias = tuple[Array, Array]
+"""x̂, and 1 / √(σ² + ε) of each sample's groups."""
+
+
+def _group_mean(grouped: Array) -> Array:
+    """(B, P, G, F/G) to (B, 1, G, 1): over the places and over the features of a group."""
+    return np.asarray(grouped.mean(axis=(1, 3), keepdims=True))
+
+
+@define(eq=False)
+class GroupNorm(Layer[GroupNormSaved]):
+    """y = γ · x̂ + β with x̂ = (x − μ) / √(σ² + ε): each sample with the mean and variance of each group of its features.
+
+    Shapes: x and y (B, …, F), γ and β (F,). The last axis, the features, is cut into G groups of F/G neighbours; a mean
+    is taken over a group and over all axes between the samples and the features, for each sample by itself. So samples
+    of shape (F,) have F/G numbers in a mean, and images (H, W, F) have H·W·F/G. One group normalises a whole sample;
+    as many groups as features are instance normalisation. σ² is the mean of the squares. Training and inference are
+    the same.
+
+    Backward: with δ̂ = γ δ, (δ̂ − mean δ̂ − x̂ · mean(δ̂ x̂)) / √(σ² + ε); ∂L/∂γ = Σ δ x̂, ∂L/∂β = Σ δ.
+
+    Args:
+        groups: G, a divisor of F.
+        epsilon: ε, inside the root.
+
+    Raises:
+        ShapeError: when built for a number of features that G does not divide, or where a mean would be of one number.
+
+    Source: Wu & He 2018; instance normalisation: Ulyanov, Vedaldi & Lempitsky 2016.
+    """
+
+    groups: int = field(validator=positive_int)
+    epsilon: float = field(default=1e-5, kw_only=True, validator=positive)
+    gain: Parameter = field(init=False, default=UNBUILT)
+    shift: Parameter = field(init=False, default=UNBUILT)
+
+    def build(self, input_shape: Shape, builder: Builder) -> Shape:
+        features = features_of(input_shape)
+        if features[0] % self.groups:
+            raise ShapeError(f"cannot cut {features[0]} features into {self.groups} equal groups, got {input_shape}")
+        if prod(input_shape) == self.groups:
+            raise ShapeError(
+                f"expects groups of at least 2 numbers, got {input_shape}: a number minus its own mean is always 0"
+            )
+        self.gain, self.shift = builder.parameter(features, Ones()), builder.parameter(features, Zeros())
+        return input_shape
+
+    def forward(self, x: Array) -> tuple[Array, GroupNormSaved]:
+        expect_features(self, x, self.gain)
+        grouped, inverse, _, _ = standardized(self._grouped(x), _group_mean, self.epsilon)
+        normal = grouped.reshape(x.shape)
+        y = normal * self.gain.value
+        y += self.shift.value
+        return y, (normal, inverse)
+
+    def backward(self, saved: GroupNormSaved, delta: Array) -> Array:
+        self.backward_parameters(saved, delta)
+        normal, inverse = saved
+        grouped = self._grouped(delta * self.gain.value)
+        return standardized_backward(self._grouped(normal), inverse, grouped, _group_mean).reshape(delta.shape)
+
+    def backward_parameters(self, saved: GroupNormSaved, delta: Array) -> None:
+        normal, _ = saved
+        expect_alike(normal, delta)
+        accumulate_features(self.gain, delta * normal)  # ∂L/∂γ = Σ δ x̂
+        accumulate_features(self.shift, delta)  # ∂L/∂β = Σ δ
+
+    def _grouped(self, x: Array) -> Array:
+        """(B, …, F) to (B, P, G, F/G), with P places."""
+        return x.reshape(len(x), prod(x.shape[1:-1]), self.groups, x.shape[-1] // self.groups)
+
+
+RMSNormSaved: TypeAlias = tuple[Array, Array]
+"""x̂ and 1 / √(mean x² + ε)."""
+
+_MEAN_SQUARE = "(row_mean(x**2) + epsilon)"
+
+
+@define(eq=False)
+class RMSNorm(Layer[RMSNormSaved]):
+    """y = γ · x̂ with x̂ = x / √(mean x² + ε): each row divided by the root mean square of its own features.
+
+    A layer normalisation that leaves the mean where it is, and has no offset.
+
+    Shapes: x and y (B, …, F), γ (F,). Features lie along the last axis, and the mean is taken along it alone.
+
+    Backward: with δ̂ = γ δ, (δ̂ − x̂ · mean(δ̂ x̂)) / √(mean x² + ε); ∂L/∂γ = Σ δ x̂.
+
+    Args:
+        epsilon: ε, inside the root.
+
+    Raises:
+        ShapeError: when built for samples that are single numbers.
+
+    Source: Zhang & Sennrich 2019.
+    """
+
+    formula = Formula(
+        f"gain * x / sqrt{_MEAN_SQUARE}",
+        backward=f"(gain * delta - x * row_mean(gain * delta * x) / {_MEAN_SQUARE}) / sqrt{_MEAN_SQUARE}",
+        gradients={"gain": f"feature_sum(delta * x / sqrt{_MEAN_SQUARE})"},
+        symbols={"gain": "γ", "epsilon": "ε"},
+    )
+
+    epsilon: float = field(default=1e-6, kw_only=True, validator=positive)
+    gain: Parameter = field(init=False, default=UNBUILT)
+
+    def build(self, input_shape: Shape, builder: Builder) -> Shape:
+        self.gain = builder.parameter(features_of(input_shape), Ones())
+        return input_shape
+
+    def forward(self, x: Array) -> tuple[Array, RMSNormSaved]:
+        expect_features(self, x, self.gain)
+        inverse = 1 / np.sqrt(row_mean(x * x) + float(self.epsilon))
+        normal = x * inverse
+        return normal * self.gain.value, (normal, inverse)
+
+    def backward(self, saved: RMSNormSaved, delta: Array) -> Array:
+        self.backward_parameters(saved, delta)
+        normal, inverse = saved
+        moved = delta * self.gain.value
+        moved -= normal * row_mean(moved * normal)  # x acts on x̂ by itself, and through the mean of the squares
+        moved *= inverse
+        return moved
+
+    def backward_parameters(self, saved: RMSNormSaved, delta: Array) -> None:
+        normal, _ = saved
+        expect_alike(normal, delta)
+        accumulate_features(self.gain, delta * normal)  # ∂L/∂γ = Σ δ x̂

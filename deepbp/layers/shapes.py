@@ -1,0 +1,104 @@
+"""Layers without parameters that change the shape of samples, or cut the gradient."""
+
+from math import prod
+from typing import ClassVar
+
+import numpy as np
+from attrs import define, field
+
+from deepbp._validation import as_shape
+from deepbp.errors import ConfigurationError, ShapeError
+from deepbp.formulas.language import Formula
+from deepbp.layers.boundary import expect_alike, expect_floats, refusal
+from deepbp.layers.layer import Builder, Layer
+from deepbp.typing import Array, Shape, ShapeLike
+
+
+@define(eq=False)
+class Flatten(Layer[tuple[int, ...]]):
+    """(B, H, W, …) becomes (B, H·W·…); backward gives the error signal its old shape."""
+
+    formula = Formula("reshape(x, output_shape)", backward="reshape(delta, input_shape)")
+
+    def build(self, input_shape: Shape, builder: Builder) -> Shape:
+        return (prod(input_shape),)
+
+    def forward(self, x: Array) -> tuple[Array, tuple[int, ...]]:
+        try:
+            return x.reshape(len(x), prod(x.shape[1:])), x.shape
+        except Exception as error:
+            raise refusal(self, error, "x", x) from None
+
+    def backward(self, shape: tuple[int, ...], delta: Array) -> Array:
+        try:
+            return delta.reshape(shape)
+        except Exception as error:
+            raise refusal(self, error, "delta", delta) from None
+
+
+def _as_target(shape: ShapeLike) -> Shape:
+    sizes = tuple(shape) if isinstance(shape, list | tuple) else (shape,)
+    as_shape([1 if isinstance(size, int) and size == -1 else size for size in sizes], "Reshape")
+    if sizes.count(-1) > 1:
+        raise ConfigurationError(f"Reshape: expected at most one -1, got {shape!r}")
+    return sizes
+
+
+@define(eq=False)
+class Reshape(Layer[tuple[int, ...]]):
+    """The numbers of each sample, in order, in another shape; backward gives the error signal its old shape.
+
+    Args:
+        shape: of the new samples; one size may be −1, for what is left over.
+
+    Raises:
+        ShapeError: when built for samples that hold another number of numbers.
+    """
+
+    formula = Formula("reshape(x, output_shape)", backward="reshape(delta, input_shape)")
+
+    shape: Shape = field(converter=_as_target)
+
+    def build(self, input_shape: Shape, builder: Builder) -> Shape:
+        size, known = prod(input_shape), -prod(self.shape) if -1 in self.shape else prod(self.shape)
+        if size % known or (-1 not in self.shape and size != known):
+            raise ShapeError(f"cannot give {size} numbers the shape {self.shape}, got {input_shape}")
+        return tuple(size // known if n == -1 else n for n in self.shape)
+
+    def forward(self, x: Array) -> tuple[Array, tuple[int, ...]]:
+        known = -prod(self.shape) if -1 in self.shape else 1
+        shape = (prod(x.shape[1:]) // known if n == -1 else n for n in self.shape)
+        try:
+            return x.reshape(len(x), *shape), x.shape  # every size by number: −1 cannot be guessed for no samples
+        except Exception as error:
+            raise refusal(self, error, "x", x) from None
+
+    def backward(self, shape: tuple[int, ...], delta: Array) -> Array:
+        try:
+            return delta.reshape(shape)
+        except Exception as error:
+            raise refusal(self, error, "delta", delta) from None
+
+
+@define(eq=False)
+class StopGradient(Layer[Array]):
+    """y = x, for samples of any shape, as if x were a constant.
+
+    Backward: 0, which is not the derivative: it is what this layer is for. In a chain everything below it then trains
+    nothing, and ``freeze`` says that better, for then nothing is computed, either. Its place is in one branch of a
+    ``Parallel``, whose input still gets the error signal of the others.
+
+    Source: the bars over constants in papers; Bengio, Léonard & Courville 2013, where gradients are replaced.
+    """
+
+    formula = Formula("x", backward="0 * delta")
+    surrogate_gradient: ClassVar[bool] = True
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        expect_floats(self, x, "x")
+        y = x.copy()
+        return y, y
+
+    def backward(self, y: Array, delta: Array) -> Array:
+        expect_alike(y, delta)
+        return np.zeros_like(y)

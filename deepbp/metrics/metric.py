@@ -1,0 +1,193 @@
+"""The contract of a metric, and how metrics average over classes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import numpy as np
+from attrs import Attribute, field, frozen
+
+from deepbp._validation import as_numbers, check_same_length
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataTypeError, ShapeError
+from deepbp.errors.validators import finite
+from deepbp.losses.loss import check_same_shape, not_arrays
+from deepbp.losses.targets import check_labels
+from deepbp.typing import Array, ArrayLike
+
+
+class Metric(ABC):
+    """A name and a function of predictions and targets. Any other callable of the two serves as well.
+
+    It sees all of an epoch at once, so that any function of them is right.
+    """
+
+    higher_is_better: ClassVar[bool]
+
+    @property
+    def name(self) -> str:
+        """The column of the history: a subclass says ``name = "accuracy"``; by default, what the class is called."""
+        return type(self).__name__
+
+    @abstractmethod
+    def __call__(self, prediction: Array, target: Array) -> float:
+        """The metric over all samples."""
+
+
+MetricLike: TypeAlias = Metric | Callable[[Array, Array], float]
+
+
+def metric_name(metric: MetricLike) -> str:
+    """The key under which the history holds it."""
+    return str(getattr(metric, "name", None) or getattr(metric, "__name__", type(metric).__name__))
+
+
+def check_metrics(metrics: Sequence[MetricLike]) -> tuple[MetricLike, ...]:
+    """Instances or functions, each with a name of its own."""
+    if not isinstance(metrics, list | tuple):
+        raise ArgumentTypeError(f"metrics: expected a list such as [Accuracy()], got {metrics!r}")
+    for metric in metrics:
+        if not callable(metric) or isinstance(metric, type):
+            raise ArgumentTypeError(f"metrics: expected callables such as Accuracy(), got {metric!r}")
+    names = [metric_name(metric) for metric in metrics]
+    if len(set(names)) < len(names) or "loss" in names:
+        raise ConfigurationError(f"metrics: expected names that differ, and none called 'loss', got {names}")
+    return tuple(metrics)
+
+
+def compute(metric: MetricLike, prediction: Array, target: Array) -> float:
+    """The metric's value, with its name in any error."""
+    try:
+        value: Any = metric(prediction, target)
+    except Exception as error:
+        error.add_note(f"in metric {metric_name(metric)}: predictions {prediction.shape}, targets {target.shape}")
+        raise
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ContractError(f"metric {metric_name(metric)}: expected a single number, returned {value!r}") from None
+
+
+def as_labels(values: ArrayLike, name: str, threshold: float) -> Array:
+    """Labels (N,): as they are; from (N, 1), whether the number is above the threshold; from (N, C), the largest."""
+    array = as_numbers(values, name)
+    if array.ndim == 2 and array.shape[1] > 1:
+        largest: Array = array.argmax(axis=1)
+        return largest
+    if array.ndim == 2 and array.shape[1] == 1:
+        above: Array = (array[:, 0] > threshold).astype(int)
+        return above
+    if array.ndim != 1:
+        raise ShapeError(f"{name}: expected labels (N,) or a score for each class (N, C), got {array.shape}")
+    labels: Array = array.astype(int)
+    wrong = array[(labels != array) | (labels < 0)]
+    if len(wrong):
+        raise DataTypeError(f"{name}: expected labels 0, 1, 2, …, got {wrong[0]}")
+    return labels
+
+
+def scores_and_labels(prediction: Array, target: Array, place: str) -> tuple[Array, Array]:
+    """Scores (B, …, C) with labels (B, …) or one-hot rows (B, …, C), as scores (N, C) and labels (N,)."""
+    if not getattr(prediction, "shape", ()) or not getattr(target, "shape", ()):
+        raise not_arrays(prediction=prediction, target=target)
+    classes = prediction.shape[-1]
+    if prediction.ndim < 2 or classes < 2:
+        raise ShapeError(
+            f"{place}: expected a score for each of at least 2 classes, (B, …, C), got {prediction.shape}: "
+            "answers of a single output have average='binary'"
+        )
+    check_labels(target, prediction.shape, f"{place}: target")
+    labels = target.argmax(axis=-1) if target.ndim == prediction.ndim else target
+    return prediction.reshape(-1, classes), labels.reshape(-1).astype(np.intp, copy=False)
+
+
+def confusion_matrix(prediction: ArrayLike, target: ArrayLike, *, threshold: float = 0.5) -> Array:
+    """(C, C): how many samples of each class (row) were predicted as each class (column).
+
+    A history holds single numbers, so this is a function rather than a metric; ``deepbp.plots.confusion_matrix`` draws
+    it. C is the number of scores, or one more than the largest label, and at least 2.
+
+    Args:
+        prediction: what ``net.predict(x)`` returns, (N, C) or (N, 1), or labels (N,).
+        target: labels (N,), answers 0 or 1 of shape (N, 1), or one-hot rows (N, C).
+        threshold: for one output, where class 1 begins: 0.5 for probabilities, 0 for logits.
+    """
+    predicted = as_labels(prediction, "prediction", threshold)
+    true = as_labels(target, "target", 0.5)
+    check_same_length(prediction=predicted, target=true)
+    largest = max(int(predicted.max()), int(true.max()))
+    return count_pairs(true, predicted, max(largest + 1, 2, *np.shape(prediction)[1:]))
+
+
+def count_pairs(true: Array, predicted: Array, classes: int) -> Array:
+    """(C, C): how often each pair of labels occurs."""
+    return np.bincount(true * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+
+
+def one_of(*names: str) -> Any:
+    """A validator of a name among these."""
+
+    def validate(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
+        if not isinstance(value, str) or value not in names:
+            raise ConfigurationError(
+                f"{type(instance).__name__}: {attribute.name}: expected one of {', '.join(names)}, got {value!r}"
+            )
+
+    return validate
+
+
+@frozen
+class Averaged(Metric):
+    """A share of counts, for answers or for classes.
+
+    Args:
+        average: ``"binary"`` is for answers 0 or 1 of the prediction's shape; those of several outputs, which are
+            several labels of each sample, are counted together. The others are for classes, with labels or one-hot
+            rows as targets, a sample's class being that of its largest score: ``"macro"`` is the mean over the classes
+            that occur, in targets or in predictions; ``"weighted"`` counts each as often as it occurs in the targets;
+            ``"micro"`` counts the samples of all classes together, which makes all these metrics the accuracy.
+        threshold: of answers: 0.5 for probabilities, 0 for logits.
+    """
+
+    higher_is_better = True
+
+    average: Literal["binary", "macro", "micro", "weighted"] = field(
+        default="binary", validator=one_of("binary", "macro", "micro", "weighted")
+    )
+    threshold: float = field(default=0.5, kw_only=True, validator=finite)
+
+    @property
+    def name(self) -> str:
+        """Such as precision, for answers, or macro_precision."""
+        own = type(self).__name__.lower()
+        return own if self.average == "binary" else f"{self.average}_{own}"
+
+    @abstractmethod
+    def share(self, hits: Array, predicted: Array, true: Array) -> Array:
+        """Of each class, given how often it was predicted rightly, predicted at all, and true."""
+
+    def __call__(self, prediction: Array, target: Array) -> float:
+        if self.average == "binary":
+            return float(self.share(*self._answers(prediction, target)))
+        scores, labels = scores_and_labels(prediction, target, type(self).__name__)
+        matrix = count_pairs(labels, scores.argmax(axis=1), scores.shape[1])
+        hits, predicted, true = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
+        if self.average == "micro":
+            return float(self.share(hits.sum(), predicted.sum(), true.sum()))
+        weights = true if self.average == "weighted" else (predicted + true > 0)
+        return float(np.average(self.share(hits, predicted, true), weights=weights))
+
+    def _answers(self, prediction: Array, target: Array) -> tuple[Array, Array, Array]:
+        place = type(self).__name__
+        if np.shape(prediction)[:-1] == np.shape(target) != () and np.shape(prediction)[-1] > 1:
+            raise ShapeError(
+                f"{place}: expected answers of the prediction's shape {np.shape(prediction)}, got {np.shape(target)}: "
+                f"for labels of classes use {place}('macro')"
+            )
+        check_same_shape(prediction, target, place)
+        yes, true = prediction > self.threshold, target > 0.5
+        return (yes & true).sum(), yes.sum(), true.sum()
+
+
+def ratio(above: Array, below: Array) -> Array:
+    """A share of counts; 0 / 0 is 0."""
+    return np.asarray(above / np.maximum(below, 1))

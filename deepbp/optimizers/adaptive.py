@@ -1,0 +1,317 @@
+"""Optimizers with a learning rate for each parameter, and sign-based ones."""
+
+import numpy as np
+from attrs import field, frozen
+
+from deepbp.errors import ConfigurationError
+from deepbp.errors.validators import boolean, fraction, non_negative, number, positive
+from deepbp.formulas.language import UpdateFormula
+from deepbp.kernels.blocks import average, average_square, blocks
+from deepbp.optimizers.optimizer import (
+    DECAY,
+    DECAYED_GRADIENT,
+    Descent,
+    Schedule,
+    State,
+    decay,
+    decayed_gradient,
+    rate_or_schedule,
+)
+from deepbp.parameters import ParameterVector
+
+_ADAGRAD_SYMBOLS = {"epsilon": "ε", "rate": "η", "square": "s", "weight_decay": "λ"}
+
+
+@frozen
+class Adagrad(Descent):
+    """s ← s + g², w ← w − η g / (√s + ε): what is seldom moved still takes long steps.
+
+    Args:
+        learning_rate: η, a number or a callable of the step.
+        initial: s before the first step, 0 as in PyTorch; Keras begins at 0.1.
+        epsilon: ε, outside the root (PyTorch's convention; Keras's differs).
+        weight_decay: λ adds λ w to the gradient, for parameters of two or more dimensions only: not for biases.
+
+    Source: Duchi, Hazan & Singer 2011, the diagonal form.
+    """
+
+    learning_rate: float | Schedule = field(default=0.01, validator=rate_or_schedule)
+    initial: float = field(default=0.0, validator=non_negative)
+    epsilon: float = field(default=1e-10, validator=positive)
+    weight_decay: float = field(default=0.0, validator=non_negative)
+
+    def stated_formula(self) -> UpdateFormula:
+        decayed = (DECAYED_GRADIENT,) if self.weight_decay else ()
+        return UpdateFormula(
+            (*decayed, ("square", "square + g**2"), ("w", "w - rate * g / (sqrt(square) + epsilon)")),
+            symbols=_ADAGRAD_SYMBOLS,
+        )
+
+    def start(self, parameters: ParameterVector) -> State:
+        return {"step": 0, "square": np.full_like(parameters.values, self.initial)}
+
+    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
+        grads = decayed_gradient(parameters, self.weight_decay)
+        for w, g, s, scratch in blocks(parameters.values, grads, state["square"]):
+            np.multiply(g, g, out=scratch)
+            s += scratch
+            np.sqrt(s, out=scratch)
+            scratch += self.epsilon
+            np.divide(g, scratch, out=scratch)
+            scratch *= rate
+            w -= scratch
+
+
+_ADADELTA_SYMBOLS = {
+    "change": "d",
+    "epsilon": "ε",
+    "moved": "u",
+    "rate": "η",
+    "rho": "ρ",
+    "square": "v",
+    "weight_decay": "λ",
+}
+
+
+@frozen
+class Adadelta(Descent):
+    """v ← ρ v + (1 − ρ) g², d = √(u + ε) / √(v + ε) · g, u ← ρ u + (1 − ρ) d², w ← w − η d.
+
+    The mean square u of the steps gives the next ones the unit of w. It begins at 0, so that ε sets the first steps.
+
+    Args:
+        learning_rate: η, a number or a callable of the step; the paper has none, so 1.
+        rho: ρ, how slowly the means forget.
+        epsilon: ε, inside both roots, as in the paper.
+        weight_decay: λ adds λ w to the gradient, for parameters of two or more dimensions only: not for biases.
+
+    Source: Zeiler 2012, algorithm 1.
+    """
+
+    learning_rate: float | Schedule = field(default=1.0, validator=rate_or_schedule)
+    rho: float = field(default=0.95, validator=fraction)
+    epsilon: float = field(default=1e-6, validator=positive)
+    weight_decay: float = field(default=0.0, validator=non_negative)
+
+    def stated_formula(self) -> UpdateFormula:
+        decayed = (DECAYED_GRADIENT,) if self.weight_decay else ()
+        return UpdateFormula(
+            (
+                *decayed,
+                ("square", "rho * square + (1 - rho) * g**2"),
+                ("change", "sqrt(moved + epsilon) / sqrt(square + epsilon) * g"),
+                ("moved", "rho * moved + (1 - rho) * change**2"),
+                ("w", "w - rate * change"),
+            ),
+            symbols=_ADADELTA_SYMBOLS,
+        )
+
+    def start(self, parameters: ParameterVector) -> State:
+        return {"step": 0, "square": np.zeros_like(parameters.values), "moved": np.zeros_like(parameters.values)}
+
+    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
+        grads = decayed_gradient(parameters, self.weight_decay)
+        arrays = (parameters.values, grads, state["square"], state["moved"])
+        for w, g, v, u, change, scratch in blocks(*arrays, scratch=2):
+            average_square(v, self.rho, g, scratch)
+            np.add(u, self.epsilon, out=change)
+            np.add(v, self.epsilon, out=scratch)
+            change /= scratch
+            np.sqrt(change, out=change)
+            change *= g
+            average_square(u, self.rho, change, scratch)
+            change *= rate
+            w -= change
+
+
+_RMSPROP_SYMBOLS = {
+    "epsilon": "ε",
+    "mean": "m",
+    "momentum": "μ",
+    "rate": "η",
+    "rho": "ρ",
+    "square": "v",
+    "velocity": "b",
+    "weight_decay": "λ",
+}
+
+
+@frozen
+class RMSprop(Descent):
+    """v ← ρ v + (1 − ρ) g², w ← w − η g / (√v + ε).
+
+    With momentum μ: b ← μ b + g / (√v + ε) and w ← w − η b. Centered: m ← ρ m + (1 − ρ) g, and v − m², the variance,
+    in place of v; where a gradient hardly varies, it vanishes, and a larger ε bounds the steps.
+
+    Args:
+        learning_rate: η, a number or a callable of the step.
+        rho: ρ, how slowly the means forget.
+        momentum: μ, at least 0 and below 1.
+        centered: divide by the standard deviation instead of the root mean square.
+        epsilon: ε, outside the root (PyTorch's convention; Keras's differs).
+        weight_decay: λ adds λ w to the gradient, for parameters of two or more dimensions only: not for biases.
+
+    Source: Tieleman & Hinton 2012, lecture 6.5; centered: Graves 2013, equations 38–45.
+    """
+
+    learning_rate: float | Schedule = field(default=0.001, validator=rate_or_schedule)
+    rho: float = field(default=0.9, validator=fraction)
+    momentum: float = field(default=0.0, validator=fraction)
+    centered: bool = field(default=False, validator=boolean)
+    epsilon: float = field(default=1e-8, validator=positive)
+    weight_decay: float = field(default=0.0, validator=non_negative)
+
+    def stated_formula(self) -> UpdateFormula:
+        decayed = (DECAYED_GRADIENT,) if self.weight_decay else ()
+        square = ("square", "rho * square + (1 - rho) * g**2")
+        mean = (("mean", "rho * mean + (1 - rho) * g"),) if self.centered else ()
+        root = "sqrt(maximum(square - mean**2, 0))" if self.centered else "sqrt(square)"
+        step = f"g / ({root} + epsilon)"
+        if not self.momentum:
+            return UpdateFormula((*decayed, square, *mean, ("w", f"w - rate * {step}")), symbols=_RMSPROP_SYMBOLS)
+        velocity = ("velocity", f"momentum * velocity + {step}")
+        return UpdateFormula(
+            (*decayed, square, *mean, velocity, ("w", "w - rate * velocity")), symbols=_RMSPROP_SYMBOLS
+        )
+
+    def start(self, parameters: ParameterVector) -> State:
+        names = ["square", *["mean"] * self.centered, *["velocity"] * bool(self.momentum)]
+        return {"step": 0, **{name: np.zeros_like(parameters.values) for name in names}}
+
+    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
+        grads = decayed_gradient(parameters, self.weight_decay)
+        mean = state["mean"] if self.centered else grads  # looked at in no other case
+        velocity = state["velocity"] if self.momentum else grads
+        for w, g, v, m, b, scratch in blocks(parameters.values, grads, state["square"], mean, velocity):
+            average_square(v, self.rho, g, scratch)
+            if self.centered:
+                average(m, self.rho, g, scratch)
+                np.multiply(m, m, out=scratch)
+                np.subtract(v, scratch, out=scratch)
+                np.maximum(scratch, 0, out=scratch)  # rounding may leave a variance just below 0
+                np.sqrt(scratch, out=scratch)
+            else:
+                np.sqrt(v, out=scratch)
+            scratch += self.epsilon
+            np.divide(g, scratch, out=scratch)
+            if self.momentum:
+                b *= self.momentum
+                b += scratch
+                np.multiply(b, rate, out=scratch)
+            else:
+                scratch *= rate
+            w -= scratch
+
+
+_RPROP_SYMBOLS = {"agreement": "c", "direction": "s", "rate": "η", "size": "Δ"}
+
+
+@frozen
+class Rprop(Descent):
+    """w ← w − η Δ s, with s = sgn(g): the length Δ grows while s stays the same and shrinks where it turns.
+
+    c = sgn(g) s, with the s of the step before; Δ ← grow · Δ where c > 0 and shrink · Δ where c < 0, kept between the
+    smallest and the largest step; then s ← sgn(g), but 0 where c < 0: a number whose gradient has turned rests for one
+    step. This is iRprop⁻, which takes no step back (PyTorch's, too).
+
+    It is for full batches, ``batch_size=None``: on small ones, signs turn by chance.
+
+    Args:
+        learning_rate: η, a number or a callable of the step, which multiplies all steps; the paper has none, so 1.
+        first_step: Δ at the start.
+        grow, shrink: above 1, and between 0 and 1.
+        smallest_step, largest_step: the bounds of Δ.
+
+    Source: Riedmiller & Braun 1993; Igel & Hüsken 2000, iRprop⁻.
+    """
+
+    learning_rate: float | Schedule = field(default=1.0, validator=rate_or_schedule)
+    first_step: float = field(default=0.01, validator=positive)
+    grow: float = field(default=1.2, validator=number(lambda v: v > 1, "a number above 1"))
+    shrink: float = field(default=0.5, validator=number(lambda v: 0 < v < 1, "a number above 0 and below 1"))
+    smallest_step: float = field(default=1e-6, validator=positive)
+    largest_step: float = field(default=50.0, validator=positive)
+
+    def __attrs_post_init__(self) -> None:
+        if not self.smallest_step <= self.first_step <= self.largest_step:
+            raise ConfigurationError(
+                f"Rprop: expected smallest_step ≤ first_step ≤ largest_step, got {self.smallest_step!r}, "
+                f"{self.first_step!r} and {self.largest_step!r}"
+            )
+
+    def stated_formula(self) -> UpdateFormula:
+        scaled = "size * (grow * (agreement > 0) + shrink * (agreement < 0) + (agreement == 0))"
+        return UpdateFormula(
+            (
+                ("agreement", "sign(g) * direction"),
+                ("size", f"minimum(maximum({scaled}, smallest_step), largest_step)"),
+                ("direction", "sign(g) * (agreement >= 0)"),
+                ("w", "w - rate * size * direction"),
+            ),
+            symbols=_RPROP_SYMBOLS,
+        )
+
+    def start(self, parameters: ParameterVector) -> State:
+        values = parameters.values
+        return {"step": 0, "size": np.full_like(values, self.first_step), "direction": np.zeros_like(values)}
+
+    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
+        arrays = (parameters.values, parameters.grads, state["size"], state["direction"])
+        for w, g, size, s, agreement, scratch in blocks(*arrays, scratch=2):
+            np.sign(g, out=scratch)  # signs, not g itself: a product of two tiny gradients would be 0
+            np.multiply(scratch, s, out=agreement)
+            np.multiply(size, self.grow, out=size, where=agreement > 0)
+            np.multiply(size, self.shrink, out=size, where=agreement < 0)
+            np.clip(size, self.smallest_step, self.largest_step, out=size)
+            np.multiply(scratch, agreement >= 0, out=s)
+            np.multiply(size, s, out=scratch)
+            scratch *= rate
+            w -= scratch
+
+
+_LION_SYMBOLS = {"ahead": "c", "beta1": "β₁", "beta2": "β₂", "mean": "m", "rate": "η", "weight_decay": "λ"}
+
+
+@frozen
+class Lion(Descent):
+    """c = β₁ m + (1 − β₁) g, m ← β₂ m + (1 − β₂) g, w ← w − η sgn(c). It remembers half of what Adam does.
+
+    Args:
+        learning_rate: η, a number or a callable of the step; a third to a tenth of Adam's.
+        beta1, beta2: how slowly the mean forgets, for the step and for what is kept.
+        weight_decay: λ, as in AdamW: beside the step, for parameters of two or more dimensions only; three to ten
+            times AdamW's.
+
+    Source: Chen et al. 2023, algorithm 2.
+    """
+
+    learning_rate: float | Schedule = field(default=0.0001, validator=rate_or_schedule)
+    beta1: float = field(default=0.9, validator=fraction)
+    beta2: float = field(default=0.99, validator=fraction)
+    weight_decay: float = field(default=0.0, validator=non_negative)
+
+    def stated_formula(self) -> UpdateFormula:
+        decayed = (DECAY,) if self.weight_decay else ()
+        return UpdateFormula(
+            (
+                *decayed,
+                ("ahead", "beta1 * mean + (1 - beta1) * g"),
+                ("mean", "beta2 * mean + (1 - beta2) * g"),
+                ("w", "w - rate * sign(ahead)"),
+            ),
+            symbols=_LION_SYMBOLS,
+        )
+
+    def start(self, parameters: ParameterVector) -> State:
+        return {"step": 0, "mean": np.zeros_like(parameters.values)}
+
+    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
+        decay(parameters, rate * self.weight_decay)
+        for w, g, m, ahead, scratch in blocks(parameters.values, parameters.grads, state["mean"], scratch=2):
+            np.multiply(m, self.beta1, out=ahead)
+            np.multiply(g, 1 - self.beta1, out=scratch)
+            ahead += scratch
+            np.sign(ahead, out=scratch)  # written over its own argument, it took thirteen times as long
+            scratch *= rate
+            w -= scratch
+            average(m, self.beta2, g, scratch)

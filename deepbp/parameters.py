@@ -1,0 +1,354 @@
+"""Parameters, buffers, and the flat vectors that hold all parameters of a network."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from attrs import define, field, frozen
+
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataTypeError, NotBuiltError, ShapeError
+from deepbp.typing import Array, Shape
+
+
+def _write_through(parameter: Any, attribute: Any, value: Any) -> Array:
+    """Assigning to ``value`` copies the numbers into place, for the array may be a view into a network's vector."""
+    held: Array = parameter.value
+    place = f"{type(parameter).__name__}: expected"
+    try:
+        given = np.asarray(value)
+    except ValueError:
+        raise DataTypeError(f"{place} numbers, got rows of different lengths") from None
+    if given.shape != held.shape:
+        raise ShapeError(f"{place} a value of shape {held.shape}, got {given.shape}")
+    try:
+        held[...] = given
+    except (TypeError, ValueError):
+        raise DataTypeError(f"{place} numbers, got {given.dtype}") from None
+    return held
+
+
+def _is_array(instance: Any, attribute: Any, value: Any) -> None:
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
+        raise ArgumentTypeError(f"{type(instance).__name__}: expected an array of numbers, got {value!r}")
+
+
+@define(eq=False)
+class Buffer:
+    """An array that belongs to a layer and is saved with it, but is not trained, such as a running mean."""
+
+    value: Array = field(on_setattr=_write_through, validator=_is_array)
+
+
+class _Unbuilt:
+    """Stands where ``build`` will put a parameter, and says so when it is used before."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # copying and pickling ask for those
+            raise AttributeError(name)
+        raise NotBuiltError(
+            "its sizes are not known yet, so it has no parameters: give the network input_shape=..., or call build or "
+            "fit first"
+        )
+
+    def __repr__(self) -> str:
+        return "<not built yet>"
+
+    def __reduce__(self) -> str:
+        return "UNBUILT"
+
+
+UNBUILT: Any = _Unbuilt()
+
+
+@define(eq=False, init=False, repr=False)
+class Parameter:
+    """An array that is trained, and the gradient of the loss with respect to it.
+
+    Gradients are *accumulated*: each use of the parameter adds its share, so a layer used twice gets the sum. The
+    first share after a clear is written straight into place; until then ``grad`` reads as zeros. While it is
+    ``frozen``, nothing is accumulated, and no product computed: ``Layer.freeze`` keeps it out of the training.
+    """
+
+    value: Array = field(on_setattr=_write_through)
+    _grad: Array | None
+    _vector: Any  # the ParameterVector that it lies in, or None
+    # The cleared ones: of the whole vector where there is one, so that a clear is one call.
+    _unwritten: "set[Parameter]"
+    frozen: bool
+
+    def __init__(self, value: Array) -> None:
+        _is_array(self, None, value)
+        if value.dtype.kind != "f":
+            raise DataTypeError(f"Parameter: expected an array of float32 or float64, got {value.dtype}")
+        self._place(value, None, None, {self})
+        self.frozen = False
+
+    def _place(self, value: Array, grad: Array | None, vector: Any, unwritten: "set[Parameter]") -> None:
+        object.__setattr__(self, "value", value)  # past the hook that copies
+        self._grad, self._vector, self._unwritten = grad, vector, unwritten
+
+    def __repr__(self) -> str:
+        return f"Parameter(shape={self.value.shape}, dtype={self.value.dtype})"
+
+    @property
+    def grad(self) -> Array:
+        """∂L/∂value, of the same shape: the sum of all that was accumulated since the last clear."""
+        grad = self._grad_array()
+        if self in self._unwritten:
+            grad[...] = 0  # assigned: `grad *= 0` would keep a NaN for ever
+            self._unwritten.remove(self)
+        return grad
+
+    def _grad_array(self) -> Array:
+        if self._grad is None:  # made at the first need, so that inference holds no gradients
+            self._grad = np.zeros_like(self.value)
+        return self._grad
+
+    def clear_grad(self) -> None:
+        """Forget the gradient."""
+        self._unwritten.add(self)
+
+    def accumulate(self, gradient: Array) -> None:
+        """Add a share of the gradient. Raises ContractError where its shape is not the value's."""
+        try:
+            fits = gradient.shape == self.value.shape
+        except AttributeError:
+            raise ContractError(f"gradient: expected an array of shape {self.value.shape}, got {gradient!r}") from None
+        if not fits:
+            raise ContractError(_wrong_shape(gradient.shape, self.value.shape))
+        if self.frozen:
+            return
+        grad = self._grad_array()
+        try:
+            if self in self._unwritten:
+                np.copyto(grad, gradient)
+                self._unwritten.remove(self)
+            else:
+                grad += gradient
+        except TypeError:
+            raise ContractError(f"gradient: expected {self.value.dtype}, got {gradient.dtype}") from None
+
+    def accumulate_product(self, a: Array, b: Array) -> None:
+        """Add the share ``a @ b``, a matrix product, or a vector's with a matrix; raises as ``accumulate`` does.
+
+        The first share goes straight into place.
+        """
+        if self.frozen:
+            return
+        if self in self._unwritten:
+            try:
+                a.dot(b, self._grad if self._grad is not None else self._grad_array())
+                self._unwritten.remove(self)
+                return
+            except (AttributeError, TypeError, ValueError):  # another shape, which accumulate names, or another dtype
+                pass
+        try:
+            product = np.asarray(a) @ np.asarray(b)
+        except (TypeError, ValueError):
+            one, other = (getattr(array, "shape", array) for array in (a, b))
+            raise ContractError(f"gradient: the product of {one} and {other} does not exist") from None
+        self.accumulate(product)
+
+    def accumulate_rows(self, rows: Array, gradient: Array) -> None:
+        """Add shares to some rows alone, ``gradient[i]`` to row ``rows[i]``; those of a row named more often add up.
+
+        Raises ContractError as ``accumulate`` does, and where there is no such row.
+        """
+        held = self.value
+        try:
+            fits = rows.dtype.kind in "iu" and held.ndim > 0 and gradient.shape == (len(rows), *held.shape[1:])
+        except (AttributeError, TypeError):
+            fits = False
+        if not fits or rows.ndim != 1:
+            got = " and ".join(str(getattr(array, "shape", array)) for array in (rows, gradient))
+            raise ContractError(f"gradient: expected N whole numbers and {('N', *held.shape[1:])}, got {got}")
+        if not np.can_cast(gradient.dtype, held.dtype, "same_kind"):
+            raise ContractError(f"gradient: expected {held.dtype}, got {gradient.dtype}")
+        if len(rows) == 0 or self.frozen:
+            return
+        if not 0 <= rows.min() <= rows.max() < len(held):
+            raise ContractError(f"gradient: expected rows from 0 to {len(held) - 1}, got {rows.min()} to {rows.max()}")
+        np.add.at(self.grad, rows, gradient)  # unlike `grad[rows] += gradient`, counts each time a row is named
+
+    def freeze(self, frozen: bool = True) -> None:
+        """Take it out of the training, or let it back in. Its vector is no longer current: a new one leaves it out."""
+        if frozen != self.frozen and self._vector is not None:
+            self._vector.outdate()
+        self.frozen = frozen
+        self.clear_grad()
+
+    def __getstate__(self) -> tuple[Array, Array | None, bool]:
+        return self.value, None if self in self._unwritten else self._grad, self.frozen
+
+    def __setstate__(self, state: tuple[Array, Array | None, bool]) -> None:
+        value, grad, self.frozen = state  # a copy stands alone: it is no part of the vector its original lies in
+        self._place(value, grad, None, {self} if grad is None else set())
+
+
+def _wrong_shape(got: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    fix = ": sum over the batch (axis 0)" if got[1:] == expected else ""
+    fix = fix or (": it is transposed" if got == expected[::-1] else "")
+    return f"gradient has shape {got}, expected {expected}{fix}"
+
+
+class ParameterVector:
+    """All parameters of a network end to end in two flat vectors, ``values`` and ``grads``, each parameter a view.
+
+    An optimizer's step, a norm, a clip and a checkpoint are then one operation on one array each. Parameters of two
+    or more dimensions lie first, so ``matrices`` is one slice: the part that weight decay touches. ``names`` are those
+    by which the parameters were given, such as ``"0.weight"``, and ``""`` where they came in a list.
+    """
+
+    values: Array
+    matrices: slice
+    parameters: tuple[Parameter, ...]
+    names: tuple[str, ...]
+    shapes: tuple[Shape, ...]
+
+    def __init__(self, parameters: Iterable[Parameter] | Mapping[str, Parameter]) -> None:
+        named = _each_once(parameters)
+        self.parameters = tuple(sorted(named, key=lambda p: p.value.ndim < 2))
+        self.names = tuple(named[p] for p in self.parameters)
+        self.shapes = tuple(p.value.shape for p in self.parameters)
+        dtypes = {p.value.dtype for p in self.parameters}
+        if len(dtypes) > 1:
+            raise ConfigurationError(f"parameters: expected one dtype, got {sorted(map(str, dtypes))}")
+        self.values = np.empty(sum(p.value.size for p in self.parameters), next(iter(dtypes), np.float32))
+        self.matrices = slice(0, sum(p.value.size for p in self.parameters if p.value.ndim >= 2))
+        self._grads = np.zeros_like(self.values)
+        self._unwritten: set[Parameter] = set()
+        self._taken_over = False
+        start = 0
+        for p in self.parameters:
+            if p._vector is not None:
+                p._vector.outdate()
+            end = start + p.value.size
+            value, grad = (flat[start:end].reshape(p.value.shape) for flat in (self.values, self._grads))
+            value[...], grad[...] = p.value, p.grad
+            p._place(value, grad, self, self._unwritten)
+            start = end
+
+    @classmethod
+    def of(cls, parameters: Iterable[Parameter] | Mapping[str, Parameter]) -> Self:
+        """The vector that holds exactly these parameters: the one they lie in already, or a new one.
+
+        It knows them by the names that are given, if any are.
+        """
+        named = _each_once(parameters)
+        held = next(iter(named))._vector if named else None
+        if (
+            isinstance(held, cls)
+            and set(held.parameters) == named.keys()
+            and held.is_current()
+            and (not any(named.values()) or named == dict(zip(held.parameters, held.names, strict=True)))
+        ):
+            return held
+        return cls(parameters if isinstance(parameters, Mapping) else tuple(named))
+
+    def is_current(self) -> bool:
+        """False once another vector has taken over one of the parameters: this one would then train nothing."""
+        if self._taken_over or not self.parameters:
+            return not self._taken_over
+        return self.parameters[0]._vector is self  # those of a copy stand alone, the first like the others
+
+    def outdate(self) -> None:
+        """From now on it is not current: another vector has one of the parameters, or one was frozen or let back in."""
+        self._taken_over = True
+
+    @property
+    def grads(self) -> Array:
+        """∂L/∂values; the part of a parameter to which nothing was accumulated reads as zeros."""
+        if self._unwritten:
+            for p in tuple(self._unwritten):
+                _ = p.grad  # reading makes the zeros
+        return self._grads
+
+    def clear_grads(self) -> None:
+        """Forget all gradients; nothing is written, the next share overwrites."""
+        self._unwritten.update(self.parameters)
+
+
+def _each_once(parameters: Any) -> dict[Parameter, str]:
+    """The parameters with their names; one that comes twice keeps its first."""
+    try:
+        if isinstance(parameters, Mapping):
+            pairs = [(parameter, name) for name, parameter in parameters.items()]
+        else:
+            pairs = [(parameter, "") for parameter in parameters]
+    except TypeError:
+        pairs = [(None, "")]
+    named: dict[Parameter, str] = {}
+    for parameter, name in pairs:
+        if not isinstance(parameter, Parameter) or not isinstance(name, str):
+            raise ArgumentTypeError(f"parameters: expected Parameters in a list, or by name, got {parameters!r}")
+        named.setdefault(parameter, name)
+    return named
+
+
+@frozen
+class Members:
+    """Which parameters make a part, and where their numbers lie in the whole: as few slices as there can be."""
+
+    names: tuple[str, ...]
+    shapes: tuple[Shape, ...]
+    runs: tuple[slice, ...]
+    matrices: slice
+
+    @classmethod
+    def of(cls, names: Sequence[str], shapes: Sequence[Shape], chosen: Sequence[int]) -> Self:
+        """The chosen ones, by position, of parameters with these names and shapes."""
+        ends = np.cumsum([0, *(_size(shape) for shape in shapes)]).tolist()
+        runs: list[slice] = []
+        for position in chosen:
+            start, end = ends[position], ends[position + 1]
+            if runs and runs[-1].stop == start:
+                start = runs.pop().start
+            runs.append(slice(start, end))
+        own = tuple(shapes[position] for position in chosen)
+        matrices = sum(_size(shape) for shape in own if len(shape) >= 2)
+        return cls(tuple(names[position] for position in chosen), own, tuple(runs), slice(0, matrices))
+
+
+def _size(shape: Shape) -> int:
+    return int(np.prod(shape, dtype=int))
+
+
+class Part(ParameterVector):
+    """A view of the whole where the members lie end to end in it, otherwise a copy, which ``write_back`` returns."""
+
+    def __init__(self, whole: ParameterVector, members: Members) -> None:
+        self._whole, self._members = whole, members
+        self.names, self.shapes, self.matrices = members.names, members.shapes, members.matrices
+        self.values, self._grads = (_gathered(flat, members.runs) for flat in (whole.values, whole.grads))
+        self._unwritten = set()
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:  # type: ignore[override]  # made only for those who look at them
+        """Parameters that are views of this part."""
+        made, start = [], 0
+        for shape in self.shapes:
+            end = start + _size(shape)
+            value, grad = (flat[start:end].reshape(shape) for flat in (self.values, self._grads))
+            parameter = Parameter(value)
+            parameter._place(value, grad, self, self._unwritten)
+            made.append(parameter)
+            start = end
+        return tuple(made)
+
+    def is_current(self) -> bool:
+        return self._whole.is_current()
+
+    def write_back(self) -> None:
+        """Put the values into the whole, where they do not lie there already."""
+        if len(self._members.runs) == 1:
+            return
+        start = 0
+        for run in self._members.runs:
+            end = start + run.stop - run.start
+            self._whole.values[run] = self.values[start:end]
+            start = end
+
+
+def _gathered(flat: Array, runs: tuple[slice, ...]) -> Any:
+    return flat[runs[0]] if len(runs) == 1 else np.concatenate([flat[run] for run in runs])

@@ -1,0 +1,149 @@
+"""Plots of a training: learning curves, learning rates, signals, confusion matrix."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError
+from deepbp.plots.canvas import COLORS, axes_for, need_matplotlib, quiet
+from deepbp.training import RangeTest, SignalMonitor, metrics
+from deepbp.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def learning_curves(history: Mapping[str, Sequence[float]], name: str = "loss", *, ax: "Axes | None" = None) -> "Axes":
+    """A column of the history, and where there is one its ``val_`` twin, over the epochs, counted from 1.
+
+    ``ax.set_yscale("log")`` on what is returned shows late progress of a loss.
+
+    Raises:
+        ConfigurationError: for a column that the history does not have.
+        DataError: for a history without an epoch.
+    """
+    if not isinstance(history, Mapping):
+        raise ArgumentTypeError(f"learning_curves: expected a History, as fit returns it, got {history!r}")
+    if not history:
+        raise DataError("learning_curves: the history is empty: no epoch was completed")
+    if name not in history:
+        raise ConfigurationError(f"learning_curves: expected one of {list(history)}, got {name!r}")
+    ax = quiet(axes_for(ax))
+    from matplotlib.ticker import MaxNLocator
+
+    for column, label, color in ((name, "training", COLORS[0]), (f"val_{name}", "validation", COLORS[1])):
+        if column in history:
+            values = history[column]
+            marker = "o" if len(values) == 1 else None  # a line through one point would not be seen
+            ax.plot(range(1, len(values) + 1), values, color=color, label=label, marker=marker)
+    ax.set(xlabel="epoch", ylabel=name.replace("_", " "))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if f"val_{name}" in history:
+        ax.legend(frameon=False)
+    return ax
+
+
+def learning_rates(result: RangeTest, *, ax: "Axes | None" = None) -> "Axes":
+    """The losses of a ``learning_rate_range_test`` as points, smoothed as a curve, and the rate that it suggests."""
+    if not isinstance(result, RangeTest):
+        raise ArgumentTypeError(
+            f"learning_rates: expected a RangeTest, as learning_rate_range_test returns it, got {result!r}"
+        )
+    ax = quiet(axes_for(ax))
+    ax.plot(result.rates, result.losses, ".", color=COLORS[0], alpha=0.3, label="batches")
+    ax.plot(result.rates, result.smoothed, color=COLORS[0], label="smoothed")
+    if result.suggestion is not None:
+        label = f"falls most steeply at {result.suggestion:.2g}"
+        ax.axvline(result.suggestion, color=COLORS[1], linestyle="--", label=label)
+    ax.set_xscale("log")
+    ax.set(xlabel="learning rate", ylabel="loss")
+    ax.legend(frameon=False)
+    return ax
+
+
+Quantity = Literal["activations", "error signals", "gradients"]
+_SHOWN_IN_LEGEND = 8
+
+
+def signal(monitor: SignalMonitor, quantity: Quantity, *, ax: "Axes | None" = None) -> "Axes":
+    """One quantity over the steps of training: a curve for each layer, from dark, the first, to light, the last.
+
+    Where nothing flows any more, at a size of 0, a curve ends. Raises ConfigurationError when the monitor has seen
+    nothing.
+    """
+    if not isinstance(monitor, SignalMonitor):
+        raise ArgumentTypeError(f"signals: expected a SignalMonitor, got {monitor!r}")
+    if not monitor.records:
+        raise ConfigurationError("signals: the monitor has seen nothing yet: give callbacks=[monitor] to fit")
+    if quantity not in get_args(Quantity):
+        raise ConfigurationError(f"signals: expected one of {', '.join(get_args(Quantity))}, got {quantity!r}")
+    ax = quiet(axes_for(ax))
+    from matplotlib import colormaps
+
+    steps = [record.step for record in monitor.records]
+    sizes = np.array([getattr(record, quantity.replace(" ", "_")) for record in monitor.records])
+    sizes[(sizes == 0) | np.isinf(sizes)] = np.nan  # neither has a place on a logarithmic scale
+    drawn = np.flatnonzero(~np.isnan(sizes).all(axis=0))
+    named = {drawn[round(i)] for i in np.linspace(0, len(drawn) - 1, min(len(drawn), _SHOWN_IN_LEGEND))}
+    for layer in drawn:
+        color = colormaps["viridis"](0.92 * layer / max(len(monitor.layers) - 1, 1))
+        label = monitor.layers[layer] if layer in named else None
+        ax.plot(steps, sizes[:, layer], color=color, label=label, marker="o" if len(steps) == 1 else None)
+    ax.set_yscale("log")
+    ax.set(xlabel="step", ylabel="root mean square", title=quantity)
+    if len(drawn):
+        ax.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True)
+    return ax
+
+
+def signals(monitor: SignalMonitor, *, ax: "Sequence[Axes] | None" = None) -> Any:
+    """Activations, error signals and gradients side by side; returns, and takes, an array of three Axes."""
+    if ax is None:
+        need_matplotlib()
+        from matplotlib import pyplot
+
+        ax = pyplot.subplots(1, 3, figsize=(14, 4), layout="constrained")[1]
+    panels = np.asarray(ax, dtype=object).reshape(-1)
+    if len(panels) != 3:
+        raise ArgumentTypeError(f"ax: expected three Axes, as of pyplot.subplots(1, 3), got {ax!r}")
+    for quantity, panel in zip(get_args(Quantity), panels, strict=True):
+        signal(monitor, quantity, ax=panel)
+    return panels
+
+
+def confusion_matrix(
+    prediction: ArrayLike,
+    target: ArrayLike,
+    *,
+    names: Sequence[str] | None = None,
+    threshold: float = 0.5,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """How many samples of each class (row) were predicted as each class (column); shaded by the share of the row.
+
+    Args:
+        prediction: what ``net.predict(x)`` returns, (N, C) or (N, 1), or labels (N,).
+        target: labels (N,), answers 0 or 1 of shape (N, 1), or one-hot rows (N, C).
+        names: of the classes, in the order of their labels.
+        threshold: for one output, where class 1 begins: 0.5 for probabilities, 0 for logits.
+    """
+    counts = metrics.confusion_matrix(prediction, target, threshold=threshold)
+    count = len(counts)
+    if names is not None and len(names) != count:
+        raise ConfigurationError(f"names: expected one for each of {count} classes, got {list(names)}")
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+    ax = axes_for(ax, (1.6 + 0.45 * count, 1.4 + 0.45 * count) if count > 6 else (4.6, 4.2))
+    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.argwhere(counts):
+        color = "white" if shares[row, column] > 0.5 else "black"
+        ax.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=color, fontsize="small")
+    labels = [str(k) for k in range(count)] if names is None else list(names)
+    rotation = 45 if max(map(len, labels)) * count > 36 else 0
+    ax.set_xticks(range(count), labels, rotation=rotation, ha="right" if rotation else "center")
+    ax.set_yticks(range(count), labels)
+    ax.tick_params(length=0)
+    ax.set(xlabel="predicted class", ylabel="true class")
+    ax.set_title(f"{np.trace(counts) / counts.sum():.1%} of {counts.sum():,} right")
+    return ax

@@ -1,0 +1,265 @@
+"""What is done to a whole network from outside: looked at and explained."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+from attrs import define, field
+from attrs.converters import optional
+
+from deepbp._validation import as_dtype, as_generator, as_samples, as_shape
+from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError, PositionError
+from deepbp.layers import Builder, Chain, Layer
+from deepbp.layers.layer import Built
+from deepbp.losses import Loss
+from deepbp.metrics.metric import check_metrics
+from deepbp.optimizers import Optimizer
+from deepbp.summary import Summary, summarize
+from deepbp.training import Callback, Data, History, MetricLike, Objective, Trainer, evaluate
+from deepbp.training.data import check_batch_size, first_shape
+from deepbp.training.evaluation import ROWS_AT_ONCE
+from deepbp.training.progress import ProgressLike
+from deepbp.typing import Array, ArrayLike, Seed, Shape
+
+if TYPE_CHECKING:
+    from deepbp.derivation.derivation import Derivation
+    from deepbp.derivation.trace import Trace
+    from deepbp.files import WeightsReport
+
+
+@define(eq=False)
+class Network(Chain):
+    """A chain that can be asked about itself. Rooms of a higher floor are entered when they are asked for."""
+
+    def summary(self) -> Summary:
+        """A table of layers, output shapes, parameters and formulas, with totals; it prints itself."""
+        return summarize(self)
+
+    def derivation(self, loss: Loss[Any], optimizer: Optimizer | None = None) -> "Derivation":
+        """Backpropagation through this network, written out: it prints itself, as text, LaTeX or HTML."""
+        from deepbp.derivation.derivation import Derivation
+
+        return Derivation.of(self, loss, optimizer)
+
+    def trace(self, x: ArrayLike, y: ArrayLike, loss: Loss[Any], sample_weight: ArrayLike | None = None) -> "Trace":
+        """One step with every number it makes, which prints itself; the network stays as it is."""
+        from deepbp.derivation.trace import Trace
+
+        return Trace.of(self, x, y, loss, sample_weight)
+
+    def objective(
+        self, x: ArrayLike, y: ArrayLike, loss: Loss[Any], sample_weight: ArrayLike | None = None
+    ) -> Objective:
+        """The loss on these data as a function of one flat vector, which SciPy's optimizers take; see ``Objective``."""
+        return Objective(self, loss, x, y, sample_weight)
+
+    def explore(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        loss: Loss[Any],
+        sample_weight: ArrayLike | None = None,
+        *,
+        path: str | PathLike[str] = "step.html",
+    ) -> Path:
+        """Write a page in which the step that ``trace`` makes can be played layer by layer; returns where it is."""
+        from deepbp.derivation.explore import write_page
+
+        return write_page(self.trace(x, y, loss, sample_weight), path)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Layer[Any]]:
+        return iter(self.layers)
+
+    def _known(self) -> Built:
+        if self.built is None:
+            raise NotBuiltError(
+                "Sequential: its sizes are not known yet: give input_shape=..., or call build or fit first"
+            )
+        return self.built
+
+
+def _dtype_name(dtype: Any) -> str:
+    return as_dtype(dtype).name
+
+
+@define(eq=False)
+class Sequential(Network):
+    """Layers one after another. A Sequential is a layer, so networks nest.
+
+    Args:
+        layers: from the first, which gets the input, to the last.
+        input_shape: of one sample; builds the network at once. Otherwise the network it stands in, ``build``, or the
+            first ``fit`` does.
+        rng: a seed or generator; first values, dropout and shuffling draw from it. None differs every time.
+        dtype: of all parameters and activations, ``"float32"`` (the default) or ``"float64"``.
+
+    Reading a network (``predict``, ``evaluate``) changes nothing in it, so many threads may do so at once.
+    """
+
+    _input_shape: Shape | None = field(default=None, kw_only=True, converter=optional(as_shape))
+    rng: Seed = field(default=None, kw_only=True)
+    _dtype: str | None = field(default=None, kw_only=True, converter=optional(_dtype_name))
+    generator: np.random.Generator = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.generator = as_generator(self.rng)
+        if self._input_shape is not None:
+            self.build(self._input_shape)
+
+    @property
+    def input_shape(self) -> Shape | None:
+        """Of one sample; None while it is not known."""
+        return self.built.input_shape if self.built else self._input_shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of all parameters and activations."""
+        return self.built.dtype if self.built else as_dtype(self._dtype or "float32")
+
+    def build(self, input_shape: int | Sequence[int], builder: Builder | None = None) -> Shape:
+        """Create the parameters for samples of this shape. A network inside another gets that one's builder."""
+        shape = as_shape(input_shape)
+        if builder is None:
+            builder = Builder(self.generator, self.dtype)
+            try:
+                return builder.build(self, shape)
+            except Exception:
+                builder.undo()
+                raise
+        if not isinstance(builder, Builder):
+            raise ArgumentTypeError(f"Sequential: builder: expected a Builder, got {builder!r}")
+        if self._dtype is not None and builder.dtype != self._dtype:
+            raise ConfigurationError(f"Sequential: dtype={self._dtype!r} stands in a network of {builder.dtype}")
+        return super().build(shape, builder if self.rng is None else builder.with_rng(self.generator))
+
+    def fit(
+        self,
+        x: Any,
+        y: ArrayLike | None = None,
+        *,
+        loss: Loss[Any],
+        optimizer: Optimizer,
+        epochs: int = 1,
+        batch_size: int | None = 32,
+        shuffle: bool = True,
+        validation_data: Any = None,
+        validation_split: float = 0.0,
+        metrics: Sequence[MetricLike] = (),
+        callbacks: Sequence[Callback] = (),
+        sample_weight: ArrayLike | None = None,
+        class_weight: Mapping[int, float] | str | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        accumulate: int = 1,
+        non_finite: Literal["raise", "skip"] = "raise",
+        steps_per_epoch: int | None = None,
+        prefetch: int = 0,
+        rng: Seed = None,
+        progress: ProgressLike = None,
+    ) -> History:
+        """Train, with a new optimizer state, and return the history; see ``Trainer`` and ``Trainer.fit``."""
+        if self.built is None:
+            self.build(first_shape(x, y))
+        trainer = Trainer(
+            self,
+            loss,
+            optimizer,
+            metrics=metrics,
+            callbacks=callbacks,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+            accumulate=accumulate,
+            non_finite=non_finite,
+            rng=rng,
+        )
+        return trainer.fit(
+            x,
+            y,
+            epochs=epochs,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            validation_data=validation_data,
+            validation_split=validation_split,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            steps_per_epoch=steps_per_epoch,
+            prefetch=prefetch,
+            progress=progress,
+        )
+
+    def predict(self, x: ArrayLike, batch_size: int | None = None) -> Array:
+        """The outputs for these inputs, ``batch_size`` samples at a time where memory is short."""
+        if batch_size is not None:
+            check_batch_size(batch_size)
+        built = self._known()
+        array = as_samples(x, "x", built.input_shape, built.dtype, self._first_place)
+        if batch_size is None or batch_size >= len(array):
+            return self.infer(array)
+        pieces = range(0, len(array), batch_size)
+        return np.concatenate([self.infer(array[start : start + batch_size]) for start in pieces])
+
+    infer = Chain.predict  # past the door
+
+    def evaluate(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        loss: Loss[Any],
+        metrics: Sequence[MetricLike] = (),
+        batch_size: int | None = ROWS_AT_ONCE,
+        sample_weight: ArrayLike | None = None,
+    ) -> dict[str, float]:
+        """``{"loss": …}`` and each metric on these data."""
+        self._known()
+        check_batch_size(batch_size)
+        data = Data.of(self, loss, x, y, sample_weight)
+        return evaluate(self, loss, check_metrics(metrics), data.batches(batch_size))
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write it to a file, ``.npz`` or ``.safetensors``, whole or not at all; ``deepbp.load`` reads it."""
+        from deepbp.files import save
+
+        return save(self, path)
+
+    def load_weights(
+        self,
+        path: str | PathLike[str],
+        *,
+        strict: bool = True,
+        names: Mapping[str, str] | None = None,
+        convention: Literal["deepbp", "pytorch"] = "deepbp",
+        limit: int = 4 * 2**30,
+    ) -> "WeightsReport":
+        """Take over the parameters and buffers in a file; see ``deepbp.files.load_weights``."""
+        from deepbp.files import load_weights
+
+        return load_weights(self, path, strict=strict, names=names, convention=convention, limit=limit)
+
+    def _first_place(self) -> str:
+        return self._place(0)
+
+    @overload
+    def __getitem__(self, position: int) -> Layer[Any]: ...
+
+    @overload
+    def __getitem__(self, position: slice) -> "Sequential": ...
+
+    def __getitem__(self, position: int | slice) -> "Layer[Any] | Sequential":
+        """A layer, or a network of some of the layers that shares their parameters."""
+        if not isinstance(position, slice):
+            try:
+                return self.layers[position]
+            except (IndexError, TypeError):
+                raise PositionError(
+                    f"Sequential: expected a position from {-len(self)} to {len(self) - 1}, got {position!r}"
+                ) from None
+        part = Sequential(list(self.layers[position]), rng=self.generator, dtype=self.dtype.name)
+        if self.built is not None and (position.step or 1) == 1:
+            part.build(self.shapes[position.indices(len(self))[0]])
+        return part

@@ -1,5 +1,0 @@
-"""The network."""
-
-from deepbp.sequential.sequential import Sequential
-
-__all__ = ["Sequential"]

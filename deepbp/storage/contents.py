@@ -1,0 +1,198 @@
+"""Descriptions of arrays in files, and the limits that a file must respect."""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+from attrs import frozen
+
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataTypeError, FileFormatError
+from deepbp.storage.json_codec import from_text, to_text
+from deepbp.typing import Array, Shape
+
+LIMIT = 4 * 2**30
+"""The largest file that is read unless another limit is asked for, in bytes."""
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str], limit: int = LIMIT) -> Iterator[BinaryIO]:
+    """The file, opened; what is found wrong with it is said with its name in front.
+
+    Raises:
+        ArgumentTypeError, ConfigurationError: for a path or limit that makes no sense.
+        FileFormatError: for a folder, a device, an empty file, one larger than the limit.
+        OSError: when there is none, or it may not be read.
+    """
+    try:
+        source = Path(path)
+        kind = os.stat(source).st_mode  # first, for opening a pipe would wait for its other end
+    except TypeError:
+        raise ArgumentTypeError(f"path: expected a file name, got {path!r}") from None
+    except ValueError as error:
+        raise ConfigurationError(f"path: expected a file name, got {path!r}: {error}") from None
+    if isinstance(limit, bool) or not isinstance(limit, int):
+        raise ArgumentTypeError(f"limit: expected a number of bytes, got {limit!r}")
+    try:
+        if not stat.S_ISREG(kind):
+            what = "a folder" if stat.S_ISDIR(kind) else "a device, a pipe or a socket"
+            raise FileFormatError(f"expected a file, got {what}")
+        with open(source, "rb") as file:
+            size = file_size(file)
+            if size == 0:
+                raise FileFormatError("expected a file of deepbp, got an empty one")
+            if size > limit:
+                raise FileFormatError(f"expected at most {limit:,} bytes, got {size:,}: pass limit={size} to read it")
+            yield file
+    except FileFormatError as error:
+        raise error.placed(str(source)) from error.__cause__
+
+
+def file_size(file: BinaryIO) -> int:
+    """In bytes."""
+    return os.fstat(file.fileno()).st_size
+
+
+def read_at(file: BinaryIO, start: int, size: int) -> bytes:
+    """Exactly so many bytes from there. Raises FileFormatError where the file ends before."""
+    if start < 0 or start + size > file_size(file):
+        raise FileFormatError(
+            f"expected {size:,} bytes from byte {start:,} on, got the end of the file: was it cut off?"
+        )
+    file.seek(start)
+    found = file.read(size)
+    if len(found) != size:
+        raise FileFormatError("the file became shorter while it was read")
+    return found
+
+
+DTYPES = ("bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)))
+DTYPES += ("float16", "float32", "float64")
+LONGEST_NAME = 1000
+MOST_AXES = 32
+MOST_ARRAYS = 20_000
+
+
+@frozen
+class Spec:
+    """What an array is, without its numbers."""
+
+    dtype: str
+    shape: Shape
+
+    @classmethod
+    def of(cls, name: str, array: Any) -> Self:
+        """Of an array that is to be stored. Raises DataTypeError for objects, text, dates and so on."""
+        if not isinstance(array, np.ndarray):
+            raise ArgumentTypeError(f"array {name!r}: expected an array, got {array!r}")
+        if array.dtype.name not in DTYPES:
+            raise DataTypeError(f"array {name!r}: expected numbers, got {array.dtype}: a file holds no other arrays")
+        if array.ndim > MOST_AXES:
+            raise ConfigurationError(f"array {name!r}: expected at most {MOST_AXES} axes, got {array.ndim}")
+        return cls(array.dtype.name, array.shape)
+
+    @classmethod
+    def of_all(cls, arrays: Mapping[str, Any]) -> dict[str, Self]:
+        """Of all arrays that are to be stored, with their names checked."""
+        if not isinstance(arrays, Mapping):
+            raise ArgumentTypeError(f"arrays: expected arrays by name, got {arrays!r}")
+        if len(arrays) > MOST_ARRAYS:
+            raise ConfigurationError(f"arrays: expected at most {MOST_ARRAYS:,}, got {len(arrays):,}")
+        return {check_name(name): cls.of(name, array) for name, array in arrays.items()}
+
+    @classmethod
+    def read(cls, name: str, described: Any) -> Self:
+        """Of an array as a file describes it, ``[dtype, shape]``. Raises FileFormatError for any other thing."""
+        place = f"array {name!r}"
+        if not isinstance(described, list) or len(described) != 2:
+            raise FileFormatError(f"{place}: expected its dtype and its shape, got {described!r:.100}")
+        dtype, shape = described
+        if not isinstance(dtype, str) or dtype not in DTYPES:
+            raise FileFormatError(f"{place}: expected a dtype of numbers, got {dtype!r:.100}")
+        if not isinstance(shape, list) or len(shape) > MOST_AXES:
+            raise FileFormatError(f"{place}: expected a shape of at most {MOST_AXES} axes, got {shape!r:.100}")
+        if not all(type(size) is int and 0 <= size < 2**63 for size in shape):
+            raise FileFormatError(f"{place}: expected sizes that are whole numbers of at least 0, got {shape!r:.100}")
+        return cls(dtype, tuple(shape))
+
+    @property
+    def stored(self) -> "np.dtype[Any]":
+        """The dtype in the file, little-endian on every machine."""
+        return np.dtype(self.dtype).newbyteorder("<")
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return prod(self.shape) * self.stored.itemsize
+
+    def header(self) -> bytes:
+        """What stands before the numbers in a ``.npy`` file, version 1.0, in the one form that deepbp writes."""
+        text = f"{{'descr': {self.stored.str!r}, 'fortran_order': False, 'shape': {self.shape}, }}"
+        text += " " * (-(10 + len(text) + 1) % 64) + "\n"  # aligned as NumPy does it
+        return b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text.encode()
+
+    def to_bytes(self, array: Array) -> memoryview:
+        """The numbers as they stand in the file; no copy where they lie in memory like that."""
+        return np.ascontiguousarray(array, self.stored).reshape(-1).view(np.uint8).data
+
+    def empty(self) -> Array:
+        """An array to read the numbers into."""
+        return np.empty(self.shape, self.stored)
+
+    def finished(self, name: str, array: Array) -> Array:
+        """The array that was read, in this machine's byte order."""
+        if self.dtype == "bool" and (array.view(np.uint8) > 1).any():
+            raise FileFormatError(f"array {name!r}: expected truth values, got a byte that is neither 0 nor 1")
+        return array.astype(self.dtype, copy=False)
+
+
+def check_name(name: Any) -> str:
+    """The name, where it is one that a file in an archive may safely have: ``"0.weight"``, ``"optimizer/mean"``."""
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
+        raise ConfigurationError(f"expected a name of 1 to {LONGEST_NAME} characters, got {name!r:.100}")
+    if name[0] == "/" or {"", ".", ".."} & set(name.split("/")) or not name.isprintable() or {"\\", ":"} & set(name):
+        raise ConfigurationError(
+            f"expected a name of printable characters, relative and without '..', \\ and :, got {name!r:.100}"
+        )
+    return name
+
+
+VERSION = 1
+KEYS = ("archive", "description", "arrays")
+
+
+def contents_text(description: dict[str, Any], specs: Mapping[str, Spec]) -> bytes:
+    """The JSON text of both. Raises as ``to_text`` does."""
+    if not isinstance(description, dict):
+        raise ArgumentTypeError(f"description: expected a dict, got {description!r:.100}")
+    arrays = {name: [spec.dtype, list(spec.shape)] for name, spec in specs.items()}
+    return to_text(dict(zip(KEYS, (VERSION, description, arrays), strict=True)))
+
+
+def read_contents(text: bytes) -> tuple[dict[str, Any], dict[str, Spec]]:
+    """Both, from the JSON text. Raises FileFormatError for what ``contents_text`` would not have written."""
+    contents = from_text(text)
+    check_version(contents.get("archive"), VERSION, "the archive")
+    if tuple(contents) != KEYS:
+        raise FileFormatError(f"expected the keys {list(KEYS)}, got {list(contents)!r:.200}")
+    _, description, arrays = contents.values()
+    if not isinstance(description, dict) or not isinstance(arrays, dict):
+        raise FileFormatError("expected a description and a table of arrays, got something else")
+    try:
+        return description, {check_name(name): Spec.read(name, described) for name, described in arrays.items()}
+    except ConfigurationError as error:
+        raise FileFormatError(f"arrays: {error}") from None
+
+
+def check_version(version: Any, newest: int, what: str) -> None:
+    """Refuse a version that this deepbp does not know."""
+    if type(version) is not int or version < 1:
+        raise FileFormatError(f"expected the version of {what}, a whole number of at least 1, got {version!r:.100}")
+    if version > newest:
+        raise FileFormatError(
+            f"{what} has version {version}, and this deepbp reads versions up to {newest}: install a newer deepbp"
+        )

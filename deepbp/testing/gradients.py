@@ -1,0 +1,307 @@
+"""Numerical differentiation, and comparison of gradients."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, TypeAlias, overload
+
+import numpy as np
+from attrs import frozen
+
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataTypeError, ShapeError
+from deepbp.testing.check import CheckFailure
+from deepbp.testing.diagnosis import Measurement, explain
+from deepbp.typing import Array
+
+EPSILON = float(np.finfo(np.float64).eps)
+STEP = float(np.cbrt(EPSILON))
+ROUNDINGS = 8  # of size ε · magnitude: how far a computed value of f is from the exact one at most
+
+
+@overload
+def numeric_gradient(
+    f: Callable[[Array], float],
+    x: Array,
+    *,
+    complex_step: bool = False,
+    places: Iterable[tuple[int, ...]] | None = None,
+    step: float = STEP,
+    magnitude: float | None = None,
+    return_resolution: Literal[False] = False,
+) -> Array: ...
+
+
+@overload
+def numeric_gradient(
+    f: Callable[[Array], float],
+    x: Array,
+    *,
+    complex_step: bool = False,
+    places: Iterable[tuple[int, ...]] | None = None,
+    step: float = STEP,
+    magnitude: float | None = None,
+    return_resolution: Literal[True],
+) -> tuple[Array, Array]: ...
+
+
+def numeric_gradient(
+    f: Callable[[Array], float],
+    x: Array,
+    *,
+    complex_step: bool = False,
+    places: Iterable[tuple[int, ...]] | None = None,
+    step: float = STEP,
+    magnitude: float | None = None,
+    return_resolution: bool = False,
+) -> Array | tuple[Array, Array]:
+    """∂f/∂x of a function of an array that returns one number, by finite differences in float64, entry by entry.
+
+    Central differences, (f(x + h) − f(x − h)) / 2h with h = step · max(1, |x|), are good to about 1e-10 of the size of
+    f when step is ∛ε. The complex step, Im f(x + ih) / h with h = 1e-30, is good to the last digit, for functions that
+    are analytic and accept complex numbers (no abs, max, or comparison).
+
+    The subtraction cancels digits: with S the sum of the absolute values of the terms that f adds up, f is known to a
+    few ε · S only, and the gradient to a few ε · S / h, on every processor and however small the gradient is. This is
+    the resolution, 8 ε · S / h. Pass it on to ``compare_gradients``::
+
+        numeric, resolution = numeric_gradient(f, x, magnitude=np.abs(delta * y).sum(), return_resolution=True)
+        report = compare_gradients({"x": analytic}, {"x": numeric}, resolution={"x": resolution})
+        assert report.relative < 1e-7, str(report)
+
+    Args:
+        places: the entries to measure, all of them unless given; the others are NaN in the result.
+        magnitude: S. |f| unless given, which is right where no terms cancel, as in most losses. For f = Σ δ · y with a
+            random upstream gradient δ, terms cancel: pass Σ |δ · y|.
+        return_resolution: whether to return the pair (gradient, resolution), two arrays of the shape of x.
+
+    Raises:
+        ArgumentTypeError, ConfigurationError: when f is no function, x no array, or the step not above 0.
+        DataTypeError: when x is not float64: float32 differences are never better than 4e-5.
+    """
+    if not callable(f) or not isinstance(x, np.ndarray):
+        raise ArgumentTypeError(f"numeric_gradient: expected a function and an array, got {f!r} and {x!r}")
+    if not step > 0:
+        raise ConfigurationError(f"numeric_gradient: expected a step above 0, got {step!r}")
+    if magnitude is not None and not magnitude >= 0:
+        raise ConfigurationError(f"numeric_gradient: expected a magnitude of at least 0, got {magnitude!r}")
+    if x.dtype != np.float64:
+        raise DataTypeError(f"numeric_gradient: expected float64, got {x.dtype}: float32 is too coarse for differences")
+    gradient, resolution = np.full_like(x, np.nan), np.full_like(x, np.nan)
+    moved = x.astype(np.complex128 if complex_step else np.float64)
+    for place in np.ndindex(x.shape) if places is None else places:
+        value = x[place]
+        scale = max(1.0, abs(value))
+        if complex_step:
+            moved[place] = complex(value, 1e-30)
+            outcome = f(moved)
+            gradient[place] = np.imag(outcome) / 1e-30
+            size, h = abs(outcome), scale  # nothing is subtracted: no digits are lost to a small step
+        else:
+            above, below = value + step * scale, value - step * scale
+            moved[place] = above
+            upper = f(moved)
+            moved[place] = below
+            lower = f(moved)
+            h = (above - below) / 2  # what was really added, which is not exactly step · scale
+            gradient[place] = (upper - lower) / (above - below)
+            size = max(abs(upper), abs(lower))
+        resolution[place] = ROUNDINGS * EPSILON * (size if magnitude is None else magnitude) / h
+        moved[place] = value
+    return (gradient, resolution) if return_resolution else gradient
+
+
+def one_sided_gradients(
+    f: Callable[[Array], float], x: Array, place: tuple[int, ...], *, step: float = STEP
+) -> tuple[float, float]:
+    """∂f/∂x from the left and from the right at one entry: at a kink the two disagree."""
+    moved, h = x.copy(), step * max(1.0, abs(x[place]))
+    here = f(moved)
+    moved[place] = x[place] - h
+    left = (here - f(moved)) / (x[place] - moved[place])
+    moved[place] = x[place] + h
+    return left, (f(moved) - here) / (moved[place] - x[place])
+
+
+@frozen
+class GradientError:
+    """The largest errors of one analytic gradient, and the entry of the largest relative error with both its values."""
+
+    name: str
+    absolute: float
+    relative: float
+    place: tuple[int, ...]
+    analytic: float
+    numeric: float
+
+
+@frozen
+class GradientReport:
+    """The errors of all arrays."""
+
+    errors: tuple[GradientError, ...]
+
+    @property
+    def relative(self) -> float:
+        """The largest relative error."""
+        return max((e.relative for e in self.errors), default=0.0)
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{e.name}{list(e.place)}: analytic {e.analytic:.9g}, numeric {e.numeric:.9g} "
+            f"(largest errors: absolute {e.absolute:.2g}, relative {e.relative:.2g})"
+            for e in self.errors
+        )
+
+
+def compare_gradients(
+    analytic: Mapping[str, Array],
+    numeric: Mapping[str, Array],
+    *,
+    resolution: Mapping[str, Array] | None = None,
+) -> GradientReport:
+    """The largest differences, array by array.
+
+    With the ``resolution`` of the numeric gradients, from ``numeric_gradient(..., return_resolution=True)``, an entry's
+    relative error is the part of its difference that exceeds the resolution, relative to the larger of its two values:
+    ``report.relative <= rtol`` means |analytic − numeric| ≤ rtol · max(|analytic|, |numeric|) + resolution everywhere.
+
+    Without it, the error is relative to the larger of the two values, or to a thousandth of the array's largest entry
+    (or 1e-6) where both are smaller. This is a guess at what the differences resolve, and rounding may exceed it.
+
+    Raises:
+        ShapeError: when names or shapes do not match.
+    """
+    if not isinstance(analytic, Mapping) or not isinstance(numeric, Mapping):
+        raise ArgumentTypeError(f"compare_gradients: expected arrays by name, got {analytic!r} and {numeric!r}")
+    if analytic.keys() != numeric.keys():
+        raise ShapeError(f"compare_gradients: expected the same names, got {list(analytic)} and {list(numeric)}")
+    if resolution is not None and not isinstance(resolution, Mapping):
+        raise ArgumentTypeError(f"compare_gradients: expected resolutions by name, got {resolution!r}")
+    if resolution is not None and analytic.keys() != resolution.keys():
+        raise ShapeError(
+            f"compare_gradients: expected a resolution for each of {list(analytic)}, got {list(resolution)}"
+        )
+    errors = []
+    for name, one in analytic.items():
+        other = numeric[name]
+        if one.shape != other.shape:
+            raise ShapeError(f"{name}: the analytic gradient has shape {one.shape}, the numeric one {other.shape}")
+        resolved = None if resolution is None else resolution[name]
+        if resolved is not None and np.shape(resolved) != one.shape:
+            raise ShapeError(f"{name}: the gradients have shape {one.shape}, the resolution {np.shape(resolved)}")
+        if one.size == 0:
+            continue
+        relative = relative_errors(one, other, resolved)
+        place = np.unravel_index(int(np.argmax(relative)), one.shape)
+        where = tuple(int(i) for i in place)
+        absolute = float(np.abs(one - other).max())
+        errors.append(
+            GradientError(name, absolute, float(relative[where]), where, float(one[where]), float(other[where]))
+        )
+    return GradientReport(tuple(errors))
+
+
+def relative_errors(analytic: Array, numeric: Array, resolution: Array | None = None) -> Array:
+    """The relative error of each entry as ``compare_gradients`` defines it; infinite where an entry is NaN."""
+    difference = np.abs(analytic - numeric)
+    size = np.maximum(np.abs(analytic), np.abs(numeric))
+    if resolution is None:
+        floor = max(1e-3 * float(size.max()), 1e-6)
+        relative = difference / np.maximum(size, floor)
+    else:
+        excess = difference - resolution
+        relative = np.where(excess <= 0, 0.0, excess / np.where(size > 0, size, 1.0))
+    return np.where(np.isnan(relative), np.inf, relative)
+
+
+TOLERANCE = 1e-7
+"""Of the larger of the two values; what the differences cannot resolve is allowed in addition."""
+MOST_ENTRIES = 300
+"""Of a larger array, so many entries drawn at random are measured: a check must end within seconds."""
+
+Remeasure: TypeAlias = Callable[[], Sequence[Measurement]]
+
+
+def expect_gradient(
+    name: str,
+    analytic: Array,
+    f: Callable[[Array], float],
+    x: Array,
+    rng: np.random.Generator,
+    remeasure: Remeasure,
+    sizes: Mapping[str, int],
+    *,
+    magnitude: float | None = None,
+    places: Sequence[tuple[int, ...]] | None = None,
+) -> None:
+    """Raise CheckFailure when a gradient is not that of f at x, in words.
+
+    Args:
+        remeasure: makes the measurements that an explanation is sought in; called only for a wrong gradient.
+        sizes: what the numbers that may show up as factors count.
+        magnitude: the sum of the absolute values of the terms that f adds up, |f| unless given.
+        places: the entries that can be measured; all of them, unless given.
+    """
+    if analytic.shape != x.shape:
+        raise CheckFailure(f"{name} has shape {analytic.shape}, expected {x.shape}")
+    if places is None:
+        places = [tuple(map(int, place)) for place in np.ndindex(x.shape)]
+    if len(places) > MOST_ENTRIES:
+        places = [places[i] for i in rng.choice(len(places), MOST_ENTRIES, replace=False)]
+    if not places:
+        return
+    measured = numeric_gradient(f, x, places=places, magnitude=magnitude, return_resolution=True)
+    got, expected, resolution = (np.array([array[place] for place in places]) for array in (analytic, *measured))
+    for i in map(int, np.flatnonzero(relative_errors(got, expected, resolution) > TOLERANCE)):
+        if _is_right_nearby(float(got[i]), float(expected[i]), f, x, places[i], magnitude):
+            expected[i] = got[i]
+    report = compare_gradients({name: got}, {name: expected}, resolution={name: resolution})
+    if report.relative <= TOLERANCE:
+        return
+    worst = report.errors[0]
+    if len(places) == x.size:
+        text = explain(remeasure(), sizes)
+    else:
+        text = explain([Measurement(got, expected)], sizes, places=False)
+    wrong = int((relative_errors(got, expected, resolution) > TOLERANCE).sum())
+    raise CheckFailure(
+        f"{name} {text or 'is wrong'}\n"
+        f"at {list(places[worst.place[0]])}: {worst.analytic:.9g}, numeric {worst.numeric:.9g}; "
+        f"{wrong} of {len(places)} entries differ"
+    )
+
+
+def _is_right_nearby(
+    value: float,
+    numeric: float,
+    f: Callable[[Array], float],
+    x: Array,
+    place: tuple[int, ...],
+    magnitude: float | None,
+) -> bool:
+    """Whether the value is right although it is not the ``numeric`` one, which a kink or the step has made inexact.
+
+    At a kink, any value between the derivatives from the left and from the right is right. Where the curvature is large
+    or jumps, the error of the differences is proportional to h² or h, and differences with half the step show how large
+    it is. Beside a kink that the step reaches, a much smaller step gives another value. Where it gives the same, it
+    excuses nothing, as its resolution is coarser.
+    """
+    left, right = one_sided_gradients(f, x, place)
+    size = max(1.0, abs(left), abs(right))
+    finer = one_sided_gradients(f, x, place, step=STEP / 8)
+    gap = abs(left - right)
+    if gap > 1e-8 * size and abs(finer[0] - finer[1]) > gap / 2:  # where it is smooth, the gap shrinks with the step
+        return min(left, right) - 0.05 * gap <= value <= max(left, right) + 0.05 * gap
+
+    def measured(step: float) -> tuple[float, float]:
+        both = numeric_gradient(f, x, places=[place], step=step, magnitude=magnitude, return_resolution=True)
+        return float(both[0][place]), float(both[1][place])
+
+    def agree(one: float, other: float, resolution: float) -> bool:
+        return bool(relative_errors(*map(np.array, ([one], [other], [resolution])))[0] <= TOLERANCE)
+
+    half, resolution = measured(STEP / 2)
+    for weight in (2, 4):  # extrapolated to h = 0 for errors of the orders 1 and 2
+        extrapolated = (weight * half - numeric) / (weight - 1)
+        if agree(value, extrapolated, (weight + 0.5) / (weight - 1) * resolution):
+            return True
+    closer, resolution = measured(STEP / 64)
+    return agree(value, closer, resolution) and not agree(numeric, closer, resolution)

@@ -1,0 +1,258 @@
+"""Checks that a layer keeps no hidden state and modifies no array."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import attrs
+import numpy as np
+
+from deepbp.layers import Layer
+from deepbp.parameters import Buffer, Parameter
+from deepbp.testing import configuration
+from deepbp.testing.check import CheckFailure, blame
+from deepbp.testing.comparisons import arrays_in, copies, expect_same, sealed, unchanged
+from deepbp.testing.layer_case import LayerCase, Specimen
+from deepbp.typing import Array
+
+_STALE = "backward uses something that was kept on the layer: return it from forward, in saved"
+
+
+def forward_twice_then_backward_of_the_first(case: LayerCase) -> None:
+    """A pass over other inputs, such as validation, may run between forward and backward."""
+    specimen, first, second = case.build(), case.x(), case.x(stream=1)
+    delta = specimen.delta(first, case.rng(10))
+    alone = specimen.run(first, delta)
+    specimen.start_again()
+    _, saved = specimen.layer.forward(first.copy())
+    specimen.layer.forward(second)
+    specimen.predict(case.x(stream=2))
+    moved = specimen.layer.backward(saved, delta.copy())
+    expect_same(moved, alone.moved, f"∂L/∂x changes when another forward ran before backward: {_STALE}")
+    for name, gradient in specimen.gradients().items():
+        message = f"∂L/∂{name} changes when another forward ran before backward: {_STALE}"
+        expect_same(gradient, alone.gradients[name], message)
+
+
+def interleaved_uses(case: LayerCase) -> None:
+    """Two forwards, of batches of different sizes, then their backwards in the same order."""
+    specimen, xs = case.build(), (case.x(), case.x(case.rows + 1, stream=1))
+    deltas = [specimen.delta(x, case.rng(10 + i)) for i, x in enumerate(xs)]
+
+    def moved_signals(order: tuple[int, ...]) -> list[Array]:
+        specimen.start_again()
+        saved = [specimen.layer.forward(x.copy())[1] for x in xs]
+        moved = {i: specimen.layer.backward(saved[i], deltas[i].copy()).copy() for i in order}
+        return [moved[i] for i in (0, 1)]
+
+    try:
+        one_after_the_other, nested = moved_signals((0, 1)), moved_signals((1, 0))
+    except (ValueError, IndexError) as error:
+        raise CheckFailure(f"two forwards, then two backwards: {error}: {_STALE}") from error
+    for one, other in zip(one_after_the_other, nested, strict=True):
+        expect_same(one, other, f"∂L/∂x depends on which of two passes goes backward first: {_STALE}")
+
+
+def nothing_kept_on_the_layer(case: LayerCase) -> None:
+    """Forward, backward and predict leave the layer's fields as they are, but for gradients, buffers, generators."""
+    specimen, x = case.build(), case.x()
+    before = _fields(specimen)
+    _, saved = specimen.layer.forward(x)
+    expected = _fields(specimen)
+    for name, value in before.items():
+        if not _alike(value, expected[name]):
+            raise CheckFailure(f"forward changed the layer's field `{name}`: return what backward needs, in saved")
+    specimen.layer.backward(saved, specimen.delta(x, case.rng(10)))
+    specimen.predict(x)
+    after = _fields(specimen)
+    for name, value in before.items():
+        if not _alike(value, after[name]):
+            raise CheckFailure(f"backward or predict changed the layer's field `{name}`: passes leave a layer as it is")
+
+
+def parameters_stay(case: LayerCase) -> None:
+    """Only an optimizer changes parameters."""
+    specimen, x = case.build(), case.x()
+    before = {name: parameter.value.copy() for name, parameter in specimen.layer.named_parameters().items()}
+    specimen.run(x, specimen.delta(x, case.rng(10)))
+    specimen.predict(x)
+    for name, parameter in specimen.layer.named_parameters().items():
+        if not np.array_equal(parameter.value, before[name]):
+            raise CheckFailure(f"a pass changed the parameter `{name}`: backward accumulates, the optimizer updates")
+
+
+def every_parameter_is_found(case: LayerCase) -> None:
+    """A network finds what lies in a layer's fields and in lists there, and nothing deeper."""
+    specimen = case.build()
+    found = {id(member) for member in specimen.layer.parameters()}
+    found |= {id(member) for member in specimen.layer.named_buffers().values()}
+    for layer in (specimen.layer, *specimen.layer.named_layers().values()):
+        for attribute in attrs.fields(type(layer)):
+            for member in _members_in(getattr(layer, attribute.name, None)):
+                if id(member) not in found:
+                    raise CheckFailure(
+                        f"the field `{attribute.name}` of {type(layer).__name__} holds a {type(member).__name__} that "
+                        "a network does not find, and so neither trains nor saves: keep it in a field of its own, "
+                        "or directly in a list or dict"
+                    )
+
+
+def _fields(specimen: Specimen) -> dict[str, Any]:
+    """What the fields hold, arrays copied."""
+    held = {}
+    layers = {"": specimen.layer, **{f"{name}.": layer for name, layer in specimen.layer.named_layers().items()}}
+    for prefix, layer in layers.items():
+        for attribute in attrs.fields(type(layer)):
+            value = getattr(layer, attribute.name, None)
+            if not isinstance(value, Parameter | Buffer | np.random.Generator):
+                held[prefix + attribute.name] = (value, [array.copy() for array in arrays_in(value)])
+    return held
+
+
+def _alike(one: Any, other: Any) -> bool:
+    (value, arrays), (now, arrays_now) = one, other
+    if len(arrays) != len(arrays_now) or not all(map(np.array_equal, arrays, arrays_now)):
+        return False
+    return value is now or bool(arrays) or (type(value) is type(now) and value == now)
+
+
+def _members_in(value: Any, depth: int = 0) -> list[Parameter | Buffer]:
+    if isinstance(value, Parameter | Buffer):
+        return [value]
+    if depth < 4:
+        if isinstance(value, dict):
+            value = list(value.values())
+        elif attrs.has(type(value)) and type(value).__module__.partition(".")[0] != "deepbp":
+            value = [getattr(value, attribute.name, None) for attribute in attrs.fields(type(value))]
+        if isinstance(value, list | tuple | set):
+            return [member for item in value for member in _members_in(item, depth + 1)]
+    return []
+
+
+def input_stays(case: LayerCase) -> None:
+    """Forward and predict do not write into x."""
+    specimen = case.build()
+    for name, call in (("forward", specimen.layer.forward), ("predict", specimen.predict)):
+        x = case.x()
+        before = x.copy()
+        call(x)
+        if not np.array_equal(x, before):
+            raise CheckFailure(f"{name} wrote into its input: x belongs to the caller, make a new array")
+        message = f"{name} writes into its input: x belongs to the caller, make a new array"
+        _without_writing(message, x, partial(call, x))
+
+
+def delta_stays(case: LayerCase) -> None:
+    """Backward does not write into delta."""
+    specimen, x = case.build(), case.x()
+    delta = specimen.delta(x, case.rng(10))
+    message = "into delta, the error signal it received: make a new array"
+    for method in (specimen.layer.backward, specimen.layer.backward_parameters):
+        given = delta.copy()
+        method(specimen.layer.forward(x)[1], given)
+        if not np.array_equal(given, delta):
+            raise CheckFailure(f"{method.__name__} wrote {message}")
+        saved = specimen.layer.forward(x)[1]
+        _without_writing(f"{method.__name__} writes {message}", given, partial(method, saved, given))
+
+
+def saved_stays(case: LayerCase) -> None:
+    """Backward does not write into what forward saved, so that it can run again; neither does a later forward."""
+    specimen, x = case.build(), case.x()
+    delta = specimen.delta(x, case.rng(10))
+    _, saved = specimen.layer.forward(x)
+    before = copies(saved)
+    specimen.layer.forward(case.x(stream=1))
+    if not unchanged(saved, before):
+        raise CheckFailure("a second forward overwrote what the first one saved: return new arrays each time")
+    specimen.layer.backward(saved, delta.copy())
+    if not unchanged(saved, before):
+        raise CheckFailure("backward wrote into saved: another layer may hold the same array, make a new one")
+    _, saved = specimen.layer.forward(x.copy())
+    message = "backward writes into saved: another layer may hold the same array, make a new one"
+    _without_writing(message, saved, lambda: specimen.layer.backward(saved, delta.copy()))
+
+
+def results_stay(case: LayerCase) -> None:
+    """Outputs and error signals stay as they were handed out, whatever runs later."""
+    specimen, x = case.build(), case.x()
+    delta = specimen.delta(x, case.rng(10))
+    output, saved = specimen.layer.forward(x)
+    first = output.copy()
+    moved = specimen.layer.backward(saved, delta)
+    if not np.array_equal(output, first):
+        raise CheckFailure("backward wrote into the output that forward had handed out: make a new array")
+    second = moved.copy()
+    predicted = specimen.predict(x)
+    third = predicted.copy()
+    specimen.layer.backward(specimen.layer.forward(case.x(stream=1))[1], specimen.delta(x, case.rng(12)))
+    specimen.predict(case.x(stream=2))
+    for name, array, before in (
+        ("an output that forward had handed out", output, first),
+        ("an error signal that backward had handed out", moved, second),
+        ("an output that predict had handed out", predicted, third),
+    ):
+        if not np.array_equal(array, before):
+            raise CheckFailure(f"a later pass wrote into {name}: return new arrays each time")
+
+
+def results_are_not_parameters(case: LayerCase) -> None:
+    """No output and no error signal is a view of a parameter's value or gradient, which a step will change."""
+    specimen, x = case.build(), case.x()
+    output, saved = specimen.layer.forward(x)
+    moved = specimen.layer.backward(saved, specimen.delta(x, case.rng(10)))
+    for name, parameter in specimen.layer.named_parameters().items():
+        for what, result in (("the output", output), ("the error signal", moved)):
+            for array in arrays_in([parameter.value, parameter.grad]):
+                if np.shares_memory(result, array):
+                    raise CheckFailure(f"{what} shares its memory with the parameter `{name}`: return a copy")
+
+
+def _without_writing(message: str, arrays: Any, call: Callable[[], object]) -> None:
+    """Run with read-only arrays, and turn NumPy's refusal to write into the message."""
+    try:
+        with sealed(arrays):
+            call()
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        line = blame(error).partition("\n")[2]
+        raise CheckFailure(f"{message}\n{line}".rstrip()) from error
+
+
+def repr_can_be_pasted_back(case: LayerCase) -> None:
+    """``repr`` is the constructor call, before and after build."""
+    configuration.expect_repr_can_be_pasted_back(case.prototype)
+    configuration.expect_repr_can_be_pasted_back(case.build().layer)
+
+
+def configuration_rebuilds(case: LayerCase) -> None:
+    """The fields are the constructor's arguments, unchanged by build."""
+    configuration.expect_configuration_rebuilds(case.unbuilt())
+    configuration.expect_same(case.build().layer, case.prototype, "build changed the configuration")
+
+
+def deep_copy(case: LayerCase) -> None:
+    """A copy gives the same results and shares nothing that training changes."""
+    _expect_copy(case, configuration.deep_copied, "a deep copy")
+
+
+def pickling(case: LayerCase) -> None:
+    """Pickled and read back, the layer gives the same results."""
+    if not configuration.holds_functions(case.prototype):
+        _expect_copy(case, configuration.pickled, "a pickled layer")
+
+
+def _expect_copy(case: LayerCase, make: Callable[[Any], Any], what: str) -> None:
+    make(case.prototype)
+    original, x = case.build().layer, case.x()
+    made: Layer[Any] = make(original)
+    expect_same(made.predict(x), original.predict(x), f"{what} predicts something else than the original", 0.0)
+    expect_same(made.forward(x)[0], original.forward(x)[0], f"{what} goes forward to something else", 0.0)
+    theirs: dict[str, Parameter | Buffer] = {**made.named_parameters(), **made.named_buffers()}
+    ours: dict[str, Parameter | Buffer] = {**original.named_parameters(), **original.named_buffers()}
+    for name, member in ours.items():
+        if name not in theirs:
+            raise CheckFailure(f"{what} lacks `{name}`")
+        if np.shares_memory(member.value, theirs[name].value):
+            raise CheckFailure(f"{what} shares `{name}` with the original: training one changes both")

@@ -1,0 +1,347 @@
+"""Checks of a loss."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from math import isfinite, prod
+from numbers import Real
+from typing import Any, TypeAlias
+
+import numpy as np
+from attrs import frozen
+
+from deepbp._validation import as_shape
+from deepbp.errors import ArgumentTypeError
+from deepbp.losses import Loss
+from deepbp.testing.check import Check, CheckFailure, Stages, as_seed, checks_of, run_all
+from deepbp.testing.comparisons import copies, expect_same, sealed, unchanged
+from deepbp.testing.configuration import CHECKS
+from deepbp.testing.diagnosis import Measurement
+from deepbp.testing.formula_checks import expect_agreement, stated_value, values_of_fields
+from deepbp.testing.gradients import expect_gradient, numeric_gradient
+from deepbp.typing import Array, Seed, Shape, ShapeLike
+
+Draw: TypeAlias = Callable[[np.random.Generator, Shape], Array]
+"""Draws predictions or targets of a shape that includes the batch axis."""
+
+
+ROWS = 5
+
+
+@frozen
+class LossCase:
+    """A loss, and the predictions and targets that it is given."""
+
+    subject: Loss[Any]
+    output_shape: Shape
+    predictions: Draw
+    targets: Draw
+    seed: int
+
+    def rng(self, stream: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, stream])
+
+    def pair(self, stream: int = 0, dtype: str = "float64", rows: int = ROWS) -> tuple[Array, Array]:
+        """A prediction and its target, others for each stream."""
+        shape = (rows, *self.output_shape)
+        prediction, target = self.predictions(self.rng(stream), shape), self.targets(self.rng(stream + 100), shape)
+        return prediction.astype(dtype), target.astype(dtype) if target.dtype.kind == "f" else target
+
+    def weights(self, stream: int = 0) -> Array:
+        return self.rng(stream + 200).uniform(0.5, 2, ROWS)
+
+    def gradient(self, prediction: Array, target: Array, weight: Array | None = None) -> Array:
+        return self.subject.backward(self.subject.forward(prediction, target, weight)[1])
+
+
+def forward_and_backward_run(case: LossCase) -> None:
+    """Forward returns (number, saved), and backward an array of the prediction's shape."""
+    prediction, target = case.pair()
+    pair: Any = case.subject.forward(prediction, target)
+    if type(pair) is not tuple or len(pair) != 2:
+        raise CheckFailure(f"forward: expected the pair (loss, saved), returned {pair!r}")
+    if not isinstance(pair[0], Real):
+        raise CheckFailure(f"forward: expected the loss as one number, returned {pair[0]!r}: end with float(...)")
+    if not isfinite(float(pair[0])):
+        raise CheckFailure(
+            f"forward: expected a finite loss for ordinary data, got {pair[0]}: predictions=... and targets=... say "
+            "what the loss takes"
+        )
+    delta: Any = case.subject.backward(pair[1])
+    if not isinstance(delta, np.ndarray) or delta.shape != prediction.shape:
+        got = f"shape {delta.shape}" if isinstance(delta, np.ndarray) else repr(delta)
+        raise CheckFailure(f"backward: expected an array of the prediction's shape {prediction.shape}, got {got}")
+
+
+def sample_weights_multiply_shares(case: LossCase) -> None:
+    """Weights of one change nothing, weights of two double, and each sample's share adds to the whole."""
+    prediction, target = case.pair()
+    plain = case.subject.forward(prediction, target)[0]
+    for factor in (1.0, 2.0):
+        value = case.subject.forward(prediction, target, np.full(ROWS, factor))[0]
+        if abs(value - factor * plain) > 1e-10 * max(1.0, abs(plain)):
+            raise CheckFailure(
+                f"sample_weight of {factor:g} for each sample: expected {factor:g} times the loss, "
+                f"{factor * plain:.9g}, got {value:.9g}: weights multiply each sample's share"
+            )
+    weight = case.weights()
+    alone = np.array([case.subject.forward(prediction[i : i + 1], target[i : i + 1])[0] for i in range(ROWS)])
+    shares = alone * (plain / alone.sum())  # of a mean or of a sum: which one, reduction_as_stated says
+    value, expected = case.subject.forward(prediction, target, weight)[0], float(weight @ shares)
+    if abs(value - expected) > 1e-10 * max(1.0, abs(expected)):
+        raise CheckFailure(
+            f"sample_weight: expected the weighted sum of the samples' shares, {expected:.9g}, got {value:.9g}: "
+            "each sample's own loss is multiplied by its own weight"
+        )
+
+
+def reduction_as_stated(case: LossCase) -> None:
+    """``reduction`` says whether a batch's loss is the mean or the sum of its samples' losses."""
+    prediction, target = case.pair()
+    value = case.subject.forward(prediction, target)[0]
+    alone = [case.subject.forward(prediction[i : i + 1], target[i : i + 1])[0] for i in range(ROWS)]
+    mean, total = float(np.mean(alone)), float(np.sum(alone))
+    stated = case.subject.reduction
+    if stated not in ("mean", "sum"):
+        raise CheckFailure(f"reduction: expected 'mean' or 'sum', got {stated!r}")
+    expected = mean if stated == "mean" else total
+    if abs(value - expected) > 1e-10 * max(1.0, abs(total)):
+        other, found = ("sum", total) if stated == "mean" else ("mean", mean)
+        is_other = abs(value - found) <= 1e-10 * max(1.0, abs(found))
+        raise CheckFailure(
+            f"reduction = {stated!r}, but the loss of a batch, {value:.9g}, is not the {stated} of its samples' "
+            f"losses, {expected:.9g}{f': it is their {other}' if is_other else ''}"
+        )
+
+
+def shapes_must_match(case: LossCase) -> None:
+    """A prediction (N, 1) and a target (N,) of numbers are refused: they would broadcast to (N, N)."""
+    prediction, target = np.full((ROWS, 1), 0.5), np.full(ROWS, 0.5)
+    for one, other in ((prediction, target), (target, prediction)):
+        try:
+            case.subject.forward(one, other)
+        except (ValueError, TypeError, IndexError):
+            continue
+        raise CheckFailure(
+            f"forward: a prediction of shape {one.shape} and a target of shape {other.shape} are taken, and broadcast: "
+            "call deepbp.losses.loss.check_same_shape first"
+        )
+
+
+def gradient(case: LossCase) -> None:
+    """What backward returns is ∂L/∂prediction."""
+    _expect_gradient(case, weighted=False)
+
+
+def weighted_gradient(case: LossCase) -> None:
+    """The same with a weight for each sample."""
+    try:
+        _expect_gradient(case, weighted=False)
+    except CheckFailure:
+        return  # wrong without weights, too: the other check says so
+    _expect_gradient(case, weighted=True)
+
+
+def _expect_gradient(case: LossCase, *, weighted: bool) -> None:
+    prediction, target = case.pair()
+    weight = case.weights() if weighted else None
+
+    def loss(moved: Array) -> float:
+        return float(case.subject.forward(moved, target, weight)[0])
+
+    expect_gradient(
+        f"∂L/∂prediction{' with sample_weight' if weighted else ''}",
+        case.gradient(prediction.copy(), target.copy(), weight),
+        loss,
+        prediction,
+        case.rng(11),
+        lambda: [_measure(case, stream, weighted=weighted) for stream in (0, 1)],
+        {
+            "the batch size": ROWS,
+            "the number of a sample's outputs": prod(case.output_shape),
+            "the number of all outputs": prediction.size,
+        },
+    )
+
+
+def _measure(case: LossCase, stream: int, *, weighted: bool) -> Measurement:
+    prediction, target = case.pair(stream)
+    weight = case.weights(stream) if weighted else None
+    known = {"the prediction": prediction}
+    if target.dtype.kind == "f":
+        known["the target"] = target
+    if weight is not None:
+        known["sample_weight"] = weight.reshape(-1, *(1,) * (prediction.ndim - 1))
+    numeric = numeric_gradient(lambda moved: float(case.subject.forward(moved, target, weight)[0]), prediction)
+    return Measurement(case.gradient(prediction.copy(), target.copy(), weight), numeric, known)
+
+
+def forward_twice_then_backward_of_the_first(case: LossCase) -> None:
+    """Another forward may run between forward and backward."""
+    (first, target), (second, other) = case.pair(), case.pair(1)
+    alone = case.gradient(first, target).copy()
+    _, saved = case.subject.forward(first, target)
+    case.subject.forward(second, other)
+    message = "∂L/∂prediction changes when another forward ran before backward: return what it needs, in saved"
+    expect_same(case.subject.backward(saved), alone, message)
+
+
+def nothing_is_written(case: LossCase) -> None:
+    """Neither into prediction, target and weights, nor into what forward saved."""
+    prediction, target = case.pair()
+    weight = case.weights()
+    for weights in (None, weight):
+        given = [prediction, target] if weights is None else [prediction, target, weights]
+        before = copies(given)
+        _, saved = case.subject.forward(prediction, target, weights)
+        kept = copies(saved)
+        case.subject.backward(saved)
+        for name, array, then in zip(("the prediction", "the target", "sample_weight"), given, before, strict=False):
+            if not unchanged(array, [then]):
+                raise CheckFailure(f"forward or backward wrote into {name}: make a new array")
+        if not unchanged(saved, kept):
+            raise CheckFailure("backward wrote into saved: make a new array")
+        with sealed(given):
+            _, saved = case.subject.forward(prediction, target, weights)
+            with sealed(saved):
+                case.subject.backward(saved)
+
+
+def dtype_is_kept(case: LossCase) -> None:
+    """The error signal has the prediction's dtype, and float32 agrees with float64."""
+    (single, target), (double, double_target) = case.pair(dtype="float32"), case.pair()
+    for weight in (None, case.weights().astype("float32")):
+        delta = case.gradient(single, target, weight)
+        if delta.dtype != np.float32:
+            raise CheckFailure(
+                f"backward returns {delta.dtype} for a float32 prediction: a float64 array or NumPy scalar got in, "
+                "use Python numbers or arrays of the prediction's dtype"
+            )
+        expected = case.gradient(double, double_target, None if weight is None else weight.astype("float64"))
+        expect_same(delta, expected, "∂L/∂prediction in float32 is another number than in float64", 1e-3)
+
+
+def extreme_predictions(case: LossCase) -> None:
+    """±1e4, or probabilities of exactly 0 and 1, and the smallest numbers, give no warning and nothing infinite."""
+    largest = {"probabilities": (0.0, 1.0), "rates": (0.0, 1e4)}.get(case.subject.expects, (-1e4, 1e4))
+    for dtype in ("float32", "float64"):
+        _, target = case.pair(dtype=dtype)
+        shape = (ROWS, *case.output_shape)
+        for low, high in (largest, (0.0, 0.0), (0.0, float(np.finfo(dtype).smallest_subnormal))):
+            prediction = case.rng(40).choice([low, high], shape).astype(dtype)
+            what = f"predictions of {low:g} and {high:g}, {dtype}"
+            try:
+                with warnings.catch_warnings(), np.errstate(over="raise", divide="raise", invalid="raise"):
+                    warnings.simplefilter("error")
+                    value, saved = case.subject.forward(prediction, target)
+                    delta = case.subject.backward(saved)
+            except (FloatingPointError, Warning) as error:
+                raise CheckFailure(f"{what}: {error}: rewrite the formula so that nothing overflows") from error
+            if not np.isfinite(value) or not np.isfinite(delta).all():
+                raise CheckFailure(f"{what}: the loss or its gradient is not finite")
+
+
+def formula(case: LossCase) -> None:
+    """The stated formula, evaluated, gives the loss and its derivative."""
+    stated = case.subject.stated_formula()
+    if stated is None:
+        return
+    prediction, target = case.pair()
+    value, saved = case.subject.forward(prediction.copy(), target.copy())
+    delta = case.subject.backward(saved)
+    if target.shape == prediction.shape[:-1] and target.dtype.kind in "iu":
+        target = np.eye(prediction.shape[-1])[target]
+    names = {
+        **values_of_fields(case.subject),
+        "prediction": prediction,
+        "target": target,
+        "n": prediction.size,
+        "rows": prediction.size // prediction.shape[-1],
+        "classes": prediction.shape[-1],
+    }
+    expect_agreement("L", stated.value, stated_value("L", stated.value, names), np.asarray(value), "forward")
+    moved = stated_value("∂L/∂prediction", stated.delta, names)
+    expect_agreement("∂L/∂prediction", stated.delta, moved, delta, "backward")
+
+
+STAGES: Stages = (
+    (forward_and_backward_run,),
+    (nothing_is_written,),
+    (
+        gradient,
+        weighted_gradient,
+        formula,
+        sample_weights_multiply_shares,
+        reduction_as_stated,
+        shapes_must_match,
+        forward_twice_then_backward_of_the_first,
+        dtype_is_kept,
+        extreme_predictions,
+        *CHECKS,
+    ),
+)
+
+
+def loss_checks(
+    loss: Loss[Any],
+    output_shape: ShapeLike = (3,),
+    *,
+    predictions: Draw | None = None,
+    targets: Draw | None = None,
+    rng: Seed = None,
+) -> Iterator[Check]:
+    """The checks of a loss one by one.
+
+    Args:
+        output_shape: of one sample's prediction.
+        predictions, targets: draw the data, given a generator and a shape with the batch axis. By default as
+            ``loss.expects`` says: normal numbers for values; probabilities, or normal numbers for logits and scores,
+            against one-hot rows; rates, or normal numbers for their logarithms, against counts.
+        rng: a seed or generator. None means the same numbers each time.
+    """
+    if not isinstance(loss, Loss):
+        raise ArgumentTypeError(f"loss: expected an instance of deepbp.losses.Loss, got {loss!r}")
+    predictions = predictions or _PREDICTIONS.get(loss.expects, _normal)
+    targets = targets or _TARGETS.get(loss.expects, _one_hot)
+    case = LossCase(loss, as_shape(output_shape, "output_shape"), predictions, targets, as_seed(rng))
+    return checks_of(f"{loss} on outputs of shape {case.output_shape}", case, STAGES)
+
+
+def check_loss(
+    loss: Loss[Any],
+    output_shape: ShapeLike = (3,),
+    *,
+    predictions: Draw | None = None,
+    targets: Draw | None = None,
+    rng: Seed = None,
+) -> None:
+    """Run every check of a loss; raises CheckFailure with one report. See ``loss_checks`` for the arguments."""
+    run_all(loss_checks(loss, output_shape, predictions=predictions, targets=targets, rng=rng))
+
+
+def _probabilities(rng: np.random.Generator, shape: Shape) -> Array:
+    """Rows that sum to 1 where there is more than one output, and none of them near 0 or 1."""
+    values = rng.uniform(0.2, 0.8, shape)
+    return values / values.sum(axis=-1, keepdims=True) if shape[-1] > 1 else values
+
+
+def _one_hot(rng: np.random.Generator, shape: Shape) -> Array:
+    """Rows that hold 0 and a single 1, or answers of 0 and 1 where there is one output."""
+    if shape[-1] == 1:
+        return rng.integers(0, 2, shape).astype(np.float64)
+    return np.eye(shape[-1])[rng.integers(0, shape[-1], shape[:-1])]
+
+
+def _normal(rng: np.random.Generator, shape: Shape) -> Array:
+    return rng.standard_normal(shape)
+
+
+def _rates(rng: np.random.Generator, shape: Shape) -> Array:
+    return rng.uniform(0.5, 4, shape)
+
+
+def _counts(rng: np.random.Generator, shape: Shape) -> Array:
+    return rng.poisson(2, shape).astype(np.float64)
+
+
+_PREDICTIONS: dict[str, Draw] = {"probabilities": _probabilities, "rates": _rates}
+_TARGETS: dict[str, Draw] = {"values": _normal, "rates": _counts, "log-rates": _counts}

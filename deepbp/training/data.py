@@ -1,0 +1,364 @@
+"""Training data: arrays, streams, and batches read ahead."""
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Protocol, Self, TypeAlias, TypeVar
+
+import numpy as np
+from attrs import define, evolve, field
+
+from deepbp._validation import as_numbers, as_samples, as_type, check_same_length, check_sample_shape
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DeepBPError, NotBuiltError, ShapeError
+from deepbp.layers import Layer
+from deepbp.losses import Loss, sample_weights
+from deepbp.typing import Array, ArrayLike, Shape
+
+
+@define(eq=False)
+class Data:
+    """Inputs x (N, …), targets y (N, …) and weights (N,) of a model's dtype.
+
+    ``rows``: those in use, None for all. ``dtype``: what batches of x are converted to, None where x has it already.
+    """
+
+    x: Array
+    y: Array
+    sample_weight: Array | None = None
+    rows: Array | None = None
+    dtype: np.dtype[Any] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        model: Layer[Any],
+        loss: Loss[Any],
+        x: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        class_weight: Mapping[int, float] | str | None = None,
+    ) -> Self:
+        """Check and convert, once; what has the model's dtype already is not copied.
+
+        A ``numpy.memmap`` of another dtype may be larger than the memory: its batches are converted one by one.
+        """
+        if not isinstance(model, Layer):
+            raise ArgumentTypeError(f"model: expected a layer, such as a Sequential, got {model!r}")
+        built = model.built
+        if built is None:
+            raise NotBuiltError(
+                f"{type(model).__name__}: not built yet: give input_shape=..., or call build(input_shape)"
+            )
+        if not isinstance(loss, Loss):
+            raise ArgumentTypeError(f"loss: expected an instance such as MeanSquaredError(), got {loss!r}")
+        later = isinstance(x, np.memmap) and x.dtype != built.dtype
+        if later:
+            x = as_numbers(x, "x")
+            check_sample_shape(x, "x", built.input_shape)
+        else:
+            x = as_samples(x, "x", built.input_shape, built.dtype)
+        y = loss.prepare_target(y, built.output_shape, built.dtype)
+        if sample_weight is not None:
+            sample_weight = as_type(as_numbers(sample_weight, "sample_weight"), "sample_weight", built.dtype)
+            if sample_weight.ndim != 1:
+                raise ShapeError(f"sample_weight: expected one weight a sample, got shape {sample_weight.shape}")
+            if sample_weight.min() < 0:
+                raise DataError(f"sample_weight: expected weights of at least 0, got {sample_weight.min()}")
+        check_same_length(x=x, y=y, sample_weight=sample_weight)
+        if class_weight is not None:
+            by_class = sample_weights(class_weight, y, built.output_shape).astype(built.dtype, copy=False)
+            sample_weight = by_class if sample_weight is None else by_class * sample_weight
+        return cls(x, y, sample_weight, dtype=built.dtype if later else None)
+
+    @classmethod
+    def ready(cls, model: Layer[Any], x: Any, y: Any, sample_weight: Any) -> Self | None:
+        """The data as they are, where their types and shapes already fit, at the cost of a glance; otherwise None.
+
+        The glance misses NaN and wrong labels: the loss, or the check of its value, finds those.
+        """
+        built = model.built
+        fits = (
+            built is not None
+            and sample_weight is None
+            and type(x) is type(y) is np.ndarray
+            and x.dtype == built.dtype
+            and x.ndim > 0
+            and x.shape[1:] == built.input_shape
+            and y.shape[:1] == x.shape[:1] != (0,)
+            and (y.dtype == built.dtype or (y.dtype == np.intp and y.shape[1:] != built.output_shape))
+        )
+        return cls(x, y) if fits else None
+
+    def __len__(self) -> int:
+        return len(self.x) if self.rows is None else len(self.rows)
+
+    @property
+    def samples(self) -> int:
+        """How many there are."""
+        return len(self)
+
+    def take(self, rows: Array | slice) -> Self:
+        """The samples at these rows; a slice copies nothing."""
+
+        def select(array: Array) -> Array:
+            return array[rows] if isinstance(rows, slice) else array.take(rows, axis=0)
+
+        weight = None if self.sample_weight is None else select(self.sample_weight)
+        x = select(self.x) if self.dtype is None else as_type(select(self.x), "x", self.dtype)
+        return type(self)(x, select(self.y), weight)
+
+    def split(self, fraction: float, rng: np.random.Generator) -> tuple[Self, Self]:
+        """(training, validation) data, the rows of the second drawn by ``rng``; no sample is copied."""
+        held_out = round(fraction * len(self))
+        if not 0 < held_out < len(self):
+            raise ConfigurationError(
+                f"validation_split: {fraction} of {len(self)} samples leaves {len(self) - held_out} for training and "
+                f"{held_out} for validation: both need at least one"
+            )
+        rows = rng.permutation(len(self))
+        return evolve(self, rows=np.sort(rows[held_out:])), evolve(self, rows=np.sort(rows[:held_out]))
+
+    def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Self]:
+        """All samples once, ``batch_size`` at a time (None: all at once), the last batch being what is left over.
+
+        With a generator the rows, not the batches, are shuffled; the caller's arrays stay as they are. The first
+        ``skip`` batches are left out, for an epoch that was begun before.
+        """
+        size = len(self) if batch_size is None else batch_size
+        rows = self.rows
+        if rng is not None and size < len(self):  # the order within a full batch does not matter
+            rows = rng.permutation(len(self) if rows is None else rows)
+        if rows is None and size >= len(self) and self.dtype is None:
+            if not skip:
+                yield self
+            return
+        for start in range(skip * size, len(self), size):
+            yield self.take(slice(start, start + size) if rows is None else rows[start : start + size])
+
+
+def check_batch_size(batch_size: int | None) -> None:
+    """A whole number of at least 1, or None for all samples at once."""
+    if batch_size is None:
+        return
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer):
+        raise ArgumentTypeError(f"batch_size: expected a whole number, or None for a full batch, got {batch_size!r}")
+    if batch_size < 1:
+        raise ConfigurationError(f"batch_size: expected at least 1, or None for a full batch, got {batch_size}")
+
+
+Check: TypeAlias = Callable[..., Data]
+"""Makes a checked batch of (x, y) or (x, y, sample_weight)."""
+
+
+class Source(Protocol):
+    """Where the batches of an epoch come from."""
+
+    @property
+    def samples(self) -> int | None:
+        """How many an epoch has, where that is known."""
+
+    def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Data]:
+        """Those of one epoch, in an order drawn by ``rng``; the first ``skip`` were seen before and are left out."""
+
+
+@define(eq=False)
+class Items:
+    """A data set with ``__len__`` and ``__getitem__``, which gives (x, y) or (x, y, weight) of one sample."""
+
+    items: Any
+    check: Check
+
+    @property
+    def samples(self) -> int:
+        """The data set's length."""
+        return len(self.items)
+
+    def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Data]:
+        """Batches of samples that are fetched one by one."""
+        count = len(self.items)
+        if count == 0:
+            raise DataError("x: expected a data set of at least one sample, got none")
+        size = count if batch_size is None else batch_size
+        rows = np.arange(count) if rng is None else rng.permutation(count)
+        for start in range(skip * size, count, size):
+            samples = [self._sample(int(row)) for row in rows[start : start + size]]
+            place = f"samples from row {start} on"
+            try:
+                columns = tuple(np.stack(column) for column in zip(*samples, strict=True))
+            except ValueError as error:
+                raise DataError(
+                    f"{place}: expected (x, y), or (x, y, weight), all of the same shapes: {error}"
+                ) from None
+            yield _checked(self.check, columns, place)
+
+    def _sample(self, row: int) -> tuple[Any, ...]:
+        try:
+            return _pair(self.items[row])
+        except Exception as error:
+            error.add_note(f"in item {row} of the data set {type(self.items).__name__}")
+            raise
+
+
+@define(eq=False)
+class Stream:
+    """Batches that come one after another: from a function called for each epoch, an iterable, or a generator."""
+
+    batches_of: Any
+    check: Check
+    steps: int | None = None
+    _running: Iterator[Any] | None = field(default=None, init=False)
+
+    @property
+    def samples(self) -> None:
+        """Nobody knows."""
+
+    def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Data]:
+        """The next epoch's batches, in the order and of the sizes in which they come."""
+        given = 0
+        for batch in islice(self._iterator(), self.steps):
+            given += 1
+            if given > skip:
+                yield _checked(self.check, _pair(batch), f"batch {given - 1}")
+        if given == 0 or (self.steps is not None and given < self.steps):
+            wanted = "at least one batch" if self.steps is None else f"{self.steps} batches"
+            raise DataError(
+                f"x: expected {wanted} for this epoch, got {given}: a generator runs out; pass the function that "
+                "makes it, which is then called for each epoch"
+            )
+
+    def leave_out(self, epochs: int) -> None:
+        """So many were seen before: a generator that is cut into epochs runs on behind them; all else begins anew."""
+        if self.steps is not None and not callable(self.batches_of) and iter(self.batches_of) is self.batches_of:
+            deque(islice(self.batches_of, epochs * self.steps), maxlen=0)
+
+    def _iterator(self) -> Iterator[Any]:
+        if callable(self.batches_of):
+            made = self.batches_of()
+            if not isinstance(made, Iterable):
+                raise ArgumentTypeError(f"x: expected a function that returns an iterator of batches, got {made!r}")
+            return iter(made)
+        if self._running is None or iter(self.batches_of) is not self.batches_of:
+            self._running = iter(self.batches_of)
+        return self._running
+
+
+def as_source(
+    model: Layer[Any],
+    loss: Loss[Any],
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    class_weight: Mapping[int, float] | str | None = None,
+    steps_per_epoch: int | None = None,
+) -> Data | Items | Stream:
+    """What ``fit`` trains on: arrays x and y, or, without y, a data set, an iterable of batches, or what makes one."""
+
+    def check(x: Any, y: Any, sample_weight: Any = None) -> Data:
+        return Data.of(model, loss, x, y, sample_weight, class_weight)
+
+    if y is not None:
+        if steps_per_epoch is not None:
+            raise ConfigurationError("steps_per_epoch: is for streams of batches; arrays have an epoch of their own")
+        return check(x, y, sample_weight)
+    if sample_weight is not None:
+        raise ConfigurationError("sample_weight: batches without y bring their weights themselves: (x, y, weight)")
+    if isinstance(class_weight, str):
+        raise ConfigurationError("class_weight: 'balanced' counts all labels: give batches weights as {0: 1.0, 1: 5.0}")
+    if x is None or isinstance(x, list | tuple | str | dict | Data | type) or hasattr(x, "__array__"):
+        raise ArgumentTypeError(
+            "y: expected the targets, got None: give them, or instead of x a data set whose items are (x, y), or a "
+            "function that returns an iterator of batches (x, y)"
+        )
+    if hasattr(x, "__getitem__") and hasattr(x, "__len__") and steps_per_epoch is None:
+        return Items(x, check)
+    if callable(x) or isinstance(x, Iterable):
+        return Stream(x, check, steps_per_epoch)
+    raise ArgumentTypeError(f"x: expected arrays, a data set, an iterable of batches or what makes one, got {x!r}")
+
+
+def first_shape(x: Any, y: Any) -> Shape:
+    """The shape of one sample, by which a network that was given none is built."""
+    if y is not None or hasattr(x, "__array__") or isinstance(x, list | tuple):
+        return as_numbers(x, "x").shape[1:]
+    if hasattr(x, "__getitem__") and hasattr(x, "__len__") and len(x):
+        return np.shape(_pair(x[0])[0])
+    raise NotBuiltError("Sequential: nobody knows the sizes of a stream's samples before: give input_shape=...")
+
+
+def _pair(given: Any) -> tuple[Any, ...]:
+    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+        raise ArgumentTypeError(f"expected (x, y) or (x, y, sample_weight), got {given!r}")
+    return tuple(given)
+
+
+def _checked(check: Check, parts: tuple[Any, ...], place: str) -> Data:
+    try:
+        return check(*parts)
+    except DeepBPError as error:
+        raise error.placed(place) from None
+
+
+Item = TypeVar("Item")
+_WAIT = 0.05  # seconds after which a thread that can put nothing looks whether it is still wanted
+
+
+class _End:
+    """Stands behind the last item: the iterator is exhausted, or raised ``error``."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+
+def prefetched(items: Iterator[Item], ahead: int) -> Iterator[Item]:
+    """The same items in the same order, up to ``ahead`` of them made in advance by a thread; 0 makes none.
+
+    What the iterator raises is raised here, behind the items before it. When nobody takes any more, because training
+    stopped or raised, the thread ends with the item at hand.
+    """
+    if ahead == 0:
+        yield from items
+        return
+    made: queue.Queue[Item | _End] = queue.Queue(maxsize=ahead)
+    unwanted = threading.Event()
+
+    def put(item: Item | _End) -> bool:
+        while not unwanted.is_set():
+            try:
+                made.put(item, timeout=_WAIT)
+                return True
+            except queue.Full:
+                pass
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not put(item):
+                    return
+            put(_End())
+        except BaseException as error:  # whatever it was: it is raised where the items are waited for
+            put(_End(error))
+
+    thread = threading.Thread(target=work, name="deepbp-prefetch", daemon=True)  # one that hangs holds up no exit
+    thread.start()
+    try:
+        while not isinstance(item := _take(made, thread), _End):
+            yield item
+        if item.error is not None:
+            raise item.error
+    finally:
+        unwanted.set()
+        thread.join(timeout=10 * _WAIT)
+
+
+def _take(made: "queue.Queue[Item | _End]", thread: threading.Thread) -> Item | _End:
+    """The next item. A thread that died without a word, as in a process that was forked, is noticed."""
+    while True:
+        try:
+            return made.get(timeout=20 * _WAIT)
+        except queue.Empty:
+            if not thread.is_alive() and made.empty():
+                return _End(RuntimeError("prefetch: the thread that prepares batches died; try prefetch=0"))

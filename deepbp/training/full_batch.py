@@ -1,0 +1,277 @@
+"""Full-batch optimizers: L-BFGS and Levenberg-Marquardt."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from math import sqrt
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from deepbp.errors import ArgumentTypeError, ConfigurationError, NonFiniteError
+from deepbp.layers import Layer
+from deepbp.losses import Loss, MeanSquaredError, SumSquaredError
+from deepbp.losses.loss import weight_column
+from deepbp.training.history import History
+from deepbp.training.loop import Interrupt
+from deepbp.training.objective import Objective
+from deepbp.typing import Array, ArrayLike
+
+
+class Iterations(History):
+    """A history whose rows are iterations: ``["loss"][0]`` is the loss of the start, ``["loss"][k]`` after iteration k.
+
+    Attributes:
+        converged: whether it ended because there was no more to gain, rather than at a limit.
+        message: why it ended, in the words of the optimizer.
+        interrupted: whether Ctrl-C ended it. The network has the values of the last whole iteration in any case.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.converged = False
+        self.message = ""
+
+
+class Enough(Exception):  # noqa: N818 (no error: it ends an optimizer from inside)
+    """Raised in what the optimizer calls, when it has done what it may."""
+
+
+class Run:
+    """Keeps the values that iterations reach and the losses there, and writes the last into the network at the end."""
+
+    def __init__(self, objective: Objective, max_iterations: int) -> None:
+        self.history = Iterations()
+        self._objective, self._limit = objective, max_iterations
+        self._interrupt = Interrupt()
+        self.reached = objective.start
+
+    def note(self, values: Array, loss: float) -> None:
+        """An iteration reached these values. Raises Enough when it was the last one wanted."""
+        self.reached = np.array(values, np.float64)
+        self.history.append({"loss": float(loss)})
+        if self._interrupt.requested or self.history.epochs > self._limit:
+            raise Enough
+
+    def through(self, optimize: Callable[[], tuple[bool, str]]) -> Iterations:
+        """Let it run; it tells whether it converged, and why it ended."""
+        history = self.history
+        with self._interrupt:
+            try:
+                history.converged, history.message = optimize()
+            except Enough:
+                history.message = f"stopped after {history.epochs - 1} iterations"
+            except KeyboardInterrupt:
+                self._interrupt.requested = True
+            finally:
+                self._objective.assign(self.reached)
+            history.interrupted = self._interrupt.requested
+        return history
+
+
+def need_scipy(place: str) -> None:
+    """Raise ConfigurationError, with the fix, where SciPy is not installed."""
+    if not find_spec("scipy"):
+        raise ConfigurationError(f"{place}: SciPy is not installed: pip install 'deepbp[scipy]'")
+
+
+def check_limits(place: str, tolerance: Any, **counts: Any) -> None:
+    """A tolerance above 0, and counts that are whole numbers of at least 1."""
+    for name, count in counts.items():
+        if isinstance(count, bool) or not isinstance(count, Integral):
+            raise ArgumentTypeError(f"{place}: {name}: expected a whole number of at least 1, got {count!r}")
+        if count < 1:
+            raise ConfigurationError(f"{place}: {name}: expected a whole number of at least 1, got {count!r}")
+    if isinstance(tolerance, bool) or not isinstance(tolerance, Real):
+        raise ArgumentTypeError(f"{place}: tolerance: expected a number above 0, got {tolerance!r}")
+    if not 0 < float(tolerance) < float("inf"):
+        raise ConfigurationError(f"{place}: tolerance: expected a number above 0, got {tolerance!r}")
+
+
+def fit_lbfgs(
+    model: Layer[Any],
+    x: ArrayLike,
+    y: ArrayLike,
+    loss: Loss[Any],
+    *,
+    max_iterations: int = 200,
+    tolerance: float = 1e-5,
+    memory: int = 10,
+    sample_weight: ArrayLike | None = None,
+) -> Iterations:
+    """w ← w − α H g, where H ≈ (∂²L/∂w²)⁻¹ comes from the last steps and changes of g, and a line search finds α.
+
+    For smooth losses of data that fit into one batch; SciPy's L-BFGS-B does the work, from the extra
+    ``deepbp[scipy]``. Build the network with ``dtype="float64"``: in float32 it ends at about seven digits of the loss.
+
+    Args:
+        model: a built layer, usually a Sequential, without layers that draw at random.
+        max_iterations: where to end in any case.
+        tolerance: it has converged when no number of the gradient is larger, or the loss falls no more.
+        memory: how many steps H is made of.
+        sample_weight: one for each sample.
+
+    Raises:
+        ConfigurationError: without SciPy, and for what ``Objective`` refuses.
+        NonFiniteError: when the loss overflows; the network then has the values of the last iteration.
+
+    Source: Liu & Nocedal 1989; Byrd, Lu, Nocedal & Zhu 1995.
+    """
+    check_limits("fit_lbfgs", tolerance, max_iterations=max_iterations, memory=memory)
+    need_scipy("fit_lbfgs")
+    from scipy.optimize import OptimizeResult, minimize
+
+    objective = Objective(model, loss, x, y, sample_weight)
+    run = Run(objective, max_iterations)
+
+    def reached(intermediate_result: OptimizeResult) -> None:  # SciPy looks at the name of the argument
+        run.note(intermediate_result.x, intermediate_result.fun)
+
+    def optimize() -> tuple[bool, str]:
+        run.note(objective.start, objective(objective.start))
+        options = {
+            "maxiter": max_iterations + 1,  # the run ends before
+            "maxfun": 100 * max_iterations,
+            "maxcor": memory,
+            "gtol": tolerance,
+            "ftol": float(np.finfo(objective.parameters.values.dtype).eps),
+        }
+        result = minimize(
+            objective.value_and_gradient,
+            objective.start,
+            jac=True,
+            method="L-BFGS-B",
+            callback=reached,
+            options=options,
+        )
+        return bool(result.success), str(result.message)
+
+    return run.through(optimize)
+
+
+PLACE = "fit_levenberg_marquardt"
+SMALLEST = 2 * float(np.finfo(np.float64).eps)  # of the tolerances that SciPy accepts
+
+
+def fit_levenberg_marquardt(
+    model: Layer[Any],
+    x: ArrayLike,
+    y: ArrayLike,
+    loss: Loss[Any],
+    *,
+    max_iterations: int = 100,
+    tolerance: float = 1e-10,
+    sample_weight: ArrayLike | None = None,
+) -> Iterations:
+    """w ← w − (Jᵀ J + λ D)⁻¹ Jᵀ r, where the loss is Σ r², J = ∂r/∂w, and λ grows until the loss falls.
+
+    For regression with small networks: J has a row for each output of each sample and a column for each parameter,
+    and each row is one backward pass. SciPy's ``least_squares``, from the extra ``deepbp[scipy]``, does the steps.
+    Build the network with ``dtype="float64"``.
+
+    Args:
+        model: a built layer, usually a Sequential, without layers that draw at random or mix samples.
+        loss: ``SumSquaredError`` or ``MeanSquaredError``, which have the same minimum.
+        max_iterations: where to end in any case.
+        tolerance: it has converged when the loss or the values change by a smaller share, or when r is so orthogonal
+            to the columns of J.
+        sample_weight: one for each sample.
+
+    Raises:
+        ConfigurationError: without SciPy; for another loss; for penalties; when there are more parameters than
+            residuals, that is samples times outputs; and for what ``Objective`` refuses.
+        NonFiniteError: when the loss overflows; the network then has the values of the last iteration.
+
+    Source: Levenberg 1944; Marquardt 1963; Moré 1978; for networks Hagan & Menhaj 1994.
+    """
+    check_limits(PLACE, tolerance, max_iterations=max_iterations)
+    need_scipy(PLACE)
+    from scipy.optimize import least_squares
+
+    objective = Objective(model, loss, x, y, sample_weight)
+    residuals = Residuals(objective)
+    run = Run(objective, max_iterations)
+
+    def jacobian(values: Array) -> Array:  # asked for at the start and wherever an iteration arrives, at times twice
+        if not run.history or not np.array_equal(values, run.reached):
+            run.note(values, objective(values))
+        return residuals.jacobian(values)
+
+    def optimize() -> tuple[bool, str]:
+        result = least_squares(
+            residuals,
+            objective.start,
+            jac=jacobian,
+            method="lm",
+            x_scale="jac",
+            **dict.fromkeys(("ftol", "xtol", "gtol"), max(tolerance, SMALLEST)),
+            max_nfev=100 * max_iterations,
+        )
+        return bool(result.success), str(result.message)
+
+    return run.through(optimize)
+
+
+class Residuals:
+    """r = √c (ŷ − y), one for each output of each sample, so that the loss is Σ r²; and ∂r/∂values."""
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        loss, model, data = objective.loss, objective.model, objective.data
+        if not isinstance(loss, SumSquaredError | MeanSquaredError):
+            raise ConfigurationError(
+                f"{PLACE}: loss: expected a sum of squares, SumSquaredError() or MeanSquaredError(), got {loss!r}: "
+                "fit_lbfgs takes any loss"
+            )
+        if model.has_penalty():
+            raise ConfigurationError(f"{PLACE}: the network has penalties, which are no residuals: use fit_lbfgs")
+        count, variables = data.y.size, len(objective.start)
+        if count < variables:
+            raise ConfigurationError(
+                f"{PLACE}: expected at least as many residuals, samples times outputs, as parameters, got {count} for "
+                f"{variables}: use more samples, a smaller network, or fit_lbfgs"
+            )
+        share = loss.scale if isinstance(loss, SumSquaredError) else 1 / count
+        weight = 1.0 if data.sample_weight is None else weight_column(data.sample_weight, data.y)
+        self._roots = np.broadcast_to(np.sqrt(share * np.asarray(weight, np.float64)), data.y.shape)
+
+    def __call__(self, values: Array) -> Array:
+        """(N · outputs,)."""
+        objective, data = self._objective, self._objective.data
+        objective(values)  # refuses, in words, what is not finite
+        with np.errstate(all="ignore"):
+            prediction = objective.model.forward(data.x)[0]
+        return np.asarray(self._roots * (prediction - data.y)).reshape(-1)
+
+    def jacobian(self, values: Array) -> Array:
+        """(N · outputs, P). One backward pass gives the sum over what it is given, so each row needs one of its own."""
+        objective, x = self._objective, self._objective.data.x
+        model, parameters = objective.model, objective.parameters
+        objective.place(values)
+        rows = np.empty((self._roots.size, len(objective.start)))
+        alone, row = [], 0
+        with np.errstate(all="ignore"):
+            together = model.forward(x)[0]
+            for n in range(len(x)):
+                prediction, saved = model.forward(x[n : n + 1])
+                alone.append(prediction)
+                for root, place in zip(self._roots[n].flat, np.ndindex(prediction.shape), strict=True):
+                    delta = np.zeros_like(prediction)
+                    delta[place] = root
+                    parameters.clear_grads()
+                    model.backward_parameters(saved, delta)
+                    rows[row] = parameters.grads
+                    row += 1
+        _refuse_mixing(together, np.concatenate(alone))
+        if not np.isfinite(rows).all():
+            raise NonFiniteError(f"{PLACE}: a derivative of a residual is not finite: try inputs scaled to about ±1")
+        return rows
+
+
+def _refuse_mixing(together: Array, alone: Array) -> None:
+    tolerance = sqrt(np.finfo(together.dtype).eps)
+    if not np.allclose(together, alone, rtol=tolerance, atol=tolerance * float(np.abs(together).max())):
+        raise ConfigurationError(
+            f"{PLACE}: the network says of a sample alone what it does not say of it in a batch: a layer mixes the "
+            "samples, such as BatchNorm, so residuals have no gradients of their own: use fit_lbfgs"
+        )

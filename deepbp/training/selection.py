@@ -1,0 +1,274 @@
+"""Model selection: k-fold splits, cross-validation, and the learning-rate range test."""
+
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from itertools import islice
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+from attrs import evolve, frozen
+
+from deepbp._validation import as_generator, as_numbers, check_same_length
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DataTypeError, NonFiniteError, ShapeError
+from deepbp.layers import Layer
+from deepbp.losses import Loss
+from deepbp.metrics.metric import MetricLike
+from deepbp.optimizers import Optimizer
+from deepbp.parameters import Parameter
+from deepbp.training.data import Data, check_batch_size
+from deepbp.training.trainer import Trainer
+from deepbp.typing import Array, ArrayLike, Seed
+
+if TYPE_CHECKING:
+    from deepbp.sequential import Sequential
+
+
+def k_fold(
+    samples: int, folds: int = 5, *, stratify: ArrayLike | None = None, rng: Seed = None
+) -> Iterator[tuple[Array, Array]]:
+    """The rows to train on and the rows to test on, in ascending order, for one fold after the other.
+
+    Each row is tested in exactly one fold. The sizes of the folds differ by one at most; with ``stratify``, so do the
+    counts of each class in them. Which rows belong together is drawn at random.
+
+    Args:
+        samples: how many there are, ``len(x)``.
+        folds: at least 2; one for each sample is leave-one-out.
+        stratify: the class of each sample, whole numbers or texts, to give each fold its share of each class.
+        rng: a seed or a generator; None differs every time.
+
+    Source: Stone 1974; Kohavi 1995 for the stratified form.
+    """
+    for name, number, least in (("samples", samples, 2), ("folds", folds, 2)):
+        if isinstance(number, bool) or not isinstance(number, int | np.integer):
+            raise ArgumentTypeError(f"k_fold: {name}: expected a whole number, got {number!r}")
+        if number < least:
+            raise ConfigurationError(f"k_fold: {name}: expected at least {least}, got {number}")
+    if folds > samples:
+        raise ConfigurationError(f"k_fold: folds: expected at most one for each of the {samples} samples, got {folds}")
+    order = as_generator(rng).permutation(samples)
+    if stratify is not None:
+        order = order[np.argsort(_classes(stratify, samples)[order], kind="stable")]
+    return _dealt(order, folds)
+
+
+def _dealt(order: Array, folds: int) -> Iterator[tuple[Array, Array]]:
+    """The rows are dealt like cards, so that any run of them, such as those of a class, is spread evenly."""
+    for fold in range(folds):
+        tested = np.zeros(len(order), dtype=bool)
+        tested[order[fold::folds]] = True
+        yield np.flatnonzero(~tested), np.flatnonzero(tested)
+
+
+def _classes(labels: ArrayLike, samples: int) -> Array:
+    classes = np.asarray(labels)
+    if classes.dtype.kind not in "iubUS":
+        raise DataTypeError(
+            f"k_fold: stratify: expected the class of each sample, whole numbers or texts, got {classes.dtype}: "
+            "leave it out where targets are no classes"
+        )
+    if classes.ndim != 1:
+        fix = ": use stratify.argmax(axis=1) for one-hot rows" if classes.ndim == 2 else ""
+        raise ShapeError(f"k_fold: stratify: expected one class a sample, got shape {classes.shape}{fix}")
+    if len(classes) != samples:
+        raise DataError(f"k_fold: stratify: expected the classes of {samples} samples, got {len(classes)}")
+    return classes
+
+
+class Scores(dict[str, list[float]]):
+    """A list of numbers for each of ``"loss"``, ``"accuracy"``, …: one for each fold. It prints itself."""
+
+    def mean(self, name: str) -> float:
+        """Over the folds."""
+        return float(np.mean(self._column(name)))
+
+    def spread(self, name: str) -> float:
+        """The standard deviation from fold to fold, √(Σ (s − s̄)² / (k − 1))."""
+        return float(np.std(self._column(name), ddof=1))
+
+    def _column(self, name: str) -> list[float]:
+        if name not in self:
+            raise ConfigurationError(f"scores: expected one of {list(self)}, got {name!r}")
+        return self[name]
+
+    def __str__(self) -> str:
+        width = max(map(len, self), default=0)
+        return "\n".join(
+            f"{name:{width}}  {self.mean(name):.4g} ± {self.spread(name):.2g}  "
+            f"({', '.join(f'{score:.4g}' for score in column)})"
+            for name, column in self.items()
+        )
+
+
+def cross_validate(
+    make_network: Callable[[], "Sequential"],
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    loss: Loss[Any],
+    metrics: Sequence[MetricLike] = (),
+    folds: int = 5,
+    stratify: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    rng: Seed = None,
+    **fit: Any,
+) -> Scores:
+    """Train a new network for each fold, on the others, and test it on this one; returns what ``evaluate`` says.
+
+    Args:
+        make_network: makes a new network, ``lambda: Sequential([...], rng=0)``.
+        folds, stratify, rng: as in ``k_fold``.
+        fit: all else that ``Sequential.fit`` takes: ``optimizer``, ``epochs``, ``validation_split``, …
+
+    The scores are estimates for a network trained on a share of (folds − 1) / folds. What was chosen by them must be
+    tested on other samples.
+    """
+    x, y = as_numbers(x, "x"), as_numbers(y, "y")
+    weight = None if sample_weight is None else as_numbers(sample_weight, "sample_weight")
+    check_same_length(x=x, y=y, sample_weight=weight)
+    scores, before = Scores(), set[Parameter]()
+    for fold, (train, test) in enumerate(k_fold(len(x), folds, stratify=stratify, rng=rng)):
+        network = make_network()
+        if not hasattr(network, "fit"):
+            raise ArgumentTypeError(f"make_network: expected a function that makes a Sequential, returned {network!r}")
+        if not before.isdisjoint(network.parameters()):
+            raise ConfigurationError(
+                "make_network: expected a new network each time, got one with layers of the last, which are trained: "
+                "make the layers inside the function, too"
+            )
+        try:
+            weights = [None if weight is None else weight[rows] for rows in (train, test)]
+            network.fit(x[train], y[train], loss=loss, metrics=metrics, sample_weight=weights[0], **fit)
+            row = network.evaluate(x[test], y[test], loss=loss, metrics=metrics, sample_weight=weights[1])
+        except Exception as error:
+            error.add_note(f"in fold {fold + 1} of {folds}")
+            raise
+        before = set(network.parameters())
+        for name, value in row.items():
+            scores.setdefault(name, []).append(value)
+    return scores
+
+
+PLACE = "learning_rate_range_test"
+
+
+@frozen(eq=False)
+class RangeTest:
+    """What a range test saw, for ``deepbp.plots.learning_rates``; each array is (T,), with T ≤ steps.
+
+    Attributes:
+        rates: η of each step, until the test ended.
+        losses: of each step's batch, before its update.
+        smoothed: means of the losses around each, weighted by a triangle that reaches a tenth of the steps to each
+            side. It does not lag behind the rates, as a running mean would.
+        suggestion: the rate at which the smoothed loss falls most steeply over ln η, before it is at its lowest; None
+            where it does not fall.
+        diverged: whether it ended early, at a loss that was not finite, or more than four times the mean of those of
+            the first tenth of the steps.
+    """
+
+    rates: Array
+    losses: Array
+    smoothed: Array
+    suggestion: float | None
+    diverged: bool
+
+
+def learning_rate_range_test(
+    model: Layer[Any],
+    x: ArrayLike,
+    y: ArrayLike,
+    loss: Loss[Any],
+    optimizer: Optimizer,
+    *,
+    low: float = 1e-6,
+    high: float = 10.0,
+    steps: int = 100,
+    batch_size: int | None = 32,
+    sample_weight: ArrayLike | None = None,
+    rng: Seed = None,
+) -> RangeTest:
+    """Train a copy with η(t) = low · (high / low)^(t / (steps − 1)), and look where the loss falls, and where it grows.
+
+    The network stays as it is. The suggestion is a rate to begin with, or the peak of a ``OneCycle``; it holds for this
+    optimizer and batch size, and the picture tells more than the number.
+
+    Args:
+        model: a built layer, usually a Sequential.
+        optimizer: its learning rate is replaced; all else counts.
+        low, high: the first and the last rate.
+        steps: at least 10. Batches are drawn as ``fit`` draws them, from as many epochs as it takes.
+        rng: a seed or generator for the batches; by default a copy of the model's own generator, so that the same test
+            gives the same numbers.
+
+    Source: Smith 2017, "Cyclical learning rates", section 3.3.
+    """
+    _check_range(low, high, steps)
+    check_batch_size(batch_size)
+    kind: Any = type(optimizer)
+    if not isinstance(optimizer, Optimizer) or not attrs.has(kind) or "learning_rate" not in attrs.fields_dict(kind):
+        raise ArgumentTypeError(f"{PLACE}: optimizer: expected one with a learning_rate, got {optimizer!r}")
+    rates = np.geomspace(low, high, steps)
+    growing: Optimizer = evolve(optimizer, learning_rate=lambda step: rates[step])  # type: ignore[misc]
+    trainer = Trainer(deepcopy(model), loss, growing, rng=rng)
+    batches = _endless(Data.of(trainer.model, loss, x, y, sample_weight), batch_size, trainer.generator)
+    losses: list[float] = []
+    for batch in islice(batches, steps):
+        try:
+            value = trainer.step(batch.x, batch.y, batch.sample_weight)
+        except NonFiniteError:
+            if not losses:
+                raise  # before any update: it is not the learning rate
+            break
+        if _diverged(value, losses[: steps // 10], steps // 10):
+            break
+        losses.append(value)
+    rates, values = rates[: len(losses)], np.array(losses)
+    smoothed = _smooth(values, steps // 10)
+    return RangeTest(rates, values, smoothed, steepest(rates, smoothed), len(losses) < steps)
+
+
+def _endless(data: Data, batch_size: int | None, rng: np.random.Generator) -> Iterator[Data]:
+    while True:
+        yield from data.batches(batch_size, rng)
+
+
+def _diverged(value: float, first: list[float], count: int) -> bool:
+    """Above four times the mean of the first losses, or, where that is negative, as far above it."""
+    if len(first) < count:
+        return False
+    level = float(np.mean(first))
+    return value - level > 3 * abs(level)
+
+
+def _smooth(values: Array, reach: int) -> Array:
+    """At the ends, and so with few values, the triangle is cut off."""
+    triangle = 1 - np.abs(np.arange(-reach, reach + 1)) / (reach + 1)
+
+    def sums(numbers: Array) -> Array:
+        return np.convolve(numbers, triangle)[reach : reach + len(numbers)]
+
+    return sums(values) / sums(np.ones_like(values))
+
+
+def steepest(rates: Array, smoothed: Array) -> float | None:
+    """The rate at which the loss falls fastest over ln η, before it is at its lowest; None where it is so at once."""
+    lowest = int(np.argmin(smoothed))
+    if lowest == 0:
+        return None
+    slopes = np.gradient(smoothed, np.log(rates))[:lowest]
+    return float(rates[np.argmin(slopes)])
+
+
+def _check_range(low: Any, high: Any, steps: Any) -> None:
+    for name, value in (("low", low), ("high", high)):
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise ArgumentTypeError(f"{PLACE}: {name}: expected a number above 0, got {value!r}")
+    if not 0 < low < high < float("inf"):
+        raise ConfigurationError(f"{PLACE}: expected 0 < low < high, got low={low!r} and high={high!r}")
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer):
+        raise ArgumentTypeError(f"{PLACE}: steps: expected a whole number of at least 10, got {steps!r}")
+    if steps < 10:
+        raise ConfigurationError(f"{PLACE}: steps: expected a whole number of at least 10, got {steps!r}")
