@@ -12,11 +12,11 @@ from around import archive_around, tensors_around, zipped
 
 from deepbp import Sequential
 from deepbp.errors import ConfigurationError, FileFormatError
-from deepbp.files import bounds as of_objects
 from deepbp.files import load, read_archive, save, write_archive
-from deepbp.files import text as of_text
+from deepbp.files import objects as of_objects
 from deepbp.files.training_files import count
 from deepbp.layers import Dense, Repeat, Sigmoid
+from deepbp.storage import json_codec as of_text
 from deepbp.storage.contents import LIMIT, LONGEST_NAME, MOST_ARRAYS, MOST_AXES, Spec, contents_text
 from deepbp.storage.json_codec import to_json
 from deepbp.storage.npz_format import AT_ONCE, LARGEST, MOST_MEMBERS
