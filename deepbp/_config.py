@@ -1,6 +1,7 @@
 """A layer's configuration is its constructor's arguments: printed so that they can be pasted back, and compared."""
 
 import re
+import sys
 from types import FunctionType
 from typing import Any
 
@@ -8,6 +9,21 @@ import attrs
 import numpy as np
 
 from deepbp.errors import ArgumentTypeError
+
+
+def publish(package: str, *rooms: str) -> None:
+    """Set ``__module__`` of the classes and functions that a package's ``__init__`` imports to the package.
+
+    Pickles then name the public path and survive a class that moves to another file. Names imported from another
+    public package keep that package, so the order of imports does not matter; ``rooms`` are further prefixes of
+    modules, those without a public path of their own. The price: ``inspect.getsource`` finds functions and methods, but
+    not classes, which it looks for in the package's file.
+    """
+    for value in list(vars(sys.modules[package]).values()):
+        if isinstance(value, type | FunctionType) and f"{value.__module__}.".startswith((f"{package}.", *rooms)):
+            value.__module__ = package
+            if "__firstlineno__" in vars(value):  # Python 3.13: a line of the class's file, not of the package's
+                delattr(value, "__firstlineno__")
 
 
 def configuration(instance: Any) -> dict[str, Any]:

@@ -352,3 +352,6 @@ class Part(ParameterVector):
 
 def _gathered(flat: Array, runs: tuple[slice, ...]) -> Any:
     return flat[runs[0]] if len(runs) == 1 else np.concatenate([flat[run] for run in runs])
+
+
+Buffer.__module__ = Parameter.__module__ = ParameterVector.__module__ = "deepbp"  # the public path, which pickles name

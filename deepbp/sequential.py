@@ -263,3 +263,6 @@ class Sequential(Network):
         if self.built is not None and (position.step or 1) == 1:
             part.build(self.shapes[position.indices(len(self))[0]])
         return part
+
+
+Sequential.__module__ = "deepbp"  # the public path, which pickles name

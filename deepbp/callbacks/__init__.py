@@ -1,5 +1,6 @@
 """Callbacks: what may happen between the steps of a training."""
 
+from deepbp._config import publish
 from deepbp.callbacks.callback import Callback
 from deepbp.callbacks.checkpoint import ModelCheckpoint
 from deepbp.callbacks.logs import CSVLog, TensorBoard
@@ -18,3 +19,5 @@ __all__ = [
     "TimeLimit",
     "WeightAverage",
 ]
+
+publish(__name__)

@@ -1,5 +1,6 @@
 """The derivation of a network, written out: what the handwritten pages do for two layers, for any."""
 
+from deepbp._config import publish
 from deepbp.derivation.derivation import Derivation
 from deepbp.derivation.explanation import Explanation
 from deepbp.derivation.numbering import steps
@@ -7,3 +8,5 @@ from deepbp.derivation.steps import Step
 from deepbp.derivation.trace import Trace, TraceStep
 
 __all__ = ["Derivation", "Explanation", "Step", "Trace", "TraceStep", "steps"]
+
+publish(__name__)

@@ -125,7 +125,7 @@ class Classes:
 
 def _public() -> dict[str, type]:
     found = [value for home in HOMES for value in vars(import_module(f"deepbp.{home}")).values()]
-    classes = [one for one in found if isinstance(one, type) and one.__module__.startswith("deepbp.")]
+    classes = [one for one in found if isinstance(one, type) and one.__module__.partition(".")[0] == "deepbp"]
     return {one.__name__: one for one in classes if issubclass(one, KINDS) and not one.__name__.startswith("_")}
 
 

@@ -1,6 +1,6 @@
 """The layers: each a formula and its derivation, forwards and backwards on one screen."""
 
-from deepbp._config import configuration, same_configuration
+from deepbp._config import configuration, publish, same_configuration
 from deepbp.formulas.language import Formula, LossFormula, PenaltyFormula, UpdateFormula
 from deepbp.layers.activations import (
     CELU,
@@ -29,10 +29,13 @@ from deepbp.layers.activations import (
 )
 from deepbp.layers.bilinear import Bilinear
 from deepbp.layers.chain import Chain
+from deepbp.layers.composites import Inner as Inner  # in the pickles of composites
 from deepbp.layers.composites import Parallel, Repeat, Residual, Split
+from deepbp.layers.composites import Straight as Straight
 from deepbp.layers.dense import Dense, TiedDense
 from deepbp.layers.embedding import Embedding
 from deepbp.layers.layer import Builder, Layer
+from deepbp.layers.layer import Built as Built  # in the pickle of every built layer
 from deepbp.layers.maxout import Maxout
 from deepbp.layers.noise import Dropout, GaussianNoise
 from deepbp.layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
@@ -99,3 +102,5 @@ __all__ = [
     "configuration",
     "same_configuration",
 ]
+
+publish(__name__, "deepbp._config.", "deepbp.formulas.")

@@ -1,5 +1,6 @@
 """The losses: each a formula and its derivative on one screen. The class names say sum or mean, and what they take."""
 
+from deepbp._config import publish
 from deepbp.losses.combined import OnOutputs, SumOfLosses
 from deepbp.losses.cross_entropies import (
     BinaryCrossEntropy,
@@ -48,3 +49,5 @@ __all__ = [
     "SumSquaredError",
     "sample_weights",
 ]
+
+publish(__name__)

@@ -1,5 +1,6 @@
 """Metrics: numbers that people read, computed from the predictions of an epoch."""
 
+from deepbp._config import publish
 from deepbp.metrics.classification import F1, ROCAUC, Accuracy, BinaryAccuracy, Precision, Recall, TopKAccuracy
 from deepbp.metrics.metric import Metric, MetricLike, check_metrics, compute, confusion_matrix, metric_name
 from deepbp.metrics.regression import R2, MeanAbsoluteError, RootMeanSquaredError
@@ -22,3 +23,5 @@ __all__ = [
     "confusion_matrix",
     "metric_name",
 ]
+
+publish(__name__)

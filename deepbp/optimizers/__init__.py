@@ -1,5 +1,6 @@
 """The optimizers: each its paper's update rule, as operations on one flat vector."""
 
+from deepbp._config import publish
 from deepbp.optimizers import schedules
 from deepbp.optimizers.adam import Adam, AdamW, AMSGrad, NAdam, RAdam
 from deepbp.optimizers.adaptive import Adadelta, Adagrad, Lion, RMSprop, Rprop
@@ -25,3 +26,5 @@ __all__ = [
     "State",
     "schedules",
 ]
+
+publish(__name__)

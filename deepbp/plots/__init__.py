@@ -4,6 +4,7 @@ They need matplotlib, from the extra ``deepbp[plots]``, which is imported when t
 notebook the picture appears by itself; in a script, ``ax.figure.savefig("picture.png")``.
 """
 
+from deepbp._config import publish
 from deepbp.plots.network_plots import decision_boundary, network_diagram, weight_images
 from deepbp.plots.training_plots import confusion_matrix, learning_curves, learning_rates, signal, signals
 
@@ -17,3 +18,5 @@ __all__ = [
     "signals",
     "weight_images",
 ]
+
+publish(__name__)

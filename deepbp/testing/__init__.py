@@ -1,5 +1,6 @@
 """The extension kit: proof, in words, that a layer of yours is right, or a loss, an optimizer, an initializer."""
 
+from deepbp._config import publish
 from deepbp.testing.check import Check, CheckFailure
 from deepbp.testing.gradients import GradientError, GradientReport, compare_gradients, numeric_gradient
 from deepbp.testing.initializer_checks import check_initializer, initializer_checks
@@ -25,3 +26,5 @@ __all__ = [
     "optimizer_checks",
     "parametrize_with_checks",
 ]
+
+publish(__name__)

@@ -1,5 +1,6 @@
 """Training a model on data."""
 
+from deepbp._config import publish
 from deepbp.callbacks.callback import Callback
 from deepbp.callbacks.checkpoint import ModelCheckpoint
 from deepbp.callbacks.logs import CSVLog, TensorBoard
@@ -56,3 +57,5 @@ __all__ = [
     "k_fold",
     "learning_rate_range_test",
 ]
+
+publish(__name__)
