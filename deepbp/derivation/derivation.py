@@ -5,14 +5,14 @@ from typing import Any, Self
 
 from attrs import frozen
 
-from deepbp.derivation.backward import backward_blocks, gradient_rows
-from deepbp.derivation.chain_rule import chain_rule_blocks
-from deepbp.derivation.document import Block, Document, Equations, Heading, Paragraph, Row, Written
+from deepbp.derivation.backward import backward_blocks, chain_rule_blocks, gradient_rows
+from deepbp.derivation.document import Block, Document, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import Math, alone, names_in
 from deepbp.derivation.forward import batch, forward_blocks, loss_blocks, sums_explained
 from deepbp.derivation.notes import notes_blocks
 from deepbp.derivation.numbering import steps
-from deepbp.derivation.steps import Cut, Join, Step, layers_in
+from deepbp.derivation.rendering import Renderable
+from deepbp.derivation.steps import MergeStep, SliceStep, Step, layers_in
 from deepbp.errors import ArgumentTypeError
 from deepbp.formulas.printer import Symbol
 from deepbp.layers import Layer, UpdateFormula
@@ -22,7 +22,7 @@ from deepbp.typing import Shape
 
 
 @frozen(eq=False, repr=False)
-class Derivation(Written):
+class Derivation(Renderable):
     """Forward equations, the loss, the chain rule, the error signal back through every layer, gradients, the update.
 
     ``print`` it, or take ``to_latex()`` or ``to_html()``; a notebook shows it by itself.
@@ -100,7 +100,7 @@ def title(steps: Sequence[Step]) -> str:
     layers = layers_in(steps)
     first, last = _size(layers[0].input_shape), _size(layers[-1].output_shape)
     sizes = [_size(step.output_shape) for step in layers if step.parameters]
-    if any(isinstance(step, Join) for step in steps):
+    if any(isinstance(step, MergeStep) for step in steps):
         sizes = ["…"]
     elif sizes and sizes[-1] == last:
         sizes.pop()
@@ -128,7 +128,7 @@ def conventions(steps: Sequence[Step]) -> list[Block]:
             )
         )
     ]
-    if any(isinstance(step, Cut) or (isinstance(step, Join) and step.merge == "concat") for step in steps):
+    if any(isinstance(step, SliceStep) or (isinstance(step, MergeStep) and step.merge == "concat") for step in steps):
         beside, part = Math(("concat(u, v)",), {}), Math(("columns(u, 2, 5)",), {})
         blocks.append(Paragraph((beside, " has the columns of both side by side; ", part, " is columns 2 to 4 of it.")))
     return blocks

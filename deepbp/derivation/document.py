@@ -1,6 +1,5 @@
 """Documents made of blocks, and the numbers in them."""
 
-from abc import ABC, abstractmethod
 from math import floor, log10
 from typing import TypeAlias
 
@@ -59,40 +58,6 @@ class Document:
 
     title: str
     blocks: tuple[Block, ...]
-
-
-class Written(ABC):
-    """Something that can be read: it prints itself as text, and gives itself as LaTeX and as HTML."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    def document(self) -> Document:
-        """The page, in no language yet."""
-
-    def __str__(self) -> str:
-        from deepbp.derivation.text_document import as_text
-
-        return as_text(self.document())
-
-    __repr__ = __str__
-
-    def to_latex(self, document: bool = False) -> str:
-        """LaTeX, to be put into a text that uses amsmath; or, with ``document=True``, a complete document."""
-        from deepbp.derivation.latex_document import as_latex
-
-        return as_latex(self.document(), whole=document)
-
-    def to_html(self) -> str:
-        """One page that needs nothing else: formulas in MathML, no script, light and dark."""
-        from deepbp.derivation.html_document import as_html
-
-        return as_html(self.document())
-
-    def _repr_html_(self) -> str:
-        from deepbp.derivation.html_document import as_fragment
-
-        return as_fragment(self.document())
 
 
 LARGEST = 6  # rows and columns of a matrix that is shown in full

@@ -9,12 +9,20 @@ import numpy as np
 from attrs import frozen
 
 from deepbp._config import configuration
-from deepbp.derivation.backward import OUTER_PRODUCT, THROUGH_WEIGHTS, backward_row, error_row, output_signal, uses_of
-from deepbp.derivation.chain_rule import path_behind
-from deepbp.derivation.document import LARGEST, Block, Document, Equations, Heading, Paragraph, Row, Values, Written
+from deepbp.derivation.backward import (
+    OUTER_PRODUCT,
+    THROUGH_WEIGHTS,
+    backward_row,
+    error_row,
+    output_signal,
+    path_behind,
+    uses_of,
+)
+from deepbp.derivation.document import LARGEST, Block, Document, Equations, Heading, Paragraph, Row, Values
 from deepbp.derivation.expressions import Math, alone, tree
-from deepbp.derivation.steps import Cut, Join, Price, Step, derivative, error_signal, last_signal
-from deepbp.derivation.trace import Trace, TraceStep
+from deepbp.derivation.recording import StepRecord, TraceStep
+from deepbp.derivation.rendering import Renderable
+from deepbp.derivation.steps import MergeStep, PenaltyStep, SliceStep, Step, derivative, error_signal, last_signal
 from deepbp.errors import PositionError
 from deepbp.formulas.language import evaluate
 from deepbp.formulas.printer import Symbol
@@ -39,11 +47,11 @@ def rounded(value: Any) -> str:
     return f"{float(value):.6g}"
 
 
-def paths(trace: Trace, position: int, name: str, index: Index) -> list[Block]:
+def paths(trace: StepRecord, position: int, name: str, index: Index) -> list[Block]:
     """What one use of a weight gives: for one sample down the whole chain, then for all samples."""
     used = trace.steps[position]
     step, weight = used.step, entry(used.step.parameters[name], index)
-    if isinstance(step, Price):
+    if isinstance(step, PenaltyStep):
         (made,), symbols = step.gradient(name)
         math = Math(("partial(P, w)", made), {**symbols, "P": step.output, "w": weight})
         return [Values(math, used.gradients[name][index], "the penalty's own derivative, which adds to the loss's")]
@@ -89,7 +97,7 @@ def _factors(letters: Sequence[Step], step: Step, weight: Symbol, unit: Index) -
     return Row(Math(("partial(L, w)", f"batch_sum({product})"), symbols), "", "added over the samples")
 
 
-def _chain(trace: Trace, step: Step, sample: int, unit: Index) -> Iterator[Values]:
+def _chain(trace: StepRecord, step: Step, sample: int, unit: Index) -> Iterator[Values]:
     """The error signal at everything that the weight acts on, from the weight towards the loss.
 
     As long as one number carries it, that one alone; behind what mixes neurons, and where several ways lead on, the
@@ -106,18 +114,20 @@ def _chain(trace: Trace, step: Step, sample: int, unit: Index) -> Iterator[Value
         yield values
     reached = [signal]
     for later in letters:
-        if not isinstance(later, Price) and any(one in reached for one in later.inputs):
+        if not isinstance(later, PenaltyStep) and any(one in reached for one in later.inputs):
             reached.append(later.output)
     for signal in reached[1:-1]:
         row = error_row(letters, signal)
         yield Values(Math(row.math.sides[:2], row.math.symbols), trace.error_signals[signal][sample], row.remark)
 
 
-def _from_one(trace: Trace, signal: Symbol, sample: int, unit: Index) -> tuple[Values, _One | None]:
+def _from_one(trace: StepRecord, signal: Symbol, sample: int, unit: Index) -> tuple[Values, _One | None]:
     """∂L/∂ one number of a signal, and the one number by which alone it acts on the loss, if there is one."""
     letters = [one.step for one in trace.steps]
     uses = [(trace.steps[letters.index(step)], index) for step, index in uses_of(letters, signal)]
-    uses = [(later, index) for later, index in uses if not isinstance(later.step, Cut) or _holds(later.step, unit)]
+    uses = [
+        (later, index) for later, index in uses if not isinstance(later.step, SliceStep) or _holds(later.step, unit)
+    ]
     passed, value = {"passed": entry(error_signal(signal), unit)}, trace.error_signals[signal][(sample, *unit)]
     if len(uses) > 1:
         shares = (rounded(later.passed_back[index][(sample, *unit)]) for later, index in uses)
@@ -125,12 +135,12 @@ def _from_one(trace: Trace, signal: Symbol, sample: int, unit: Index) -> tuple[V
         return Values(Math(("passed", numbers), passed), value, f"{len(uses)} ways lead on from here, added"), None
     later, index = uses[0]
     step, row = later.step, backward_row(later.step, index)
-    if isinstance(step, Cut | Join):
-        start = -step.columns.start if isinstance(step, Cut) else step.start(index) * (step.merge == "concat")
+    if isinstance(step, SliceStep | MergeStep):
+        start = -step.columns.start if isinstance(step, SliceStep) else step.start(index) * (step.merge == "concat")
         following = (unit[0] + start,)
         symbols = {name: entry(symbol, unit) for name, symbol in step.symbols.items()}
         symbols |= passed | {"delta": entry(step.delta, following)}
-        side = "delta" if isinstance(step, Cut) or step.merge == "concat" else step.passed_back(index)[0][0]
+        side = "delta" if isinstance(step, SliceStep) or step.merge == "concat" else step.passed_back(index)[0][0]
         return Values(Math(("passed", side), symbols), value, row.remark), (step.output, following)
     if _elementwise(step):
         return _through_slope(later, sample, unit), (step.output, unit)
@@ -139,7 +149,7 @@ def _from_one(trace: Trace, signal: Symbol, sample: int, unit: Index) -> tuple[V
     return Values(alone(passed["passed"]), value, row.remark), None
 
 
-def _holds(cut: Cut, unit: Index) -> bool:
+def _holds(cut: SliceStep, unit: Index) -> bool:
     return unit[0] in range(cut.columns.start, cut.columns.stop)
 
 
@@ -183,7 +193,7 @@ _DIFFERENCE = Math(("(L(w + h) - L(w - h)) / (2 * h)",), {"L": Symbol("L"), "w":
 
 
 @frozen(eq=False, repr=False)
-class Explanation(Written):
+class Explanation(Renderable):
     """One entry of one gradient: how it comes about, and what its definition gives. It prints itself.
 
     Attributes:
@@ -192,14 +202,14 @@ class Explanation(Written):
         numeric: the same as a difference, (L(w + h) − L(w − h)) / 2h, in float64.
     """
 
-    trace: Trace
+    trace: StepRecord
     parameter: str
     index: Index
     gradient: float
     numeric: float
 
     @classmethod
-    def of(cls, trace: Trace, parameter: str, index: int | Index) -> Self:
+    def of(cls, trace: StepRecord, parameter: str, index: int | Index) -> Self:
         """Raises PositionError where there is no such parameter, or no such entry."""
         if parameter not in trace.gradients:
             raise PositionError(
@@ -217,7 +227,7 @@ class Explanation(Written):
             f"{one.step.place}.{name}".lstrip("."): symbol
             for one in reversed(self.trace.steps)
             for name, symbol in one.step.parameters.items()
-            if not isinstance(one.step, Price)
+            if not isinstance(one.step, PenaltyStep)
         }
         symbol = places[self.parameter]
         weight, shown = entry(symbol, self.index), list(self.index)
@@ -234,7 +244,7 @@ class Explanation(Written):
         ]
         for position, name in uses:
             step = self.trace.steps[position].step
-            if isinstance(step, Price):
+            if isinstance(step, PenaltyStep):
                 blocks.append(Heading(f"Its penalty, {step.penalty}"))
             elif len(uses) > 1:
                 blocks.append(Heading(f"Its use in layer {step.place}"))
@@ -249,7 +259,7 @@ class Explanation(Written):
         return Document(f"Why the gradient of {self.parameter}{shown} is {rounded(self.gradient)}", tuple(blocks))
 
 
-def _difference(trace: Trace, parameter: str, index: Index) -> float:
+def _difference(trace: StepRecord, parameter: str, index: Index) -> float:
     """The central difference, each time on a fresh copy: layers that are random draw the same numbers again."""
     x, y = _wide(trace.data.x), _wide(trace.data.y)
     weight = None if trace.data.sample_weight is None else _wide(trace.data.sample_weight)

@@ -6,7 +6,7 @@ from typing import Any
 
 from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import Expression, Math, alone, names_in, replaced, tree, with_values
-from deepbp.derivation.steps import Cut, Join, Price, Step, columns_text, last_signal
+from deepbp.derivation.steps import MergeStep, PenaltyStep, SliceStep, Step, columns_text, last_signal
 from deepbp.formulas.printer import Symbol, TextPrinter
 from deepbp.losses import Loss
 from deepbp.typing import Shape
@@ -27,8 +27,8 @@ def forward_row(step: Step, *, again: bool = False) -> Row:
     """z¹ = x W¹ + b¹, with shapes; an activation is written with its letter."""
     sides, symbols = step.made()
     math = Math(("y", *sides), symbols)
-    if isinstance(step, Join | Cut | Price):
-        return Row(math, "" if isinstance(step, Price) else batch(step.output_shape), _remark(step))
+    if isinstance(step, MergeStep | SliceStep | PenaltyStep):
+        return Row(math, "" if isinstance(step, PenaltyStep) else batch(step.output_shape), _remark(step))
     remark = f"layer {step.place}, {step.layer}{', used again' if again else ''}"
     if step.formula is None:
         return Row(math, shape_text("x", "y", step), f"{remark}: a black box, no formula is stated")
@@ -37,11 +37,11 @@ def forward_row(step: Step, *, again: bool = False) -> Row:
     return Row(math, shape_text(sides[-1], "y", step), remark)
 
 
-def _remark(step: Join | Cut | Price) -> str:
-    if isinstance(step, Cut):
+def _remark(step: MergeStep | SliceStep | PenaltyStep) -> str:
+    if isinstance(step, SliceStep):
         return f"layer {step.whole}, {step.kind}: {columns_text(step.columns.start, step.columns.stop)}"
     start = f"layer {step.place}, {step.kind}"
-    if isinstance(step, Join):
+    if isinstance(step, MergeStep):
         words = {"concat": "side by side", "multiply": "multiplied", "add": "added", "mean": "their mean"}
         return f"{start}: its branches, {words[step.merge]}"
     if step.penalty is None:
@@ -101,12 +101,14 @@ def loss_rows(loss: Loss[Any]) -> tuple[Row, Row]:
 def value_row(steps: Iterable[Step], loss: Loss[Any]) -> Row:
     """L, with the penalties that are added to it."""
     row = loss_rows(loss)[0]
-    prices = {f"price{i}": step.output for i, step in enumerate(step for step in steps if isinstance(step, Price))}
+    penalties = {
+        f"penalty{i}": step.output for i, step in enumerate(step for step in steps if isinstance(step, PenaltyStep))
+    }
     value = tree(row.math.sides[1])
-    for name in prices:
+    for name in penalties:
         value = ast.BinOp(value, ast.Add(), ast.Name(name))
-    remark = f"{row.remark}, and the penalties" if prices else row.remark
-    return Row(Math((row.math.sides[0], value), {**row.math.symbols, **prices}), "", remark)
+    remark = f"{row.remark}, and the penalties" if penalties else row.remark
+    return Row(Math((row.math.sides[0], value), {**row.math.symbols, **penalties}), "", remark)
 
 
 def loss_blocks(steps: Iterable[Step], loss: Loss[Any]) -> list[Block]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import define, field
 
-from deepbp.derivation.steps import Cut, Join, Price, Step
+from deepbp.derivation.steps import MergeStep, PenaltyStep, SliceStep, Step
 from deepbp.errors import NotBuiltError
 from deepbp.formulas.printer import Symbol
 from deepbp.layers import Chain, Layer, Penalized
@@ -55,7 +55,7 @@ class _Walk:
             return self._penalized(layer, place, signal)
         output = self._layer(layer, place, before, after, signal)
         if layer.has_penalty():
-            self._price(layer, place, None, output, after)
+            self._penalty(layer, place, None, output, after)
         return output
 
     def _layer(self, layer: Layer[Any], place: str, before: Shape, after: Shape, signal: Symbol) -> Symbol:
@@ -79,13 +79,15 @@ class _Walk:
             if layer.columns:
                 start, columns = self._letter("a", signal), layer.columns[position]
                 path, width = _path(place, f"columns.{position}"), one.input_shape
-                self.steps.append(Cut(path, layer, (signal,), start, {}, {}, (before,), width, None, columns, place))
+                self.steps.append(
+                    SliceStep(path, layer, (signal,), start, {}, {}, (before,), width, None, columns, place)
+                )
             if one.layer is not None:
                 start = self.through(one.layer, _path(place, one.name), one.input_shape, one.output_shape, start)
             ends.append(start)
         output, shapes = self._letter("a", ends[0]), tuple(one.output_shape for one in layer.inner)
         after = layer.output_shape(shapes)
-        self.steps.append(Join(place, layer, tuple(ends), output, {}, {}, shapes, after, None, layer.merging()))
+        self.steps.append(MergeStep(place, layer, tuple(ends), output, {}, {}, shapes, after, None, layer.merging()))
         return output
 
     def _penalized(self, layer: Penalized, place: str, signal: Symbol) -> Symbol:
@@ -93,19 +95,19 @@ class _Walk:
         assert inner.layer is not None
         output = self.through(inner.layer, _path(place, inner.name), inner.input_shape, inner.output_shape, signal)
         for parameter in layer.penalized_parameters():
-            self._price(layer, place, layer.weights, parameter)
+            self._penalty(layer, place, layer.weights, parameter)
         if layer.outputs is not None:
-            self._price(layer, place, layer.outputs, output, inner.output_shape)
+            self._penalty(layer, place, layer.outputs, output, inner.output_shape)
         return output
 
-    def _price(self, layer: Layer[Any], place: str, penalty: Any, of: Symbol | Parameter, shape: Shape = ()) -> None:
+    def _penalty(self, layer: Layer[Any], place: str, penalty: Any, of: Symbol | Parameter, shape: Shape = ()) -> None:
         output = next(letter for k in count(1) if (letter := Symbol("P", str(k))) not in self.taken)
         self.taken.add(output)
         if isinstance(of, Parameter):
             letters, held = {"w": self.letters[id(of)]}, {"w": of}
-            self.steps.append(Price(place, layer, (), output, letters, held, (), (), None, penalty))
+            self.steps.append(PenaltyStep(place, layer, (), output, letters, held, (), (), None, penalty))
         else:
-            self.steps.append(Price(place, layer, (of,), output, {}, {}, (shape,), (), None, penalty))
+            self.steps.append(PenaltyStep(place, layer, (of,), output, {}, {}, (shape,), (), None, penalty))
 
     def _letter(self, letter: str, signal: Symbol, *others: str) -> Symbol:
         """A letter that is free, with the number of the signal that it is made of where that fits."""

@@ -112,7 +112,7 @@ def derivative(by: Symbol) -> Symbol:
 
 
 @frozen(eq=False)
-class Price(Step):
+class PenaltyStep(Step):
     """A number that is added to the loss: a penalty of the parameter "w", or of outputs.
 
     ``penalty`` is None where a layer adds something by itself, whose gradients are then in what that layer passes back.
@@ -122,10 +122,10 @@ class Price(Step):
 
     @property
     def symbols(self) -> Mapping[str, Symbol]:
-        return {"w": self.paid_for, "y": self.output, "samples": Symbol("B")}
+        return {"w": self.penalized_signal, "y": self.output, "samples": Symbol("B")}
 
     @property
-    def paid_for(self) -> Symbol:
+    def penalized_signal(self) -> Symbol:
         """What is penalised: W¹, or a¹."""
         return self.parameters.get("w") or self.inputs[0]
 
@@ -157,7 +157,7 @@ class Price(Step):
 
 def layers_in(steps: Sequence[Step]) -> list[Step]:
     """Without the penalties: what makes signals."""
-    return [step for step in steps if not isinstance(step, Price)]
+    return [step for step in steps if not isinstance(step, PenaltyStep)]
 
 
 def last_signal(steps: Sequence[Step]) -> Symbol:
@@ -166,7 +166,7 @@ def last_signal(steps: Sequence[Step]) -> Symbol:
 
 
 @frozen(eq=False)
-class Cut(Step):
+class SliceStep(Step):
     """Columns of a signal, which go into a branch of their own; ``whole`` is the place of the layer that cuts it."""
 
     columns: slice
@@ -180,7 +180,7 @@ class Cut(Step):
 
 
 @frozen(eq=False)
-class Join(Step):
+class MergeStep(Step):
     """Where branches meet."""
 
     merge: Merge

@@ -20,9 +20,9 @@ from deepbp.layers import Layer
 from deepbp.losses.loss import broken_pair
 from deepbp.parameters import Parameter, ParameterVector
 from deepbp.training.data import Data, Source, prefetched
-from deepbp.training.diagnosis import first_bad_gradient, first_overflow
 from deepbp.training.evaluation import ROWS_AT_ONCE, Meter, evaluate
 from deepbp.training.history import History
+from deepbp.training.overflow import first_bad_gradient, first_overflow
 from deepbp.training.progress import Progress, ProgressLike
 from deepbp.training.state import generator_at, state_of
 from deepbp.typing import Array

@@ -13,8 +13,8 @@ from deepbp.losses import Loss
 from deepbp.losses.loss import broken_pair
 from deepbp.parameters import ParameterVector
 from deepbp.training.data import Data
-from deepbp.training.diagnosis import first_bad_gradient, first_overflow, warn_if_squashed_twice
 from deepbp.training.loop import Quiet
+from deepbp.training.overflow import first_bad_gradient, first_overflow, warn_if_squashed_twice
 from deepbp.typing import Array, ArrayLike
 
 

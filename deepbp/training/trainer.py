@@ -17,11 +17,11 @@ from deepbp.metrics.metric import MetricLike, check_metrics, metric_name
 from deepbp.optimizers import Optimizer, State
 from deepbp.parameters import Buffer, ParameterVector
 from deepbp.training.data import Data, Stream, as_source, check_batch_size
-from deepbp.training.diagnosis import warn_if_squashed_twice
 from deepbp.training.evaluation import ROWS_AT_ONCE, evaluate
 from deepbp.training.history import History
 from deepbp.training.loop import Fit, Quiet, Trained, step
 from deepbp.training.options import as_callbacks, as_validation, check_fit, non_finite_rule, split_off
+from deepbp.training.overflow import warn_if_squashed_twice
 from deepbp.training.progress import ProgressLike
 from deepbp.training.state import Position, Undo, generator_at, state_of
 from deepbp.typing import ArrayLike, Seed

@@ -13,7 +13,7 @@ from deepbp import Trainer
 from deepbp.derivation.backward import error_row, gradient_rows, needed, output_signal
 from deepbp.derivation.expressions import Math, tree
 from deepbp.derivation.forward import forward_row, value_row
-from deepbp.derivation.steps import Price, last_signal
+from deepbp.derivation.steps import PenaltyStep, last_signal
 from deepbp.derivation.trace import Trace
 from deepbp.errors import ContractError
 from deepbp.formulas.language import FUNCTIONS
@@ -152,14 +152,14 @@ def test_frozen_weights_are_not_paid_for_on_paper_either() -> None:
     network = net(Penalized([Dense(3), Dense(2)], weights=L1(0.1)))
     network.layers[0].layer.layers[0].freeze()  # type: ignore[attr-defined]
     trace = network.trace(*data(), SumSquaredError())
-    prices = [one for one in trace.steps if isinstance(one.step, Price)]
-    assert [text(one.step.paid_for) for one in prices if isinstance(one.step, Price)] == ["W2"]
+    prices = [one for one in trace.steps if isinstance(one.step, PenaltyStep)]
+    assert [text(one.step.penalized_signal) for one in prices if isinstance(one.step, PenaltyStep)] == ["W2"]
     assert trace.loss - float(prices[0].output) == pytest.approx(float(((trace.prediction - data()[1]) ** 2).sum()))
 
 
 def test_last_signal_is_the_prediction_though_penalties_follow(traces: dict[str, Trace]) -> None:
     trace = traces["penalties"]
-    assert isinstance(trace.steps[-1].step, Price)
+    assert isinstance(trace.steps[-1].step, PenaltyStep)
     assert text(last_signal([one.step for one in trace.steps])) == "z3"
 
 

@@ -12,10 +12,9 @@ from branched import data as branched_data
 from nets import X, Y, notes_net, rich_data, rich_net
 
 from deepbp import Sequential, layers, losses
-from deepbp.derivation.document import Document, Equations, Paragraph, Row, Written
+from deepbp.derivation.document import Document, Equations, Paragraph, Row
 from deepbp.derivation.expressions import Math, alone
-from deepbp.derivation.html_document import as_fragment, as_html
-from deepbp.derivation.latex_document import as_latex, escaped
+from deepbp.derivation.rendering import Renderable, as_fragment, as_html, as_latex, escaped
 from deepbp.formulas.latex import LatexPrinter
 from deepbp.formulas.mathml import MathMLPrinter
 from deepbp.formulas.printer import Symbol
@@ -37,8 +36,8 @@ from deepbp.optimizers import (
 )
 
 
-def everything() -> dict[str, Written]:
-    found: dict[str, Written] = {
+def everything() -> dict[str, Renderable]:
+    found: dict[str, Renderable] = {
         "notes": notes_net().derivation(SumSquaredError()),
         "trace": notes_net().trace(X, Y, SumSquaredError()),
         "rich trace": rich_net("float32").trace(*rich_data(), SumSquaredError()),

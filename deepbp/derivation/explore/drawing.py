@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from deepbp.derivation.backward import uses_of
 from deepbp.derivation.numbering import steps
-from deepbp.derivation.steps import Join, Price, Step, last_signal
+from deepbp.derivation.steps import MergeStep, PenaltyStep, Step, last_signal
 from deepbp.derivation.trace import Trace
 from deepbp.formulas.printer import Symbol
 from deepbp.typing import Array, Shape
@@ -24,8 +24,8 @@ def sources_of(steps: Sequence[Step]) -> dict[int, list[int]]:
     for position, step in enumerate(steps, start=1):
         sources[position] = list(dict.fromkeys(column[signal] for signal in step.inputs))
         column[step.output] = position
-    priced = [column[step.output] for step in steps if isinstance(step, Price)]
-    sources[len(steps) + 1] = [column[last_signal(steps)], *priced]
+    penalized = [column[step.output] for step in steps if isinstance(step, PenaltyStep)]
+    sources[len(steps) + 1] = [column[last_signal(steps)], *penalized]
     return sources
 
 
@@ -54,7 +54,7 @@ class Stages:
         if column == len(steps) + 1:  # the loss
             return f'data-forward="{column}" data-now="{column}"'
         signal = steps[column - 1].output if column else steps[0].input
-        is_added = signal == last_signal(steps) or isinstance(steps[column - 1], Price)
+        is_added = signal == last_signal(steps) or isinstance(steps[column - 1], PenaltyStep)
         users = [self.back(len(steps))] * (is_added and column > 0)
         users += [self.back(steps.index(step)) for step, _ in uses_of(steps, signal)]
         now = " ".join(map(str, [column, *dict.fromkeys(users)]))
@@ -179,7 +179,7 @@ def _lines(step: Step | None, one: Column, other: Column) -> Iterator[str]:
     """A weight's line is the thicker the larger it is, and broken where it is negative. The loss, None, joins all."""
     weight = None if step is None else _weight(step, one, other)
     each_its_own = step is not None and step.formula is not None and bool(step.formula.derivative)
-    each_its_own = each_its_own or (isinstance(step, Join) and step.merge != "concat")
+    each_its_own = each_its_own or (isinstance(step, MergeStep) and step.merge != "concat")
     largest = 1.0 if weight is None else float(np.abs(weight).max()) or 1.0
     for i, start in one.circles.items():
         for j, end in other.circles.items():

@@ -8,7 +8,7 @@ from string import Template
 
 from deepbp.derivation.explore.drawing import draw
 from deepbp.derivation.explore.panels import panels
-from deepbp.derivation.steps import Cut, Join, Price, Step
+from deepbp.derivation.steps import MergeStep, PenaltyStep, SliceStep, Step
 from deepbp.derivation.trace import Trace
 from deepbp.storage.atomic import whole_file
 
@@ -16,7 +16,7 @@ from deepbp.storage.atomic import whole_file
 def page(trace: Trace) -> str:
     """The page's HTML. It asks for nothing outside itself, and without a script it shows all panels at once."""
     every, letters = panels(trace), [one.step for one in trace.steps]
-    layers = sum(not isinstance(step, Cut | Join | Price) for step in letters)
+    layers = sum(not isinstance(step, SliceStep | MergeStep | PenaltyStep) for step in letters)
     return Template(_part("page.html")).substitute(
         style=_part("style.css"),
         script=_part("script.js"),
@@ -41,9 +41,9 @@ def write_page(trace: Trace, path: str | os.PathLike[str]) -> Path:
 def _more(steps: Sequence[Step]) -> str:
     """What else is to be said of the letters, where there are branches or penalties."""
     words = ""
-    if any(isinstance(step, Join | Cut) for step in steps):
+    if any(isinstance(step, MergeStep | SliceStep) for step in steps):
         words += "\nSquare brackets set columns side by side. A line over the drawing leads past what lies between."
-    if any(isinstance(step, Price) for step in steps):
+    if any(isinstance(step, PenaltyStep) for step in steps):
         words += "\nP is a penalty, which is added to the loss; B counts the samples."
     return words
 

@@ -12,8 +12,18 @@ from deepbp.derivation.document import Row
 from deepbp.derivation.expressions import Math, with_values
 from deepbp.derivation.forward import PREDICTION, forward_row, value_row
 from deepbp.derivation.numbering import steps
-from deepbp.derivation.steps import Cut, Join, Price, Step, columns_text, derivative, error_signal, last_signal
-from deepbp.derivation.trace import Trace, TraceStep
+from deepbp.derivation.recording import TraceStep
+from deepbp.derivation.steps import (
+    MergeStep,
+    PenaltyStep,
+    SliceStep,
+    Step,
+    columns_text,
+    derivative,
+    error_signal,
+    last_signal,
+)
+from deepbp.derivation.trace import Trace
 from deepbp.formulas.mathml import MathMLPrinter
 from deepbp.formulas.printer import Symbol, TextPrinter
 from deepbp.typing import Array, Shape
@@ -172,7 +182,7 @@ def size(shape: Shape) -> str:
 
 def _way_forward(traced: TraceStep, position: int, own: Step) -> Half:
     step, made = traced.step, TEXT.symbol(traced.step.output)
-    what = "a penalty, which is added to the loss" if isinstance(step, Price) else f"of shape {step.output_shape}"
+    what = "a penalty, which is added to the loss" if isinstance(step, PenaltyStep) else f"of shape {step.output_shape}"
     return Half(
         stage=position + 1,
         direction="forward",
@@ -182,7 +192,7 @@ def _way_forward(traced: TraceStep, position: int, own: Step) -> Half:
         quantities=[
             *(Quantity(signal, array) for signal, array in dict(zip(step.inputs, traced.inputs, strict=True)).items()),
             *(Quantity(step.parameters[name], p.value, samples=False) for name, p in own.held.items()),
-            Quantity(step.output, traced.output, samples=not isinstance(step, Price)),
+            Quantity(step.output, traced.output, samples=not isinstance(step, PenaltyStep)),
         ],
         note="This layer states no formula: it is a black box." if _is_black_box(step) else "",
     )
@@ -200,7 +210,7 @@ def _way_back(trace: Trace, position: int) -> Half:
     if first in signals:
         passed = TEXT.symbol(error_signal(first))
         notes.append(f"No layer stands before this one: training does not need its {passed}.")
-    if isinstance(step, Price) and step.penalty is None:
+    if isinstance(step, PenaltyStep) and step.penalty is None:
         rows, notes = [], ["The layer passes the derivatives of what it adds back by itself."]
     return Half(
         stage=2 * len(trace) + 2 - position,
@@ -209,7 +219,7 @@ def _way_back(trace: Trace, position: int) -> Half:
         title=f"Backward: {_name(step)}, {_does(step)}",
         rows=rows,
         quantities=[
-            *([] if isinstance(step, Price) else [Quantity(step.delta, traced.delta)]),
+            *([] if isinstance(step, PenaltyStep) else [Quantity(step.delta, traced.delta)]),
             *(Quantity(derivative(step.parameters[n]), g, samples=False) for n, g in traced.gradients.items()),
             *(
                 Quantity(error_signal(signal), array, words="a share" * (signal in shared))
@@ -222,7 +232,7 @@ def _way_back(trace: Trace, position: int) -> Half:
 
 def _does(step: Step) -> str:
     """What it does on the way back."""
-    parts = [] if isinstance(step, Price) else [f"takes {TEXT.symbol(step.delta)}"]
+    parts = [] if isinstance(step, PenaltyStep) else [f"takes {TEXT.symbol(step.delta)}"]
     if step.inputs:
         parts.append(f"passes back {_listed(map(error_signal, dict.fromkeys(step.inputs)))}")
     finds = [f"finds {_listed(map(derivative, step.parameters.values()))}"] if step.parameters else []
@@ -230,25 +240,25 @@ def _does(step: Step) -> str:
 
 
 def _name(step: Step) -> str:
-    start = "the penalty of " if isinstance(step, Price) else ""
-    return f"{start}layer {step.whole if isinstance(step, Cut) else step.place}, {step.kind}"
+    start = "the penalty of " if isinstance(step, PenaltyStep) else ""
+    return f"{start}layer {step.whole if isinstance(step, SliceStep) else step.place}, {step.kind}"
 
 
 def _title(step: Step) -> str:
-    if isinstance(step, Cut):
+    if isinstance(step, SliceStep):
         return f"Layer {step.whole}: {step.kind}, {columns_text(step.columns.start, step.columns.stop)}"
-    if isinstance(step, Join):
+    if isinstance(step, MergeStep):
         return f"Layer {step.place}: {step.kind}, where its branches meet"
-    if isinstance(step, Price):
+    if isinstance(step, PenaltyStep):
         what = step.penalty if step.penalty is not None else "what it adds to the loss"
         return f"Layer {step.place}: {step.kind}, {what}"
     return f"Layer {step.place}: {step.layer}"
 
 
 def _is_black_box(step: Step) -> bool:
-    if isinstance(step, Price):
+    if isinstance(step, PenaltyStep):
         return step.penalty is None or step.penalty.formula is None
-    return step.formula is None and not isinstance(step, Cut | Join)
+    return step.formula is None and not isinstance(step, SliceStep | MergeStep)
 
 
 def _equation(step: Step) -> Row:
@@ -293,7 +303,7 @@ def _input(trace: Trace) -> Panel:
 def _loss(trace: Trace) -> Panel:
     done, value = [one.step for one in trace.steps], number(trace.loss)
     output = last_signal(done)
-    delta, prices = error_signal(output), [one for one in trace.steps if isinstance(one.step, Price)]
+    delta, penalties = error_signal(output), [one for one in trace.steps if isinstance(one.step, PenaltyStep)]
     letters = {"prediction": PREDICTION, "output": output, "loss": LOSS, "value": Symbol(value)}
     forward = Half(
         stage=len(trace) + 1,
@@ -308,7 +318,7 @@ def _loss(trace: Trace) -> Panel:
         quantities=[
             Quantity(PREDICTION, trace.prediction),
             Quantity(TARGET, np.asarray(trace.target)),
-            *(Quantity(one.step.output, one.output, samples=False) for one in prices),
+            *(Quantity(one.step.output, one.output, samples=False) for one in penalties),
         ],
     )
     backward = Half(

@@ -1,0 +1,263 @@
+"""Rendering of documents: plain text for a terminal, LaTeX, and HTML with MathML that needs no script."""
+
+from abc import ABC, abstractmethod
+from html import escape
+from textwrap import wrap
+
+from deepbp.derivation.document import Block, Document, Equations, Heading, Paragraph, Row, Values, cells, measures
+from deepbp.derivation.expressions import Math
+from deepbp.formulas.latex import LatexPrinter
+from deepbp.formulas.mathml import MathMLPrinter
+from deepbp.formulas.printer import TextPrinter
+
+WIDTH = 100
+_TEXT = TextPrinter()
+
+
+def as_text(document: Document) -> str:
+    """The page, with formulas in Unicode."""
+    text = f"{document.title}\n{'═' * len(document.title)}"
+    before: list[str] = []
+    for block in document.blocks:
+        lines = [line.rstrip() for line in _text_lines(block)]
+        together = isinstance(block, Values) and len(before) == len(lines) == 1  # single numbers, below one another
+        text += ("\n" if together else "\n\n") + "\n".join(lines)
+        before = lines if isinstance(block, Values) else []
+    return text + "\n"
+
+
+def _text_lines(block: Block) -> list[str]:
+    match block:
+        case Heading(text):
+            return [text, "─" * len(text)]
+        case Paragraph(parts):
+            text = "".join(
+                part if isinstance(part, str) else part.written(_TEXT).replace(" ", "\N{NO-BREAK SPACE}")
+                for part in parts
+            )
+            return [line.replace("\N{NO-BREAK SPACE}", " ") for line in _wrapped(text)]
+        case Equations(rows):
+            written = [(row.math.written(_TEXT), row.shape, row.remark) for row in rows]
+            widths = [max(len(row[column]) for row in written) for column in (0, 1)]
+            return [f"    {math:<{widths[0]}}   {shape:<{widths[1]}}   {remark}" for math, shape, remark in written]
+        case Values(math, array, remark):
+            lines = _text_array(f"    {math.written(_TEXT)} = ", cells(array), measures(array), array.ndim)
+            if remark:
+                lines[len(lines) // 2] += f"   {remark}"
+            return lines
+
+
+def _wrapped(text: str) -> list[str]:
+    kept = text.replace("\N{NO-BREAK SPACE}", "\x00")  # which wrap would take for a place to break
+    return [
+        line.replace("\x00", "\N{NO-BREAK SPACE}")
+        for line in wrap(kept, WIDTH, break_long_words=False, break_on_hyphens=False)
+    ]
+
+
+def _text_array(start: str, rows: list[list[str]] | None, summary: str, axes: int) -> list[str]:
+    if rows is None:
+        return [start + summary]
+    if axes == 0:
+        return [start + rows[0][0]]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    texts = ["  ".join(f"{text:>{width}}" for text, width in zip(row, widths, strict=True)) for row in rows]
+    if len(rows) == 1:
+        return [f"{start}[ {texts[0]} ]"]
+    sides = [("⎡", "⎤"), *[("⎢", "⎥")] * (len(rows) - 2), ("⎣", "⎦")]
+    middle = len(rows) // 2
+    blank = " " * len(start)
+    return [
+        f"{start if line == middle else blank}{left} {text} {right}"
+        for line, (text, (left, right)) in enumerate(zip(texts, sides, strict=True))
+    ]
+
+
+_LATEX = LatexPrinter()
+_LATEX_OPENING = r"""\documentclass{article}
+\usepackage[utf8]{inputenc}
+\usepackage[margin=25mm]{geometry}
+\usepackage{amsmath}
+\allowdisplaybreaks
+\begin{document}
+"""
+_LATEX_ESCAPES = str.maketrans(
+    {
+        "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "&": r"\&", "%": r"\%", "$": r"\$",
+        "#": r"\#", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": r"\(-\)", "→": r"\(\to\)",
+        "×": r"\(\times\)", "½": r"\(\frac{1}{2}\)",
+    }
+)  # fmt: skip
+
+
+def as_latex(document: Document, *, whole: bool) -> str:
+    """A fragment that needs amsmath, or a whole document."""
+    body = "\n\n".join([rf"\section*{{{escaped(document.title)}}}", *map(_latex_block, document.blocks)]) + "\n"
+    return f"{_LATEX_OPENING}\n{body}\n\\end{{document}}\n" if whole else body
+
+
+def escaped(text: str) -> str:
+    """Words, with the characters that mean something to LaTeX made harmless."""
+    return text.translate(_LATEX_ESCAPES)
+
+
+def _latex_block(block: Block) -> str:
+    match block:
+        case Heading(text):
+            return rf"\subsection*{{{escaped(text)}}}"
+        case Paragraph(parts):
+            return "".join(escaped(part) if isinstance(part, str) else rf"\({part.written(_LATEX)}\)" for part in parts)
+        case Equations(rows):
+            return "\\begin{align*}\n" + " \\\\\n".join(map(_latex_row, rows)) + "\n\\end{align*}"
+        case Values(math, array, remark):
+            shown = cells(array)
+            if shown is None:
+                value = rf"\text{{{escaped(measures(array))}}}"
+            elif array.ndim == 0:
+                value = shown[0][0]
+            else:
+                value = r"\begin{bmatrix} " + r" \\ ".join(" & ".join(row) for row in shown) + r" \end{bmatrix}"
+            beside = rf" \quad \text{{{escaped(remark)}}}" if remark else ""
+            return f"\\[\n{math.written(_LATEX)} = {value}{beside}\n\\]"
+
+
+def _latex_row(row: Row) -> str:
+    words = [escaped(part) for part in (row.shape, row.remark) if part]
+    return _latex_aligned(row.math) + "".join(rf" && \text{{{part}}}" for part in words)
+
+
+def _latex_aligned(math: Math) -> str:
+    first, *others = (Math((side,), math.symbols).written(_LATEX) for side in math.sides)
+    return f"{first} &" + "".join(_LATEX.sign(math.relation) + side for side in others)
+
+
+_MATHML = MathMLPrinter()
+_HTML_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ margin: 0 auto; max-width: 66rem; padding: 1rem 1.2rem 4rem; background: #fdfcf9; color: #1d1c1a;
+  font: 1.05rem/1.6 Georgia, "Times New Roman", serif; }}
+@media (prefers-color-scheme: dark) {{ body {{ background: #191a1c; color: #e6e3dc; }} }}
+</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+_HTML_STYLE = """<style>
+.deepbp h1 { font-size: 1.6em; line-height: 1.25; }
+.deepbp h2 { font-size: 1.2em; margin: 2em 0 .5em; padding-top: .6em; border-top: 1px solid #8886; }
+.deepbp p { max-width: 46rem; }
+.deepbp math { font-size: 1.08em; }
+.deepbp .equations { display: grid; grid-template-columns: auto auto 1fr; gap: .5em 2.2em; align-items: baseline;
+  margin: .8em 0 .8em 1em; }
+.deepbp .math { overflow-x: auto; overflow-y: hidden; padding: .15em 0; min-width: 0; }
+.deepbp .shape { font: .82em/1.4 ui-monospace, monospace; opacity: .75; }
+.deepbp .remark { font-size: .88em; font-style: italic; opacity: .8; }
+.deepbp .values { margin: .8em 0 .8em 1em; }
+.deepbp .matrix { padding: .1em .25em; font-variant-numeric: tabular-nums;  /* brackets that need no font to stretch */
+  --ink: linear-gradient(currentColor, currentColor) no-repeat; border: solid; border-width: 0 1.4px;
+  background: var(--ink) 0 0 / .35em 1.4px, var(--ink) 100% 0 / .35em 1.4px, var(--ink) 0 100% / .35em 1.4px,
+    var(--ink) 100% 100% / .35em 1.4px; background-origin: border-box; margin: 0 .15em; }
+.deepbp mtd { padding: .12em .45em; }
+.deepbp .values .remark { margin-left: 1.5em; }
+@media (max-width: 760px) {
+  .deepbp .equations { grid-template-columns: minmax(0, 1fr); gap: 0; margin-left: .2em; }
+  .deepbp .equations > .math { margin-top: .8em; }
+  .deepbp .values { margin-left: .2em; }
+}
+</style>"""
+
+
+def as_html(document: Document) -> str:
+    """A whole page."""
+    return _HTML_PAGE.format(title=escape(document.title), body=as_fragment(document))
+
+
+def as_fragment(document: Document) -> str:
+    """The page's content with its own style, which takes colours and font from what stands around it."""
+    blocks = "\n".join(map(_html_block, document.blocks))
+    return f"{_HTML_STYLE}\n<main class='deepbp'>\n<h1>{escape(document.title)}</h1>\n{blocks}\n</main>"
+
+
+def _html_block(block: Block) -> str:
+    match block:
+        case Heading(text):
+            return f"<h2>{escape(text)}</h2>"
+        case Paragraph(parts):
+            return f"<p>{''.join(escape(part) if isinstance(part, str) else _html_math(part) for part in parts)}</p>"
+        case Equations(rows):
+            cells_ = (
+                f"<div class='math'>{_html_math(row.math, tall=True)}</div><div class='shape'>{escape(row.shape)}</div>"
+                f"<div class='remark'>{escape(row.remark)}</div>"
+                for row in rows
+            )
+            return f"<div class='equations'>\n{chr(10).join(cells_)}\n</div>"
+        case Values(math, array, remark):
+            shown, words = cells(array), f"<span class='remark'>{escape(remark)}</span>" if remark else ""
+            if shown is None:
+                text = f"<mtext>{escape(measures(array))}</mtext>"
+            elif array.ndim == 0:
+                text = _html_number(shown[0][0])
+            else:
+                text = _html_matrix(shown)
+            whole = _MATHML.row(math.written(_MATHML), _MATHML.sign("="), text)
+            return f"<div class='values math'><math displaystyle='true'>{whole}</math> {words}</div>"
+
+
+def _html_math(math: Math, *, tall: bool = False) -> str:
+    return f"<math{' displaystyle=' + repr('true') if tall else ''}>{math.written(_MATHML)}</math>"
+
+
+def _html_matrix(rows: list[list[str]]) -> str:
+    """Numbers aligned at the right: MathML Core does not do it, so what a number is short of stands there unseen."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    signs = [any(text.startswith("-") for text in column) for column in zip(*rows, strict=True)]
+    lines = (
+        "".join(f"<mtd>{_html_padded(*cell)}</mtd>" for cell in zip(row, widths, signs, strict=True)) for row in rows
+    )
+    return f"<mtable class='matrix'>{''.join(f'<mtr>{line}</mtr>' for line in lines)}</mtable>"
+
+
+def _html_padded(text: str, width: int, sign: bool) -> str:
+    missing = width - len(text)
+    unseen = "−" * (sign and missing > 0 and not text.startswith("-"))
+    unseen += "0" * (missing - len(unseen))
+    phantom = f"<mphantom><mn>{unseen}</mn></mphantom>" if unseen else ""
+    return f"<mrow>{phantom}{_html_number(text)}</mrow>"
+
+
+def _html_number(text: str) -> str:
+    return f"<mn>{text.replace('-', '−')}</mn>"
+
+
+class Renderable(ABC):
+    """Base class of what renders itself: ``print`` gives text, ``to_latex`` and ``to_html`` give these formats."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def document(self) -> Document:
+        """The content, independent of any output format."""
+
+    def __str__(self) -> str:
+        return as_text(self.document())
+
+    __repr__ = __str__
+
+    def to_latex(self, document: bool = False) -> str:
+        """LaTeX for a text that uses amsmath; with ``document=True``, a complete document."""
+        return as_latex(self.document(), whole=document)
+
+    def to_html(self) -> str:
+        """A self-contained page: formulas in MathML, no script, light and dark colours."""
+        return as_html(self.document())
+
+    def _repr_html_(self) -> str:
+        return as_fragment(self.document())
