@@ -1,16 +1,47 @@
 """The door: what users hand in is checked and converted here, once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DataTypeError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DataTypeError, NotBuiltError, ShapeError
 from deepbp.typing import Array, ArrayLike, Seed, Shape, ShapeLike
 
 ROWS_AT_ONCE = 65_536  # so that checking a large array needs little memory beside it
+T = TypeVar("T")
+
+
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """Validate a whole number of at least ``least``, such as a number of epochs.
+
+    Raises ArgumentTypeError for other types, bools included, and ConfigurationError for smaller numbers.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ArgumentTypeError(f"{name}: expected a whole number of at least {least}, got {value!r}")
+    if value < least:
+        raise ConfigurationError(f"{name}: expected a whole number of at least {least}, got {value!r}")
+    return int(value)
+
+
+def one_of(name: str, value: Any, choices: Sequence[str]) -> str:
+    """Validate one of a few words. Raises ConfigurationError, which lists them, for anything else."""
+    if not isinstance(value, str) or value not in choices:
+        words = [repr(choice) for choice in choices]
+        expected = " or ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
+        raise ConfigurationError(f"{name}: expected {expected}, got {value!r}")
+    return value
+
+
+def require_built(owner: object, built: T | None) -> T:
+    """Return what a layer was built for, ``layer.built``. Raises NotBuiltError where that is None."""
+    if built is None:
+        raise NotBuiltError(
+            f"{type(owner).__name__}: its sizes are not known yet: give input_shape=..., or call build or fit first"
+        )
+    return built
 
 
 def as_shape(value: ShapeLike, name: str = "input_shape") -> Shape:

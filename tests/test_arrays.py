@@ -14,11 +14,46 @@ from deepbp._validation import (
     as_shape,
     check_finite,
     check_same_length,
+    one_of,
     ones,
+    require_built,
+    whole,
 )
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DataTypeError, DeepBPError, ShapeError
+from deepbp.errors import (
+    ArgumentTypeError,
+    ConfigurationError,
+    DataError,
+    DataTypeError,
+    DeepBPError,
+    NotBuiltError,
+    ShapeError,
+)
 
 FLOAT32 = np.dtype(np.float32)
+
+
+def test_whole_numbers() -> None:
+    assert [whole("n", 1), whole("n", np.int8(7), 7), whole("n", 0, 0)] == [1, 7, 0]
+    for value in (2.0, True, "2", None):
+        with pytest.raises(ArgumentTypeError, match=r"^n: expected a whole number of at least 1, got"):
+            whole("n", value)
+    with pytest.raises(ConfigurationError, match=r"^steps: expected a whole number of at least 10, got 9$"):
+        whole("steps", 9, 10)
+
+
+def test_one_of_a_few_words() -> None:
+    assert one_of("kind", "a", ("a", "b")) == "a"
+    for value in ("c", None, ["a"]):
+        with pytest.raises(ConfigurationError, match=r"^kind: expected 'a', 'b' or 'd', got "):
+            one_of("kind", value, ("a", "b", "d"))
+    with pytest.raises(ConfigurationError, match=r"^kind: expected 'a', got 3$"):
+        one_of("kind", 3, ["a"])
+
+
+def test_what_is_built_is_returned() -> None:
+    assert require_built(object(), (3,)) == (3,)
+    with pytest.raises(NotBuiltError, match=r"^object: its sizes are not known yet: give input_shape=\.\.\."):
+        require_built(object(), None)
 
 
 @pytest.mark.parametrize("value", [3, (3,), [3], np.int64(3)])

@@ -7,8 +7,8 @@ import attrs
 import numpy as np
 from attrs import define, field
 
-import deepbp
 from deepbp._validation import as_dtype, as_shape
+from deepbp._version import __version__
 from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError
 from deepbp.files.objects import FROM_THE_CONFIGURATION, Classes, Description, Revival
 from deepbp.initializers import Initializer
@@ -216,7 +216,7 @@ def describe_model(network: Sequential) -> tuple[dict[str, Any], dict[str, Array
     description = {
         "kind": KIND,
         "version": VERSION,
-        "deepbp": deepbp.__version__,
+        "deepbp": __version__,
         "dtype": built.dtype.name,
         "input_shape": list(built.input_shape),
         "objects": objects.objects,

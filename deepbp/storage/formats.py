@@ -1,35 +1,63 @@
-"""The two formats of files, by the ending of their names."""
+"""The table of file formats: the ending of a file's name chooses one."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias
+
+from attrs import frozen
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError
-from deepbp.storage.contents import LIMIT
-from deepbp.storage.npz_format import Archive, open_archive, write_archive
-from deepbp.storage.safetensors_format import Tensors, open_tensors, write_tensors
+from deepbp.storage.contents import LIMIT, Spec
+from deepbp.storage.npz_format import open_archive, write_archive
+from deepbp.storage.safetensors_format import open_tensors, write_tensors
 from deepbp.typing import Array
 
-
-def write_file(path: str | os.PathLike[str], description: dict[str, Any], arrays: Mapping[str, Array]) -> None:
-    """As ``write_archive`` does, in the format that the name's ending asks for."""
-    (write_archive if _ending(path) == ".npz" else write_tensors)(path, description, arrays)
+PathLike: TypeAlias = str | os.PathLike[str]
 
 
-def open_file(
-    path: str | os.PathLike[str], limit: int = LIMIT
-) -> "AbstractContextManager[Archive] | AbstractContextManager[Tensors]":
-    """As ``open_archive`` does, in the format that the name's ending asks for."""
-    return (open_archive if _ending(path) == ".npz" else open_tensors)(path, limit=limit)
+class StoredArrays(Protocol):
+    """An open file: a description, the dtypes and shapes of its arrays, and one array at a time."""
+
+    @property
+    def description(self) -> dict[str, Any] | None:
+        """The JSON object stored beside the arrays; None where another program wrote the file."""
+
+    @property
+    def specs(self) -> dict[str, Spec]:
+        """Dtype and shape of each array, by name, in the order of the file."""
+
+    def array(self, name: str) -> Array:
+        """Read one array."""
 
 
-def _ending(path: str | os.PathLike[str]) -> str:
+@frozen
+class Format:
+    """How files of one ending are written and opened."""
+
+    write: Callable[[PathLike, dict[str, Any], Mapping[str, Array]], None]
+    open: Callable[[PathLike, int], AbstractContextManager[StoredArrays]]
+
+
+FORMATS = {".npz": Format(write_archive, open_archive), ".safetensors": Format(write_tensors, open_tensors)}
+
+
+def write_file(path: PathLike, description: dict[str, Any], arrays: Mapping[str, Array]) -> None:
+    """Write a description and arrays in the format that the ending of the name chooses; see ``write_archive``."""
+    _format(path).write(path, description, arrays)
+
+
+def open_file(path: PathLike, limit: int = LIMIT) -> AbstractContextManager[StoredArrays]:
+    """Open a file of at most ``limit`` bytes in the format that its ending chooses; see ``open_archive``."""
+    return _format(path).open(path, limit)
+
+
+def _format(path: PathLike) -> Format:
     try:
         ending = Path(path).suffix.lower()
     except TypeError:
         raise ArgumentTypeError(f"path: expected a file name, got {path!r}") from None
-    if ending not in (".npz", ".safetensors"):
-        raise ConfigurationError(f"path: expected a name that ends in .npz or .safetensors, got {str(path)!r}")
-    return ending
+    if ending not in FORMATS:
+        raise ConfigurationError(f"path: expected a name that ends in {' or '.join(FORMATS)}, got {str(path)!r}")
+    return FORMATS[ending]

@@ -214,7 +214,7 @@ def read_archive(path: str | os.PathLike[str], *, limit: int = LIMIT) -> tuple[d
 
 
 @contextmanager
-def open_archive(path: str | os.PathLike[str], *, limit: int = LIMIT) -> "Iterator[Archive]":
+def open_archive(path: str | os.PathLike[str], limit: int = LIMIT) -> "Iterator[Archive]":
     """The archive, verified, with its arrays still on the disk. Raises as ``read_archive`` does."""
     with opened(path, limit) as file:
         yield Archive.of(file)

@@ -45,7 +45,7 @@ def write_tensors(path: str | os.PathLike[str], description: dict[str, Any], arr
 
 
 @contextmanager
-def open_tensors(path: str | os.PathLike[str], *, limit: int = LIMIT) -> "Iterator[Tensors]":
+def open_tensors(path: str | os.PathLike[str], limit: int = LIMIT) -> "Iterator[Tensors]":
     """The file, with its arrays still on the disk: verified where deepbp has written it.
 
     Raises FileFormatError as ``open_archive`` does. Of a file of another program, whose description is None, only the
