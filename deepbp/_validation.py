@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from deepbp._tables import as_plain_array, place_in
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DataTypeError, NotBuiltError, ShapeError
 from deepbp.typing import Array, ArrayLike, Seed, Shape, ShapeLike
 
@@ -69,8 +70,8 @@ def as_generator(rng: Seed, name: str = "rng") -> np.random.Generator:
     """A seed becomes a generator of its own; a generator is used as it is."""
     if isinstance(rng, np.random.Generator):
         return rng
-    if rng is None:
-        return np.random.default_rng()
+    if rng is None or isinstance(rng, np.random.SeedSequence | np.random.BitGenerator | np.random.RandomState):
+        return np.random.default_rng(rng)
     if isinstance(rng, bool) or not isinstance(rng, int | np.integer):
         raise ArgumentTypeError(f"{name}: expected a whole number, a numpy.random.Generator or None, got {rng!r}")
     if rng < 0:
@@ -85,26 +86,18 @@ def as_numbers(data: ArrayLike, name: str) -> Array:
         DataTypeError: for objects, text, dates and complex numbers.
         DataError: for no samples, and for NaN or infinity, naming the first place.
     """
-    try:
-        array = np.asarray(data)
-    except ValueError as error:
-        raise DataTypeError(f"{name}: expected an array of numbers, got rows of different lengths ({error})") from None
-    if array.dtype.kind not in "fiub":
-        raise DataTypeError(
-            f"{name}: expected real numbers, got {array.dtype} ({type(data).__name__}): "
-            f"convert it first, for example with numpy.asarray({name}, dtype='float32')"
-        )
+    array = as_plain_array(data, name)
     if array.ndim == 0:
         raise ShapeError(f"{name}: expected samples along axis 0, got the single number {array}")
     if len(array) == 0:
         raise DataError(f"{name}: expected at least one sample, got none (shape {array.shape})")
     if array.dtype.kind == "f":
-        check_finite(array, name)
+        check_finite(array, name, data)
     return array
 
 
-def check_finite(array: Array, name: str) -> None:
-    """Refuse NaN and infinity, naming the first place."""
+def check_finite(array: Array, name: str, data: Any = None) -> None:
+    """Refuse NaN and infinity, naming the first place; of a data frame, its column."""
     if array.flags.c_contiguous:
         with np.errstate(over="ignore", invalid="ignore"):
             if isfinite((flat := array.reshape(-1)).dot(flat)):
@@ -115,7 +108,7 @@ def check_finite(array: Array, name: str) -> None:
             place = [int(axis[0]) for axis in np.nonzero(~finite)]
             place[0] += start
             raise DataError(
-                f"{name}: expected finite numbers, got {array[tuple(place)]} at {name}{place}: "
+                f"{name}: expected finite numbers, got {array[tuple(place)]} at {place_in(data, name, place)}: "
                 "drop or fill such samples first"
             )
 
@@ -131,7 +124,7 @@ def as_samples(
         return data  # type: ignore[return-value]  # known to be an array
     array = as_numbers(data, name)
     if array.shape[1:] != shape:
-        check_sample_shape(array, name, shape, place() if place else "the network")
+        check_sample_shape(array, name, shape, place() if place else "the network", data)
     return as_type(array, name, dtype)
 
 
@@ -162,17 +155,17 @@ def as_type(array: Array, name: str, dtype: np.dtype[Any]) -> Array:
     return converted
 
 
-def check_sample_shape(array: Array, name: str, shape: Shape, place: str = "the network") -> None:
-    """Hold the shape of one sample against the expected one."""
+def check_sample_shape(array: Array, name: str, shape: Shape, place: str = "the network", data: Any = None) -> None:
+    """Check the shape of the samples; the fix in the error works for ``data``, from which the array was made."""
     if array.shape[1:] == shape:
         return
-    fix = ""
+    fix, whole = "", name if data is None or isinstance(data, np.ndarray) else f"numpy.asarray({name})"
     if array.shape == shape:
-        fix = f": this looks like one sample, use {name}[None] for a batch of one"
+        fix = f": this looks like one sample, use {whole}[None] for a batch of one"
     elif array.ndim == 1 and shape == (1,):
-        fix = f": use {name}.reshape(-1, 1)"
+        fix = f": use {whole}.reshape(-1, 1)"
     elif np.prod(array.shape[1:]) == np.prod(shape):
-        fix = f": use {name}.reshape({(-1, *shape)})"
+        fix = f": use {whole}.reshape({(-1, *shape)})"
     raise ShapeError(
         f"{name}: {place} expects samples of shape {shape}, so an array of shape {('N', *shape)}, "
         f"got {array.shape}{fix}".replace("'N'", "N")

@@ -115,8 +115,12 @@ def test_numbers(data: Any) -> None:
     ("data", "error", "message"),
     [
         ([[1], [1, 2]], DataTypeError, "x: expected an array of numbers, got rows of different lengths"),
-        (np.array([1, None]), DataTypeError, "x: expected real numbers, got object (ndarray): convert it first"),
-        (["a", "b"], DataTypeError, "x: expected real numbers, got <U1 (list): convert it first"),
+        (
+            np.array([1, None]),
+            DataError,
+            "x: expected finite numbers, got nan at x[1]: drop or fill such samples first",
+        ),
+        (["a", "b"], DataTypeError, "x: expected real numbers, got <U1 (list): number the texts first"),
         (np.ones(2, complex), DataTypeError, "x: expected real numbers, got complex128 (ndarray)"),
         (np.zeros(2, "datetime64[s]"), DataTypeError, "x: expected real numbers, got datetime64[s] (ndarray)"),
         (3.0, ShapeError, "x: expected samples along axis 0, got the single number 3.0"),

@@ -57,7 +57,9 @@ class Loss(ABC, Generic[Saved]):
     def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
         """Check and convert all targets once, before training: by default, numbers of the network's output shape."""
         array = as_numbers(target, name)
-        check_sample_shape(array, name, output_shape, "the network's output, and so the loss,")
+        if array.ndim == 1 and output_shape == (1,):  # one number for each sample can only be meant as a column
+            array = array.reshape(-1, 1)
+        check_sample_shape(array, name, output_shape, "the network's output, and so the loss,", target)
         return as_type(array, name, dtype)
 
     def __repr__(self) -> str:

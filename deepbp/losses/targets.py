@@ -24,21 +24,25 @@ def prepare_labels(target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any],
         array = as_type(array, name, dtype)
     elif array.dtype.kind in "iub":
         array = array.astype(np.intp, copy=False)
-    check_labels(array, (len(array), *output_shape), name)
+    check_labels(array, (len(array), *output_shape), name, target)
     return array
 
 
-def check_labels(target: Array, scores: Shape, name: str = "target") -> None:
-    """The targets fit scores of this shape, (B, …, C): labels (B, …) from 0 to C − 1, or rows that sum to 1."""
+def check_labels(target: Array, scores: Shape, name: str = "target", data: Any = None) -> None:
+    """The targets fit scores of this shape, (B, …, C): labels (B, …) from 0 to C − 1, or rows that sum to 1.
+
+    The fix in an error works for ``data``, from which the target was made.
+    """
     if not isinstance(target, np.ndarray):
         raise not_arrays(target=target)
     classes = scores[-1]
+    whole = name if data is None or isinstance(data, np.ndarray) else f"numpy.asarray({name})"
     if scores[0] == 0:
         raise DataError(f"{name}: expected at least one sample, got none")
     if target.shape == scores[:-1]:
         if target.dtype.kind not in "iu":
             raise DataTypeError(
-                f"{name}: expected whole-number labels, got {target.dtype}: use {name}.astype(int) if they are labels"
+                f"{name}: expected whole-number labels, got {target.dtype}: use {whole}.astype(int) if they are labels"
             )
         low, high = target.min(), target.max()
         if low < 0 or high >= classes:
@@ -49,7 +53,7 @@ def check_labels(target: Array, scores: Shape, name: str = "target") -> None:
     elif target.shape == scores:
         check_rows(target, name)
     else:
-        fix = f": use {name}.reshape(-1) for labels" if target.shape == (*scores[:-1], 1) else ""
+        fix = f": use {whole}.reshape(-1) for labels" if target.shape == (*scores[:-1], 1) else ""
         raise ShapeError(
             f"{name}: expected labels of shape {scores[:-1]} or one-hot rows of shape {scores}, got {target.shape}{fix}"
         )

@@ -78,5 +78,6 @@ def test_targets_as_a_network_is_given_them() -> None:
     assert THREE.prepare_target([[1], [2]], (3,), dtype).dtype == dtype
     assert THREE.prepare_target(np.ones((4, 2, 1)), (2, 3), dtype).shape == (4, 2, 1)
     assert Quantile(0.9).prepare_target(np.ones((4, 3)), (3,), dtype).shape == (4, 3)
-    with pytest.raises(ShapeError, match=r"y: .*expects samples of shape \(1,\).*use y.reshape\(-1, 1\)"):
-        THREE.prepare_target([1, 2], (3,), dtype)
+    assert THREE.prepare_target([1, 2], (3,), dtype).tolist() == [[1], [2]]
+    with pytest.raises(ShapeError, match=r"y: .*expects samples of shape \(1,\)"):
+        THREE.prepare_target([[1, 2]], (3,), dtype)
