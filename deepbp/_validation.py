@@ -1,5 +1,6 @@
 """The door: what users hand in is checked and converted here, once."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import isfinite
@@ -125,7 +126,7 @@ def as_samples(
     array = as_numbers(data, name)
     if array.shape[1:] != shape:
         check_sample_shape(array, name, shape, place() if place else "the network", data)
-    return as_type(array, name, dtype)
+    return as_type(array, name, dtype, data)
 
 
 def _is_ready(data: Any, shape: Shape, dtype: np.dtype[Any]) -> bool:
@@ -140,8 +141,11 @@ def _is_ready(data: Any, shape: Shape, dtype: np.dtype[Any]) -> bool:
         return False
 
 
-def as_type(array: Array, name: str, dtype: np.dtype[Any]) -> Array:
-    """Finite numbers in this dtype, the same array where they are already; too large ones for it are refused."""
+def as_type(array: Array, name: str, dtype: np.dtype[Any], data: Any = None) -> Array:
+    """Convert finite numbers to this dtype; an array that has it is returned as it is.
+
+    Raises DataError for numbers too large for it, and warns about whole numbers that it rounds to others.
+    """
     if array.dtype == dtype:
         return array
     with np.errstate(over="ignore"):
@@ -152,7 +156,27 @@ def as_type(array: Array, name: str, dtype: np.dtype[Any]) -> Array:
         raise DataError(
             f"{name}: expected numbers that {dtype} can hold, got {np.abs(array).max()}: scale them to about ±1"
         ) from None
+    _warn_if_rounded(array, converted, name, data)
     return converted
+
+
+def _warn_if_rounded(array: Array, converted: Array, name: str, data: Any) -> None:
+    """Warn about the first whole number, such as an id or a Unix time, that the converted array cannot hold."""
+    exact = 2.0 ** (np.finfo(converted.dtype).nmant + 1)
+    if array.dtype.itemsize <= 2 or max(converted.max(), -converted.min()) < exact:
+        return
+    changed = converted != array
+    if array.dtype.kind == "f":
+        changed &= (np.rint(array) == array) & (np.abs(array) <= 2.0**53)
+    if changed.any():
+        place = [int(axis[0]) for axis in np.nonzero(changed)]
+        value = array[tuple(place)]
+        warnings.warn(
+            f"{name}: {converted.dtype} takes {value:.17g} at {place_in(data, name, place)} as "
+            f"{converted[tuple(place)]:.17g}: give an Embedding categories, subtract the smallest of numbers such as "
+            "times, or build the network with dtype='float64'",
+            stacklevel=3,
+        )
 
 
 def check_sample_shape(array: Array, name: str, shape: Shape, place: str = "the network", data: Any = None) -> None:

@@ -11,7 +11,7 @@ import pytest
 from numpy.lib.recfunctions import structured_to_unstructured
 
 from deepbp import Sequential
-from deepbp._validation import as_numbers
+from deepbp._validation import as_numbers, as_samples
 from deepbp.errors import DataError, DataTypeError, DeepBPError, ShapeError
 from deepbp.layers import Dense
 from deepbp.losses import BinaryCrossEntropy, Loss, MeanSquaredError, SigmoidBinaryCrossEntropy, SoftmaxCrossEntropy
@@ -231,3 +231,29 @@ SEEDS = [np.random.SeedSequence(7), np.random.RandomState(7), np.random.PCG64(7)
 @pytest.mark.parametrize("seed", SEEDS, ids=lambda seed: type(seed).__name__)
 def test_seeds_of_numpy_are_taken(seed: Any) -> None:
     assert Sequential([Dense(1)], input_shape=2, rng=seed).layers[0].parameters()[0].value.any()
+
+
+F32, F64 = np.dtype("float32"), np.dtype("float64")
+
+
+@pytest.mark.parametrize(
+    ("data", "place"),
+    [
+        (pandas.DataFrame({"size": [1, 2], "id": [7, 100_100_037]}), "row 1 of column 'id'"),
+        (polars.DataFrame({"size": [1.5, 2], "id": [7, 100_100_037]}), "row 1 of column 'id'"),
+        (np.array([[1, 7], [2, 100_100_037]]), r"x\[1, 1\]"),
+        (np.array([[1.5, 7], [2, 100_100_037]]), r"x\[1, 1\]"),
+    ],
+    ids=["pandas", "polars", "whole numbers", "floats"],
+)
+def test_whole_numbers_that_float32_rounds_are_told(data: Any, place: str) -> None:
+    with pytest.warns(UserWarning, match=rf"x: float32 takes 100100037 at {place} as 100100040: .*dtype='float64'"):
+        as_samples(data, "x", (2,), F32)
+    as_samples(data, "x", (2,), F64)
+
+
+@pytest.mark.parametrize("value", [2**24, -(2**24), 2**30, 16_777_217.5, 1e30, 3e7 + 0.5])
+def test_numbers_that_float32_holds_or_rounds_as_any_fraction_need_no_warning(value: float) -> None:
+    as_samples(np.array([[value]]), "x", (1,), F32)
+    with pytest.warns(UserWarning, match="as 16777216"):
+        as_samples(np.array([[2**24 + 1]]), "x", (1,), F32)

@@ -60,7 +60,7 @@ class Loss(ABC, Generic[Saved]):
         if array.ndim == 1 and output_shape == (1,):  # one number for each sample can only be meant as a column
             array = array.reshape(-1, 1)
         check_sample_shape(array, name, output_shape, "the network's output, and so the loss,", target)
-        return as_type(array, name, dtype)
+        return as_type(array, name, dtype, target)
 
     def __repr__(self) -> str:
         """The constructor call that makes the same loss."""

@@ -33,6 +33,8 @@ from deepbp.losses import CrossEntropy, MeanSquaredError, SoftmaxCrossEntropy, S
 from deepbp.optimizers import SGD, Adam, AdamW
 from deepbp.training import ROCAUC, BinaryAccuracy, Precision, TopKAccuracy, confusion_matrix
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* takes .* as ")  # whole numbers that float32 rounds
+
 numbers = st.one_of(st.integers(-3, 5), st.floats(), st.booleans(), st.complex_numbers())
 scalars = st.one_of(
     st.none(), numbers, st.text(max_size=3), st.binary(max_size=3), st.sampled_from([int, Dense, print])
