@@ -1,7 +1,6 @@
 """The contract of a layer: one step of a network, and the same step backwards."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from typing import Any, ClassVar, Generic, TypeVar
 
 import attrs
@@ -44,10 +43,14 @@ class Layer(ABC, Generic[Saved]):
     surrogate_gradient: ClassVar[bool] = False
     """Whether ``backward`` passes on something else than the derivative on purpose; the formula must then say what."""
 
+    _member_fields: ClassVar[tuple[str, ...]] = ()  # the names of the fields that may hold members, public ones first
+
     built: Built | None = field(default=None, init=False)
 
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
+        owned = [a.name for a in attrs.fields(cls) if not a.metadata.get("beside")]  # "beside": a reference, not inside
+        cls._member_fields = tuple(sorted(owned, key=lambda name: name.startswith("_")))
         added = attrs.inspect(cls)
         if added.added_repr:  # attrs' own would print parameters, too, and could not be pasted back
             cls.__repr__ = Layer.__repr__  # type: ignore[method-assign]
@@ -159,34 +162,37 @@ class Layer(ABC, Generic[Saved]):
             )
         return parameters
 
-    def _walk(self, prefix: str = "", seen: set[int] | None = None) -> "Iterator[tuple[str, _Member]]":
+    def _walk(self, prefix: str = "", seen: set[int] | None = None) -> "list[tuple[str, _Member]]":
         """Everything inside, depth first, each once."""
         seen = {id(self)} if seen is None else seen
+        walked: list[tuple[str, _Member]] = []
         for name, found in _members(self):
             if id(found) not in seen:
                 seen.add(id(found))
-                yield prefix + name, found
+                walked.append((prefix + name, found))
                 if isinstance(found, Layer):
-                    yield from found._walk(f"{prefix}{name}.", seen)
+                    walked += found._walk(f"{prefix}{name}.", seen)
+        return walked
 
 
 _Member = Parameter | Buffer | Layer[Any]
 
 
-def _members(layer: Layer[Any]) -> Iterator[tuple[str, _Member]]:
+def _members(layer: Layer[Any]) -> list[tuple[str, _Member]]:
     """What the fields hold, also in lists, whose items are called ``field.index``, or ``index`` where the field is
     called ``layers``. Public fields come first: what a private one holds besides goes by the public name.
     """
-    for attribute in sorted(attrs.fields(type(layer)), key=lambda attribute: attribute.name.startswith("_")):
-        if attribute.metadata.get("beside"):  # a layer that this one refers to, and that is not inside it
-            continue
-        value = getattr(layer, attribute.name, None)
+    members: list[tuple[str, _Member]] = []
+    for name in layer._member_fields:
+        value = getattr(layer, name, None)
         if isinstance(value, Parameter | Buffer | Layer):
-            yield attribute.name, value
+            members.append((name, value))
         elif isinstance(value, list | tuple | dict):
-            prefix = "" if attribute.name == "layers" else f"{attribute.name}."
-            items = value.items() if isinstance(value, dict) else enumerate(value)
-            yield from ((f"{prefix}{key}", v) for key, v in items if isinstance(v, Parameter | Buffer | Layer))
+            prefix = "" if name == "layers" else f"{name}."
+            for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+                if isinstance(item, Parameter | Buffer | Layer):
+                    members.append((f"{prefix}{key}", item))
+    return members
 
 
 @define(eq=False)
