@@ -197,6 +197,8 @@ def _checked_parts(network: Sequential, specs: Mapping[str, Spec]) -> dict[str, 
 
 KIND = "model"
 VERSION = 1
+TRAINING = "training"  # the kind of file that Trainer.save writes, with a network inside
+TRAINING_VERSION = 1
 
 
 def describe_model(network: Sequential) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -256,6 +258,18 @@ def revive_model(
         else:
             object.__setattr__(part, "value", read(name))  # past the hook that copies into the old array
     return network
+
+
+def network_of(description: Mapping[str, Any], specs: Mapping[str, Spec]) -> tuple[dict[str, Any], dict[str, Spec]]:
+    """The description and the array specs of the network in a training file, for ``deepbp.load``."""
+    check_version(description.get("version"), TRAINING_VERSION, "the training")
+    network = description.get("network")
+    if not isinstance(network, dict):
+        raise FileFormatError(
+            "expected a network, got a training whose model is none that a file can describe: make the trainer anew, "
+            "and use trainer.load(path)"
+        )
+    return network, {name: spec for name, spec in specs.items() if not name.startswith(f"{TRAINING}/")}
 
 
 def _check_kind(description: Mapping[str, Any]) -> None:

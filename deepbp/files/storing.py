@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from deepbp.errors import FileFormatError
-from deepbp.files.network import describe_model, revive_model
-from deepbp.files.training_files import KIND, network_of
+from deepbp.files.network import TRAINING, describe_model, network_of, revive_model
 from deepbp.sequential import Sequential
 from deepbp.storage.contents import LIMIT
 from deepbp.storage.formats import open_file, write_file
@@ -55,6 +54,6 @@ def load(path: str | os.PathLike[str], custom: Sequence[Any] = (), *, limit: int
                 "net.load_weights(path, convention='pytorch')"
             )
         description, specs = stored.description, stored.specs
-        if description.get("kind") == KIND:
+        if description.get("kind") == TRAINING:
             description, specs = network_of(description, specs)
         return revive_model(description, specs, stored.array, custom)

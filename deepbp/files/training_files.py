@@ -10,11 +10,11 @@ import numpy as np
 from deepbp._config import without_addresses
 from deepbp.callbacks.callback import CallbackState, states_of
 from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError
-from deepbp.files.network import describe_model
+from deepbp.files.network import TRAINING, TRAINING_VERSION, describe_model
 from deepbp.files.objects import FROM_THE_CONFIGURATION
 from deepbp.layers import Layer
 from deepbp.parameters import Buffer, Parameter
-from deepbp.storage.contents import LIMIT, Spec, check_version
+from deepbp.storage.contents import LIMIT, check_version
 from deepbp.storage.json_codec import from_json, to_json
 from deepbp.storage.npz_format import read_archive, write_archive
 from deepbp.training.evaluation import Meter
@@ -80,10 +80,6 @@ def count(value: Any) -> int:
     return value
 
 
-KIND = "training"
-VERSION = 1
-
-
 def save_training(trainer: "Trainer", path: str | os.PathLike[str]) -> None:
     """Write all that the trainer and its model hold.
 
@@ -95,8 +91,8 @@ def save_training(trainer: "Trainer", path: str | os.PathLike[str]) -> None:
     if not trainer.undo.settled:
         raise ConfigurationError("save: the last update was cut off in the middle: load the file stored before it")
     network, arrays = _network(trainer.model)
-    state = to_json(_state(trainer), KIND, arrays)
-    write_archive(path, {"kind": KIND, "version": VERSION, "network": network, "training": state}, arrays)
+    state = to_json(_state(trainer), TRAINING, arrays)
+    write_archive(path, {"kind": TRAINING, "version": TRAINING_VERSION, "network": network, "training": state}, arrays)
 
 
 def load_training(trainer: "Trainer", path: str | os.PathLike[str], limit: int = LIMIT) -> None:
@@ -132,9 +128,9 @@ def _state(trainer: "Trainer") -> dict[str, Any]:
 
 def _restore(trainer: "Trainer", description: dict[str, Any], arrays: dict[str, Array]) -> None:
     """Everything is looked at before anything is changed."""
-    if description.get("kind") != KIND:
+    if description.get("kind") != TRAINING:
         raise FileFormatError(f"expected a file of Trainer.save, got one of kind {description.get('kind')!r:.100}")
-    check_version(description.get("version"), VERSION, "the training")
+    check_version(description.get("version"), TRAINING_VERSION, "the training")
     if description.keys() != {"kind", "version", "network", "training"}:
         raise FileFormatError(f"expected a network and a training, got {list(description)!r:.200}")
     state = from_json(description["training"], arrays)
@@ -166,18 +162,6 @@ def _restore(trainer: "Trainer", description: dict[str, Any], arrays: dict[str, 
     trainer.history.update(columns)
     trainer.history.interrupted, trainer.skipped, trainer.undo.settled = interrupted, skipped, True
     trainer.epoch, trainer.position, trainer.waiting = position.epoch, position, callbacks
-
-
-def network_of(description: Mapping[str, Any], specs: Mapping[str, Spec]) -> tuple[dict[str, Any], dict[str, Spec]]:
-    """Of a training's file, the description of the network and what its arrays are: for ``deepbp.load``."""
-    check_version(description.get("version"), VERSION, "the training")
-    network = description.get("network")
-    if not isinstance(network, dict):
-        raise FileFormatError(
-            "expected a network, got a training whose model is none that a file can describe: make the trainer anew, "
-            "and use trainer.load(path)"
-        )
-    return network, {name: spec for name, spec in specs.items() if not name.startswith(f"{KIND}/")}
 
 
 def _network(model: Layer[Any]) -> tuple[dict[str, Any] | None, dict[str, Array]]:

@@ -10,9 +10,8 @@ from attrs import frozen
 
 from deepbp._validation import as_type
 from deepbp.errors import ArgumentTypeError, ConfigurationError
-from deepbp.files.network import Part, Placeholder, named_parts
+from deepbp.files.network import TRAINING, Part, Placeholder, named_parts, network_of
 from deepbp.files.objects import FROM_THE_CONFIGURATION
-from deepbp.files.training_files import KIND, network_of
 from deepbp.layers import BatchNorm, Bilinear, Dense, Embedding, GroupNorm, Layer, LayerNorm, PReLU, RMSNorm
 from deepbp.sequential import Sequential
 from deepbp.storage.contents import LIMIT, Spec
@@ -219,7 +218,7 @@ def load_weights(
     parts = named_parts(network)
     with open_file(path, limit) as stored:
         specs: Mapping[str, Spec] = stored.specs
-        if stored.description is not None and stored.description.get("kind") == KIND:
+        if stored.description is not None and stored.description.get("kind") == TRAINING:
             _, specs = network_of(stored.description, specs)
         found = [name for name in specs if not name.startswith(FROM_THE_CONFIGURATION)]
         placed = targets(found, parts, network, names, convention)

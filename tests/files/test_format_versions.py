@@ -12,7 +12,7 @@ from hostile_models import MODEL
 
 import deepbp
 from deepbp.errors import FileFormatError
-from deepbp.files import network, training_files
+from deepbp.files import network
 from deepbp.layers import same_configuration
 from deepbp.storage import contents
 
@@ -29,7 +29,7 @@ def test_an_old_file_predicts_what_it_predicted(version: int, ending: str) -> No
     assert [parameter.frozen for parameter in network.parameters()] == expected["frozen"]
 
 
-@pytest.mark.parametrize("version", range(1, training_files.VERSION + 1))
+@pytest.mark.parametrize("version", range(1, network.TRAINING_VERSION + 1))
 def test_an_old_training_goes_on_as_it_would_have(version: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [str(DATA), *sys.path])
     from make_training_files import FIT, LEFT, data, make_trainer

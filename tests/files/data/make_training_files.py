@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from deepbp import Sequential, Trainer
-from deepbp.files.training_files import VERSION
+from deepbp.files.network import TRAINING_VERSION as VERSION
 from deepbp.layers import BatchNorm, Dense, Dropout, Tanh
 from deepbp.losses import SoftmaxCrossEntropy
 from deepbp.optimizers import Adam
