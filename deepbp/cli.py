@@ -22,7 +22,7 @@ from deepbp.layers import Layer
 from deepbp.losses import Loss
 from deepbp.optimizers import Optimizer
 from deepbp.testing import Check, initializer_checks, layer_checks, loss_checks, optimizer_checks
-from deepbp.testing.check import outcomes, report
+from deepbp.testing.check import report, run_in_stages
 from deepbp.typing import Shape
 
 
@@ -147,7 +147,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     done = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those that matter are looked for by a check of their own
-        for check, message in outcomes(checks):
+        for check, message in run_in_stages(checks):
             done.append((check, message))
             print(f"  {'·' if message is None else '✗' if message else '✓'} {check.name}", flush=True)
     wrong = report(done)

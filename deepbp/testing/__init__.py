@@ -1,4 +1,4 @@
-"""The extension kit: proof, in words, that a layer of yours is right, or a loss, an optimizer, an initializer."""
+"""Conformance tests and gradient checking for custom layers, losses, optimizers and initializers."""
 
 from deepbp._config import publish
 from deepbp.testing.check import Check, CheckFailure

@@ -1,4 +1,4 @@
-"""A check: one promise of a contract, held against one object, and the report of those that were broken."""
+"""Conformance checks: running them in stages, and reporting failures."""
 
 import linecache
 import sysconfig
@@ -20,14 +20,36 @@ from deepbp.typing import Seed
 
 
 class CheckFailure(DeepBPError, AssertionError):  # noqa: N818  # pytest's word: an error is something else
-    """A promise is broken; the message says which, and why where the numbers show it."""
+    """Assertion error of a failed check; the message names the broken rule and, where the numbers show it, the cause.
+
+    >>> from attrs import define
+    >>> from deepbp.layers import ReLU
+    >>> from deepbp.testing import CheckFailure, check_layer
+    >>> @define(eq=False)
+    ... class Wrong(ReLU):
+    ...     def backward(self, saved, delta):
+    ...         return delta.copy()
+    >>> try:
+    ...     check_layer(Wrong(), 4)
+    ... except CheckFailure as failure:
+    ...     print(str(failure).splitlines()[3])
+        ∂L/∂x, which backward returns, is delta itself: was the layer's own derivative forgotten?
+    """
 
 
 @frozen(repr=False)
 class Check:
-    """One promise, such as ``input_gradient``, to be held against one subject, such as ``Dense(4) on (3,)``.
+    """Conformance check: one named test, such as ``input_gradient``, of one subject, such as ``Dense(4)``.
 
-    ``stage``: a check means nothing while one of a lower stage fails. ``str(check)`` makes a readable pytest id.
+    Checks are ordered by ``stage``: a check is meaningful only if all checks of lower stages pass. ``str(check)`` is a
+    readable pytest id.
+
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.testing import layer_checks
+    >>> check = next(layer_checks(Dense(2), 3))
+    >>> print(check)
+    Dense(2) on samples of shape (3,): class_keeps_the_rules
+    >>> check.run()  # returns None if the check passes
     """
 
     subject: str
@@ -36,13 +58,13 @@ class Check:
     _function: Callable[[], None] = field(eq=False)
 
     def run(self) -> None:
-        """Raise CheckFailure when the promise is broken, or when the subject's own code raises."""
+        """Run the check; raises CheckFailure if it fails, or if the subject's own code raises."""
         try:
             self._function()
         except CheckFailure:
             raise
         except Exception as error:
-            raise CheckFailure(blame(error)) from error
+            raise CheckFailure(describe_exception(error)) from error
 
     def __str__(self) -> str:
         return f"{self.subject}: {self.name}"
@@ -51,22 +73,22 @@ class Check:
 
 
 Stages: TypeAlias = Sequence[Sequence[Callable[[Any], None]]]
-"""Functions of one case, each a check called as the function is, in the order in which they make sense."""
+"""Check functions grouped by stage; each takes the test case, and its name is the name of the check."""
 
 
 def checks_of(subject: str, case: Any, stages: Stages) -> Iterator[Check]:
-    """The checks of one case, lazily: nothing of the subject runs before ``Check.run``."""
+    """Yield the checks of one case. No code of the subject runs before ``Check.run``."""
     for stage, functions in enumerate(stages):
         for function in functions:
             yield Check(without_addresses(subject), function.__name__, stage, partial(function, case))
 
 
 Outcome: TypeAlias = tuple[Check, str | None]
-"""A check, and what it said: "" where all is well, None where it was not run."""
+"""A check and its result: "" if it passed, the failure message if it failed, None if it was skipped."""
 
 
-def outcomes(checks: Iterable[Check]) -> Iterator[Outcome]:
-    """Run the checks one by one; those of a later stage than a failure are not run."""
+def run_in_stages(checks: Iterable[Check]) -> Iterator[Outcome]:
+    """Run the checks in order, skipping the stages after the first stage with a failure."""
     failed_stage: int | None = None
     for check in checks:
         if failed_stage is not None and check.stage > failed_stage:
@@ -82,12 +104,12 @@ def outcomes(checks: Iterable[Check]) -> Iterator[Outcome]:
 
 def run_all(checks: Iterable[Check]) -> None:
     """Run every check and raise one report of all failures."""
-    if text := report(list(outcomes(checks))):
+    if text := report(list(run_in_stages(checks))):
         raise CheckFailure(text)
 
 
 def report(done: Sequence[Outcome]) -> str:
-    """All failures in words, a message that several checks share once; "" where nothing failed."""
+    """Format all failures, listing checks with the same message together; "" if none failed."""
     failures: dict[str, list[str]] = {}
     for check, message in done:
         if message:
@@ -105,21 +127,21 @@ def report(done: Sequence[Outcome]) -> str:
 
 
 def as_seed(rng: Seed) -> int:
-    """A seed for all checks of a subject. None means 0: a verdict is the same each time it is asked for."""
+    """Return one seed for all checks of a subject. None means 0, so that results are reproducible."""
     return int(as_generator(0 if rng is None else rng).integers(2**32))
 
 
-_HERE = str(Path(__file__).parent)
-_NOT_THEIRS = (str(Path(__file__).parent.parent), *map(sysconfig.get_path, ("purelib", "platlib", "stdlib")))
+_KIT_PATH = str(Path(__file__).parent)
+_LIBRARY_PATHS = (str(Path(__file__).parent.parent), *map(sysconfig.get_path, ("purelib", "platlib", "stdlib")))
 
 
-def blame(error: BaseException) -> str:
-    """``backward raised ValueError: …``, and the line of the user's file in which it happened."""
-    frames = [frame for frame, _ in walk_tb(error.__traceback__) if not frame.f_code.co_filename.startswith(_HERE)]
+def describe_exception(error: BaseException) -> str:
+    """Attribute an exception to user code: ``backward raised ValueError: …``, and the line of the user's file."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__) if not frame.f_code.co_filename.startswith(_KIT_PATH)]
     lines = {id(frame): line for frame, line in walk_tb(error.__traceback__)}
     method = frames[0].f_code.co_name if frames else "the check"
     text = f"{method} raised {type(error).__name__}: {_with_parameter(str(error), frames)}"
-    theirs = [frame for frame in frames if not frame.f_code.co_filename.startswith(_NOT_THEIRS)]
+    theirs = [frame for frame in frames if not frame.f_code.co_filename.startswith(_LIBRARY_PATHS)]
     if theirs:
         path, line = theirs[-1].f_code.co_filename, lines[id(theirs[-1])]
         text += f"\nin {Path(path).name}, line {line}: {linecache.getline(path, line).strip()}"
@@ -127,7 +149,8 @@ def blame(error: BaseException) -> str:
 
 
 def _with_parameter(message: str, frames: list[FrameType]) -> str:
-    """An error about a gradient's shape comes from the parameter, which does not know its own name."""
+    """Prefix the message with the parameter's name if a parameter raised it; a parameter does not store its name."""
+    # The traceback's frames hold both objects as `self`: the parameter that raised, and the layer that can name it.
     holders = [frame.f_locals.get("self") for frame in frames]
     for layer in (holder for holder in holders if isinstance(holder, Layer)):
         for name, parameter in layer.named_parameters().items():

@@ -1,17 +1,23 @@
-"""Arrays as the checks hand them out and look at them again: sealed, remembered, compared."""
+"""Comparison of arrays in checks: with copies, with a tolerance, and with the values of stated formulas."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import attrs
 import numpy as np
 
+from deepbp.formulas.language import evaluate
+from deepbp.formulas.printer import TextPrinter, print_expression
+from deepbp.parameters import Buffer, Parameter
 from deepbp.testing.check import CheckFailure
 from deepbp.typing import Array
 
+FORMULA_TOLERANCE = 1e-12
+
 
 def arrays_in(saved: Any) -> Iterator[Array]:
-    """Every array in what a forward pass remembers, however it is nested."""
+    """Yield every array in nested lists, tuples and dicts, such as the saved values of a forward pass."""
     if isinstance(saved, np.ndarray):
         yield saved
     elif isinstance(saved, dict):
@@ -23,30 +29,30 @@ def arrays_in(saved: Any) -> Iterator[Array]:
 
 
 @contextmanager
-def sealed(saved: Any) -> Iterator[None]:
-    """Make every array read-only for a while, so that a write into one is an error at once."""
+def read_only(saved: Any) -> Iterator[None]:
+    """Context manager that makes all arrays read-only, so that writing into one raises immediately."""
     writeable = [array for array in arrays_in(saved) if array.flags.writeable]
     for array in writeable:
         array.flags.writeable = False
     try:
         yield
-    finally:  # the owners of memory first: a view of what is read-only cannot be made writeable
+    finally:  # owners of memory before their views: NumPy cannot make a view of a read-only array writeable
         for array in sorted(writeable, key=lambda array: array.base is not None):
             array.flags.writeable = True
 
 
 def copies(saved: Any) -> list[Array]:
-    """What the arrays hold now."""
+    """Return copies of all arrays."""
     return [array.copy() for array in arrays_in(saved)]
 
 
 def unchanged(saved: Any, before: list[Array]) -> bool:
-    """Whether the arrays still hold what they held."""
+    """Whether all arrays equal their earlier copies."""
     return all(np.array_equal(now, then, equal_nan=True) for now, then in zip(arrays_in(saved), before, strict=True))
 
 
 def worst_difference(got: Array, expected: Array) -> tuple[float, tuple[int, ...]]:
-    """The largest difference, relative to the largest expected number (or 1, if that is larger), and its place."""
+    """Return the largest difference, relative to the largest expected number or 1, and its index."""
     if got.size == 0:
         return 0.0, ()
     got, expected = got.astype(np.float64), expected.astype(np.float64)
@@ -60,9 +66,33 @@ def worst_difference(got: Array, expected: Array) -> tuple[float, tuple[int, ...
 
 
 def expect_same(got: Array, expected: Array, message: str, tolerance: float = 1e-10) -> None:
-    """Raise CheckFailure, with the message and the worst place, when two arrays differ by more than rounding."""
+    """Raise CheckFailure, with the message and the index of the largest difference, if two arrays differ."""
     if got.shape != expected.shape:
         raise CheckFailure(f"{message} (got shape {got.shape}, expected {expected.shape})")
     difference, place = worst_difference(got, expected)
     if difference > tolerance:
         raise CheckFailure(f"{message} (at {list(place)}: got {got[place]:.9g}, expected {expected[place]:.9g})")
+
+
+def values_of_fields(instance: Any) -> dict[str, Any]:
+    """Return the fields of an attrs instance by name, with the arrays of parameters and buffers, for a formula."""
+    names = [a.name for a in attrs.fields(type(instance))] if attrs.has(type(instance)) else []
+    held = {name: getattr(instance, name, None) for name in names}
+    return {name: v.value if isinstance(v, Parameter | Buffer) else v for name, v in held.items()}
+
+
+def stated_value(what: str, expression: str, names: Mapping[str, Any]) -> Array:
+    """Evaluate an expression; raises CheckFailure if it cannot be evaluated or printed."""
+    try:
+        print_expression(expression, {}, TextPrinter())
+        return np.asarray(evaluate(expression, names))
+    except Exception as error:
+        raise CheckFailure(f"formula: {what} = {expression!r} cannot be evaluated: {error}") from error
+
+
+def expect_agreement(what: str, expression: str, stated: Array, computed: Array, by: str) -> None:
+    """Raise CheckFailure if formula and code differ; the message tells whether the sign is wrong."""
+    message = f"formula: {what} = {expression!r} is not what {by} gives"
+    if stated.shape == computed.shape and np.any(computed) and np.allclose(stated, -computed, rtol=1e-9, atol=0):
+        message += ": it is the negative of it"
+    expect_same(stated, computed, message, FORMULA_TOLERANCE)

@@ -1,4 +1,4 @@
-"""Checks of configuration: repr, equality, copies, pickles."""
+"""Checks of an object's configuration: repr, reconstruction, copying, pickling."""
 
 import copy
 import pickle
@@ -13,7 +13,7 @@ from deepbp.testing.check import CheckFailure
 
 
 def expect_repr_can_be_pasted_back(original: Any) -> None:
-    """``eval(repr(…))`` makes the same configuration. One that holds functions is let off: they have no such repr."""
+    """Check that ``eval(repr(…))`` gives the same configuration; skipped if an argument is a function."""
     if holds_functions(original):
         return
     values = _values_in(original)
@@ -27,7 +27,7 @@ def expect_repr_can_be_pasted_back(original: Any) -> None:
 
 
 def expect_configuration_rebuilds(original: Any) -> None:
-    """The constructor takes back what the fields hold, and makes the same configuration."""
+    """Check that calling the constructor with the values of the fields gives the same configuration."""
     arguments = configuration(original)
     try:
         rebuilt = type(original)(**arguments)
@@ -40,17 +40,17 @@ def expect_configuration_rebuilds(original: Any) -> None:
 
 
 def holds_functions(original: Any) -> bool:
-    """Whether an argument is a function, which neither prints nor, where it is a lambda, can be stored."""
+    """Whether an argument is a function: it has no evaluable repr, and a lambda cannot be pickled."""
     return any(callable(value) and not attrs.has(type(value)) for value in _values_in(original))
 
 
 def deep_copied(original: Any) -> Any:
-    """A deep copy; CheckFailure where there is none."""
+    """Return a deep copy; raises CheckFailure if copying fails or changes the configuration."""
     return _copied(original, copy.deepcopy, "copy.deepcopy", "")
 
 
 def pickled(original: Any) -> Any:
-    """Pickled and read back; CheckFailure where that fails."""
+    """Return the object after pickling and unpickling; raises CheckFailure if that fails or changes it."""
     hint = ": classes and functions must stand at the top level of a module"
     return _copied(original, lambda it: pickle.loads(pickle.dumps(it)), "pickle", hint)
 
@@ -65,13 +65,13 @@ def _copied(original: Any, make: Callable[[Any], Any], name: str, hint: str) -> 
 
 
 def expect_same(made: Any, original: Any, message: str) -> None:
-    """Raise CheckFailure when the two were not constructed with the same arguments."""
+    """Raise CheckFailure if the configurations differ."""
     if not _alike(made, original):
         raise CheckFailure(f"{message}: got {made!r}, expected {original!r}")
 
 
 def _alike(made: Any, original: Any) -> bool:
-    """As ``same_configuration``; generators count as alike when they stand at the same point."""
+    """Compare like ``same_configuration``, but accept two different generators as equal."""
     if isinstance(original, np.random.Generator):
         return isinstance(made, np.random.Generator)
     if attrs.has(type(original)) and type(made) is type(original):
@@ -85,7 +85,7 @@ def _alike(made: Any, original: Any) -> bool:
 
 
 def _values_in(value: Any) -> Iterator[Any]:
-    """A configuration's values, at any depth, and itself."""
+    """Yield a configuration and all values nested in it."""
     yield value
     if attrs.has(type(value)):
         for inner in configuration(value).values():
@@ -98,14 +98,14 @@ def _values_in(value: Any) -> Iterator[Any]:
 
 
 class HasSubject(Protocol):
-    """A case of one object under examination."""
+    """Test case of one object: a loss, an optimizer or an initializer."""
 
     @property
     def subject(self) -> Any: ...
 
 
 def configuration_is_frozen(case: HasSubject) -> None:
-    """An ``attrs.frozen`` class: what changes lies elsewhere."""
+    """The class is ``attrs.frozen``: mutable state belongs elsewhere."""
     cls: Any = type(case.subject)
     decorated = next((base for base in cls.__mro__ if "__attrs_attrs__" in vars(base)), None)
     kept = getattr(case.subject, "__dict__", None)  # a plain class without arguments needs no attrs
@@ -117,19 +117,19 @@ def configuration_is_frozen(case: HasSubject) -> None:
 
 
 def repr_can_be_pasted_back(case: HasSubject) -> None:
-    """``repr`` is the constructor call."""
+    """``repr`` is a constructor call that gives the same configuration."""
     if attrs.has(type(case.subject)):
         expect_repr_can_be_pasted_back(case.subject)
 
 
 def configuration_rebuilds(case: HasSubject) -> None:
-    """The constructor takes back what the fields hold."""
+    """The constructor accepts the values of the fields."""
     if attrs.has(type(case.subject)):
         expect_configuration_rebuilds(case.subject)
 
 
 def copy_and_pickle(case: HasSubject) -> None:
-    """Copied or pickled, it has the same configuration."""
+    """A deep copy and an unpickled object have the same configuration."""
     if attrs.has(type(case.subject)):
         deep_copied(case.subject)
         if not holds_functions(case.subject):

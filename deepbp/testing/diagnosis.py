@@ -1,7 +1,7 @@
-"""Why a gradient is wrong, as far as the numbers show it.
+"""Diagnosis of wrong gradients: which common mistake the numbers show.
 
-Every explanation is a hypothesis about all measurements at once: the same gradient for two different inputs and error
-signals. Where none fits, nothing is claimed.
+A mistake is reported only if it explains every sample, i.e. the gradients at two different inputs and upstream
+gradients. If no mistake explains all of them, the diagnosis is empty.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,11 +15,12 @@ TOLERANCE = 1e-5
 
 
 @frozen
-class Measurement:
-    """One gradient, as the code computes it and as the definition gives it.
+class GradientSample:
+    """An analytic gradient and the numeric gradient at the same point.
 
-    ``known``: arrays by name that may be a factor too many or too few, such as delta or a parameter. ``candidates``:
-    what the gradient would be were a certain mistake made, computed only when asked for.
+    Args:
+        known: arrays by name that a wrong backward pass may have left out or multiplied twice, such as delta.
+        candidates: for each description of a mistake, a function that computes the gradient with that mistake.
     """
 
     analytic: Array
@@ -28,28 +29,29 @@ class Measurement:
     candidates: Mapping[str, Callable[[], Array]] = field(factory=dict)
 
 
-def explain(measurements: Sequence[Measurement], sizes: Mapping[str, int], *, places: bool = True) -> str:
-    """What is wrong, to be read after the gradient's name: "is the negative of the numeric gradient"; or "".
+def explain(samples: Sequence[GradientSample], sizes: Mapping[str, int], *, places: bool = True) -> str:
+    """Return the diagnosis, to follow the gradient's name: "is the negative of the numeric gradient"; or "".
 
     Args:
-        sizes: numbers by what they count, such as {"the batch size": 7}.
-        places: whether the entries stand where they belong; False for a sample of them.
+        sizes: sizes by name that may appear as a wrong factor, such as {"the batch size": 7}.
+        places: whether the arrays are complete; False for a random subset of the entries, in no order.
     """
-    if not measurements:
+    if not samples:
         return ""
-    one = measurements[0]
-    if all(_same(m.analytic, m.numeric) for m in measurements):
+    one = samples[0]
+    if all(_same(m.analytic, m.numeric) for m in samples):
         return "is right to about five digits, and not beyond: is something rounded, or an epsilon left out?"
     if not np.isfinite(one.analytic).all():
         return "is not finite where the numeric gradient is"
-    if all(not np.any(m.analytic) for m in measurements):
+    if all(not np.any(m.analytic) for m in samples):
         return "is zero everywhere, and the numeric gradient is not: was it computed at all?"
-    if all(not np.any(m.numeric) for m in measurements):
+    if all(not np.any(m.numeric) for m in samples):
         return "should be zero: the output does not depend on it"
+    # The order is that of certainty: an exact factor or a known mistake says more than "wrong in these rows".
     finders = [_constant_factor, _candidate, _known_factor, _unknown_factor]
     if places:
         finders += [_order, _only_some]
-    return next((text for find in finders if (text := find(measurements, sizes))), "")
+    return next((text for find in finders if (text := find(samples, sizes))), "")
 
 
 def _same(one: Array, other: Array) -> bool:
@@ -57,16 +59,16 @@ def _same(one: Array, other: Array) -> bool:
     return one.shape == other.shape and bool(np.abs(one - other).max(initial=0) <= TOLERANCE * size)
 
 
-def _factor(measurements: Sequence[Measurement]) -> float | None:
-    """The one number that turns every numeric gradient into the analytic one."""
-    m = max(measurements, key=lambda m: float(np.abs(m.numeric).max(initial=0)))
+def _factor(samples: Sequence[GradientSample]) -> float | None:
+    """Return the number c for which analytic = c · numeric in every sample, if there is one."""
+    m = max(samples, key=lambda m: float(np.abs(m.numeric).max(initial=0)))
     factor = float(np.vdot(m.analytic, m.numeric) / np.vdot(m.numeric, m.numeric))
-    return factor if factor and all(_same(m.analytic, factor * m.numeric) for m in measurements) else None
+    return factor if factor and all(_same(m.analytic, factor * m.numeric) for m in samples) else None
 
 
-def _constant_factor(measurements: Sequence[Measurement], sizes: Mapping[str, int]) -> str:
-    """A factor that is −1, 2, ½, or a known size."""
-    factor = _factor(measurements)
+def _constant_factor(samples: Sequence[GradientSample], sizes: Mapping[str, int]) -> str:
+    """Diagnose a factor of −1, 2, ½, or a known size."""
+    factor = _factor(samples)
     if factor is None:
         return ""
     sign = "the negative of " if factor < 0 else ""
@@ -92,21 +94,21 @@ def _counted(number: int, sizes: Mapping[str, int]) -> str:
     return f": {number} is {' and '.join(names)}" if names else ""
 
 
-def _candidate(measurements: Sequence[Measurement], sizes: Mapping[str, int]) -> str:
-    for text in measurements[0].candidates:
-        values = [m.candidates[text]() for m in measurements]
-        explains = all(_same(m.analytic, value) for m, value in zip(measurements, values, strict=True))
-        differs = not all(_same(m.numeric, value) for m, value in zip(measurements, values, strict=True))
+def _candidate(samples: Sequence[GradientSample], sizes: Mapping[str, int]) -> str:
+    for text in samples[0].candidates:
+        values = [m.candidates[text]() for m in samples]
+        explains = all(_same(m.analytic, value) for m, value in zip(samples, values, strict=True))
+        differs = not all(_same(m.numeric, value) for m, value in zip(samples, values, strict=True))
         if explains and differs:
             return text
     return ""
 
 
-def _known_factor(measurements: Sequence[Measurement], sizes: Mapping[str, int]) -> str:
-    for name in measurements[0].known:
-        factors = [_fitted(m.known[name], m.numeric) for m in measurements]
-        pairs = [(m, factor) for m, factor in zip(measurements, factors, strict=True) if factor is not None]
-        if len(pairs) < len(measurements):
+def _known_factor(samples: Sequence[GradientSample], sizes: Mapping[str, int]) -> str:
+    for name in samples[0].known:
+        factors = [_fitted(m.known[name], m.numeric) for m in samples]
+        pairs = [(m, factor) for m, factor in zip(samples, factors, strict=True) if factor is not None]
+        if len(pairs) < len(samples):
             continue
         if all(_same(m.analytic * factor, m.numeric) for m, factor in pairs):
             return f"lacks a factor: times {name} it would be right"
@@ -116,7 +118,7 @@ def _known_factor(measurements: Sequence[Measurement], sizes: Mapping[str, int])
 
 
 def _fitted(factor: Array, array: Array) -> Array | None:
-    """The factor, if it can multiply the array without changing its shape."""
+    """Return the factor if it broadcasts to the shape of the array."""
     try:
         fits = np.broadcast_shapes(factor.shape, array.shape) == array.shape
     except ValueError:
@@ -124,30 +126,30 @@ def _fitted(factor: Array, array: Array) -> Array | None:
     return factor if fits else None
 
 
-def _unknown_factor(measurements: Sequence[Measurement], sizes: Mapping[str, int]) -> str:
-    factor = _factor(measurements)
-    if factor is None or abs(factor - 1) < TOLERANCE or max(m.numeric.size for m in measurements) < 2:
+def _unknown_factor(samples: Sequence[GradientSample], sizes: Mapping[str, int]) -> str:
+    factor = _factor(samples)
+    if factor is None or abs(factor - 1) < TOLERANCE or max(m.numeric.size for m in samples) < 2:
         return ""
     return f"is {factor:.6g} times the numeric gradient, everywhere: a constant factor is missing or too many"
 
 
-def _order(measurements: Sequence[Measurement], sizes: Mapping[str, int]) -> str:
-    """The right numbers in wrong places."""
-    one = measurements[0].numeric
-    if one.ndim == 2 and one.shape[0] == one.shape[1] and all(_same(m.analytic, m.numeric.T) for m in measurements):
+def _order(samples: Sequence[GradientSample], sizes: Mapping[str, int]) -> str:
+    """Diagnose correct numbers at wrong indices."""
+    one = samples[0].numeric
+    if one.ndim == 2 and one.shape[0] == one.shape[1] and all(_same(m.analytic, m.numeric.T) for m in samples):
         return "is transposed"
-    if one.ndim and all(_same(m.analytic, m.numeric[::-1]) for m in measurements):
+    if one.ndim and all(_same(m.analytic, m.numeric[::-1]) for m in samples):
         return "has its rows in reverse order"
-    if one.size > 2 and all(_same(np.sort(m.analytic, None), np.sort(m.numeric, None)) for m in measurements):
+    if one.size > 2 and all(_same(np.sort(m.analytic, None), np.sort(m.numeric, None)) for m in samples):
         return "holds the right numbers in the wrong places: was it transposed, or reshaped in another order?"
     return ""
 
 
-def _only_some(measurements: Sequence[Measurement], sizes: Mapping[str, int]) -> str:
-    """Right in some rows, columns, or where the input has one sign, and wrong everywhere else."""
-    wrong = [np.abs(m.analytic - m.numeric) > TOLERANCE * np.abs(m.numeric).max() for m in measurements]
+def _only_some(samples: Sequence[GradientSample], sizes: Mapping[str, int]) -> str:
+    """Diagnose errors that are confined to some rows or columns, or to inputs of one sign."""
+    wrong = [np.abs(m.analytic - m.numeric) > TOLERANCE * np.abs(m.numeric).max() for m in samples]
     for sign, positive in (("negative", False), ("positive", True)):
-        x = [m.known.get("x") for m in measurements]
+        x = [m.known.get("x") for m in samples]
         if all(
             values is not None and values.shape == w.shape and np.array_equal(w, (values > 0) == positive)
             for values, w in zip(x, wrong, strict=True)

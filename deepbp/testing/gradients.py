@@ -1,4 +1,4 @@
-"""Numerical differentiation, and comparison of gradients."""
+"""Gradient checking: numerical differentiation, and comparison of analytic with numeric gradients."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias, overload
@@ -8,12 +8,12 @@ from attrs import frozen
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataTypeError, ShapeError
 from deepbp.testing.check import CheckFailure
-from deepbp.testing.diagnosis import Measurement, explain
+from deepbp.testing.diagnosis import GradientSample, explain
 from deepbp.typing import Array
 
 EPSILON = float(np.finfo(np.float64).eps)
 STEP = float(np.cbrt(EPSILON))
-ROUNDINGS = 8  # of size ε · magnitude: how far a computed value of f is from the exact one at most
+ROUNDINGS = 8  # bound on the rounding error of f, in units of ε · magnitude
 
 
 @overload
@@ -52,29 +52,31 @@ def numeric_gradient(
     magnitude: float | None = None,
     return_resolution: bool = False,
 ) -> Array | tuple[Array, Array]:
-    """∂f/∂x of a function of an array that returns one number, by finite differences in float64, entry by entry.
+    """Numeric gradient ∂f/∂x of a scalar function, by finite differences in float64.
 
-    Central differences, (f(x + h) − f(x − h)) / 2h with h = step · max(1, |x|), are good to about 1e-10 of the size of
-    f when step is ∛ε. The complex step, Im f(x + ih) / h with h = 1e-30, is good to the last digit, for functions that
-    are analytic and accept complex numbers (no abs, max, or comparison).
+    Central differences, (f(x + h) − f(x − h)) / 2h with h = step · max(1, |x|), have an error of about 1e-10 · |f| for
+    step = ∛ε. The complex step, Im f(x + ih) / h with h = 1e-30, is accurate to machine precision, but f must be
+    analytic and accept complex numbers (no abs, max, or comparison).
 
-    The subtraction cancels digits: with S the sum of the absolute values of the terms that f adds up, f is known to a
-    few ε · S only, and the gradient to a few ε · S / h, on every processor and however small the gradient is. This is
-    the resolution, 8 ε · S / h. Pass it on to ``compare_gradients``::
+    The subtraction loses digits. With S the sum of the absolute values of the terms that f adds up, the rounding error
+    of f is a few ε · S, and that of the gradient a few ε · S / h, on every processor and however small the gradient
+    is. This is the resolution, 8 ε · S / h. Pass it to ``compare_gradients``.
 
-        numeric, resolution = numeric_gradient(f, x, magnitude=np.abs(delta * y).sum(), return_resolution=True)
-        report = compare_gradients({"x": analytic}, {"x": numeric}, resolution={"x": resolution})
-        assert report.relative < 1e-7, str(report)
+    >>> import numpy as np
+    >>> from deepbp.testing import numeric_gradient
+    >>> numeric_gradient(lambda x: float((x**2).sum()), np.array([1.0, -2.0])).round(6)
+    array([ 2., -4.])
 
     Args:
-        places: the entries to measure, all of them unless given; the others are NaN in the result.
-        magnitude: S. |f| unless given, which is right where no terms cancel, as in most losses. For f = Σ δ · y with a
-            random upstream gradient δ, terms cancel: pass Σ |δ · y|.
+        places: indices of the entries to differentiate, all by default; the other entries of the result are NaN.
+        magnitude: S; by default |f|, which holds if no terms cancel, as in most losses. For f = Σ δ · y with a random
+            upstream gradient δ, terms cancel: pass Σ |δ · y|.
         return_resolution: whether to return the pair (gradient, resolution), two arrays of the shape of x.
 
     Raises:
-        ArgumentTypeError, ConfigurationError: when f is no function, x no array, or the step not above 0.
-        DataTypeError: when x is not float64: float32 differences are never better than 4e-5.
+        ArgumentTypeError: if f is not callable, or x is not an array.
+        ConfigurationError: if the step is not above 0, or the magnitude is below 0.
+        DataTypeError: if x is not float64: the error of float32 differences is at least 4e-5.
     """
     if not callable(f) or not isinstance(x, np.ndarray):
         raise ArgumentTypeError(f"numeric_gradient: expected a function and an array, got {f!r} and {x!r}")
@@ -85,44 +87,51 @@ def numeric_gradient(
     if x.dtype != np.float64:
         raise DataTypeError(f"numeric_gradient: expected float64, got {x.dtype}: float32 is too coarse for differences")
     gradient, resolution = np.full_like(x, np.nan), np.full_like(x, np.nan)
-    moved = x.astype(np.complex128 if complex_step else np.float64)
+    perturbed = x.astype(np.complex128 if complex_step else np.float64)
     for place in np.ndindex(x.shape) if places is None else places:
         value = x[place]
         scale = max(1.0, abs(value))
         if complex_step:
-            moved[place] = complex(value, 1e-30)
-            outcome = f(moved)
+            perturbed[place] = complex(value, 1e-30)
+            outcome = f(perturbed)
             gradient[place] = np.imag(outcome) / 1e-30
-            size, h = abs(outcome), scale  # nothing is subtracted: no digits are lost to a small step
+            size, h = abs(outcome), scale  # no subtraction, so a small step loses no digits
         else:
             above, below = value + step * scale, value - step * scale
-            moved[place] = above
-            upper = f(moved)
-            moved[place] = below
-            lower = f(moved)
-            h = (above - below) / 2  # what was really added, which is not exactly step · scale
+            perturbed[place] = above
+            upper = f(perturbed)
+            perturbed[place] = below
+            lower = f(perturbed)
+            h = (above - below) / 2  # the exact step after rounding, not step · scale
             gradient[place] = (upper - lower) / (above - below)
             size = max(abs(upper), abs(lower))
         resolution[place] = ROUNDINGS * EPSILON * (size if magnitude is None else magnitude) / h
-        moved[place] = value
+        perturbed[place] = value
     return (gradient, resolution) if return_resolution else gradient
 
 
 def one_sided_gradients(
     f: Callable[[Array], float], x: Array, place: tuple[int, ...], *, step: float = STEP
 ) -> tuple[float, float]:
-    """∂f/∂x from the left and from the right at one entry: at a kink the two disagree."""
-    moved, h = x.copy(), step * max(1.0, abs(x[place]))
-    here = f(moved)
-    moved[place] = x[place] - h
-    left = (here - f(moved)) / (x[place] - moved[place])
-    moved[place] = x[place] + h
-    return left, (f(moved) - here) / (moved[place] - x[place])
+    """Return the derivatives from the left and from the right for one entry; they differ at a kink."""
+    perturbed, h = x.copy(), step * max(1.0, abs(x[place]))
+    here = f(perturbed)
+    perturbed[place] = x[place] - h
+    left = (here - f(perturbed)) / (x[place] - perturbed[place])
+    perturbed[place] = x[place] + h
+    return left, (f(perturbed) - here) / (perturbed[place] - x[place])
 
 
 @frozen
 class GradientError:
-    """The largest errors of one analytic gradient, and the entry of the largest relative error with both its values."""
+    """Largest errors of one gradient, with the index and both values of the entry of the largest relative error.
+
+    >>> import numpy as np
+    >>> from deepbp.testing import compare_gradients
+    >>> error = compare_gradients({"w": np.array([1.0, 2.5])}, {"w": np.array([1.0, 2.0])}).errors[0]
+    >>> error.name, error.place, error.absolute, error.relative
+    ('w', (1,), 0.5, 0.2)
+    """
 
     name: str
     absolute: float
@@ -134,13 +143,19 @@ class GradientError:
 
 @frozen
 class GradientReport:
-    """The errors of all arrays."""
+    """Result of ``compare_gradients``: the errors of all arrays.
+
+    >>> import numpy as np
+    >>> from deepbp.testing import compare_gradients
+    >>> print(compare_gradients({"w": np.array([1.0, 2.5])}, {"w": np.array([1.0, 2.0])}))
+    w[1]: analytic 2.5, numeric 2 (largest errors: absolute 0.5, relative 0.2)
+    """
 
     errors: tuple[GradientError, ...]
 
     @property
     def relative(self) -> float:
-        """The largest relative error."""
+        """The largest relative error of all arrays."""
         return max((e.relative for e in self.errors), default=0.0)
 
     def __str__(self) -> str:
@@ -157,17 +172,27 @@ def compare_gradients(
     *,
     resolution: Mapping[str, Array] | None = None,
 ) -> GradientReport:
-    """The largest differences, array by array.
+    """Compare analytic with numeric gradients, array by array; returns the largest errors.
 
     With the ``resolution`` of the numeric gradients, from ``numeric_gradient(..., return_resolution=True)``, an entry's
     relative error is the part of its difference that exceeds the resolution, relative to the larger of its two values:
     ``report.relative <= rtol`` means |analytic − numeric| ≤ rtol · max(|analytic|, |numeric|) + resolution everywhere.
 
     Without it, the error is relative to the larger of the two values, or to a thousandth of the array's largest entry
-    (or 1e-6) where both are smaller. This is a guess at what the differences resolve, and rounding may exceed it.
+    (or 1e-6) if both are smaller. This only estimates the resolution, and rounding may exceed it.
+
+    >>> import numpy as np
+    >>> from deepbp.testing import compare_gradients, numeric_gradient
+    >>> x = np.array([0.5, -1.0, 2.0])
+    >>> f = lambda x: float((x**3).sum())
+    >>> numeric, resolution = numeric_gradient(f, x, magnitude=np.abs(x**3).sum(), return_resolution=True)
+    >>> report = compare_gradients({"x": 3 * x**2}, {"x": numeric}, resolution={"x": resolution})
+    >>> report.relative < 1e-7
+    True
 
     Raises:
-        ShapeError: when names or shapes do not match.
+        ArgumentTypeError: if an argument is not a mapping of names to arrays.
+        ShapeError: if names or shapes do not match.
     """
     if not isinstance(analytic, Mapping) or not isinstance(numeric, Mapping):
         raise ArgumentTypeError(f"compare_gradients: expected arrays by name, got {analytic!r} and {numeric!r}")
@@ -213,11 +238,11 @@ def relative_errors(analytic: Array, numeric: Array, resolution: Array | None = 
 
 
 TOLERANCE = 1e-7
-"""Of the larger of the two values; what the differences cannot resolve is allowed in addition."""
+"""Relative to the larger of the two values, and in addition to the resolution of the differences."""
 MOST_ENTRIES = 300
-"""Of a larger array, so many entries drawn at random are measured: a check must end within seconds."""
+"""Number of entries to check in a larger array, drawn at random: a check must end within seconds."""
 
-Remeasure: TypeAlias = Callable[[], Sequence[Measurement]]
+Resample: TypeAlias = Callable[[], Sequence[GradientSample]]
 
 
 def expect_gradient(
@@ -226,19 +251,19 @@ def expect_gradient(
     f: Callable[[Array], float],
     x: Array,
     rng: np.random.Generator,
-    remeasure: Remeasure,
+    resample: Resample,
     sizes: Mapping[str, int],
     *,
     magnitude: float | None = None,
     places: Sequence[tuple[int, ...]] | None = None,
 ) -> None:
-    """Raise CheckFailure when a gradient is not that of f at x, in words.
+    """Raise CheckFailure, with a diagnosis, if ``analytic`` is not the gradient of f at x.
 
     Args:
-        remeasure: makes the measurements that an explanation is sought in; called only for a wrong gradient.
-        sizes: what the numbers that may show up as factors count.
-        magnitude: the sum of the absolute values of the terms that f adds up, |f| unless given.
-        places: the entries that can be measured; all of them, unless given.
+        resample: computes the samples for the diagnosis; called only for a wrong gradient.
+        sizes: sizes by name that may appear as a wrong factor.
+        magnitude: sum of the absolute values of the terms that f adds up; by default |f|.
+        places: indices of the entries to check; by default all.
     """
     if analytic.shape != x.shape:
         raise CheckFailure(f"{name} has shape {analytic.shape}, expected {x.shape}")
@@ -250,6 +275,7 @@ def expect_gradient(
         return
     measured = numeric_gradient(f, x, places=places, magnitude=magnitude, return_resolution=True)
     got, expected, resolution = (np.array([array[place] for place in places]) for array in (analytic, *measured))
+    # An entry beyond the tolerance may still be right: a kink, or strong curvature, makes the differences inexact.
     for i in map(int, np.flatnonzero(relative_errors(got, expected, resolution) > TOLERANCE)):
         if _is_right_nearby(float(got[i]), float(expected[i]), f, x, places[i], magnitude):
             expected[i] = got[i]
@@ -258,9 +284,9 @@ def expect_gradient(
         return
     worst = report.errors[0]
     if len(places) == x.size:
-        text = explain(remeasure(), sizes)
+        text = explain(resample(), sizes)
     else:
-        text = explain([Measurement(got, expected)], sizes, places=False)
+        text = explain([GradientSample(got, expected)], sizes, places=False)
     wrong = int((relative_errors(got, expected, resolution) > TOLERANCE).sum())
     raise CheckFailure(
         f"{name} {text or 'is wrong'}\n"
@@ -277,18 +303,19 @@ def _is_right_nearby(
     place: tuple[int, ...],
     magnitude: float | None,
 ) -> bool:
-    """Whether the value is right although it is not the ``numeric`` one, which a kink or the step has made inexact.
+    """Whether the value is right although it differs from ``numeric``, because of a kink or the size of the step.
 
     At a kink, any value between the derivatives from the left and from the right is right. Where the curvature is large
     or jumps, the error of the differences is proportional to h² or h, and differences with half the step show how large
-    it is. Beside a kink that the step reaches, a much smaller step gives another value. Where it gives the same, it
-    excuses nothing, as its resolution is coarser.
+    it is. If the step reaches across a kink nearby, a much smaller step gives another value. If it gives the same
+    value, it is no reason to accept the gradient, as its resolution is coarser.
     """
+    # 1. At a kink, the gap between the one-sided derivatives stays as the step shrinks; where f is smooth, it shrinks.
     left, right = one_sided_gradients(f, x, place)
     size = max(1.0, abs(left), abs(right))
     finer = one_sided_gradients(f, x, place, step=STEP / 8)
     gap = abs(left - right)
-    if gap > 1e-8 * size and abs(finer[0] - finer[1]) > gap / 2:  # where it is smooth, the gap shrinks with the step
+    if gap > 1e-8 * size and abs(finer[0] - finer[1]) > gap / 2:
         return min(left, right) - 0.05 * gap <= value <= max(left, right) + 0.05 * gap
 
     def measured(step: float) -> tuple[float, float]:
@@ -298,10 +325,12 @@ def _is_right_nearby(
     def agree(one: float, other: float, resolution: float) -> bool:
         return bool(relative_errors(*map(np.array, ([one], [other], [resolution])))[0] <= TOLERANCE)
 
+    # 2. Richardson extrapolation to h = 0, for errors of order h and h².
     half, resolution = measured(STEP / 2)
-    for weight in (2, 4):  # extrapolated to h = 0 for errors of the orders 1 and 2
+    for weight in (2, 4):
         extrapolated = (weight * half - numeric) / (weight - 1)
         if agree(value, extrapolated, (weight + 0.5) / (weight - 1) * resolution):
             return True
+    # 3. A kink nearby, beyond the reach of a much smaller step.
     closer, resolution = measured(STEP / 64)
     return agree(value, closer, resolution) and not agree(numeric, closer, resolution)

@@ -1,4 +1,4 @@
-"""The checks of an initializer."""
+"""Conformance checks of initializers."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ SHAPES: tuple[Shape, ...] = ((6, 4), (4, 6), (3, 2, 4), (5,))
 
 @frozen
 class InitializerCase:
-    """An initializer, and the shapes that it draws."""
+    """Test case: an initializer and the shapes to draw."""
 
     subject: Initializer
     shapes: Sequence[Shape]
@@ -29,7 +29,7 @@ class InitializerCase:
         return np.random.default_rng(self.seed)
 
     def draws(self, dtype: str = "float64") -> dict[Shape, Array]:
-        """One array of each shape that the initializer takes; it may refuse shapes with one of deepbp's errors."""
+        """Draw one array for each supported shape; the initializer may reject a shape with a deepbp error."""
         drawn = {}
         for shape in self.shapes:
             try:
@@ -42,7 +42,7 @@ class InitializerCase:
 
 
 def shape_and_dtype(case: InitializerCase) -> None:
-    """A new array of the shape and dtype asked for."""
+    """Calling the initializer returns an array of the requested shape and dtype."""
     for dtype in ("float32", "float64"):
         for shape, values in case.draws(dtype).items():
             if not isinstance(values, np.ndarray) or values.shape != shape:
@@ -53,21 +53,21 @@ def shape_and_dtype(case: InitializerCase) -> None:
 
 
 def values_are_finite(case: InitializerCase) -> None:
-    """No NaN and no infinity."""
+    """All values are finite."""
     for shape, values in case.draws().items():
         if not np.isfinite(values).all():
             raise CheckFailure(f"shape {shape}: expected finite numbers, got {values[~np.isfinite(values)][0]}")
 
 
 def random_numbers_come_from_rng(case: InitializerCase) -> None:
-    """The same generator state gives the same values."""
+    """The values depend on the generator's state alone."""
     for (shape, once), again in zip(case.draws().items(), case.draws().values(), strict=True):
         message = f"shape {shape}: the same seed gives other values: draw every random number from rng"
         expect_same(again, once, message, 0.0)
 
 
 def draws_differ(case: InitializerCase) -> None:
-    """A random initializer gives each parameter numbers of its own."""
+    """Two consecutive draws of a random initializer differ."""
     for shape, first in case.draws().items():
         rng = case.rng()
         case.subject(shape, rng, np.dtype("float64"))
@@ -79,7 +79,7 @@ def draws_differ(case: InitializerCase) -> None:
 
 
 def each_array_is_new(case: InitializerCase) -> None:
-    """Two parameters never share an array, and training may write into it."""
+    """Every call returns a new, writeable array with memory of its own."""
     for (shape, first), second in zip(case.draws().items(), case.draws().values(), strict=True):
         if not first.flags.writeable:
             raise CheckFailure(f"shape {shape}: the array is read-only: return a new one")
@@ -104,11 +104,16 @@ STAGES: Stages = (
 def initializer_checks(
     initializer: Initializer, *, shapes: Sequence[Shape] = SHAPES, rng: Seed = None
 ) -> Iterator[Check]:
-    """The checks of an initializer one by one.
+    """Yield the conformance checks of an initializer, lazily: none runs before ``Check.run``.
+
+    >>> from deepbp.initializers import HeNormal
+    >>> from deepbp.testing import initializer_checks
+    >>> [check.name for check in initializer_checks(HeNormal())][:3]
+    ['shape_and_dtype', 'values_are_finite', 'random_numbers_come_from_rng']
 
     Args:
-        shapes: to be drawn; the initializer may refuse some with one of deepbp's errors, but not all.
-        rng: a seed or generator. None means the same numbers each time.
+        shapes: shapes to draw. The initializer may reject some of them with a deepbp error, but not all.
+        rng: seed or generator of the random numbers in the checks. None means the same numbers in each call.
     """
     if not isinstance(initializer, Initializer):
         raise ArgumentTypeError(f"initializer: expected an instance of Initializer, got {initializer!r}")
@@ -119,5 +124,13 @@ def initializer_checks(
 
 
 def check_initializer(initializer: Initializer, *, shapes: Sequence[Shape] = SHAPES, rng: Seed = None) -> None:
-    """Run every check of an initializer; raises CheckFailure with one report. See ``initializer_checks``."""
+    """Run all conformance checks of an initializer; see ``initializer_checks`` for the arguments.
+
+    >>> from deepbp.initializers import HeNormal
+    >>> from deepbp.testing import check_initializer
+    >>> check_initializer(HeNormal())  # returns None if all checks pass
+
+    Raises:
+        CheckFailure: if a check fails, with one report of all failures.
+    """
     run_all(initializer_checks(initializer, shapes=shapes, rng=rng))

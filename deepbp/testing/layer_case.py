@@ -1,4 +1,4 @@
-"""The layer under test: built, run and measured."""
+"""Test fixtures for layers: a built copy, its passes, and analytic with numeric gradients."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 from deepbp.errors import DataError
 from deepbp.layers import Builder, Layer
 from deepbp.testing.check import CheckFailure
-from deepbp.testing.diagnosis import Measurement
+from deepbp.testing.diagnosis import GradientSample
 from deepbp.testing.gradients import STEP, numeric_gradient
 from deepbp.typing import Array, Shape
 
@@ -21,24 +21,24 @@ Inputs: TypeAlias = Callable[[np.random.Generator, Shape], Array]
 
 
 def standard_normal(rng: np.random.Generator, shape: Shape) -> Array:
-    """What a layer is given unless it asks for something else."""
+    """Draw the default inputs of a layer."""
     return rng.standard_normal(shape)
 
 
 @frozen
 class Pass:
-    """What one forward and one backward pass gave."""
+    """Results of one forward and backward pass: the output, ∂L/∂x, and ∂L/∂parameter by name."""
 
     output: Array
-    moved: Array
+    grad_input: Array
     gradients: dict[str, Array]
 
 
 @define(eq=False)
-class Specimen:
-    """A built copy of the layer, which can be taken back to the moment after it was built.
+class BuiltLayer:
+    """Test fixture: a built copy of the layer that can be reset to its state after ``build``.
 
-    What passes may change, and what is taken back, are its buffers and the states of its random generators.
+    The state consists of the buffers and the random generators, the only things that passes may change.
     """
 
     layer: Layer[Any]
@@ -55,8 +55,8 @@ class Specimen:
         assert self.layer.built is not None
         return self.layer.built.output_shape
 
-    def start_again(self) -> None:
-        """Take the buffers and the random generators back to where they were, and clear the gradients."""
+    def reset(self) -> None:
+        """Restore the buffers and the random generators, and clear the gradients."""
         for buffer, value in zip(self.layer.named_buffers().values(), self._buffers, strict=True):
             buffer.value = value
         for generator, state in zip(self._generators(), self._states, strict=True):
@@ -65,16 +65,16 @@ class Specimen:
             parameter.clear_grad()
 
     def forward(self, x: Array) -> Array:
-        """The output from a fresh start: the same for the same x, for random layers too.
+        """Reset, and return the output: the same for the same x, for random layers too.
 
-        This and the methods below hand out copies, so that a layer that writes into them fails one check, not all.
+        This and the methods below pass and return copies, so that a layer that modifies an array fails one check only.
         """
-        self.start_again()
+        self.reset()
         return self.layer.forward(x.copy())[0]
 
-    def outcome(self, x: Array) -> tuple[Array, float]:
-        """The output from a fresh start, and what the layer adds to the loss by itself."""
-        self.start_again()
+    def output_and_penalty(self, x: Array) -> tuple[Array, float]:
+        """Reset, and return the output and the penalty that the layer adds to the loss."""
+        self.reset()
         output, saved = self.layer.forward(x.copy())
         output, penalty = output.copy(), self.layer.penalty(saved)
         if not isinstance(penalty, float):
@@ -82,23 +82,23 @@ class Specimen:
         return output, penalty
 
     def predict(self, x: Array) -> Array:
-        """The inference pass as a network runs it: ``infer``, which is ``predict`` but for a network's own door."""
+        """Run the inference pass as a network does: by ``infer``, i.e. without input validation."""
         return self.layer.infer(x.copy())
 
     def run(self, x: Array, delta: Array) -> Pass:
-        """Forward and backward from a fresh start."""
-        self.start_again()
+        """Reset, and run forward and backward."""
+        self.reset()
         output, saved = self.layer.forward(x.copy())
         output = output.copy()
-        moved = self.layer.backward(saved, delta.copy())
-        return Pass(output, moved, self.gradients())
+        grad_input = self.layer.backward(saved, delta.copy())
+        return Pass(output, grad_input, self.gradients())
 
     def gradients(self) -> dict[str, Array]:
-        """What was accumulated, copied."""
+        """Return copies of the accumulated parameter gradients."""
         return {name: parameter.grad.copy() for name, parameter in self.layer.named_parameters().items()}
 
     def delta(self, x: Array, rng: np.random.Generator) -> Array:
-        """A random error signal: ones would hide mistakes, for the gradient of a sum of softmax outputs is zero."""
+        """Draw a random upstream gradient. Ones would hide mistakes: the gradient of Σ softmax(x) is zero."""
         return rng.standard_normal((len(x), *self.output_shape)).astype(self.dtype)
 
     @property
@@ -108,14 +108,12 @@ class Specimen:
 
     def is_random(self, x: Array) -> bool:
         """Whether two training passes over the same input differ."""
-        self.start_again()
+        self.reset()
         first, second = self.layer.forward(x.copy())[0].copy(), self.layer.forward(x.copy())[0]
         return not np.array_equal(first, second, equal_nan=True)
 
     def is_plain(self, x: Array) -> bool:
-        """Whether the training pass is a function of the parameters and of each sample alone, as far as can be seen:
-        a layer with buffers may look at the whole batch, a random one differs each time.
-        """
+        """Whether the training pass treats samples independently: no buffers (batch statistics), no randomness."""
         return not self.layer.named_buffers() and not self.is_random(x)
 
     def _generators(self) -> list[np.random.Generator]:
@@ -128,7 +126,7 @@ class Specimen:
 
 @frozen
 class LayerCase:
-    """A layer's configuration and sample shape, from which every check makes what it needs, always the same."""
+    """Test case: a layer's configuration and input shape; every check builds its own copy from it."""
 
     prototype: Layer[Any]
     input_shape: Shape
@@ -137,7 +135,7 @@ class LayerCase:
 
     @property
     def rows(self) -> int:
-        """A batch size that is not one of the other sizes, so that messages can tell which size is meant."""
+        """Batch size that differs from the other sizes, so that a diagnosis can tell them apart."""
         sizes = {*self.input_shape, prod(self.input_shape)}
         return next(size for size in (5, 7, 11, 13) if size not in sizes or size == 13)
 
@@ -145,14 +143,14 @@ class LayerCase:
         return np.random.default_rng([self.seed, stream])
 
     def unbuilt(self) -> Layer[Any]:
-        """A copy, to be built."""
+        """Return an unbuilt copy of the layer."""
         layer = deepcopy(self.prototype)
         for inner in (layer, *layer.named_layers().values()):
-            inner.built = None  # a network may have been built when it was made
+            inner.built = None  # a network with input_shape is built by its constructor
         return layer
 
-    def build(self, dtype: str = "float64", *, seed: int = 0, move: bool = True) -> Specimen:
-        """A fresh copy, built; parameters that all start alike are moved, so that no symmetry hides a mistake."""
+    def build(self, dtype: str = "float64", *, seed: int = 0, move: bool = True) -> BuiltLayer:
+        """Return a built copy. Noise is added to constant parameters, because symmetry can hide mistakes."""
         layer = self.unbuilt()
         generator = np.random.default_rng([self.seed, 1000 + seed])
         Builder(generator, dtype).build(layer, self.input_shape)
@@ -162,65 +160,67 @@ class LayerCase:
                 value = parameter.value
                 if value.size and (value == value.flat[0]).all():
                     parameter.value = value + 0.1 * rng.standard_normal(value.shape)
-        return Specimen(layer, generator)
+        return BuiltLayer(layer, generator)
 
     def x(self, rows: int | None = None, stream: int = 0, dtype: str = "float64") -> Array:
-        """Inputs: ``rows`` samples, others for each stream."""
+        """Draw ``rows`` samples; each stream gives other numbers."""
         count = self.rows if rows is None else rows
         values = np.asarray(self.inputs(self.rng(stream), (count, *self.input_shape)))
         return values.astype(dtype) if values.dtype.kind == "f" else values
 
     def takes_real_numbers(self) -> bool:
-        """False for layers that take indices: there is no gradient with respect to those."""
+        """Whether the inputs are floats: integer inputs, such as indices, have no gradient."""
         return self.x(1).dtype.kind == "f"
 
 
-def sizes(case: LayerCase, specimen: Specimen) -> dict[str, int]:
-    """What the numbers that may show up as factors count."""
+def sizes(case: LayerCase, built: BuiltLayer) -> dict[str, int]:
+    """Return sizes by name that may appear as a wrong factor."""
     sizes = {
         "the batch size": case.rows,
         "the number of a sample's inputs": prod(case.input_shape),
-        "the number of a sample's outputs": prod(specimen.output_shape),
+        "the number of a sample's outputs": prod(built.output_shape),
     }
     if len(case.input_shape) > 1:
         sizes["the length of the last axis"] = case.input_shape[-1]
     return sizes
 
 
-UNPAID = "lacks the gradient of the penalty, which the layer adds to the loss: backward must add it, too"
+NO_PENALTY_GRADIENT = "lacks the gradient of the penalty, which the layer adds to the loss: backward must add it, too"
 
 
-def loss_of_input(specimen: Specimen, x: Array, delta: Array, *, price: float = 1.0) -> Callable[[Array], float]:
-    """L(x) = Σ δ · (y(x) − y) + P(x) − P, with the penalty P that the layer itself adds to the loss, at this price.
+def loss_of_input(
+    built: BuiltLayer, x: Array, delta: Array, *, penalty_weight: float = 1.0
+) -> Callable[[Array], float]:
+    """Return the function L(x) = Σ δ · (y(x) − y) + λ (P(x) − P), with P the layer's penalty, λ its ``penalty_weight``.
 
-    It has the same derivative as Σ δ · y(x) + P(x), with nothing lost where they stay as they are.
+    Its derivative is that of Σ δ · y(x) + λ P(x); subtracting the constants y and P reduces rounding errors.
     """
-    base, paid = specimen.outcome(x)
+    base, base_penalty = built.output_and_penalty(x)
 
-    def loss(moved: Array) -> float:
-        output, penalty = specimen.outcome(moved)
-        return float(np.vdot(delta, output - base)) + price * (penalty - paid)
+    def loss(perturbed: Array) -> float:
+        output, penalty = built.output_and_penalty(perturbed)
+        return float(np.vdot(delta, output - base)) + penalty_weight * (penalty - base_penalty)
 
     return loss
 
 
-def magnitude(specimen: Specimen, x: Array, delta: Array) -> float:
-    """Σ |δ · y| + |P|: what rounding in L is proportional to. |L| would be too small, as its terms cancel."""
-    output, penalty = specimen.outcome(x)
+def magnitude(built: BuiltLayer, x: Array, delta: Array) -> float:
+    """Return Σ |δ · y| + |P|, to which the rounding error of L is proportional; |L| is too small, as terms cancel."""
+    output, penalty = built.output_and_penalty(x)
     return float(np.abs(delta * output).sum()) + abs(penalty)
 
 
-def movable(f: Callable[[Array], float], x: Array) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
-    """The places at which x can be moved a little, and those at which the layer then refuses it with a DataError.
+def perturbable(f: Callable[[Array], float], x: Array) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+    """Return the indices of x that can be perturbed, and those at which the layer then raises DataError.
 
-    That is how a layer of whole numbers shows that there is no derivative by those, also in a net that has others.
+    A layer that requires integers, e.g. indices among other inputs, raises DataError: there is no derivative by them.
     """
     free, fixed = [], []
     for index in np.ndindex(x.shape):
-        place, moved = tuple(map(int, index)), x.copy()
-        moved[place] += STEP * max(1.0, abs(moved[place]))
+        place, perturbed = tuple(map(int, index)), x.copy()
+        perturbed[place] += STEP * max(1.0, abs(perturbed[place]))
         try:
-            f(moved)
+            f(perturbed)
             free.append(place)
         except DataError:
             fixed.append(place)
@@ -228,10 +228,11 @@ def movable(f: Callable[[Array], float], x: Array) -> tuple[list[tuple[int, ...]
 
 
 def loss_of_parameter(
-    specimen: Specimen, name: str, x: Array, delta: Array, *, price: float = 1.0
+    built: BuiltLayer, name: str, x: Array, delta: Array, *, penalty_weight: float = 1.0
 ) -> Callable[[Array], float]:
-    """The same as a function of a parameter's value."""
-    parameter, loss_of = specimen.layer.named_parameters()[name], loss_of_input(specimen, x, delta, price=price)
+    """Return the same L as a function of a parameter's value."""
+    parameter = built.layer.named_parameters()[name]
+    loss_of = loss_of_input(built, x, delta, penalty_weight=penalty_weight)
     original = parameter.value.copy()
 
     def loss(value: Array) -> float:
@@ -243,37 +244,37 @@ def loss_of_parameter(
     return loss
 
 
-def input_measurement(case: LayerCase, stream: int) -> Measurement:
-    """∂L/∂x for inputs and an error signal of this stream, and what usual mistakes would make of it."""
-    specimen, x = case.build(), case.x(stream=stream)
-    delta, other = (specimen.delta(x, case.rng(step + stream)) for step in (10, 50))
-    run, with_other = specimen.run(x.copy(), delta.copy()), specimen.run(x.copy(), other.copy())
-    candidates = {"does not depend on delta: was the upstream error signal forgotten?": lambda: with_other.moved}
+def sample_input_gradient(case: LayerCase, stream: int) -> GradientSample:
+    """Compute ∂L/∂x analytically, numerically, and with common mistakes, for the random numbers of this stream."""
+    built, x = case.build(), case.x(stream=stream)
+    delta, other = (built.delta(x, case.rng(step + stream)) for step in (10, 50))
+    run, with_other = built.run(x.copy(), delta.copy()), built.run(x.copy(), other.copy())
+    candidates = {"does not depend on delta: was the upstream error signal forgotten?": lambda: with_other.grad_input}
     if case.prototype.has_penalty():
-        candidates[UNPAID] = lambda: numeric_gradient(loss_of_input(specimen, x, delta, price=0), x)
+        candidates[NO_PENALTY_GRADIENT] = lambda: numeric_gradient(loss_of_input(built, x, delta, penalty_weight=0), x)
     if delta.shape == x.shape:
         candidates |= {
             "is delta itself: was the layer's own derivative forgotten?": lambda: delta,
             "keeps only the diagonal of the Jacobian: each output depends on other inputs, too": lambda: _diagonal(
-                specimen, x, delta
+                built, x, delta
             ),
         }
-    known = {"x": x, "the output": run.output, "delta": delta} | _parameters(specimen)
-    return Measurement(run.moved, numeric_gradient(loss_of_input(specimen, x, delta), x), known, candidates)
+    known = {"x": x, "the output": run.output, "delta": delta} | _parameters(built)
+    return GradientSample(run.grad_input, numeric_gradient(loss_of_input(built, x, delta), x), known, candidates)
 
 
-def parameter_measurement(case: LayerCase, name: str, stream: int) -> Measurement:
-    """∂L/∂parameter, likewise."""
-    specimen, x = case.build(), case.x(stream=stream)
-    delta, other = (specimen.delta(x, case.rng(step + stream)) for step in (10, 50))
-    run, with_other = specimen.run(x.copy(), delta.copy()), specimen.run(x.copy(), other.copy())
-    value = specimen.layer.named_parameters()[name].value.copy()
+def sample_parameter_gradient(case: LayerCase, name: str, stream: int) -> GradientSample:
+    """Compute ∂L/∂parameter likewise."""
+    built, x = case.build(), case.x(stream=stream)
+    delta, other = (built.delta(x, case.rng(step + stream)) for step in (10, 50))
+    run, with_other = built.run(x.copy(), delta.copy()), built.run(x.copy(), other.copy())
+    value = built.layer.named_parameters()[name].value.copy()
 
     def of_sample(row: int) -> Callable[[], Array]:
         def gradient() -> Array:
             alone = np.zeros_like(delta)
             alone[row] = delta[row]
-            return numeric_gradient(loss_of_parameter(specimen, name, x, alone), value)
+            return numeric_gradient(loss_of_parameter(built, name, x, alone), value)
 
         return gradient
 
@@ -283,22 +284,24 @@ def parameter_measurement(case: LayerCase, name: str, stream: int) -> Measuremen
         "is that of the last sample alone: sum over the batch": of_sample(-1),
     }
     if case.prototype.has_penalty():
-        candidates[UNPAID] = lambda: numeric_gradient(loss_of_parameter(specimen, name, x, delta, price=0), value)
-    numeric = numeric_gradient(loss_of_parameter(specimen, name, x, delta), value)
-    return Measurement(run.gradients[name], numeric, _parameters(specimen), candidates)
+        candidates[NO_PENALTY_GRADIENT] = lambda: numeric_gradient(
+            loss_of_parameter(built, name, x, delta, penalty_weight=0), value
+        )
+    numeric = numeric_gradient(loss_of_parameter(built, name, x, delta), value)
+    return GradientSample(run.gradients[name], numeric, _parameters(built), candidates)
 
 
-def _parameters(specimen: Specimen) -> dict[str, Array]:
-    return {name: parameter.value.copy() for name, parameter in specimen.layer.named_parameters().items()}
+def _parameters(built: BuiltLayer) -> dict[str, Array]:
+    return {name: parameter.value.copy() for name, parameter in built.layer.named_parameters().items()}
 
 
-def _diagonal(specimen: Specimen, x: Array, delta: Array) -> Array:
-    """δᵢ ∂yᵢ/∂xᵢ, without what an output owes to the other inputs."""
+def _diagonal(built: BuiltLayer, x: Array, delta: Array) -> Array:
+    """Return δᵢ ∂yᵢ/∂xᵢ: the diagonal of the Jacobian only."""
     step = 1e-6
     result = np.empty_like(x)
     for place in np.ndindex(x.shape):
         above, below = x.copy(), x.copy()
         above[place] += step
         below[place] -= step
-        result[place] = delta[place] * (specimen.forward(above)[place] - specimen.forward(below)[place]) / (2 * step)
+        result[place] = delta[place] * (built.forward(above)[place] - built.forward(below)[place]) / (2 * step)
     return result

@@ -1,4 +1,4 @@
-"""The checks of a layer."""
+"""Conformance checks of layers: the list of all checks, and the functions that run them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -56,30 +56,36 @@ STAGES: Stages = (
         layer_state.pickling,
     ),
 )
-"""The checks in the order in which they make sense: those of a stage mean nothing while an earlier one fails."""
+"""The checks by stage: a check is meaningful only if all checks of earlier stages pass."""
 
 
 def layer_checks(
     layer: Layer[Any], input_shape: ShapeLike, *, inputs: Inputs = standard_normal, rng: Seed = None
 ) -> Iterator[Check]:
-    """The checks of a layer one by one; nothing of it runs before ``Check.run``.
+    """Yield the conformance checks of a layer, lazily: no code of the layer runs before ``Check.run``.
 
-    The layer is a prototype: every check builds fresh copies of it, in float64 unless it says otherwise, and a layer
-    that was built before is copied as if it had not been. Parameters that start all alike are moved a little, so that
-    a symmetric start hides nothing. Where ``surrogate_gradient`` is True, of the layer or of one inside, no gradient is
-    held against differences, and the layer's own against its formula alone.
+    The layer is a prototype: every check builds unbuilt copies of it, in float64 unless the check concerns dtypes.
+    Noise is added to constant parameters, because a symmetric initialization can hide mistakes. If
+    ``surrogate_gradient`` is True for the layer or a sublayer, gradients are not compared with differences; the layer's
+    own gradient is compared with its formula instead.
+
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.testing import layer_checks
+    >>> checks = list(layer_checks(Dense(2), input_shape=3))
+    >>> len(checks), checks[10].name
+    (39, 'same_seed_same_parameters')
 
     Args:
-        layer: to be checked; small sizes make quick checks.
-        input_shape: of one sample.
-        inputs: draws what the layer takes, ``inputs(rng, shape)``, where that is not any number: the shape includes
-            the batch axis. Checks with inputs of their own choice are then left out. There is no derivative by whole
-            numbers, nor by a float that the layer, with a DataError, refuses to see moved a little: then its error
-            signal must be 0.
-        rng: a seed or generator for all that is drawn. None means the same numbers each time.
+        layer: the layer to check; small sizes keep the checks fast.
+        input_shape: shape of one sample.
+        inputs: function ``inputs(rng, shape)`` that draws valid inputs, if not all numbers are valid; the shape
+            includes the batch axis. Checks that choose their own inputs are then skipped. Integers have no derivative,
+            nor does a float for which the layer raises DataError when it is perturbed: its gradient must be 0.
+        rng: seed or generator of the random numbers in the checks. None means the same numbers in each call.
 
     Raises:
-        ArgumentTypeError, ConfigurationError: for something other than a layer, or for no shape.
+        ArgumentTypeError: if ``layer`` is not a layer, or ``inputs`` is not callable.
+        ConfigurationError: if ``input_shape`` is not a shape.
     """
     if not isinstance(layer, Layer):
         hint = f": write {layer.__name__}()" if isinstance(layer, type) else ""
@@ -96,9 +102,15 @@ def layer_checks(
 def check_layer(
     layer: Layer[Any], input_shape: ShapeLike, *, inputs: Inputs = standard_normal, rng: Seed = None
 ) -> None:
-    """Run every check of a layer; see ``layer_checks`` for the arguments.
+    """Run all conformance checks of a layer: gradient checks, and the rest of the contract.
+
+    See ``layer_checks`` for the arguments.
+
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.testing import check_layer
+    >>> check_layer(Dense(2), input_shape=3)  # returns None if all checks pass
 
     Raises:
-        CheckFailure: one report of all broken promises, in words. It is an AssertionError, too.
+        CheckFailure: if a check fails, with one report of all failures. It is also an AssertionError.
     """
     run_all(layer_checks(layer, input_shape, inputs=inputs, rng=rng))

@@ -1,20 +1,19 @@
-"""Checks of a layer's gradients."""
+"""Checks of a layer's gradients: against differences, over several uses, and against the stated formula."""
 
 import numpy as np
 
 from deepbp.testing.check import CheckFailure
-from deepbp.testing.comparisons import expect_same
-from deepbp.testing.formula_checks import expect_agreement, stated_value, values_of_fields
+from deepbp.testing.comparisons import expect_agreement, expect_same, stated_value, values_of_fields
 from deepbp.testing.gradients import expect_gradient, numeric_gradient
 from deepbp.testing.layer_case import (
+    BuiltLayer,
     LayerCase,
-    Specimen,
-    input_measurement,
     loss_of_input,
     loss_of_parameter,
     magnitude,
-    movable,
-    parameter_measurement,
+    perturbable,
+    sample_input_gradient,
+    sample_parameter_gradient,
     sizes,
     standard_normal,
 )
@@ -22,50 +21,50 @@ from deepbp.typing import Array
 
 
 def input_gradient(case: LayerCase) -> None:
-    """What backward returns is ∂L/∂x: central differences, float64, random error signal."""
+    """``backward`` returns ∂L/∂x, by central differences in float64 with a random upstream gradient."""
     if case.takes_real_numbers() and not _is_surrogate(case):
         _expect_input_gradient(case, case.x())
 
 
 def kink_gradients(case: LayerCase) -> None:
-    """At inputs of −1, 0 and 1, where kinks tend to be: any value between the one-sided derivatives is right."""
+    """The same at inputs of −1, 0 and 1, where kinks are common: any value between the one-sided derivatives passes."""
     if _is_surrogate(case):
         return
     x = case.rng(30).integers(-1, 2, (case.rows, *case.input_shape)).astype(np.float64)
-    specimen = case.build()
+    built = case.build()
     with np.errstate(all="ignore"):
-        usable = np.isfinite(specimen.forward(x)).all() and np.isfinite(specimen.forward(x + 1e-5)).all()
-        usable = usable and np.isfinite(specimen.forward(x - 1e-5)).all()
+        usable = np.isfinite(built.forward(x)).all() and np.isfinite(built.forward(x + 1e-5)).all()
+        usable = usable and np.isfinite(built.forward(x - 1e-5)).all()
     if not usable:
         return
     try:
         _expect_input_gradient(case, case.x())
     except CheckFailure:
-        return  # wrong everywhere: input_gradient says so
+        return  # wrong everywhere: input_gradient reports it
     _expect_input_gradient(case, x, " at −1, 0 and 1, where a kink allows any value between the slopes on both sides,")
 
 
 def parameter_gradients(case: LayerCase) -> None:
-    """What backward accumulates in each parameter is ∂L/∂parameter."""
+    """``backward`` accumulates ∂L/∂parameter in each parameter."""
     if _is_surrogate(case):
         return
-    specimen, x = case.build(), case.x()
-    delta = specimen.delta(x, case.rng(10))
+    built, x = case.build(), case.x()
+    delta = built.delta(x, case.rng(10))
     failures = []
-    for name, gradient in specimen.run(x, delta).gradients.items():
+    for name, gradient in built.run(x, delta).gradients.items():
         if not np.any(gradient):
-            continue  # every_parameter_gets_a_gradient says whether that is right
-        value = specimen.layer.named_parameters()[name].value.copy()
+            continue  # every_parameter_gets_a_gradient reports it if it is wrong
+        value = built.layer.named_parameters()[name].value.copy()
         try:
             expect_gradient(
                 f"∂L/∂{name}",
                 gradient,
-                loss_of_parameter(specimen, name, x, delta),
+                loss_of_parameter(built, name, x, delta),
                 value,
                 case.rng(11),
-                lambda name=name: [parameter_measurement(case, name, stream) for stream in (0, 1)],  # type: ignore[misc]
-                {**sizes(case, specimen), f"the number of entries of {name}": value.size},
-                magnitude=magnitude(specimen, x, delta),
+                lambda name=name: [sample_parameter_gradient(case, name, stream) for stream in (0, 1)],  # type: ignore[misc]
+                {**sizes(case, built), f"the number of entries of {name}": value.size},
+                magnitude=magnitude(built, x, delta),
             )
         except CheckFailure as failure:
             failures.append(str(failure))
@@ -74,13 +73,13 @@ def parameter_gradients(case: LayerCase) -> None:
 
 
 def every_parameter_gets_a_gradient(case: LayerCase) -> None:
-    """None is forgotten by backward, and none is hidden where a network does not find it."""
+    """``backward`` accumulates a gradient in every parameter on which the loss depends."""
     if _is_surrogate(case):
         return
-    specimen, x = case.build(), case.x()
-    gradients = specimen.run(x, specimen.delta(x, case.rng(10))).gradients
-    for name, parameter in specimen.layer.named_parameters().items():
-        if not np.any(gradients[name]) and np.any(_numeric_of_parameter(specimen, name, x, case)):
+    built, x = case.build(), case.x()
+    gradients = built.run(x, built.delta(x, case.rng(10))).gradients
+    for name, parameter in built.layer.named_parameters().items():
+        if not np.any(gradients[name]) and np.any(_numeric_of_parameter(built, name, x, case)):
             raise CheckFailure(
                 f"parameter `{name}` never got a gradient: backward must call self.{name}.accumulate(...), "
                 f"with an array of shape {parameter.value.shape}"
@@ -88,9 +87,9 @@ def every_parameter_gets_a_gradient(case: LayerCase) -> None:
 
 
 def _is_surrogate(case: LayerCase) -> bool:
-    """Whether something else than a derivative is passed on on purpose, here or by a layer inside.
+    """Whether the layer or a sublayer deliberately returns a surrogate gradient.
 
-    Differences cannot tell what it should be. The layer states it, and ``formula`` holds the code against that.
+    Differences cannot check a surrogate gradient. The layer must state it in ``formula``, which is checked instead.
     """
     layer = case.prototype
     if layer.surrogate_gradient:
@@ -104,52 +103,52 @@ def _is_surrogate(case: LayerCase) -> bool:
 
 
 def _expect_input_gradient(case: LayerCase, x: Array, where: str = "") -> None:
-    specimen = case.build()
-    delta = specimen.delta(x, case.rng(10))
-    loss, moved = loss_of_input(specimen, x, delta), specimen.run(x.copy(), delta.copy()).moved
+    built = case.build()
+    delta = built.delta(x, case.rng(10))
+    loss, grad_input = loss_of_input(built, x, delta), built.run(x.copy(), delta.copy()).grad_input
     places = None
     if case.inputs is not standard_normal:
-        places, fixed = movable(loss, x)
+        places, fixed = perturbable(loss, x)
         for place in fixed:
-            if moved[place] != 0:
+            if grad_input[place] != 0:
                 raise CheckFailure(
-                    f"∂L/∂x at {list(place)} is {moved[place]:.9g}: the layer refuses to see this number moved a "
+                    f"∂L/∂x at {list(place)} is {grad_input[place]:.9g}: the layer refuses to see this number moved a "
                     "little, so there is no derivative, and the error signal must be 0"
                 )
     expect_gradient(
         f"∂L/∂x{where or ', which backward returns,'}",
-        moved,
+        grad_input,
         loss,
         x,
         case.rng(11),
-        lambda: [] if where else [input_measurement(case, stream) for stream in (0, 1)],
-        sizes(case, specimen),
-        magnitude=magnitude(specimen, x, delta),
+        lambda: [] if where else [sample_input_gradient(case, stream) for stream in (0, 1)],
+        sizes(case, built),
+        magnitude=magnitude(built, x, delta),
         places=places,
     )
 
 
-def _numeric_of_parameter(specimen: Specimen, name: str, x: Array, case: LayerCase) -> Array:
-    """Some entries of it, drawn at random, and zeros elsewhere."""
-    delta = specimen.delta(x, case.rng(10))
-    value = specimen.layer.named_parameters()[name].value.copy()
+def _numeric_of_parameter(built: BuiltLayer, name: str, x: Array, case: LayerCase) -> Array:
+    """Return ∂L/∂parameter at up to 100 random entries, and zeros elsewhere."""
+    delta = built.delta(x, case.rng(10))
+    value = built.layer.named_parameters()[name].value.copy()
     places = [tuple(map(int, place)) for place in np.ndindex(value.shape)]
     places = [places[i] for i in case.rng(13).permutation(len(places))[:100]]
-    gradient = numeric_gradient(loss_of_parameter(specimen, name, x, delta), value, places=places)
+    gradient = numeric_gradient(loss_of_parameter(built, name, x, delta), value, places=places)
     return np.nan_to_num(gradient)
 
 
 def gradients_accumulate(case: LayerCase) -> None:
-    """A second backward adds to the gradients of the first instead of overwriting them."""
-    specimen, x = case.build(), case.x()
-    delta = specimen.delta(x, case.rng(10))
-    once = specimen.run(x, delta).gradients
-    specimen.start_again()
+    """A second ``backward`` adds to the gradients of the first."""
+    built, x = case.build(), case.x()
+    delta = built.delta(x, case.rng(10))
+    once = built.run(x, delta).gradients
+    built.reset()
     for _ in range(2):
-        _, saved = specimen.layer.forward(x.copy())
-        specimen.layer.backward(saved, delta.copy())
-        _rewind(specimen)
-    for name, twice in specimen.gradients().items():
+        _, saved = built.layer.forward(x.copy())
+        built.layer.backward(saved, delta.copy())
+        _reset_passes(built)
+    for name, twice in built.gradients().items():
         hint = ""
         if np.any(once[name]) and np.allclose(twice, once[name], rtol=1e-12):
             hint = ": the second overwrote the first, or was left out: call accumulate(...) each time"
@@ -157,16 +156,16 @@ def gradients_accumulate(case: LayerCase) -> None:
 
 
 def used_twice_in_one_net(case: LayerCase) -> None:
-    """A layer that stands in a net twice gets the sum of both uses' gradients."""
-    specimen, first, second = case.build(), case.x(), case.x(stream=1)
-    delta_first, delta_second = (specimen.delta(first, case.rng(stream)) for stream in (10, 12))
+    """Weight sharing: a layer used twice in a network accumulates the sum of both gradients."""
+    built, first, second = case.build(), case.x(), case.x(stream=1)
+    delta_first, delta_second = (built.delta(first, case.rng(stream)) for stream in (10, 12))
 
     def backward(*uses: int) -> dict[str, Array]:
-        specimen.start_again()
-        saved = [specimen.layer.forward(x.copy())[1] for x in (first, second)]
+        built.reset()
+        saved = [built.layer.forward(x.copy())[1] for x in (first, second)]
         for use in uses:
-            specimen.layer.backward(saved[use], (delta_first, delta_second)[use].copy())
-        return specimen.gradients()
+            built.layer.backward(saved[use], (delta_first, delta_second)[use].copy())
+        return built.gradients()
 
     alone, other, both = backward(0), backward(1), backward(1, 0)
     for name, gradient in both.items():
@@ -178,38 +177,38 @@ def used_twice_in_one_net(case: LayerCase) -> None:
 
 
 def backward_parameters_equals_backward(case: LayerCase) -> None:
-    """``backward_parameters`` accumulates exactly what ``backward`` does."""
-    specimen, x = case.build(), case.x()
-    delta = specimen.delta(x, case.rng(10))
-    whole = specimen.run(x, delta).gradients
-    specimen.start_again()
-    _, saved = specimen.layer.forward(x)
-    specimen.layer.backward_parameters(saved, delta)
-    for name, gradient in specimen.gradients().items():
+    """``backward_parameters`` accumulates the same gradients as ``backward``."""
+    built, x = case.build(), case.x()
+    delta = built.delta(x, case.rng(10))
+    whole = built.run(x, delta).gradients
+    built.reset()
+    _, saved = built.layer.forward(x)
+    built.layer.backward_parameters(saved, delta)
+    for name, gradient in built.gradients().items():
         what = "backward_parameters and backward do not agree"
         if not np.any(gradient) and np.any(whole[name]):
             what = "backward_parameters accumulates nothing, and backward does"
         expect_same(gradient, whole[name], f"∂L/∂{name}: {what}")
 
 
-def _rewind(specimen: Specimen) -> None:
-    """A fresh start that keeps the gradients."""
-    gradients = specimen.gradients()
-    specimen.start_again()
-    for name, parameter in specimen.layer.named_parameters().items():
+def _reset_passes(built: BuiltLayer) -> None:
+    """Reset buffers and random generators, but keep the gradients."""
+    gradients = built.gradients()
+    built.reset()
+    for name, parameter in built.layer.named_parameters().items():
         parameter.accumulate(gradients[name])
 
 
 def formula(case: LayerCase) -> None:
-    """The stated formula, evaluated, gives what forward and backward give, as far as it is stated."""
-    specimen, x = case.build(), case.x()
-    stated = specimen.layer.stated_formula()
-    if stated is None or specimen.is_random(x):
+    """The stated formulas give the results of ``forward`` and ``backward``."""
+    built, x = case.build(), case.x()
+    stated = built.layer.stated_formula()
+    if stated is None or built.is_random(x):
         return
-    delta = specimen.delta(x, case.rng(10))
-    run = specimen.run(x.copy(), delta.copy())
+    delta = built.delta(x, case.rng(10))
+    run = built.run(x.copy(), delta.copy())
     names = {
-        **values_of_fields(specimen.layer),
+        **values_of_fields(built.layer),
         "x": x,
         "y": run.output,
         "delta": delta,
@@ -219,7 +218,7 @@ def formula(case: LayerCase) -> None:
     expect_agreement("y", stated.forward, stated_value("y", stated.forward, names), run.output, "forward")
     if stated.passed_back:
         value = stated_value("∂L/∂x", stated.passed_back, names)
-        expect_agreement("∂L/∂x", stated.passed_back, value, run.moved, "backward")
+        expect_agreement("∂L/∂x", stated.passed_back, value, run.grad_input, "backward")
     for name, expression in stated.gradients.items():
         if name not in run.gradients:
             held = ", ".join(run.gradients) or "none"

@@ -1,4 +1,4 @@
-"""Checks of a layer's forward and backward pass."""
+"""Checks of a layer's passes: return values, batch sizes, memory layouts, randomness, dtypes, extreme inputs."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -10,12 +10,12 @@ from deepbp.errors import DeepBPError
 from deepbp.layers.layer import check_class
 from deepbp.testing.check import CheckFailure
 from deepbp.testing.comparisons import expect_same
-from deepbp.testing.layer_case import LayerCase, Pass, Specimen
+from deepbp.testing.layer_case import BuiltLayer, LayerCase, Pass
 from deepbp.typing import Array
 
 
 def class_keeps_the_rules(case: LayerCase) -> None:
-    """An attrs class, ``@define(eq=False)``."""
+    """The class is an attrs class, decorated with ``@define(eq=False)``."""
     for layer in (case.prototype, *case.prototype.named_layers().values()):
         try:
             check_class(layer)
@@ -24,7 +24,7 @@ def class_keeps_the_rules(case: LayerCase) -> None:
 
 
 def forward_runs(case: LayerCase) -> None:
-    """Build and forward run, and forward returns the pair (output, saved), with numbers in the output."""
+    """``build`` and ``forward`` run, and ``forward`` returns (output, saved) with a finite output."""
     output = _forward(case.build(), case.x())[0]
     if not np.isfinite(output).all():
         place = [int(i) for i in np.argwhere(~np.isfinite(output))[0]]
@@ -35,36 +35,36 @@ def forward_runs(case: LayerCase) -> None:
 
 
 def output_shape_as_built(case: LayerCase) -> None:
-    """The output has the shape that build promised."""
-    specimen, x = case.build(), case.x()
-    output = _forward(specimen, x)[0]
-    expected = (len(x), *specimen.output_shape)
+    """The output has the shape that ``build`` returned."""
+    built, x = case.build(), case.x()
+    output = _forward(built, x)[0]
+    expected = (len(x), *built.output_shape)
     if output.shape != expected:
         raise CheckFailure(
-            f"build promised samples of shape {specimen.output_shape}, so an output of shape {expected} for "
+            f"build promised samples of shape {built.output_shape}, so an output of shape {expected} for "
             f"{len(x)} samples; forward returned shape {output.shape}: return the output's shape from build"
         )
 
 
 def backward_runs(case: LayerCase) -> None:
-    """Backward runs and returns the error signal, of the input's shape."""
-    specimen, x = case.build(), case.x()
-    _, saved = specimen.layer.forward(x)
-    moved: Any = specimen.layer.backward(saved, specimen.delta(x, case.rng(10)))
-    if not isinstance(moved, np.ndarray):
+    """``backward`` runs and returns an array of the input's shape."""
+    built, x = case.build(), case.x()
+    _, saved = built.layer.forward(x)
+    grad_input: Any = built.layer.backward(saved, built.delta(x, case.rng(10)))
+    if not isinstance(grad_input, np.ndarray):
         raise CheckFailure(
             f"backward: expected the error signal moved one layer back, an array of the input's shape {x.shape}, "
-            f"returned {moved!r}{': is a return missing?' if moved is None else ''}"
+            f"returned {grad_input!r}{': is a return missing?' if grad_input is None else ''}"
         )
-    if moved.shape != x.shape:
-        fix = ": it is transposed" if moved.shape == x.shape[::-1] else ""
+    if grad_input.shape != x.shape:
+        fix = ": it is transposed" if grad_input.shape == x.shape[::-1] else ""
         raise CheckFailure(
-            f"backward: expected the error signal to have the input's shape {x.shape}, returned {moved.shape}{fix}"
+            f"backward: expected the error signal to have the input's shape {x.shape}, returned {grad_input.shape}{fix}"
         )
 
 
-def _forward(specimen: Specimen, x: Array) -> tuple[Array, Any]:
-    pair: Any = specimen.layer.forward(x)
+def _forward(built: BuiltLayer, x: Array) -> tuple[Array, Any]:
+    pair: Any = built.layer.forward(x)
     if type(pair) is not tuple or len(pair) != 2:
         got = f"an array of shape {pair.shape}" if isinstance(pair, np.ndarray) else repr(pair)
         raise CheckFailure(
@@ -77,81 +77,82 @@ def _forward(specimen: Specimen, x: Array) -> tuple[Array, Any]:
 
 
 def predict_equals_forward(case: LayerCase) -> None:
-    """For layers that are neither random nor hold buffers."""
-    specimen, x = case.build(), case.x()
-    predicted = specimen.predict(x)
-    if specimen.is_plain(x):
-        output = specimen.forward(x)
+    """``predict`` equals ``forward`` for layers without randomness and without buffers."""
+    built, x = case.build(), case.x()
+    predicted = built.predict(x)
+    if built.is_plain(x):
+        output = built.forward(x)
         expect_same(predicted, output, "predict gives something else than forward, and nothing in the layer is random")
 
 
 def predict_is_repeatable(case: LayerCase) -> None:
-    """Twice the same, without touching buffers or random generators."""
-    specimen, x = case.build(), case.x()
-    buffers = {name: buffer.value.copy() for name, buffer in specimen.layer.named_buffers().items()}
-    once, twice = specimen.predict(x).copy(), specimen.predict(x).copy()
+    """``predict`` is deterministic, and changes no buffer."""
+    built, x = case.build(), case.x()
+    buffers = {name: buffer.value.copy() for name, buffer in built.layer.named_buffers().items()}
+    once, twice = built.predict(x).copy(), built.predict(x).copy()
     expect_same(twice, once, "predict gives something else the second time: inference must not be random", 0.0)
-    expect_same(specimen.layer.predict(x.copy()), once, "predict gives something else than infer", 0.0)
-    for name, buffer in specimen.layer.named_buffers().items():
+    expect_same(built.layer.predict(x.copy()), once, "predict gives something else than infer", 0.0)
+    for name, buffer in built.layer.named_buffers().items():
         if not np.array_equal(buffer.value, buffers[name], equal_nan=True):
             raise CheckFailure(f"predict changed the buffer `{name}`: only the training pass may")
 
 
 def batch_of_one(case: LayerCase) -> None:
-    """A single sample."""
+    """The layer handles a single sample."""
     _runs(case, 1)
 
 
 def batch_of_many(case: LayerCase) -> None:
-    """More samples than any other axis is long."""
+    """The layer handles a batch that is longer than the other axes."""
     _runs(case, 130)
 
 
 def batch_of_none(case: LayerCase) -> None:
-    """No samples at all: empty results, and gradients of zero unless there is a penalty."""
-    priced = case.prototype.has_penalty()  # weights cost what they cost without any samples
+    """The layer handles an empty batch: empty results, and gradients of zero unless there is a penalty."""
+    penalized = case.prototype.has_penalty()  # a penalty of the weights does not depend on the samples
     for name, gradient in _runs(case, 0).items():
-        if np.any(gradient) and not priced:
+        if np.any(gradient) and not penalized:
             raise CheckFailure(f"∂L/∂{name}: a batch of no samples gave a gradient that is not zero")
 
 
 def batched_equals_one_by_one(case: LayerCase) -> None:
-    """A sample's result does not depend on the others in its batch: in predict always, in training unless the layer
-    has buffers, which is how one that looks at the whole batch keeps its averages, or is random.
+    """The result of a sample does not depend on the rest of its batch.
+
+    ``predict`` must always satisfy this, ``forward`` only for layers without buffers (batch statistics) or randomness.
     """
-    specimen, x = case.build(), case.x()
+    built, x = case.build(), case.x()
     hint = "was an axis taken for another, or a mean taken over the batch?"
-    together = specimen.predict(x).copy()
-    alone = np.concatenate([specimen.predict(row[None]).copy() for row in x])
+    together = built.predict(x).copy()
+    alone = np.concatenate([built.predict(row[None]).copy() for row in x])
     expect_same(together, alone, f"predict: a batch gives something else than its samples one by one: {hint}")
-    if not specimen.is_plain(x):
+    if not built.is_plain(x):
         return
-    whole = specimen.forward(x).copy()
-    rows = np.concatenate([specimen.forward(row[None]).copy() for row in x])
+    whole = built.forward(x).copy()
+    rows = np.concatenate([built.forward(row[None]).copy() for row in x])
     expect_same(whole, rows, f"forward: a batch gives something else than its samples one by one: {hint}")
 
 
 def any_memory_layout(case: LayerCase) -> None:
-    """Fortran-ordered, strided and reversed arrays give what contiguous ones do."""
-    specimen, x = case.build(), case.x()
-    delta = specimen.delta(x, case.rng(10))
-    predicted = specimen.predict(x).copy()
-    expected = specimen.run(x, delta)
+    """Fortran-ordered, strided and reversed arrays give the results of contiguous ones."""
+    built, x = case.build(), case.x()
+    delta = built.delta(x, case.rng(10))
+    predicted = built.predict(x).copy()
+    expected = built.run(x, delta)
     for (name, laid_x), again, laid_delta in zip(_layouts(x), _layouts(x), _layouts(delta), strict=True):
-        specimen.start_again()
-        output, saved = specimen.layer.forward(laid_x)
-        got = Pass(output.copy(), specimen.layer.backward(saved, laid_delta[1]), specimen.gradients())
+        built.reset()
+        output, saved = built.layer.forward(laid_x)
+        got = Pass(output.copy(), built.layer.backward(saved, laid_delta[1]), built.gradients())
         message = f"changes for {name} arrays: reshape, ravel and views must not assume a layout"
         expect_same(got.output, expected.output, f"the output {message}")
-        expect_same(got.moved, expected.moved, f"∂L/∂x {message}")
+        expect_same(got.grad_input, expected.grad_input, f"∂L/∂x {message}")
         for parameter, gradient in got.gradients.items():
             expect_same(gradient, expected.gradients[parameter], f"∂L/∂{parameter} {message}")
-        specimen.start_again()
-        expect_same(specimen.layer.infer(again[1]), predicted, f"predict {message}")
+        built.reset()
+        expect_same(built.layer.infer(again[1]), predicted, f"predict {message}")
 
 
 def _layouts(array: Array) -> Iterator[tuple[str, Array]]:
-    """The same numbers, laid out differently."""
+    """Yield copies of the array with other memory layouts."""
     yield "Fortran-ordered", np.array(array, order="F")
     spread = np.zeros(tuple(2 * size for size in array.shape), array.dtype)
     view = spread[tuple(slice(None, None, 2) for _ in array.shape)]
@@ -161,15 +162,15 @@ def _layouts(array: Array) -> Iterator[tuple[str, Array]]:
 
 
 def _runs(case: LayerCase, rows: int) -> dict[str, Array]:
-    """All passes run over this many samples and give results of the right shape and without NaN; the gradients."""
-    specimen, x = case.build(), case.x(rows)
-    run = specimen.run(x, specimen.delta(x, case.rng(10)))
-    specimen.start_again()
-    expected = (rows, *specimen.output_shape)
+    """Run all passes over this many samples, check shapes and finiteness, and return the parameter gradients."""
+    built, x = case.build(), case.x(rows)
+    run = built.run(x, built.delta(x, case.rng(10)))
+    built.reset()
+    expected = (rows, *built.output_shape)
     results = (
         ("forward", run.output, expected),
-        ("backward", run.moved, x.shape),
-        ("predict", specimen.predict(x), expected),
+        ("backward", run.grad_input, x.shape),
+        ("predict", built.predict(x), expected),
     )
     for name, array, shape in results:
         if array.shape != shape:
@@ -183,7 +184,7 @@ _SOURCE = "draw from builder.rng, the network's generator, which build receives"
 
 
 def same_seed_same_parameters(case: LayerCase) -> None:
-    """Two networks with the same seed start alike."""
+    """Two networks with the same seed have the same initial parameters."""
     one, other = (case.build(move=False).layer for _ in range(2))
     for name, parameter in one.named_parameters().items():
         message = f"parameter `{name}` starts differently in two networks of the same seed: {_SOURCE}"
@@ -191,13 +192,13 @@ def same_seed_same_parameters(case: LayerCase) -> None:
 
 
 def same_seed_same_passes(case: LayerCase) -> None:
-    """Random layers repeat with the network's seed, and differ with another one."""
+    """A random layer gives the same outputs for the same seed of the network, and others for another seed."""
     x = case.x()
     runs: dict[int, list[Array]] = {}
     values: dict[str, Array] = {}
     for seed in (0, 0, 1):
         layer = case.build(seed=seed).layer
-        for name, parameter in layer.named_parameters().items():  # what is drawn in passes alone is in question here
+        for name, parameter in layer.named_parameters().items():  # equal parameters: this concerns the passes alone
             parameter.value = values.setdefault(name, parameter.value.copy())
         outputs = [layer.forward(x.copy())[0].copy() for _ in range(2)]
         if seed in runs:
@@ -211,11 +212,11 @@ def same_seed_same_passes(case: LayerCase) -> None:
 
 
 def no_global_randomness(case: LayerCase) -> None:
-    """NumPy's hidden global generator is neither read nor seeded."""
+    """NumPy's global random generator is neither used nor seeded."""
     before: Any = np.random.get_state(legacy=False)  # noqa: NPY002
-    specimen, x = case.build(), case.x()
-    specimen.run(x, specimen.delta(x, case.rng(10)))
-    specimen.predict(x)
+    built, x = case.build(), case.x()
+    built.run(x, built.delta(x, case.rng(10)))
+    built.predict(x)
     after: Any = np.random.get_state(legacy=False)  # noqa: NPY002
     if before["state"]["pos"] != after["state"]["pos"] or not np.array_equal(
         before["state"]["key"], after["state"]["key"]
@@ -227,22 +228,22 @@ DTYPES = ("float32", "float64")
 
 
 def dtype_is_kept(case: LayerCase) -> None:
-    """What goes in as float32 comes out as float32, and float64 as float64, in every array."""
+    """All arrays of a float32 network are float32, and those of a float64 network are float64."""
     for dtype in DTYPES:
-        specimen, x = case.build(dtype), case.x(dtype=dtype)
-        for kind, members in (("parameter", specimen.layer.named_parameters()), ("buffer", _float_buffers(specimen))):
+        built, x = case.build(dtype), case.x(dtype=dtype)
+        for kind, members in (("parameter", built.layer.named_parameters()), ("buffer", _float_buffers(built))):
             for name, member in members.items():
                 _expect_dtype(f"{kind} `{name}`", member.value, dtype)
-        output, saved = specimen.layer.forward(x)
+        output, saved = built.layer.forward(x)
         _expect_dtype("forward's output", output, dtype)
-        moved = specimen.layer.backward(saved, specimen.delta(x, case.rng(10)))
+        grad_input = built.layer.backward(saved, built.delta(x, case.rng(10)))
         if x.dtype.kind == "f":
-            _expect_dtype("backward's error signal", moved, dtype)
-        _expect_dtype("predict's output", specimen.predict(x), dtype)
+            _expect_dtype("backward's error signal", grad_input, dtype)
+        _expect_dtype("predict's output", built.predict(x), dtype)
 
 
 def float32_agrees_with_float64(case: LayerCase) -> None:
-    """The same numbers, to float32's precision."""
+    """Results in float32 agree with those in float64, within the precision of float32."""
     single, double = case.build("float32"), case.build("float64")
     x, x_single = case.x(), case.x(dtype="float32")
     delta = single.delta(x_single, case.rng(10))
@@ -256,23 +257,23 @@ def float32_agrees_with_float64(case: LayerCase) -> None:
     expected = double.run(x_single.astype(x.dtype), delta.astype(np.float64))
     message = "in float32 is another number than in float64, by more than rounding"
     expect_same(got.output, expected.output, f"the output {message}", 1e-4)
-    expect_same(got.moved, expected.moved, f"∂L/∂x {message}", 1e-3)
+    expect_same(got.grad_input, expected.grad_input, f"∂L/∂x {message}", 1e-3)
     for name, gradient in got.gradients.items():
         expect_same(gradient, expected.gradients[name], f"∂L/∂{name} {message}", 1e-3)
 
 
 def extreme_inputs(case: LayerCase) -> None:
-    """±1e4, subnormal numbers and zeros give no warning and no NaN, forwards and backwards."""
+    """Inputs of ±1e4, subnormal numbers and zeros cause no warning and no NaN in any pass."""
     for dtype in DTYPES:
         tiny = float(np.finfo(dtype).smallest_subnormal)
         for values in ((1e4, 1e4), (-1e4, -1e4), (1e4, -1e4), (tiny, -tiny), (0.0, 0.0)):
-            specimen = case.build(dtype, move=False)
+            built = case.build(dtype, move=False)
             x = case.rng(40).choice(values, (case.rows, *case.input_shape)).astype(dtype)
             inputs = " and ".join(dict.fromkeys(f"{value:g}" for value in values))
 
-            def run(specimen: Specimen = specimen, x: Array = x) -> dict[str, Array]:
-                run = specimen.run(x, specimen.delta(x, case.rng(10)))
-                return {"forward": run.output, "backward": run.moved, "predict": specimen.predict(x)}
+            def run(built: BuiltLayer = built, x: Array = x) -> dict[str, Array]:
+                run = built.run(x, built.delta(x, case.rng(10)))
+                return {"forward": run.output, "backward": run.grad_input, "predict": built.predict(x)}
 
             for name, array in _without_warnings(run, f"inputs of {inputs}, {dtype}").items():
                 if np.isnan(array).any():
@@ -280,7 +281,7 @@ def extreme_inputs(case: LayerCase) -> None:
 
 
 def _without_warnings(run: Callable[[], dict[str, Array]], what: str) -> dict[str, Array]:
-    """Underflow to zero is fine; overflow, division by zero and invalid operations are not."""
+    """Run with overflow, division by zero, invalid operations and warnings as failures; underflow is allowed."""
     try:
         with warnings.catch_warnings(), np.errstate(over="raise", divide="raise", invalid="raise", under="ignore"):
             warnings.simplefilter("error")
@@ -289,8 +290,8 @@ def _without_warnings(run: Callable[[], dict[str, Array]], what: str) -> dict[st
         raise CheckFailure(f"{what}: {error}: rewrite the formula so that nothing overflows") from error
 
 
-def _float_buffers(specimen: Specimen) -> dict[str, Any]:
-    return {name: buffer for name, buffer in specimen.layer.named_buffers().items() if buffer.value.dtype.kind == "f"}
+def _float_buffers(built: BuiltLayer) -> dict[str, Any]:
+    return {name: buffer for name, buffer in built.layer.named_buffers().items() if buffer.value.dtype.kind == "f"}
 
 
 def _expect_dtype(what: str, array: Array, dtype: str) -> None:

@@ -1,4 +1,4 @@
-"""Checks that a layer keeps no hidden state and modifies no array."""
+"""Checks that a layer keeps no hidden state, modifies no array, and can be copied and pickled."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,43 +10,43 @@ import numpy as np
 from deepbp.layers import Layer
 from deepbp.parameters import Buffer, Parameter
 from deepbp.testing import configuration
-from deepbp.testing.check import CheckFailure, blame
-from deepbp.testing.comparisons import arrays_in, copies, expect_same, sealed, unchanged
-from deepbp.testing.layer_case import LayerCase, Specimen
+from deepbp.testing.check import CheckFailure, describe_exception
+from deepbp.testing.comparisons import arrays_in, copies, expect_same, read_only, unchanged
+from deepbp.testing.layer_case import BuiltLayer, LayerCase
 from deepbp.typing import Array
 
 _STALE = "backward uses something that was kept on the layer: return it from forward, in saved"
 
 
 def forward_twice_then_backward_of_the_first(case: LayerCase) -> None:
-    """A pass over other inputs, such as validation, may run between forward and backward."""
-    specimen, first, second = case.build(), case.x(), case.x(stream=1)
-    delta = specimen.delta(first, case.rng(10))
-    alone = specimen.run(first, delta)
-    specimen.start_again()
-    _, saved = specimen.layer.forward(first.copy())
-    specimen.layer.forward(second)
-    specimen.predict(case.x(stream=2))
-    moved = specimen.layer.backward(saved, delta.copy())
-    expect_same(moved, alone.moved, f"∂L/∂x changes when another forward ran before backward: {_STALE}")
-    for name, gradient in specimen.gradients().items():
+    """Another forward pass, such as validation, may run between ``forward`` and ``backward``."""
+    built, first, second = case.build(), case.x(), case.x(stream=1)
+    delta = built.delta(first, case.rng(10))
+    alone = built.run(first, delta)
+    built.reset()
+    _, saved = built.layer.forward(first.copy())
+    built.layer.forward(second)
+    built.predict(case.x(stream=2))
+    grad_input = built.layer.backward(saved, delta.copy())
+    expect_same(grad_input, alone.grad_input, f"∂L/∂x changes when another forward ran before backward: {_STALE}")
+    for name, gradient in built.gradients().items():
         message = f"∂L/∂{name} changes when another forward ran before backward: {_STALE}"
         expect_same(gradient, alone.gradients[name], message)
 
 
 def interleaved_uses(case: LayerCase) -> None:
-    """Two forwards, of batches of different sizes, then their backwards in the same order."""
-    specimen, xs = case.build(), (case.x(), case.x(case.rows + 1, stream=1))
-    deltas = [specimen.delta(x, case.rng(10 + i)) for i, x in enumerate(xs)]
+    """Two forward passes with different batch sizes may be followed by their backward passes in any order."""
+    built, xs = case.build(), (case.x(), case.x(case.rows + 1, stream=1))
+    deltas = [built.delta(x, case.rng(10 + i)) for i, x in enumerate(xs)]
 
-    def moved_signals(order: tuple[int, ...]) -> list[Array]:
-        specimen.start_again()
-        saved = [specimen.layer.forward(x.copy())[1] for x in xs]
-        moved = {i: specimen.layer.backward(saved[i], deltas[i].copy()).copy() for i in order}
-        return [moved[i] for i in (0, 1)]
+    def input_gradients(order: tuple[int, ...]) -> list[Array]:
+        built.reset()
+        saved = [built.layer.forward(x.copy())[1] for x in xs]
+        grad_input = {i: built.layer.backward(saved[i], deltas[i].copy()).copy() for i in order}
+        return [grad_input[i] for i in (0, 1)]
 
     try:
-        one_after_the_other, nested = moved_signals((0, 1)), moved_signals((1, 0))
+        one_after_the_other, nested = input_gradients((0, 1)), input_gradients((1, 0))
     except (ValueError, IndexError) as error:
         raise CheckFailure(f"two forwards, then two backwards: {error}: {_STALE}") from error
     for one, other in zip(one_after_the_other, nested, strict=True):
@@ -54,39 +54,39 @@ def interleaved_uses(case: LayerCase) -> None:
 
 
 def nothing_kept_on_the_layer(case: LayerCase) -> None:
-    """Forward, backward and predict leave the layer's fields as they are, but for gradients, buffers, generators."""
-    specimen, x = case.build(), case.x()
-    before = _fields(specimen)
-    _, saved = specimen.layer.forward(x)
-    expected = _fields(specimen)
+    """The passes change no field of the layer, except gradients, buffers and random generators."""
+    built, x = case.build(), case.x()
+    before = _fields(built)
+    _, saved = built.layer.forward(x)
+    expected = _fields(built)
     for name, value in before.items():
         if not _alike(value, expected[name]):
             raise CheckFailure(f"forward changed the layer's field `{name}`: return what backward needs, in saved")
-    specimen.layer.backward(saved, specimen.delta(x, case.rng(10)))
-    specimen.predict(x)
-    after = _fields(specimen)
+    built.layer.backward(saved, built.delta(x, case.rng(10)))
+    built.predict(x)
+    after = _fields(built)
     for name, value in before.items():
         if not _alike(value, after[name]):
             raise CheckFailure(f"backward or predict changed the layer's field `{name}`: passes leave a layer as it is")
 
 
 def parameters_stay(case: LayerCase) -> None:
-    """Only an optimizer changes parameters."""
-    specimen, x = case.build(), case.x()
-    before = {name: parameter.value.copy() for name, parameter in specimen.layer.named_parameters().items()}
-    specimen.run(x, specimen.delta(x, case.rng(10)))
-    specimen.predict(x)
-    for name, parameter in specimen.layer.named_parameters().items():
+    """The passes change no parameter; only an optimizer does."""
+    built, x = case.build(), case.x()
+    before = {name: parameter.value.copy() for name, parameter in built.layer.named_parameters().items()}
+    built.run(x, built.delta(x, case.rng(10)))
+    built.predict(x)
+    for name, parameter in built.layer.named_parameters().items():
         if not np.array_equal(parameter.value, before[name]):
             raise CheckFailure(f"a pass changed the parameter `{name}`: backward accumulates, the optimizer updates")
 
 
 def every_parameter_is_found(case: LayerCase) -> None:
-    """A network finds what lies in a layer's fields and in lists there, and nothing deeper."""
-    specimen = case.build()
-    found = {id(member) for member in specimen.layer.parameters()}
-    found |= {id(member) for member in specimen.layer.named_buffers().values()}
-    for layer in (specimen.layer, *specimen.layer.named_layers().values()):
+    """Every parameter and buffer is in a field, or in a list or dict in a field, where a network finds it."""
+    built = case.build()
+    found = {id(member) for member in built.layer.parameters()}
+    found |= {id(member) for member in built.layer.named_buffers().values()}
+    for layer in (built.layer, *built.layer.named_layers().values()):
         for attribute in attrs.fields(type(layer)):
             for member in _members_in(getattr(layer, attribute.name, None)):
                 if id(member) not in found:
@@ -97,10 +97,10 @@ def every_parameter_is_found(case: LayerCase) -> None:
                     )
 
 
-def _fields(specimen: Specimen) -> dict[str, Any]:
-    """What the fields hold, arrays copied."""
+def _fields(built: BuiltLayer) -> dict[str, Any]:
+    """Return the values of all fields, by name, each with copies of its arrays."""
     held = {}
-    layers = {"": specimen.layer, **{f"{name}.": layer for name, layer in specimen.layer.named_layers().items()}}
+    layers = {"": built.layer, **{f"{name}.": layer for name, layer in built.layer.named_layers().items()}}
     for prefix, layer in layers.items():
         for attribute in attrs.fields(type(layer)):
             value = getattr(layer, attribute.name, None)
@@ -130,9 +130,9 @@ def _members_in(value: Any, depth: int = 0) -> list[Parameter | Buffer]:
 
 
 def input_stays(case: LayerCase) -> None:
-    """Forward and predict do not write into x."""
-    specimen = case.build()
-    for name, call in (("forward", specimen.layer.forward), ("predict", specimen.predict)):
+    """``forward`` and ``predict`` do not modify x."""
+    built = case.build()
+    for name, call in (("forward", built.layer.forward), ("predict", built.predict)):
         x = case.x()
         before = x.copy()
         call(x)
@@ -143,53 +143,53 @@ def input_stays(case: LayerCase) -> None:
 
 
 def delta_stays(case: LayerCase) -> None:
-    """Backward does not write into delta."""
-    specimen, x = case.build(), case.x()
-    delta = specimen.delta(x, case.rng(10))
+    """``backward`` and ``backward_parameters`` do not modify delta."""
+    built, x = case.build(), case.x()
+    delta = built.delta(x, case.rng(10))
     message = "into delta, the error signal it received: make a new array"
-    for method in (specimen.layer.backward, specimen.layer.backward_parameters):
+    for method in (built.layer.backward, built.layer.backward_parameters):
         given = delta.copy()
-        method(specimen.layer.forward(x)[1], given)
+        method(built.layer.forward(x)[1], given)
         if not np.array_equal(given, delta):
             raise CheckFailure(f"{method.__name__} wrote {message}")
-        saved = specimen.layer.forward(x)[1]
+        saved = built.layer.forward(x)[1]
         _without_writing(f"{method.__name__} writes {message}", given, partial(method, saved, given))
 
 
 def saved_stays(case: LayerCase) -> None:
-    """Backward does not write into what forward saved, so that it can run again; neither does a later forward."""
-    specimen, x = case.build(), case.x()
-    delta = specimen.delta(x, case.rng(10))
-    _, saved = specimen.layer.forward(x)
+    """Neither ``backward`` nor a later ``forward`` modifies the saved values."""
+    built, x = case.build(), case.x()
+    delta = built.delta(x, case.rng(10))
+    _, saved = built.layer.forward(x)
     before = copies(saved)
-    specimen.layer.forward(case.x(stream=1))
+    built.layer.forward(case.x(stream=1))
     if not unchanged(saved, before):
         raise CheckFailure("a second forward overwrote what the first one saved: return new arrays each time")
-    specimen.layer.backward(saved, delta.copy())
+    built.layer.backward(saved, delta.copy())
     if not unchanged(saved, before):
         raise CheckFailure("backward wrote into saved: another layer may hold the same array, make a new one")
-    _, saved = specimen.layer.forward(x.copy())
+    _, saved = built.layer.forward(x.copy())
     message = "backward writes into saved: another layer may hold the same array, make a new one"
-    _without_writing(message, saved, lambda: specimen.layer.backward(saved, delta.copy()))
+    _without_writing(message, saved, lambda: built.layer.backward(saved, delta.copy()))
 
 
 def results_stay(case: LayerCase) -> None:
-    """Outputs and error signals stay as they were handed out, whatever runs later."""
-    specimen, x = case.build(), case.x()
-    delta = specimen.delta(x, case.rng(10))
-    output, saved = specimen.layer.forward(x)
+    """Later passes do not modify arrays that earlier passes returned."""
+    built, x = case.build(), case.x()
+    delta = built.delta(x, case.rng(10))
+    output, saved = built.layer.forward(x)
     first = output.copy()
-    moved = specimen.layer.backward(saved, delta)
+    grad_input = built.layer.backward(saved, delta)
     if not np.array_equal(output, first):
         raise CheckFailure("backward wrote into the output that forward had handed out: make a new array")
-    second = moved.copy()
-    predicted = specimen.predict(x)
+    second = grad_input.copy()
+    predicted = built.predict(x)
     third = predicted.copy()
-    specimen.layer.backward(specimen.layer.forward(case.x(stream=1))[1], specimen.delta(x, case.rng(12)))
-    specimen.predict(case.x(stream=2))
+    built.layer.backward(built.layer.forward(case.x(stream=1))[1], built.delta(x, case.rng(12)))
+    built.predict(case.x(stream=2))
     for name, array, before in (
         ("an output that forward had handed out", output, first),
-        ("an error signal that backward had handed out", moved, second),
+        ("an error signal that backward had handed out", grad_input, second),
         ("an output that predict had handed out", predicted, third),
     ):
         if not np.array_equal(array, before):
@@ -197,48 +197,48 @@ def results_stay(case: LayerCase) -> None:
 
 
 def results_are_not_parameters(case: LayerCase) -> None:
-    """No output and no error signal is a view of a parameter's value or gradient, which a step will change."""
-    specimen, x = case.build(), case.x()
-    output, saved = specimen.layer.forward(x)
-    moved = specimen.layer.backward(saved, specimen.delta(x, case.rng(10)))
-    for name, parameter in specimen.layer.named_parameters().items():
-        for what, result in (("the output", output), ("the error signal", moved)):
+    """Returned arrays share no memory with a parameter's value or gradient, which the next step changes."""
+    built, x = case.build(), case.x()
+    output, saved = built.layer.forward(x)
+    grad_input = built.layer.backward(saved, built.delta(x, case.rng(10)))
+    for name, parameter in built.layer.named_parameters().items():
+        for what, result in (("the output", output), ("the error signal", grad_input)):
             for array in arrays_in([parameter.value, parameter.grad]):
                 if np.shares_memory(result, array):
                     raise CheckFailure(f"{what} shares its memory with the parameter `{name}`: return a copy")
 
 
 def _without_writing(message: str, arrays: Any, call: Callable[[], object]) -> None:
-    """Run with read-only arrays, and turn NumPy's refusal to write into the message."""
+    """Call with read-only arrays, and replace NumPy's error by the message."""
     try:
-        with sealed(arrays):
+        with read_only(arrays):
             call()
     except ValueError as error:
         if "read-only" not in str(error):
             raise
-        line = blame(error).partition("\n")[2]
+        line = describe_exception(error).partition("\n")[2]
         raise CheckFailure(f"{message}\n{line}".rstrip()) from error
 
 
 def repr_can_be_pasted_back(case: LayerCase) -> None:
-    """``repr`` is the constructor call, before and after build."""
+    """``repr`` is an evaluable constructor call, before and after ``build``."""
     configuration.expect_repr_can_be_pasted_back(case.prototype)
     configuration.expect_repr_can_be_pasted_back(case.build().layer)
 
 
 def configuration_rebuilds(case: LayerCase) -> None:
-    """The fields are the constructor's arguments, unchanged by build."""
+    """The fields hold the constructor's arguments, and ``build`` does not change them."""
     configuration.expect_configuration_rebuilds(case.unbuilt())
     configuration.expect_same(case.build().layer, case.prototype, "build changed the configuration")
 
 
 def deep_copy(case: LayerCase) -> None:
-    """A copy gives the same results and shares nothing that training changes."""
+    """A deep copy gives the same results, and shares no parameter or buffer."""
     _expect_copy(case, configuration.deep_copied, "a deep copy")
 
 
 def pickling(case: LayerCase) -> None:
-    """Pickled and read back, the layer gives the same results."""
+    """The unpickled layer gives the same results."""
     if not configuration.holds_functions(case.prototype):
         _expect_copy(case, configuration.pickled, "a pickled layer")
 

@@ -1,4 +1,4 @@
-"""Checks of a loss."""
+"""Conformance checks of losses."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,23 +13,29 @@ from deepbp._validation import as_shape
 from deepbp.errors import ArgumentTypeError
 from deepbp.losses import Loss
 from deepbp.testing.check import Check, CheckFailure, Stages, as_seed, checks_of, run_all
-from deepbp.testing.comparisons import copies, expect_same, sealed, unchanged
+from deepbp.testing.comparisons import (
+    copies,
+    expect_agreement,
+    expect_same,
+    read_only,
+    stated_value,
+    unchanged,
+    values_of_fields,
+)
 from deepbp.testing.configuration import CHECKS
-from deepbp.testing.diagnosis import Measurement
-from deepbp.testing.formula_checks import expect_agreement, stated_value, values_of_fields
+from deepbp.testing.diagnosis import GradientSample
 from deepbp.testing.gradients import expect_gradient, numeric_gradient
 from deepbp.typing import Array, Seed, Shape, ShapeLike
 
 Draw: TypeAlias = Callable[[np.random.Generator, Shape], Array]
 """Draws predictions or targets of a shape that includes the batch axis."""
 
-
 ROWS = 5
 
 
 @frozen
 class LossCase:
-    """A loss, and the predictions and targets that it is given."""
+    """Test case: a loss, with functions that draw its predictions and targets."""
 
     subject: Loss[Any]
     output_shape: Shape
@@ -41,7 +47,7 @@ class LossCase:
         return np.random.default_rng([self.seed, stream])
 
     def pair(self, stream: int = 0, dtype: str = "float64", rows: int = ROWS) -> tuple[Array, Array]:
-        """A prediction and its target, others for each stream."""
+        """Draw predictions and targets; each stream gives other numbers."""
         shape = (rows, *self.output_shape)
         prediction, target = self.predictions(self.rng(stream), shape), self.targets(self.rng(stream + 100), shape)
         return prediction.astype(dtype), target.astype(dtype) if target.dtype.kind == "f" else target
@@ -54,7 +60,7 @@ class LossCase:
 
 
 def forward_and_backward_run(case: LossCase) -> None:
-    """Forward returns (number, saved), and backward an array of the prediction's shape."""
+    """``forward`` returns (loss, saved), and ``backward`` an array of the prediction's shape."""
     prediction, target = case.pair()
     pair: Any = case.subject.forward(prediction, target)
     if type(pair) is not tuple or len(pair) != 2:
@@ -73,7 +79,7 @@ def forward_and_backward_run(case: LossCase) -> None:
 
 
 def sample_weights_multiply_shares(case: LossCase) -> None:
-    """Weights of one change nothing, weights of two double, and each sample's share adds to the whole."""
+    """Each sample's weight multiplies its share of the loss: all ones change nothing, all twos double the loss."""
     prediction, target = case.pair()
     plain = case.subject.forward(prediction, target)[0]
     for factor in (1.0, 2.0):
@@ -85,7 +91,7 @@ def sample_weights_multiply_shares(case: LossCase) -> None:
             )
     weight = case.weights()
     alone = np.array([case.subject.forward(prediction[i : i + 1], target[i : i + 1])[0] for i in range(ROWS)])
-    shares = alone * (plain / alone.sum())  # of a mean or of a sum: which one, reduction_as_stated says
+    shares = alone * (plain / alone.sum())  # works for means and sums; reduction_as_stated tells them apart
     value, expected = case.subject.forward(prediction, target, weight)[0], float(weight @ shares)
     if abs(value - expected) > 1e-10 * max(1.0, abs(expected)):
         raise CheckFailure(
@@ -95,7 +101,7 @@ def sample_weights_multiply_shares(case: LossCase) -> None:
 
 
 def reduction_as_stated(case: LossCase) -> None:
-    """``reduction`` says whether a batch's loss is the mean or the sum of its samples' losses."""
+    """The loss of a batch is the mean or the sum of its samples' losses, as ``reduction`` states."""
     prediction, target = case.pair()
     value = case.subject.forward(prediction, target)[0]
     alone = [case.subject.forward(prediction[i : i + 1], target[i : i + 1])[0] for i in range(ROWS)]
@@ -114,7 +120,7 @@ def reduction_as_stated(case: LossCase) -> None:
 
 
 def shapes_must_match(case: LossCase) -> None:
-    """A prediction (N, 1) and a target (N,) of numbers are refused: they would broadcast to (N, N)."""
+    """Shapes (N, 1) and (N,) raise an error instead of broadcasting to (N, N)."""
     prediction, target = np.full((ROWS, 1), 0.5), np.full(ROWS, 0.5)
     for one, other in ((prediction, target), (target, prediction)):
         try:
@@ -128,16 +134,16 @@ def shapes_must_match(case: LossCase) -> None:
 
 
 def gradient(case: LossCase) -> None:
-    """What backward returns is ∂L/∂prediction."""
+    """``backward`` returns ∂L/∂prediction."""
     _expect_gradient(case, weighted=False)
 
 
 def weighted_gradient(case: LossCase) -> None:
-    """The same with a weight for each sample."""
+    """``backward`` returns ∂L/∂prediction also with sample weights."""
     try:
         _expect_gradient(case, weighted=False)
     except CheckFailure:
-        return  # wrong without weights, too: the other check says so
+        return  # wrong without weights, too: the other check reports it
     _expect_gradient(case, weighted=True)
 
 
@@ -145,8 +151,8 @@ def _expect_gradient(case: LossCase, *, weighted: bool) -> None:
     prediction, target = case.pair()
     weight = case.weights() if weighted else None
 
-    def loss(moved: Array) -> float:
-        return float(case.subject.forward(moved, target, weight)[0])
+    def loss(perturbed: Array) -> float:
+        return float(case.subject.forward(perturbed, target, weight)[0])
 
     expect_gradient(
         f"∂L/∂prediction{' with sample_weight' if weighted else ''}",
@@ -163,7 +169,7 @@ def _expect_gradient(case: LossCase, *, weighted: bool) -> None:
     )
 
 
-def _measure(case: LossCase, stream: int, *, weighted: bool) -> Measurement:
+def _measure(case: LossCase, stream: int, *, weighted: bool) -> GradientSample:
     prediction, target = case.pair(stream)
     weight = case.weights(stream) if weighted else None
     known = {"the prediction": prediction}
@@ -171,12 +177,12 @@ def _measure(case: LossCase, stream: int, *, weighted: bool) -> Measurement:
         known["the target"] = target
     if weight is not None:
         known["sample_weight"] = weight.reshape(-1, *(1,) * (prediction.ndim - 1))
-    numeric = numeric_gradient(lambda moved: float(case.subject.forward(moved, target, weight)[0]), prediction)
-    return Measurement(case.gradient(prediction.copy(), target.copy(), weight), numeric, known)
+    numeric = numeric_gradient(lambda perturbed: float(case.subject.forward(perturbed, target, weight)[0]), prediction)
+    return GradientSample(case.gradient(prediction.copy(), target.copy(), weight), numeric, known)
 
 
 def forward_twice_then_backward_of_the_first(case: LossCase) -> None:
-    """Another forward may run between forward and backward."""
+    """Another ``forward`` may run between ``forward`` and ``backward``."""
     (first, target), (second, other) = case.pair(), case.pair(1)
     alone = case.gradient(first, target).copy()
     _, saved = case.subject.forward(first, target)
@@ -186,7 +192,7 @@ def forward_twice_then_backward_of_the_first(case: LossCase) -> None:
 
 
 def nothing_is_written(case: LossCase) -> None:
-    """Neither into prediction, target and weights, nor into what forward saved."""
+    """Neither pass modifies predictions, targets, weights or saved values."""
     prediction, target = case.pair()
     weight = case.weights()
     for weights in (None, weight):
@@ -200,14 +206,14 @@ def nothing_is_written(case: LossCase) -> None:
                 raise CheckFailure(f"forward or backward wrote into {name}: make a new array")
         if not unchanged(saved, kept):
             raise CheckFailure("backward wrote into saved: make a new array")
-        with sealed(given):
+        with read_only(given):
             _, saved = case.subject.forward(prediction, target, weights)
-            with sealed(saved):
+            with read_only(saved):
                 case.subject.backward(saved)
 
 
 def dtype_is_kept(case: LossCase) -> None:
-    """The error signal has the prediction's dtype, and float32 agrees with float64."""
+    """The gradient has the prediction's dtype, and results in float32 agree with those in float64."""
     (single, target), (double, double_target) = case.pair(dtype="float32"), case.pair()
     for weight in (None, case.weights().astype("float32")):
         delta = case.gradient(single, target, weight)
@@ -221,7 +227,7 @@ def dtype_is_kept(case: LossCase) -> None:
 
 
 def extreme_predictions(case: LossCase) -> None:
-    """±1e4, or probabilities of exactly 0 and 1, and the smallest numbers, give no warning and nothing infinite."""
+    """Predictions of ±1e4, probabilities of 0 and 1, and subnormal numbers cause no warning and no infinity."""
     largest = {"probabilities": (0.0, 1.0), "rates": (0.0, 1e4)}.get(case.subject.expects, (-1e4, 1e4))
     for dtype in ("float32", "float64"):
         _, target = case.pair(dtype=dtype)
@@ -241,7 +247,7 @@ def extreme_predictions(case: LossCase) -> None:
 
 
 def formula(case: LossCase) -> None:
-    """The stated formula, evaluated, gives the loss and its derivative."""
+    """The stated formulas give the loss and its gradient."""
     stated = case.subject.stated_formula()
     if stated is None:
         return
@@ -259,8 +265,8 @@ def formula(case: LossCase) -> None:
         "classes": prediction.shape[-1],
     }
     expect_agreement("L", stated.value, stated_value("L", stated.value, names), np.asarray(value), "forward")
-    moved = stated_value("∂L/∂prediction", stated.delta, names)
-    expect_agreement("∂L/∂prediction", stated.delta, moved, delta, "backward")
+    derivative = stated_value("∂L/∂prediction", stated.delta, names)
+    expect_agreement("∂L/∂prediction", stated.delta, derivative, delta, "backward")
 
 
 STAGES: Stages = (
@@ -289,14 +295,19 @@ def loss_checks(
     targets: Draw | None = None,
     rng: Seed = None,
 ) -> Iterator[Check]:
-    """The checks of a loss one by one.
+    """Yield the conformance checks of a loss, lazily: no code of the loss runs before ``Check.run``.
+
+    >>> from deepbp.losses import Huber
+    >>> from deepbp.testing import loss_checks
+    >>> [check.name for check in loss_checks(Huber())][2:5]
+    ['gradient', 'weighted_gradient', 'formula']
 
     Args:
-        output_shape: of one sample's prediction.
-        predictions, targets: draw the data, given a generator and a shape with the batch axis. By default as
-            ``loss.expects`` says: normal numbers for values; probabilities, or normal numbers for logits and scores,
-            against one-hot rows; rates, or normal numbers for their logarithms, against counts.
-        rng: a seed or generator. None means the same numbers each time.
+        output_shape: shape of one sample's prediction.
+        predictions, targets: functions ``(rng, shape)`` that draw the data; the shape includes the batch axis. The
+            defaults depend on ``loss.expects``: normal numbers for values; probabilities, or normal numbers for logits
+            and scores, with one-hot targets; rates, or normal numbers for log-rates, with counts as targets.
+        rng: seed or generator of the random numbers in the checks. None means the same numbers in each call.
     """
     if not isinstance(loss, Loss):
         raise ArgumentTypeError(f"loss: expected an instance of deepbp.losses.Loss, got {loss!r}")
@@ -314,18 +325,26 @@ def check_loss(
     targets: Draw | None = None,
     rng: Seed = None,
 ) -> None:
-    """Run every check of a loss; raises CheckFailure with one report. See ``loss_checks`` for the arguments."""
+    """Run all conformance checks of a loss; see ``loss_checks`` for the arguments.
+
+    >>> from deepbp.losses import Huber
+    >>> from deepbp.testing import check_loss
+    >>> check_loss(Huber())  # returns None if all checks pass
+
+    Raises:
+        CheckFailure: if a check fails, with one report of all failures.
+    """
     run_all(loss_checks(loss, output_shape, predictions=predictions, targets=targets, rng=rng))
 
 
 def _probabilities(rng: np.random.Generator, shape: Shape) -> Array:
-    """Rows that sum to 1 where there is more than one output, and none of them near 0 or 1."""
+    """Draw probabilities away from 0 and 1; the rows sum to 1 if there are several outputs."""
     values = rng.uniform(0.2, 0.8, shape)
     return values / values.sum(axis=-1, keepdims=True) if shape[-1] > 1 else values
 
 
 def _one_hot(rng: np.random.Generator, shape: Shape) -> Array:
-    """Rows that hold 0 and a single 1, or answers of 0 and 1 where there is one output."""
+    """Draw one-hot rows, or binary targets if there is one output."""
     if shape[-1] == 1:
         return rng.integers(0, 2, shape).astype(np.float64)
     return np.eye(shape[-1])[rng.integers(0, shape[-1], shape[:-1])]

@@ -1,4 +1,4 @@
-"""Checks of an optimizer."""
+"""Conformance checks of optimizers."""
 
 import pickle
 import warnings
@@ -13,9 +13,8 @@ from deepbp.errors import ArgumentTypeError
 from deepbp.optimizers import Grouped, Optimizer, State
 from deepbp.parameters import Parameter, ParameterVector
 from deepbp.testing.check import Check, CheckFailure, Stages, as_seed, checks_of, run_all
-from deepbp.testing.comparisons import expect_same
+from deepbp.testing.comparisons import expect_agreement, expect_same, stated_value, values_of_fields
 from deepbp.testing.configuration import CHECKS
-from deepbp.testing.formula_checks import expect_agreement, stated_value, values_of_fields
 from deepbp.typing import Array, Seed
 
 STEPS = 12
@@ -24,13 +23,13 @@ SHAPES = {"0.weight": (4, 3), "0.bias": (3,), "1.slope": (2,)}
 
 @frozen
 class OptimizerCase:
-    """An optimizer, and small sets of parameters for it to move."""
+    """Test case: an optimizer, with a small parameter vector to update."""
 
     subject: Optimizer
     seed: int
 
     def parameters(self, dtype: str = "float64") -> ParameterVector:
-        """A matrix and two vectors, always the same."""
+        """Return a matrix and two vectors, the same in each call."""
         rng = np.random.default_rng(self.seed)
         return ParameterVector(
             {name: Parameter(rng.standard_normal(shape).astype(dtype)) for name, shape in SHAPES.items()}
@@ -42,7 +41,7 @@ class OptimizerCase:
     def steps(
         self, parameters: ParameterVector, state: State, steps: range, gradient: Callable[[int], Array] | None = None
     ) -> None:
-        """Some steps with the gradients that belong to their numbers."""
+        """Run optimizer steps, each with the gradient of its step number."""
         for step in steps:
             parameters.clear_grads()
             parameters.grads[...] = self.gradient(step, parameters.values) if gradient is None else gradient(step)
@@ -53,7 +52,7 @@ class OptimizerCase:
 
 
 def start_and_step_run(case: OptimizerCase) -> None:
-    """``start`` returns a flat dict with the step; ``step`` counts it up."""
+    """``start`` returns a flat dict with a step counter, and ``step`` increments it."""
     parameters = case.parameters()
     state: Any = case.subject.start(parameters)
     if not isinstance(state, dict) or state.get("step") != 0:
@@ -75,7 +74,7 @@ def start_and_step_run(case: OptimizerCase) -> None:
 
 
 def state_is_all_it_remembers(case: OptimizerCase) -> None:
-    """Two trainings side by side, with one optimizer, go as each does alone."""
+    """Two trainings may share one optimizer: all of its mutable state is in the state dict."""
     alone = case.parameters()
     case.steps(alone, case.subject.start(alone), range(STEPS))
     one, other = case.parameters(), case.parameters()
@@ -89,7 +88,7 @@ def state_is_all_it_remembers(case: OptimizerCase) -> None:
 
 
 def resumes_exactly(case: OptimizerCase) -> None:
-    """Values and state, stored and read back, go on to the same numbers."""
+    """A training resumed from stored values and state gives the same numbers."""
     through = case.parameters()
     case.steps(through, case.subject.start(through), range(STEPS))
     first = case.parameters()
@@ -104,7 +103,7 @@ def resumes_exactly(case: OptimizerCase) -> None:
 
 
 def gradients_are_used_once(case: OptimizerCase) -> None:
-    """The state holds no view of the gradients or values, which the next step overwrites."""
+    """The state shares no memory with the gradients or values, which the next step overwrites."""
     parameters = case.parameters()
     state = case.subject.start(parameters)
     case.steps(parameters, state, range(2))
@@ -116,7 +115,7 @@ def gradients_are_used_once(case: OptimizerCase) -> None:
 
 
 def values_change_in_place(case: OptimizerCase) -> None:
-    """``parameters.values`` keeps its array, for each parameter is a view into it."""
+    """``step`` updates ``parameters.values`` in place, because each parameter is a view of it."""
     parameters = case.parameters()
     values = parameters.values
     case.steps(parameters, case.subject.start(parameters), range(1))
@@ -125,9 +124,9 @@ def values_change_in_place(case: OptimizerCase) -> None:
 
 
 def goes_downhill(case: OptimizerCase) -> None:
-    """With a gradient that stays the same, the parameters move against it, in both kinds of parameters."""
+    """With a constant gradient, all parameters move in the direction of descent."""
     parameters = case.parameters()
-    parameters.values *= 1e-3  # so that a decay of the weights does not hide the gradient's share
+    parameters.values *= 1e-3  # small, so that weight decay does not outweigh the gradient
     gradient = np.sign(case.gradient(0, parameters.values))
     before = parameters.values.copy()
     case.steps(parameters, case.subject.start(parameters), range(STEPS), lambda step: gradient)
@@ -144,7 +143,7 @@ def goes_downhill(case: OptimizerCase) -> None:
 
 
 def no_rate_no_change(case: OptimizerCase) -> None:
-    """A learning rate of 0 leaves the parameters where they are."""
+    """A learning rate of 0 changes no parameter."""
     still = _with_rate(case.subject, 0.0)
     if still is None:
         return
@@ -155,7 +154,7 @@ def no_rate_no_change(case: OptimizerCase) -> None:
 
 
 def schedule_is_followed(case: OptimizerCase) -> None:
-    """A callable learning rate is asked with 0, 1, 2, …, and one that is constant acts as the number does."""
+    """A schedule is called with 0, 1, 2, …, and a constant schedule gives the results of the constant."""
     asked: list[int] = []
 
     def constant(step: int) -> float:
@@ -179,7 +178,7 @@ def schedule_is_followed(case: OptimizerCase) -> None:
 
 
 def vectors_do_not_decay(case: OptimizerCase) -> None:
-    """With gradients of zero, parameters of one dimension, the biases, stay as they are."""
+    """Weight decay does not apply to one-dimensional parameters, such as biases."""
     parameters = case.parameters()
     before = parameters.values.copy()
     case.steps(parameters, case.subject.start(parameters), range(STEPS), lambda step: np.zeros_like(before))
@@ -188,7 +187,7 @@ def vectors_do_not_decay(case: OptimizerCase) -> None:
 
 
 def _with_rate(optimizer: Optimizer, rate: Any) -> Optimizer | None:
-    """The optimizer with another learning rate, if that is one of its arguments."""
+    """Return the optimizer with another learning rate, or None if it has no such argument."""
     subject: Any = optimizer
     if not attrs.has(type(subject)) or "learning_rate" not in attrs.fields_dict(type(subject)):
         return None
@@ -197,7 +196,7 @@ def _with_rate(optimizer: Optimizer, rate: Any) -> Optimizer | None:
 
 
 def dtype_is_kept(case: OptimizerCase) -> None:
-    """The state of float32 parameters is float32, and their steps are those of float64, rounded."""
+    """The state has the parameters' dtype, and steps in float32 agree with those in float64."""
     results = []
     for dtype in ("float32", "float64"):
         parameters = case.parameters(dtype)
@@ -211,7 +210,7 @@ def dtype_is_kept(case: OptimizerCase) -> None:
 
 
 def extreme_gradients(case: OptimizerCase) -> None:
-    """Gradients of zero, subnormal, 1e-12 and 1e8 give no warning and no NaN."""
+    """Gradients of 0, 1e-12, 1e8 and subnormal gradients cause no warning and no NaN."""
     for dtype in ("float32", "float64"):
         tiny = float(np.finfo(dtype).smallest_subnormal)
         for size in (0.0, tiny, 1e-12, 1e8):
@@ -229,7 +228,7 @@ def extreme_gradients(case: OptimizerCase) -> None:
 
 
 def formula(case: OptimizerCase) -> None:
-    """The stated assignments, carried out step by step, give the same values and the same state."""
+    """The stated formula, evaluated step by step, gives the same values and state."""
     stated = case.subject.stated_formula()
     if stated is None:
         return
@@ -272,12 +271,29 @@ STAGES: Stages = (
 
 
 def optimizer_checks(optimizer: Optimizer, *, rng: Seed = None) -> Iterator[Check]:
-    """The checks of an optimizer one by one. ``rng``: a seed or generator; None means the same numbers each time."""
+    """Yield the conformance checks of an optimizer, lazily: none runs before ``Check.run``.
+
+    >>> from deepbp.optimizers import Adam
+    >>> from deepbp.testing import optimizer_checks
+    >>> [check.name for check in optimizer_checks(Adam())][:3]
+    ['start_and_step_run', 'values_change_in_place', 'goes_downhill']
+
+    Args:
+        rng: seed or generator of the random numbers in the checks. None means the same numbers in each call.
+    """
     if not isinstance(optimizer, Optimizer):
         raise ArgumentTypeError(f"optimizer: expected an instance of Optimizer, got {optimizer!r}")
     return checks_of(f"{optimizer}", OptimizerCase(optimizer, as_seed(rng)), STAGES)
 
 
 def check_optimizer(optimizer: Optimizer, *, rng: Seed = None) -> None:
-    """Run every check of an optimizer; raises CheckFailure with one report. See ``optimizer_checks``."""
+    """Run all conformance checks of an optimizer; see ``optimizer_checks`` for the arguments.
+
+    >>> from deepbp.optimizers import Adam
+    >>> from deepbp.testing import check_optimizer
+    >>> check_optimizer(Adam())  # returns None if all checks pass
+
+    Raises:
+        CheckFailure: if a check fails, with one report of all failures.
+    """
     run_all(optimizer_checks(optimizer, rng=rng))

@@ -1,4 +1,4 @@
-"""Each check a pytest case of its own."""
+"""Pytest integration: every check becomes a test case."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -16,24 +16,25 @@ from deepbp.testing.optimizer_checks import optimizer_checks
 
 
 def parametrize_with_checks(subjects: Iterable[Any]) -> Callable[[Any], Any]:
-    """A decorator for a test function that takes ``check``, and runs it.
+    """Pytest decorator that parametrizes a test over all conformance checks of the given objects.
 
-    ::
-
-        @parametrize_with_checks([(Swish(), (5,)), MyLoss(), *layer_checks(Log(), (3,), inputs=positive)])
-        def test_my_classes(check):
-            check.run()
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.losses import Huber
+    >>> from deepbp.testing import layer_checks, parametrize_with_checks
+    >>> @parametrize_with_checks([(Dense(2), 3), Huber(), *layer_checks(Dense(1), 4, rng=1)])
+    ... def test_my_classes(check):
+    ...     check.run()
 
     Args:
-        subjects: (layer, input_shape) and (loss, output_shape) pairs, losses, optimizers, initializers, and single
-            checks.
+        subjects: (layer, input_shape) and (loss, output_shape) pairs, losses, optimizers, initializers, and
+            individual checks.
 
     Raises:
-        ArgumentTypeError: for anything else.
+        ArgumentTypeError: for any other object.
     """
     if not isinstance(subjects, Iterable):
         raise ArgumentTypeError(f"parametrize_with_checks: expected a list, got {subjects!r}")
-    import pytest  # where it is used: the kit needs no pytest otherwise
+    import pytest  # imported here because nothing else in deepbp.testing needs pytest
 
     checks = [check for subject in subjects for check in _checks(subject)]
     return pytest.mark.parametrize("check", checks, ids=str)

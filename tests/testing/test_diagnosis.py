@@ -5,17 +5,17 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from deepbp.testing.diagnosis import Measurement, explain
+from deepbp.testing.diagnosis import GradientSample, explain
 from deepbp.typing import Array
 
 SIZES = {"the batch size": 32, "the number of a sample's inputs": 4}
 Mistake = Callable[[Array], Array]
 
 
-def measured(mistake: Mistake, *, shape: tuple[int, ...] = (4, 4)) -> list[Measurement]:
+def measured(mistake: Mistake, *, shape: tuple[int, ...] = (4, 4)) -> list[GradientSample]:
     """Two measurements of a gradient that is the true one with a mistake."""
     numeric = [np.random.default_rng(seed).normal(size=shape) for seed in (0, 1)]
-    return [Measurement(mistake(one), one) for one in numeric]
+    return [GradientSample(mistake(one), one) for one in numeric]
 
 
 @pytest.mark.parametrize(
@@ -69,14 +69,14 @@ def test_two_sizes_that_agree_are_both_named() -> None:
 def test_a_known_factor_must_fit_both_measurements() -> None:
     rng = np.random.default_rng(3)
     numeric, gains = rng.normal(size=(2, 5, 3)), rng.normal(size=(2, 3))
-    right = [Measurement(n / g, n, {"gain": g}) for n, g in zip(numeric, gains, strict=True)]
+    right = [GradientSample(n / g, n, {"gain": g}) for n, g in zip(numeric, gains, strict=True)]
     assert explain(right, {}) == "lacks a factor: times gain it would be right"
-    wrong = [right[0], Measurement(numeric[1] * 2 / gains[1] ** 2, numeric[1], {"gain": gains[1]})]
+    wrong = [right[0], GradientSample(numeric[1] * 2 / gains[1] ** 2, numeric[1], {"gain": gains[1]})]
     assert explain(wrong, {}) == ""
 
 
 def test_a_candidate_that_is_the_right_gradient_explains_nothing() -> None:
     """The diagonal of a Jacobian that has no more than its diagonal is not a mistake."""
     one = np.random.default_rng(4).normal(size=(3, 2))
-    assert explain([Measurement(one + 1, one, candidates={"is the diagonal": lambda: one})], {}) == ""
-    assert explain([Measurement(one + 1, one, candidates={"adds one": lambda: one + 1})], {}) == "adds one"
+    assert explain([GradientSample(one + 1, one, candidates={"is the diagonal": lambda: one})], {}) == ""
+    assert explain([GradientSample(one + 1, one, candidates={"adds one": lambda: one + 1})], {}) == "adds one"
