@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from deepbp._tables import as_plain_array, place_in
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DataTypeError, NotBuiltError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, NotBuiltError, ShapeError
 from deepbp.typing import Array, ArrayLike, Seed, Shape, ShapeLike
 
 ROWS_AT_ONCE = 65_536  # so that checking a large array needs little memory beside it

@@ -11,7 +11,9 @@ import deepbp
 
 ROOT = Path(deepbp.__file__).parent
 FLOORS = {
-    **dict.fromkeys(("_config", "_tables", "_validation", "errors", "formulas", "initializers", "kernels", "parameters"), 1),
+    **dict.fromkeys(
+        ("_config", "_tables", "_validation", "errors", "formulas", "initializers", "kernels", "parameters"), 1
+    ),
     **dict.fromkeys(("_version", "storage", "typing"), 1),
     **dict.fromkeys(("layers", "losses", "optimizers"), 2),
     **dict.fromkeys(("files", "metrics", "testing"), 3),
