@@ -72,7 +72,9 @@ def __getattr__(name: str) -> Any:
     elif name in __all__:
         value = import_module(f"deepbp.{name}")
     else:
-        raise AttributeError(f"module 'deepbp' has no attribute {name!r}")
+        from deepbp._suggestions import suggest_names
+
+        value = suggest_names("deepbp")(name)  # raises
     globals()[name] = value
     return value
 

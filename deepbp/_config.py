@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import numpy as np
 
+from deepbp._suggestions import suggest_names
 from deepbp.errors import ArgumentTypeError
 
 
@@ -17,9 +18,11 @@ def publish(package: str, *rooms: str) -> None:
     Pickles then name the public path and survive a class that moves to another file. Names imported from another
     public package keep that package, so the order of imports does not matter; ``rooms`` are further prefixes of
     modules, those without a public path of their own. The price: ``inspect.getsource`` finds functions and methods, but
-    not classes, which it looks for in the package's file.
+    not classes, which it looks for in the package's file. Unknown names get suggestions, see ``suggest_names``.
     """
-    for value in list(vars(sys.modules[package]).values()):
+    namespace = vars(sys.modules[package])
+    namespace.setdefault("__getattr__", suggest_names(package))
+    for value in list(namespace.values()):
         if isinstance(value, type | FunctionType) and f"{value.__module__}.".startswith((f"{package}.", *rooms)):
             value.__module__ = package
             if "__firstlineno__" in vars(value):  # Python 3.13: a line of the class's file, not of the package's

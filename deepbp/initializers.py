@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from attrs import field, frozen
 
+from deepbp._suggestions import ExplainedArguments, suggest_names
 from deepbp.errors import ConfigurationError, ShapeError
 from deepbp.errors.validators import finite, non_negative, positive
 from deepbp.typing import Array, Shape
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 
-class Initializer(ABC):
+class Initializer(ExplainedArguments, ABC):
     """Draws the first values of a parameter."""
 
     @abstractmethod
@@ -175,3 +176,6 @@ class Orthogonal(Initializer):
         q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
         q = q * np.sign(np.diag(r))  # without this the result would not be spread evenly over all such matrices
         return (self.gain * (q if rows >= columns else q.T)).reshape(shape).astype(dtype)
+
+
+globals()["__getattr__"] = suggest_names(__name__)

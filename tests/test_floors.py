@@ -14,7 +14,7 @@ FLOORS = {
     **dict.fromkeys(
         ("_config", "_tables", "_validation", "errors", "formulas", "initializers", "kernels", "parameters"), 1
     ),
-    **dict.fromkeys(("_version", "storage", "typing"), 1),
+    **dict.fromkeys(("_suggestions", "_version", "storage", "typing"), 1),
     **dict.fromkeys(("layers", "losses", "optimizers"), 2),
     **dict.fromkeys(("files", "metrics", "testing"), 3),
     **dict.fromkeys(("callbacks", "training"), 4),

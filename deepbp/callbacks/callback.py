@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
+from deepbp._suggestions import ExplainedArguments
 from deepbp.errors import ConfigurationError, FileFormatError
 
 if TYPE_CHECKING:
     from deepbp.training.trainer import Trainer
 
 
-class Callback:
+class Callback(ExplainedArguments):
     """Override what you need. A hook gets the trainer, and may change its model, its optimizer and its state.
 
     ``trainer.stop()`` ends training after the epoch, ``trainer.stop(now=True)`` after the step. Callbacks are called

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from attrs import Attribute
 
+from deepbp._suggestions import named
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 
 Validator: TypeAlias = Callable[[Any, "Attribute[Any]", Any], None]
@@ -35,14 +36,16 @@ fraction = number(lambda v: 0 <= v < 1, "a number of at least 0 and below 1")
 
 
 def instance_of(*kinds: type, fix: str = "") -> Validator:
-    """A validator of the type; ``fix`` says in words what to pass instead."""
+    """A validator of the type; ``fix`` says in words what to pass instead, where a text names nothing."""
     names = " or ".join(kind.__name__ for kind in kinds)
 
     def validate(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
         if not isinstance(value, kinds):
-            hint = f", an instance rather than the class: {value.__name__}()" if isinstance(value, type) else ""
+            hint = named(value, kinds[0].__name__) or fix
+            if isinstance(value, type):
+                hint = f", an instance rather than the class: {value.__name__}()"
             raise ArgumentTypeError(
-                f"{type(instance).__name__}: {attribute.name}: expected {names}, got {value!r}{hint or fix}"
+                f"{type(instance).__name__}: {attribute.name}: expected {names}, got {value!r}{hint}"
             )
 
     return validate

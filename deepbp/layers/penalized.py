@@ -6,6 +6,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from attrs import define, field, frozen
 
+from deepbp._suggestions import ExplainedArguments
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import instance_of, non_negative, optional
 from deepbp.formulas.language import PenaltyFormula
@@ -15,7 +16,7 @@ from deepbp.parameters import Parameter
 from deepbp.typing import Array, Shape
 
 
-class Penalty(ABC):
+class Penalty(ExplainedArguments, ABC):
     """A price on numbers. It is configuration: a subclass is ``@frozen``, and one may stand in many places.
 
     Value and gradient come from one method, so that they cannot be of two definitions. Both are sums over all the

@@ -8,6 +8,7 @@ import numpy as np
 from attrs import Attribute
 
 from deepbp._config import configuration_text
+from deepbp._suggestions import explain_constructor
 from deepbp._validation import as_numbers, as_type, check_sample_shape
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataError, DataTypeError, ShapeError
 from deepbp.errors.validators import Validator
@@ -41,6 +42,7 @@ class Loss(ABC, Generic[Saved]):
     def __attrs_init_subclass__(cls) -> None:
         if attrs.inspect(cls).added_repr:  # attrs' own prints arguments that equal their default, too
             cls.__repr__ = Loss.__repr__  # type: ignore[method-assign]
+        explain_constructor(cls)
 
     @abstractmethod
     def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Saved]:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import numpy as np
 from attrs import Attribute, field, frozen
 
+from deepbp._suggestions import ExplainedArguments
 from deepbp._validation import as_numbers, check_same_length
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataTypeError, ShapeError
 from deepbp.errors.validators import finite
@@ -15,7 +16,7 @@ from deepbp.losses.targets import check_labels
 from deepbp.typing import Array, ArrayLike
 
 
-class Metric(ABC):
+class Metric(ExplainedArguments, ABC):
     """A name and a function of predictions and targets. Any other callable of the two serves as well.
 
     It sees all of an epoch at once, so that any function of them is right.

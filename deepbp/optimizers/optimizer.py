@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from attrs import Attribute
 
+from deepbp._suggestions import ExplainedArguments
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.errors.validators import non_negative
 from deepbp.formulas.language import UpdateFormula
@@ -42,7 +43,7 @@ def refusal(optimizer: "Optimizer", error: Exception, parameters: Any, state: An
     return error
 
 
-class Optimizer(ABC):
+class Optimizer(ExplainedArguments, ABC):
     """Frozen configuration, an ``attrs.frozen`` class; what changes lies in the state, which the trainer keeps."""
 
     learning_rate: float | Schedule

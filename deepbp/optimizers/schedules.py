@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from attrs import Attribute, field, frozen
 
+from deepbp._suggestions import ExplainedArguments, suggest_names
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.errors.validators import fraction, non_negative, number, positive, positive_int
 from deepbp.optimizers.optimizer import Schedule, rate_or_schedule
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 
-class LearningRateSchedule(ABC):
+class LearningRateSchedule(ExplainedArguments, ABC):
     """A callable of the step, for ``learning_rate=...``. A subclass is an ``attrs.frozen`` class that states ``rate``.
 
     A step t is one update, so one batch, and counts from 0: a schedule knows nothing of epochs, and ``steps_per_epoch``
@@ -358,3 +359,6 @@ class Warmup(LearningRateSchedule):
         if step >= self.steps:
             return rate_at(self.then, step - self.steps)
         return self.start + (rate_at(self.then, 0) - self.start) * step / self.steps
+
+
+globals()["__getattr__"] = suggest_names(__name__)
