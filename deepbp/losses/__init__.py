@@ -1,4 +1,4 @@
-"""The losses: each a formula and its derivative on one screen. The class names say sum or mean, and what they take."""
+"""Loss functions: each class is a formula and its derivative, and its name states the reduction and the input."""
 
 from deepbp._config import publish
 from deepbp.losses.combined import OnOutputs, SumOfLosses

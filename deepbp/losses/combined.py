@@ -1,4 +1,4 @@
-"""Losses made of losses."""
+"""Losses made of losses: on some of the outputs, and weighted sums."""
 
 from typing import Any, Literal
 
@@ -8,25 +8,29 @@ from attrs import field, frozen
 from deepbp._validation import as_numbers, as_type
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ShapeError
 from deepbp.errors.validators import instance_of, non_negative, non_negative_int, optional, positive_int
-from deepbp.losses.loss import Expects, Loss, as_tuple, each, not_arrays
+from deepbp.losses.loss import Expects, Loss, as_tuple, not_arrays, scalar_or_each
 from deepbp.typing import Array, ArrayLike, Shape
 
 
 @frozen
 class OnOutputs(Loss[tuple[Any, Shape]]):
-    """The loss on the columns ``start`` to ``stop`` − 1 of prediction and target; the other outputs get no signal.
+    """A loss on the columns ``start`` to ``stop`` − 1 of prediction and target; other outputs have gradient 0.
 
-    Columns are places along the last axis (B, …, K), counted from 0. Classes are one-hot rows in theirs, for labels
-    and numbers do not fit into one array.
+    Columns count from 0 along the last axis (B, …, K). Classes need one-hot rows in their columns, because labels and
+    numbers do not fit into one array. Raises ``ShapeError`` when prediction or target has fewer columns.
 
     Args:
-        loss: what compares them.
+        loss: the loss of these columns.
         start, stop: the columns of the prediction.
-        targets: (start, stop) of the target, where its columns are others: those of a ``Quantile`` loss of three
-            quantiles are three of the prediction and one of the target.
+        targets: (start, stop) of the target, where they differ: a ``Quantile`` loss of three quantiles has three
+            columns of the prediction and one of the target.
 
-    Raises:
-        ShapeError: when prediction or target has fewer columns.
+    >>> import numpy as np
+    >>> from deepbp.losses import MeanSquaredError, OnOutputs
+    >>> loss = OnOutputs(MeanSquaredError(), 1, 2)  # the second column only
+    >>> value, saved = loss.forward(np.array([[5.0, 2.0]]), np.array([[0.0, 4.0]]))
+    >>> value, loss.backward(saved)
+    (4.0, array([[ 0., -4.]]))
     """
 
     loss: Loss[Any] = field(validator=instance_of(Loss))
@@ -49,12 +53,12 @@ class OnOutputs(Loss[tuple[Any, Shape]]):
 
     @property
     def reduction(self) -> Literal["sum", "mean"]:  # type: ignore[override]  # that of the loss, not of the class
-        """What the loss is: a mean or a sum."""
+        """The reduction of the inner loss."""
         return self.loss.reduction
 
     @property
     def expects(self) -> Expects:  # type: ignore[override]  # as above
-        """What the loss expects."""
+        """What the inner loss expects."""
         return self.loss.expects
 
     def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
@@ -89,7 +93,7 @@ class OnOutputs(Loss[tuple[Any, Shape]]):
 
 
 def _columns(array: Array, name: str, start: int, stop: int) -> Array:
-    """Those of an array that has them."""
+    """The columns of an array; raises ShapeError when it has fewer."""
     if not getattr(array, "shape", ()):
         raise not_arrays(**{name: array})
     if array.ndim < 2 or array.shape[-1] < stop:
@@ -99,21 +103,27 @@ def _columns(array: Array, name: str, start: int, stop: int) -> Array:
 
 @frozen
 class SumOfLosses(Loss[list[Any]]):
-    """L = Σ w L over the losses; ∂L/∂ŷ = Σ w ∂L/∂ŷ.
+    """Weighted sum of losses, L = Σ w Lₖ; ∂L/∂ŷ = Σ w ∂Lₖ/∂ŷ.
 
-    Each sees the whole prediction and target; one inside ``OnOutputs`` sees its own columns. A network that gives a
-    number and scores of three classes, side by side::
+    Each loss sees the whole prediction and target; one inside ``OnOutputs`` sees its columns. For a network with one
+    number and the scores of three classes side by side::
 
         SumOfLosses([OnOutputs(MeanSquaredError(), 0, 1), OnOutputs(SoftmaxCrossEntropy(), 1, 4)], weights=(1.0, 0.5))
 
     Args:
-        losses: all of them means, or all of them sums.
-        weights: w, one for each; None means 1 for all.
+        losses: either all means or all sums.
+        weights: w, one for each loss; None means 1 for all.
+
+    >>> import numpy as np
+    >>> from deepbp.losses import MeanAbsoluteError, MeanSquaredError, SumOfLosses
+    >>> loss = SumOfLosses([MeanSquaredError(), MeanAbsoluteError()], weights=(1.0, 0.5))
+    >>> loss.forward(np.array([[3.0]]), np.array([[1.0]]))[0]  # 1 · 2² + 0.5 · 2
+    5.0
     """
 
     losses: tuple[Loss[Any], ...] = field(converter=as_tuple)
     weights: tuple[float, ...] | None = field(
-        default=None, kw_only=True, converter=as_tuple, validator=optional(each(non_negative))
+        default=None, kw_only=True, converter=as_tuple, validator=optional(scalar_or_each(non_negative))
     )
 
     def __attrs_post_init__(self) -> None:
@@ -133,12 +143,12 @@ class SumOfLosses(Loss[list[Any]]):
 
     @property
     def reduction(self) -> Literal["sum", "mean"]:  # type: ignore[override]  # that of the losses, not of the class
-        """What all the losses are: means or sums."""
+        """The reduction that all the losses share."""
         return self.losses[0].reduction
 
     @property
     def expects(self) -> Expects:  # type: ignore[override]  # as above
-        """What all the losses expect, if it is the same."""
+        """What the losses expect, or "values" where they differ."""
         kinds = {loss.expects for loss in self.losses}
         return kinds.pop() if len(kinds) == 1 else "values"
 

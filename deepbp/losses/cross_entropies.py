@@ -1,6 +1,6 @@
-"""Cross-entropy losses for classification."""
+"""Cross-entropy and focal losses for classification, on probabilities and on logits."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from attrs import field, frozen
@@ -9,45 +9,60 @@ from deepbp import kernels
 from deepbp.errors.validators import fraction, non_negative, number, optional, positive
 from deepbp.formulas.language import LossFormula
 from deepbp.losses.loss import (
-    Loss,
+    MeanLoss,
+    MeanSaved,
     Saved,
     as_tuple,
     check_range,
     check_same_shape,
-    each,
-    for_each,
     limits,
-    mean,
-    mean_backward,
     not_arrays,
+    per_output,
+    scalar_or_each,
 )
-from deepbp.losses.targets import (
-    AnswerLoss,
-    as_rows,
-    check_answers,
-    check_labels,
-    prepare_labels,
-    row_weights,
-    smoothed,
-)
+from deepbp.losses.targets import BinaryTargetLoss, ClassTargetLoss, as_rows, check_labels, row_weights, smoothed
 from deepbp.typing import Array, ArrayLike, Shape
+
+Weighted: TypeAlias = tuple[Array, Array, Array | None]
+"""Probabilities, targets, and the weights of the rows."""
+
+SoftmaxSaved: TypeAlias = tuple[Array, Array, Array | None, Shape]
+"""Rows of probabilities, labels or one-hot rows, the weights of the rows, and the shape of the prediction."""
 
 
 @frozen
-class CrossEntropy(Loss[tuple[Array, Array, Array | None]]):
-    """L = −Σ y ln p / N; ∂L/∂p = −y / (p N).
+class _SmoothedClassLoss(ClassTargetLoss[Saved]):
+    """Base class of both cross-entropies: class targets with label smoothing."""
 
-    p (B, …, C) is the prediction, probabilities as a Softmax layer gives them; y the labels (B, …), or one-hot rows
-    (B, …, C); N the number of rows, that is of samples where the shape is (B, C). A p of exactly 0 counts as the
-    smallest number of the dtype, so that the loss stays finite. ``SoftmaxCrossEntropy`` on the scores themselves is
-    more accurate and faster.
+    formula: ClassVar[LossFormula]
+
+    label_smoothing: float = field(default=0.0, kw_only=True, validator=fraction)
+
+    def stated_formula(self) -> LossFormula:
+        return smoothed(self.formula) if self.label_smoothing else self.formula
+
+
+@frozen
+class CrossEntropy(_SmoothedClassLoss[Weighted]):
+    """Cross-entropy on probabilities, L = −Σ y ln p / N; ∂L/∂p = −y / (p N).
+
+    The prediction p (B, …, C) holds probabilities from a Softmax layer; y the labels (B, …), or one-hot rows (B, …, C);
+    N is the number of rows, the samples where the shape is (B, C). A p of exactly 0 is replaced by the smallest number
+    of the dtype, so the loss stays finite. ``SoftmaxCrossEntropy`` on logits is more accurate and faster.
 
     Args:
-        label_smoothing: s, the share of each target that is spread over all classes: (1 − s) y + s / C stands for y.
+        label_smoothing: s, the share of each target that is spread over all classes: (1 − s) y + s / C replaces y.
 
     Raises:
         ShapeError, DataTypeError, DataError: when labels have another shape, are no whole numbers, or out of range,
             or when a prediction lies outside [0, 1].
+
+    >>> import numpy as np
+    >>> from deepbp.losses import CrossEntropy
+    >>> value, saved = CrossEntropy().forward(np.array([[0.25, 0.75], [0.5, 0.5]]), np.array([0, 1]))
+    >>> round(value, 4), CrossEntropy().backward(saved)  # (ln 4 + ln 2) / 2, and −1 / (p · 2)
+    (1.0397, array([[-2.,  0.],
+           [ 0., -1.]]))
     """
 
     expects = "probabilities"
@@ -57,20 +72,8 @@ class CrossEntropy(Loss[tuple[Array, Array, Array | None]]):
         symbols={"prediction": "p", "rows": "N"},
     )
 
-    label_smoothing: float = field(default=0.0, kw_only=True, validator=fraction)
-
-    def stated_formula(self) -> LossFormula:
-        return smoothed(self.formula) if self.label_smoothing else self.formula
-
-    def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
-        return prepare_labels(target, output_shape, dtype, name)
-
-    def forward(
-        self, prediction: Array, target: Array, sample_weight: Array | None = None
-    ) -> tuple[float, tuple[Array, Array, Array | None]]:
-        if not getattr(prediction, "shape", ()):
-            raise not_arrays(prediction=prediction)
-        check_labels(target, prediction.shape)
+    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Weighted]:
+        self.check(prediction, target)
         check_range(prediction, "prediction", "end the network with Softmax(), or use SoftmaxCrossEntropy()")
         p = np.maximum(prediction, limits(prediction).tiny)
         if self.label_smoothing:
@@ -83,7 +86,7 @@ class CrossEntropy(Loss[tuple[Array, Array, Array | None]]):
         value = terms.sum() if weight is None else terms @ weight
         return float(value) / len(terms), (p, target, weight)
 
-    def backward(self, saved: tuple[Array, Array, Array | None]) -> Array:
+    def backward(self, saved: Weighted) -> Array:
         p, target, weight = saved
         share = np.full(p.size // p.shape[-1], p.shape[-1] / p.size, p.dtype)
         if weight is not None:
@@ -91,29 +94,31 @@ class CrossEntropy(Loss[tuple[Array, Array, Array | None]]):
         column = share.reshape(*p.shape[:-1], 1)
         if target.ndim == p.ndim:
             return np.asarray(-target / p * column)
+        # With labels, only the entry of the right class differs from 0.
         delta = np.zeros_like(p)
         labels = target[..., None]
         np.put_along_axis(delta, labels, -column / np.take_along_axis(p, labels, axis=-1), axis=-1)
         return delta
 
 
-SoftmaxSaved = tuple[
-    Array, Array, Array | None, Shape
-]  # rows of probabilities, labels or one-hot rows, weights, the shape
-
-
 @frozen
-class SoftmaxCrossEntropy(Loss[SoftmaxSaved]):
-    """L = Σ [ln Σⱼ eᶻʲ − Σ y z] / N; ∂L/∂z = (softmax(z) − y) / N.
+class SoftmaxCrossEntropy(_SmoothedClassLoss[SoftmaxSaved]):
+    """Softmax and cross-entropy in one, on logits: L = Σ [ln Σⱼ eᶻʲ − Σ y z] / N; ∂L/∂z = (softmax(z) − y) / N.
 
-    z (B, …, C) is the prediction, on logits: scores of any size, from a network that ends *without* Softmax; y the
-    labels (B, …), or one-hot rows (B, …, C); N the number of rows, that is of samples where the shape is (B, C).
+    The prediction z (B, …, C) holds logits, scores of any size from a network that ends *without* Softmax; y the labels
+    (B, …), or one-hot rows (B, …, C); N is the number of rows, the samples where the shape is (B, C).
 
     Args:
-        label_smoothing: s, the share of each target that is spread over all classes: (1 − s) y + s / C stands for y.
+        label_smoothing: s, the share of each target that is spread over all classes: (1 − s) y + s / C replaces y.
 
     Raises:
         ShapeError, DataTypeError, DataError: when labels have another shape, are no whole numbers, or out of range.
+
+    >>> import numpy as np
+    >>> from deepbp.losses import SoftmaxCrossEntropy
+    >>> value, saved = SoftmaxCrossEntropy().forward(np.array([[0.0, np.log(3)]]), np.array([0]))  # p = ¼, ¾
+    >>> round(value, 4), SoftmaxCrossEntropy().backward(saved)  # ln 4, and p − y
+    (1.3863, array([[-0.75,  0.75]]))
 
     Source: Szegedy et al. 2016, "Rethinking the Inception architecture for computer vision", section 7, for smoothing.
     """
@@ -124,14 +129,6 @@ class SoftmaxCrossEntropy(Loss[SoftmaxSaved]):
         "(softmax(prediction) - target) / rows",
         symbols={"prediction": "z", "rows": "N"},
     )
-
-    label_smoothing: float = field(default=0.0, kw_only=True, validator=fraction)
-
-    def stated_formula(self) -> LossFormula:
-        return smoothed(self.formula) if self.label_smoothing else self.formula
-
-    def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
-        return prepare_labels(target, output_shape, dtype, name)
 
     def forward(
         self, prediction: Array, target: Array, sample_weight: Array | None = None
@@ -146,6 +143,7 @@ class SoftmaxCrossEntropy(Loss[SoftmaxSaved]):
             check_labels(target, prediction.shape)
             rows = as_rows(target, prediction, self.label_smoothing)
             return self._forward_one_hot(z, rows.reshape(z.shape), weight, prediction.shape)
+        # The kernel raises IndexError for a label out of range; only then are the labels checked, for the message.
         labels = target.reshape(-1).astype(np.intp, copy=False)
         try:
             value, probability = kernels.softmax_cross_entropy(z, labels, weight)
@@ -175,8 +173,8 @@ _FIX_TARGET = "encode the answers as 0 and 1"
 
 
 @frozen
-class _BinaryLoss(Loss[Saved]):
-    """What both forms share: targets from 0 to 1, perhaps smoothed, and a mean over samples and outputs."""
+class _BinaryCrossEntropyLoss(MeanLoss):
+    """Base class of both binary cross-entropies: targets from 0 to 1, with label smoothing."""
 
     formula: ClassVar[LossFormula]
 
@@ -190,28 +188,31 @@ class _BinaryLoss(Loss[Saved]):
         check_range(array, name, _FIX_TARGET)
         return array
 
-    def _answers(self, prediction: Array, target: Array) -> Array:
-        """The targets, checked and smoothed."""
+    def check(self, prediction: Array, target: Array) -> None:
         check_same_shape(prediction, target)
         check_range(target, "target", _FIX_TARGET)
+
+    def _smoothed(self, target: Array) -> Array:
         s = float(self.label_smoothing)  # a NumPy number would bring its dtype along
         return (1 - s) * target + s / 2 if s else target
 
 
 @frozen
-class BinaryCrossEntropy(_BinaryLoss[tuple[Array, Array, Array | None]]):
-    """L = −Σ [y ln p + (1 − y) ln(1 − p)] / n, where n counts samples times outputs; ∂L/∂p = (p − y) / (p (1 − p) n).
+class BinaryCrossEntropy(_BinaryCrossEntropyLoss):
+    """Binary cross-entropy on probabilities, L = −Σ [y ln p + (1 − y) ln(1 − p)] / n; ∂L/∂p = (p − y) / (p (1 − p) n).
 
-    p is the prediction, a probability, as a Sigmoid layer gives it; exactly 0 and 1 are replaced by their nearest
-    neighbours in the dtype, so that loss and error signal stay finite. ``SigmoidBinaryCrossEntropy`` on the scores
-    themselves is more accurate.
+    The prediction p is a probability from a Sigmoid layer; n counts samples times outputs. A p of exactly 0 or 1 is
+    replaced by its nearest neighbour in the dtype, so loss and gradient stay finite. ``SigmoidBinaryCrossEntropy`` on
+    logits is more accurate. Raises ``ShapeError`` for different shapes, ``DataError`` for numbers outside [0, 1].
 
     Args:
-        label_smoothing: s moves the answers towards ½: (1 − s) y + s / 2 stands for y.
+        label_smoothing: s moves the targets towards ½: (1 − s) y + s / 2 replaces y.
 
-    Raises:
-        ShapeError: when the target has not exactly the prediction's shape.
-        DataError: when a prediction or a target lies outside [0, 1].
+    >>> import numpy as np
+    >>> from deepbp.losses import BinaryCrossEntropy
+    >>> value, saved = BinaryCrossEntropy().forward(np.array([[0.25]]), np.array([[1.0]]))
+    >>> round(value, 4), BinaryCrossEntropy().backward(saved)  # ln 4, and −1 / p
+    (1.3863, array([[-4.]]))
     """
 
     expects = "probabilities"
@@ -221,36 +222,34 @@ class BinaryCrossEntropy(_BinaryLoss[tuple[Array, Array, Array | None]]):
         symbols={"prediction": "p"},
     )
 
-    def forward(
-        self, prediction: Array, target: Array, sample_weight: Array | None = None
-    ) -> tuple[float, tuple[Array, Array, Array | None]]:
-        y = self._answers(prediction, target)
+    def check(self, prediction: Array, target: Array) -> None:
+        super().check(prediction, target)
         check_range(prediction, "prediction", "end the network with Sigmoid(), or use SigmoidBinaryCrossEntropy()")
-        numbers = limits(prediction)
-        p = np.clip(prediction, numbers.tiny, 1 - numbers.epsneg)
-        return -mean(y * np.log(p) + (1 - y) * np.log1p(-p), sample_weight), (p, y, sample_weight)
 
-    def backward(self, saved: tuple[Array, Array, Array | None]) -> Array:
-        p, y, weight = saved
-        return mean_backward((p - y) / (p * (1 - p)), weight)
+    def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        y, numbers = self._smoothed(target), limits(prediction)
+        p = np.clip(prediction, numbers.tiny, 1 - numbers.epsneg)
+        return -(y * np.log(p) + (1 - y) * np.log1p(-p)), (p - y) / (p * (1 - p))
 
 
 @frozen
-class SigmoidBinaryCrossEntropy(_BinaryLoss[tuple[Array, Array, Array | None, Array | None]]):
-    """L = Σ [w y ln(1 + e⁻ᶻ) + (1 − y) ln(1 + eᶻ)] / n, where n counts samples times outputs, and w is 1 as a rule.
+class SigmoidBinaryCrossEntropy(_BinaryCrossEntropyLoss):
+    """Sigmoid and binary cross-entropy in one, on logits: L = Σ [w y ln(1 + e⁻ᶻ) + (1 − y) ln(1 + eᶻ)] / n.
 
-    ∂L/∂z = [(1 − y) σ(z) − w y (1 − σ(z))] / n, which is (σ(z) − y) / n for w = 1. Binary cross-entropy of σ(z), on
-    logits: the prediction z is a score of any size, from a network that ends *without* Sigmoid. With several outputs
-    this is the loss of several labels for each sample: each output is a question of its own.
+    ∂L/∂z = [(1 − y) σ(z) − w y (1 − σ(z))] / n, which is (σ(z) − y) / n for the default w = 1. The prediction z is a
+    logit, a score of any size from a network that ends *without* Sigmoid; n counts samples times outputs. With several
+    outputs, this is the multi-label loss: each output is a binary classification. Raises ``ShapeError`` for different
+    shapes, ``DataError`` for targets outside [0, 1].
 
     Args:
-        pos_weight: w, how much more the answer 1 counts; one number, or one for each output, such as how many times
-            rarer than 0 it is there.
-        label_smoothing: s moves the answers towards ½: (1 − s) y + s / 2 stands for y.
+        pos_weight: w, the weight of the target 1, for unbalanced classes; one number, or one for each output.
+        label_smoothing: s moves the targets towards ½: (1 − s) y + s / 2 replaces y.
 
-    Raises:
-        ShapeError: when the target has not exactly the prediction's shape.
-        DataError: when a target lies outside [0, 1].
+    >>> import numpy as np
+    >>> from deepbp.losses import SigmoidBinaryCrossEntropy
+    >>> value, saved = SigmoidBinaryCrossEntropy().forward(np.array([[0.0]]), np.array([[1.0]]))
+    >>> round(value, 4), SigmoidBinaryCrossEntropy().backward(saved)  # ln 2, and ½ − 1
+    (0.6931, array([[-0.5]]))
     """
 
     expects = "logits"
@@ -261,7 +260,7 @@ class SigmoidBinaryCrossEntropy(_BinaryLoss[tuple[Array, Array, Array | None, Ar
     )
 
     pos_weight: float | tuple[float, ...] = field(
-        default=1.0, kw_only=True, converter=as_tuple, validator=each(positive)
+        default=1.0, kw_only=True, converter=as_tuple, validator=scalar_or_each(positive)
     )
 
     def stated_formula(self) -> LossFormula:
@@ -275,40 +274,36 @@ class SigmoidBinaryCrossEntropy(_BinaryLoss[tuple[Array, Array, Array | None, Ar
         )
         return smoothed(weighted, "2") if self.label_smoothing else weighted
 
-    def forward(
-        self, prediction: Array, target: Array, sample_weight: Array | None = None
-    ) -> tuple[float, tuple[Array, Array, Array | None, Array | None]]:
-        z, y = prediction, self._answers(prediction, target)
-        rest = np.log1p(np.exp(-np.abs(z)))  # with which ln(1 + eᶻ) is max(z, 0) + rest, and no z overflows
+    def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        # ln(1 + eᶻ) = max(z, 0) + rest, in which no z overflows.
+        z, y, p = prediction, self._smoothed(target), kernels.sigmoid(prediction)
+        rest = np.log1p(np.exp(-np.abs(z)))
         if self.pos_weight == 1:
-            return mean(np.maximum(z, 0) - z * y + rest, sample_weight), (z, y, None, sample_weight)
-        yes, no = y * for_each(self.pos_weight, z, "pos_weight"), 1 - y
-        both = yes + no
-        terms = yes * np.maximum(-z, 0) + no * np.maximum(z, 0) + both * rest
-        return mean(terms, sample_weight), (z, yes, both, sample_weight)
-
-    def backward(self, saved: tuple[Array, Array, Array | None, Array | None]) -> Array:
-        z, yes, both, weight = saved
-        p = kernels.sigmoid(z)
-        return mean_backward((p if both is None else both * p) - yes, weight)
+            return np.maximum(z, 0) - z * y + rest, p - y
+        positive_share, negative_share = y * per_output(self.pos_weight, z, "pos_weight"), 1 - y
+        both = positive_share + negative_share
+        terms = positive_share * np.maximum(-z, 0) + negative_share * np.maximum(z, 0) + both * rest
+        return terms, both * p - positive_share
 
 
 @frozen
-class SoftmaxFocal(Loss[tuple[Array, Array | None]]):
-    """L = −Σ a y (1 − p)^γ ln p / N, with p = softmax(z).
+class SoftmaxFocal(ClassTargetLoss[MeanSaved], MeanLoss):
+    """Focal loss on logits, L = −Σ a y (1 − p)^γ ln p / N, with p = softmax(z).
 
-    ∂L/∂z = (g − p Σⱼ g) / N, with g = a y (1 − p)^γ (γ p ln p / (1 − p) − 1).
-
-    z (B, …, C) is the prediction, on logits: scores of any size, from a network that ends *without* Softmax; y the
-    labels (B, …), or one-hot rows (B, …, C); N the number of rows, that is of samples where the shape is (B, C).
-    γ = 0 without α is ``SoftmaxCrossEntropy``.
+    ∂L/∂z = (g − p Σⱼ g) / N, with g = a y (1 − p)^γ (γ p ln p / (1 − p) − 1). The prediction z (B, …, C) holds logits,
+    scores of any size from a network that ends *without* Softmax; y the labels (B, …), or one-hot rows (B, …, C); N is
+    the number of rows, the samples where the shape is (B, C). γ = 0 without α is ``SoftmaxCrossEntropy``. Raises
+    ``ShapeError``, ``DataTypeError`` or ``DataError`` for labels of another shape, dtype or range.
 
     Args:
-        gamma: γ, how much less the samples count whose class is nearly certain.
+        gamma: γ reduces the share of samples whose class is nearly certain.
         alpha: a, one weight for each class; None means 1 for all.
 
-    Raises:
-        ShapeError, DataTypeError, DataError: when labels have another shape, are no whole numbers, or out of range.
+    >>> import numpy as np
+    >>> from deepbp.losses import SoftmaxFocal
+    >>> value, saved = SoftmaxFocal(gamma=2.0).forward(np.array([[0.0, 0.0]]), np.array([1]))
+    >>> round(value, 4), SoftmaxFocal().backward(saved).round(4)  # ln 2 / 4
+    (0.1733, array([[ 0.2983, -0.2983]]))
 
     Source: Lin et al. 2017, "Focal loss for dense object detection", written for softmax.
     """
@@ -316,7 +311,9 @@ class SoftmaxFocal(Loss[tuple[Array, Array | None]]):
     expects = "logits"
 
     gamma: float = field(default=2.0, validator=non_negative)
-    alpha: tuple[float, ...] | None = field(default=None, converter=as_tuple, validator=optional(each(non_negative)))
+    alpha: tuple[float, ...] | None = field(
+        default=None, converter=as_tuple, validator=optional(scalar_or_each(non_negative))
+    )
 
     def stated_formula(self) -> LossFormula:
         share = "target * (1 - softmax(prediction))**gamma"
@@ -329,50 +326,40 @@ class SoftmaxFocal(Loss[tuple[Array, Array | None]]):
             symbols={"prediction": "z", "rows": "N", "alpha": "α"},
         )
 
-    def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
-        return prepare_labels(target, output_shape, dtype, name)
-
-    def forward(
-        self, prediction: Array, target: Array, sample_weight: Array | None = None
-    ) -> tuple[float, tuple[Array, Array | None]]:
-        if not getattr(prediction, "shape", ()):
-            raise not_arrays(prediction=prediction)
-        check_labels(target, prediction.shape)
+    def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
         y, gamma = as_rows(target, prediction), float(self.gamma)
         shifted = prediction - prediction.max(axis=-1, keepdims=True)  # so that no exponential overflows
         log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
         p, missed = np.exp(log_p), -np.expm1(log_p)
         share = y * missed**gamma
         if self.alpha is not None:
-            share = share * for_each(self.alpha, prediction, "SoftmaxFocal: alpha")
-        ratio = np.where(missed > 0, log_p / np.where(missed > 0, missed, 1), -1)  # ln p / (1 − p), which ends at −1
+            share = share * per_output(self.alpha, prediction, "SoftmaxFocal: alpha")
+        ratio = np.where(missed > 0, log_p / np.where(missed > 0, missed, 1), -1)  # ln p / (1 − p), −1 in the limit
         g = share * (gamma * p * ratio - 1)
-        slopes = g - p * g.sum(axis=-1, keepdims=True)
-        return mean(-(share * log_p).sum(axis=-1), sample_weight), (slopes, sample_weight)
-
-    def backward(self, saved: tuple[Array, Array | None]) -> Array:
-        slopes, weight = saved
-        return mean_backward(slopes, weight, slopes.size // slopes.shape[-1])
+        return -(share * log_p).sum(axis=-1), g - p * g.sum(axis=-1, keepdims=True)
 
 
 _MISSED = "abs(target - sigmoid(prediction))"
 
 
 @frozen
-class SigmoidFocal(AnswerLoss[tuple[Array, Array | None]]):
-    """L = −Σ a (1 − p)^γ ln p / n, with p the probability of the right answer, σ(z) for 1 and 1 − σ(z) for 0.
+class SigmoidFocal(BinaryTargetLoss):
+    """Binary focal loss on logits, L = −Σ a (1 − p)^γ ln p / n, with p = σ(z) for the target 1 and 1 − σ(z) for 0.
 
-    On logits: the prediction z is a score of any size, from a network that ends *without* Sigmoid. n counts samples
-    times outputs. With s = 1 for the answer 1 and −1 for 0, ∂L/∂z = s a (1 − p)^γ (γ p ln p − (1 − p)) / n. γ = 0
-    without α is ``SigmoidBinaryCrossEntropy``.
+    With s = 1 for the target 1 and −1 for 0, ∂L/∂z = s a (1 − p)^γ (γ p ln p − (1 − p)) / n. The prediction z is a
+    logit, a score of any size from a network that ends *without* Sigmoid; n counts samples times outputs. γ = 0
+    without α is ``SigmoidBinaryCrossEntropy``. Raises ``ShapeError`` for different shapes, ``DataError`` for a target
+    other than 0 and 1.
 
     Args:
-        gamma: γ, how much less the answers count that are nearly right.
-        alpha: a for the answer 1, and 1 − a for 0; None means 1 for both.
+        gamma: γ reduces the share of predictions that are nearly right.
+        alpha: a for the target 1, and 1 − a for 0; None means 1 for both.
 
-    Raises:
-        ShapeError: when the target has not exactly the prediction's shape.
-        DataError: when a target is neither 0 nor 1.
+    >>> import numpy as np
+    >>> from deepbp.losses import SigmoidFocal
+    >>> value, saved = SigmoidFocal(gamma=2.0, alpha=None).forward(np.array([[0.0]]), np.array([[1.0]]))
+    >>> round(value, 4), SigmoidFocal().backward(saved).round(4)  # ln 2 / 4
+    (0.1733, array([[-0.2983]]))
 
     Source: Lin et al. 2017, "Focal loss for dense object detection", whose best are γ = 2 with α = 0.25.
     """
@@ -393,21 +380,14 @@ class SigmoidFocal(AnswerLoss[tuple[Array, Array | None]]):
             symbols={"prediction": "z"},
         )
 
-    def forward(
-        self, prediction: Array, target: Array, sample_weight: Array | None = None
-    ) -> tuple[float, tuple[Array, Array | None]]:
-        check_same_shape(prediction, target)
-        check_answers(target)
+    def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
         side = 2 * target - 1
         z = side * prediction
         p, missed = kernels.sigmoid(z), kernels.sigmoid(-z)  # each accurate where it is small
         log_p = np.minimum(z, 0) - np.log1p(np.exp(-np.abs(z)))
-        factor = missed ** float(self.gamma)  # a NumPy number would bring its dtype along
+        gamma = float(self.gamma)  # a NumPy number would bring its dtype along
+        factor = missed**gamma
         if self.alpha is not None:
             a = float(self.alpha)
             factor = factor * (a * target + (1 - a) * (1 - target))
-        slopes = side * factor * (float(self.gamma) * p * log_p - missed)
-        return mean(-factor * log_p, sample_weight), (slopes, sample_weight)
-
-    def backward(self, saved: tuple[Array, Array | None]) -> Array:
-        return mean_backward(*saved)
+        return -factor * log_p, side * factor * (gamma * p * log_p - missed)

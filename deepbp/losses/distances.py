@@ -11,14 +11,13 @@ from deepbp.errors.validators import number, positive
 from deepbp.formulas.language import LossFormula
 from deepbp.losses.loss import (
     Loss,
+    MeanLoss,
     as_tuple,
     check_same_shape,
-    each,
-    for_each,
     limits,
-    mean,
-    mean_backward,
     not_arrays,
+    per_output,
+    scalar_or_each,
     weight_column,
 )
 from deepbp.typing import Array, ArrayLike, Shape
@@ -26,13 +25,17 @@ from deepbp.typing import Array, ArrayLike, Shape
 
 @frozen
 class SumSquaredError(Loss[Array]):
-    """L = scale · Σ (ŷ − y)², over all samples and outputs; ∂L/∂ŷ = 2 · scale · (ŷ − y).
+    """Sum of squared errors, L = scale · Σ (ŷ − y)², over all samples and outputs; ∂L/∂ŷ = 2 · scale · (ŷ − y).
+
+    Raises ``ShapeError`` unless prediction and target have the same shape.
 
     Args:
         scale: 1 is the notes' sum, 0.5 the textbook's ½Σ.
 
-    Raises:
-        ShapeError: when the target has not exactly the prediction's shape.
+    >>> import numpy as np
+    >>> from deepbp.losses import SumSquaredError
+    >>> SumSquaredError().forward(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]]))  # the loss, and ∂L/∂ŷ
+    (4.0, array([[ 0., -4.]]))
 
     Source: the notes' steps 1 and 3.
     """
@@ -58,10 +61,14 @@ class SumSquaredError(Loss[Array]):
 
 @frozen
 class MeanSquaredError(Loss[Array]):
-    """L = Σ (ŷ − y)² / n, where n counts samples times outputs; ∂L/∂ŷ = 2 (ŷ − y) / n.
+    """Mean squared error, L = Σ (ŷ − y)² / n, where n counts samples times outputs; ∂L/∂ŷ = 2 (ŷ − y) / n.
 
-    Raises:
-        ShapeError: when the target has not exactly the prediction's shape.
+    Raises ``ShapeError`` unless prediction and target have the same shape.
+
+    >>> import numpy as np
+    >>> from deepbp.losses import MeanSquaredError
+    >>> MeanSquaredError().forward(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]]))  # the loss, and ∂L/∂ŷ
+    (2.0, array([[ 0., -2.]]))
     """
 
     formula = LossFormula("total((prediction - target)**2) / n", "2 * (prediction - target) / n")
@@ -81,41 +88,44 @@ class MeanSquaredError(Loss[Array]):
 
 
 @frozen
-class MeanAbsoluteError(Loss[tuple[Array, Array | None]]):
-    """L = Σ |ŷ − y| / n, where n counts samples times outputs; ∂L/∂ŷ = sgn(ŷ − y) / n, and 0 where ŷ = y.
+class MeanAbsoluteError(MeanLoss):
+    """Mean absolute error, L = Σ |ŷ − y| / n, where n counts samples times outputs; ∂L/∂ŷ = sgn(ŷ − y) / n.
 
-    Raises:
-        ShapeError: when the target has not exactly the prediction's shape.
+    At the kink, ŷ = y, the derivative is 0. Raises ``ShapeError`` unless prediction and target have the same shape.
+
+    >>> import numpy as np
+    >>> from deepbp.losses import MeanAbsoluteError
+    >>> loss = MeanAbsoluteError()
+    >>> value, saved = loss.forward(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]]))
+    >>> value, loss.backward(saved)
+    (1.0, array([[ 0. , -0.5]]))
     """
 
     formula = LossFormula("total(abs(prediction - target)) / n", "sign(prediction - target) / n")
 
-    def forward(
-        self, prediction: Array, target: Array, sample_weight: Array | None = None
-    ) -> tuple[float, tuple[Array, Array | None]]:
-        check_same_shape(prediction, target)
+    def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
         difference = prediction - target
-        return mean(np.abs(difference), sample_weight), (difference, sample_weight)
-
-    def backward(self, saved: tuple[Array, Array | None]) -> Array:
-        difference, weight = saved
-        return mean_backward(np.sign(difference), weight)
+        return np.abs(difference), np.sign(difference)
 
 
 _SIZE = "minimum(abs(prediction - target), delta)"
 
 
 @frozen
-class Huber(Loss[tuple[Array, Array | None]]):
-    """L = Σ h / n, with h = ½d² where |d| ≤ δ, else δ(|d| − ½δ), and d = ŷ − y; ∂L/∂ŷ = d / n, cut to between ±δ / n.
+class Huber(MeanLoss):
+    """Huber loss, L = Σ h / n, with d = ŷ − y, h = ½d² where |d| ≤ δ, and h = δ(|d| − ½δ) elsewhere.
 
-    n counts samples times outputs. In one formula, h = c(d − ½c) with c = d cut to between ±δ.
+    ∂L/∂ŷ = d / n, clipped to ±δ / n; n counts samples times outputs. In one formula, h = c(d − ½c) with c = d clipped
+    to ±δ. Raises ``ShapeError`` unless prediction and target have the same shape.
 
     Args:
-        delta: δ, from where on an error counts by its distance.
+        delta: δ, the error at which the loss turns from quadratic to linear.
 
-    Raises:
-        ShapeError: when the target has not exactly the prediction's shape.
+    >>> import numpy as np
+    >>> from deepbp.losses import Huber
+    >>> value, saved = Huber(delta=1.0).forward(np.array([[1.0, 3.0]]), np.array([[0.5, 0.0]]))
+    >>> value, Huber().backward(saved)  # (½ · 0.5² + 3 − ½) / 2
+    (1.3125, array([[0.25, 0.5 ]]))
 
     Source: Huber 1964, "Robust estimation of a location parameter".
     """
@@ -128,59 +138,54 @@ class Huber(Loss[tuple[Array, Array | None]]):
 
     delta: float = field(default=1.0, validator=positive)
 
-    def forward(
-        self, prediction: Array, target: Array, sample_weight: Array | None = None
-    ) -> tuple[float, tuple[Array, Array | None]]:
-        check_same_shape(prediction, target)
+    def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
         difference = prediction - target
         limit = float(self.delta)  # a NumPy number would bring its dtype along
-        cut = difference.clip(-limit, limit)
-        return mean(cut * (difference - cut / 2), sample_weight), (cut, sample_weight)
-
-    def backward(self, saved: tuple[Array, Array | None]) -> Array:
-        return mean_backward(*saved)
+        clipped = difference.clip(-limit, limit)
+        return clipped * (difference - clipped / 2), clipped
 
 
 @frozen
-class LogCosh(Loss[tuple[Array, Array | None]]):
-    """L = Σ ln cosh(ŷ − y) / n, where n counts samples times outputs; ∂L/∂ŷ = tanh(ŷ − y) / n.
+class LogCosh(MeanLoss):
+    """Log-cosh loss, L = Σ ln cosh(ŷ − y) / n, where n counts samples times outputs; ∂L/∂ŷ = tanh(ŷ − y) / n.
 
-    Raises:
-        ShapeError: when the target has not exactly the prediction's shape.
+    Raises ``ShapeError`` unless prediction and target have the same shape.
+
+    >>> import numpy as np
+    >>> from deepbp.losses import LogCosh
+    >>> value, saved = LogCosh().forward(np.array([[np.log(2)]]), np.array([[0.0]]))
+    >>> round(value, 4), LogCosh().backward(saved)  # cosh(ln 2) = (2 + ½) / 2 = 1.25, tanh(ln 2) = 1.5 / 2.5
+    (0.2231, array([[0.6]]))
     """
 
     formula = LossFormula("total(log(cosh(prediction - target))) / n", "tanh(prediction - target) / n")
 
-    def forward(
-        self, prediction: Array, target: Array, sample_weight: Array | None = None
-    ) -> tuple[float, tuple[Array, Array | None]]:
-        check_same_shape(prediction, target)
+    def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
         difference = prediction - target
         size = np.abs(difference)
-        terms = size + np.log1p(np.expm1(-2 * size) / 2)  # cosh itself overflows; this keeps small numbers' digits, too
-        return mean(terms, sample_weight), (difference, sample_weight)
-
-    def backward(self, saved: tuple[Array, Array | None]) -> Array:
-        difference, weight = saved
-        return mean_backward(np.tanh(difference), weight)
+        # ln cosh d = |d| + ln(1 + (e^(−2|d|) − 1) / 2): cosh overflows, and this form keeps the digits of small d.
+        return size + np.log1p(np.expm1(-2 * size) / 2), np.tanh(difference)
 
 
 @frozen
-class Quantile(Loss[tuple[Array, Array | None]]):
-    """L = Σ max(q (y − ŷ), (q − 1)(y − ŷ)) / n; ∂L/∂ŷ = (𝟙[ŷ > y] − q) / n, and 0 where ŷ = y.
+class Quantile(MeanLoss):
+    """Quantile (pinball) loss, L = Σ max(q (y − ŷ), (q − 1)(y − ŷ)) / n; ∂L/∂ŷ = (𝟙[ŷ > y] − q) / n, and 0 where ŷ = y.
 
-    With q = 0.9 a prediction that is too low costs nine times as much as one that is too high by the same amount, so
+    With q = 0.9, a prediction that is too low costs nine times as much as one that is too high by the same amount, so
     the best prediction is the number that 90 % of the targets stay below. n counts the numbers of the prediction.
+    Raises ``ShapeError`` unless the target has the shape described.
 
     Args:
-        quantiles: one, q, for each number of the prediction, whose shape the target then has; ``0.5`` is the median.
-            Or several, ``(0.1, 0.5, 0.9)``: then the prediction's last axis (B, …, Q) holds one estimate for each, and
-            the target's last axis has the length 1, (B, …, 1), for it is one number that they all are estimates of.
-            A network ends with ``Dense(3)``; for K numbers of three quantiles each, with ``Dense(3 * K)`` and
-            ``Reshape((K, 3))``, and the targets are (B, K, 1).
+        quantiles: a single q, such as ``0.5`` for the median; prediction and target then have the same shape. Or
+            several, ``(0.1, 0.5, 0.9)``: the last axis of the prediction (B, …, Q) holds one estimate for each, and the
+            target is (B, …, 1). A network then ends with ``Dense(3)``; for K numbers of three quantiles each, with
+            ``Dense(3 * K)`` and ``Reshape((K, 3))``, and the targets are (B, K, 1).
 
-    Raises:
-        ShapeError: when the target has not the shape described.
+    >>> import numpy as np
+    >>> from deepbp.losses import Quantile
+    >>> value, saved = Quantile((0.1, 0.9)).forward(np.array([[2.0, 2.0]]), np.array([[3.0]]))
+    >>> value, Quantile((0.1, 0.9)).backward(saved)  # both are too low by 1: (0.1 + 0.9) / 2
+    (0.5, array([[-0.05, -0.45]]))
 
     Source: Koenker & Bassett 1978, "Regression quantiles".
     """
@@ -194,7 +199,7 @@ class Quantile(Loss[tuple[Array, Array | None]]):
     quantiles: float | tuple[float, ...] = field(
         default=0.5,
         converter=as_tuple,
-        validator=each(number(lambda q: 0 < q < 1, "a number, or several, above 0 and below 1")),
+        validator=scalar_or_each(number(lambda q: 0 < q < 1, "a number, or several, above 0 and below 1")),
     )
 
     def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
@@ -202,18 +207,7 @@ class Quantile(Loss[tuple[Array, Array | None]]):
             output_shape = (*output_shape[:-1], 1)
         return super().prepare_target(target, output_shape, dtype, name)
 
-    def forward(
-        self, prediction: Array, target: Array, sample_weight: Array | None = None
-    ) -> tuple[float, tuple[Array, Array | None]]:
-        q = self._checked(prediction, target)
-        above = prediction - target
-        return mean(np.maximum(above, 0) - q * above, sample_weight), ((above > 0) - q * (above != 0), sample_weight)
-
-    def backward(self, saved: tuple[Array, Array | None]) -> Array:
-        return mean_backward(*saved)
-
-    def _checked(self, prediction: Array, target: Array) -> Array:
-        """The quantiles as an array, for shapes that fit them."""
+    def check(self, prediction: Array, target: Array) -> None:
         if not isinstance(self.quantiles, tuple):
             check_same_shape(prediction, target)
         elif not getattr(prediction, "shape", ()) or not getattr(target, "shape", ()):
@@ -225,23 +219,31 @@ class Quantile(Loss[tuple[Array, Array | None]]):
                 f"(B, …, 1), got {prediction.shape} and {target.shape}{fix}"
             )
         else:
-            check_same_shape(prediction[..., :1], target)  # no samples
-        return for_each(self.quantiles, prediction, "Quantile: prediction")
+            check_same_shape(prediction[..., :1], target)  # finds an empty batch
+
+    def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        q = per_output(self.quantiles, prediction, "Quantile: prediction")
+        above = prediction - target
+        return np.maximum(above, 0) - q * above, (above > 0) - q * (above != 0)
 
 
 _DOT, _PREDICTED, _TRUE = "row_sum(prediction * target)", "row_sum(prediction**2)", "row_sum(target**2)"
 
 
 @frozen
-class CosineSimilarity(Loss[tuple[Array, Array | None]]):
-    """L = Σ (1 − cos) / N with cos = ŷ·y / (|ŷ| |y|) along the last axis; ∂L/∂ŷ = (cos ŷ / |ŷ| − y / |y|) / (|ŷ| N).
+class CosineSimilarity(MeanLoss):
+    """Cosine loss, L = Σ (1 − cos) / N with cos = ŷ·y / (|ŷ| |y|) along the last axis.
 
-    From 0, the same direction, to 2, the opposite one; N is the number of vectors (B, …), that is of samples where the
-    shape is (B, D). A vector of zeros, or one shorter than the root of the smallest number of the dtype, 1e-19 in
-    float32, has no direction: its loss is 1 and its error signal 0.
+    ∂L/∂ŷ = (cos ŷ / |ŷ| − y / |y|) / (|ŷ| N); N is the number of vectors (B, …), the samples where the shape is (B, D).
+    The loss of a vector lies between 0, the same direction, and 2, the opposite one. A vector of zeros, or one shorter
+    than the root of the smallest number of the dtype (1e-19 in float32), has loss 1 and gradient 0. Raises
+    ``ShapeError`` unless prediction and target are vectors of the same shape.
 
-    Raises:
-        ShapeError: when the target has not exactly the prediction's shape, or samples are no vectors.
+    >>> import numpy as np
+    >>> from deepbp.losses import CosineSimilarity
+    >>> value, saved = CosineSimilarity().forward(np.array([[2.0, 0.0]]), np.array([[0.0, 3.0]]))  # a right angle
+    >>> value, CosineSimilarity().backward(saved)
+    (1.0, array([[ 0. , -0.5]]))
     """
 
     formula = LossFormula(
@@ -250,27 +252,23 @@ class CosineSimilarity(Loss[tuple[Array, Array | None]]):
         symbols={"rows": "N"},
     )
 
-    def forward(
-        self, prediction: Array, target: Array, sample_weight: Array | None = None
-    ) -> tuple[float, tuple[Array, Array | None]]:
+    def check(self, prediction: Array, target: Array) -> None:
         check_same_shape(prediction, target)
         if prediction.ndim < 2:
             raise ShapeError(f"loss: expected vectors, (B, …, D), got predictions of shape {prediction.shape}")
-        unit, inverse = _directions(prediction)
-        true, there = _directions(target.astype(prediction.dtype, copy=False))
-        apart = unit - true
-        terms = (apart * apart).sum(axis=-1, keepdims=True) / 2  # 1 − cos of unit vectors, to the last digit near 0
-        both = (inverse > 0) & (there > 0)
-        slopes = ((1 - terms) * unit - true) * inverse * both
-        return mean(np.where(both, terms, 1)[..., 0], sample_weight), (slopes, sample_weight)
 
-    def backward(self, saved: tuple[Array, Array | None]) -> Array:
-        slopes, weight = saved
-        return mean_backward(slopes, weight, slopes.size // slopes.shape[-1])
+    def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        unit, inverse = _directions(prediction)
+        true, inverse_true = _directions(target.astype(prediction.dtype, copy=False))
+        # 1 − cos = |u − v|² / 2 for unit vectors, which is accurate to the last digit near 0.
+        apart = unit - true
+        terms = (apart * apart).sum(axis=-1, keepdims=True) / 2
+        both = (inverse > 0) & (inverse_true > 0)
+        return np.where(both, terms, 1)[..., 0], ((1 - terms) * unit - true) * inverse * both
 
 
 def _directions(vectors: Array) -> tuple[Array, Array]:
-    """(v / |v|, 1 / |v|); (0, 0) where |v| is too short to be divided by."""
+    """(v / |v|, 1 / |v|), or (0, 0) where |v| is too short to divide by."""
     length = np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True))
     long_enough = length > np.sqrt(limits(vectors).tiny)
     inverse = np.where(long_enough, 1 / np.where(long_enough, length, 1), 0)

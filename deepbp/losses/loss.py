@@ -1,4 +1,4 @@
-"""The contract of a loss: how wrong a prediction is, as one number, and where the error signal starts."""
+"""The contract of a loss function, and the checks and means that losses share."""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
@@ -18,46 +18,57 @@ from deepbp.typing import Array, ArrayLike, Shape
 Saved = TypeVar("Saved")
 
 Expects: TypeAlias = Literal["values", "probabilities", "logits", "scores", "rates", "log-rates"]
-"""Numbers like the targets; probabilities; what a sigmoid or softmax in the loss makes probabilities of; numbers whose
-sign or order decides; expected counts; logarithms of those."""
+"""What predictions are: numbers like the targets; probabilities; logits, to which the loss applies a sigmoid or
+softmax; scores of which the sign or the order decides; expected counts; logarithms of expected counts."""
 
 
 class Loss(ABC, Generic[Saved]):
-    """Compares predictions with targets. A subclass is usually an ``attrs.frozen`` class.
+    """Base class of loss functions: one number L for predictions and targets, and its gradient ∂L/∂prediction.
 
-    ``sample_weight`` (B,) multiplies each sample's share of the loss. Means are taken over the number of samples, not
-    over the sum of the weights, so a sample's share does not depend on which others are in its batch.
+    A subclass is usually an ``attrs.frozen`` class. ``sample_weight`` (B,) multiplies each sample's share of the loss.
+    Means divide by the number of samples, not by the sum of the weights, so the share of a sample does not depend on
+    the other samples in its batch.
+
+    >>> import numpy as np
+    >>> from deepbp.losses import Loss
+    >>> class SumOfErrors(Loss):
+    ...     def forward(self, prediction, target, sample_weight=None):
+    ...         return float((prediction - target).sum()), prediction.shape
+    ...     def backward(self, saved):
+    ...         return np.ones(saved)
+    >>> SumOfErrors().forward(np.array([[3.0]]), np.array([[1.0]]))
+    (2.0, (1, 1))
     """
 
     reduction: ClassVar[Literal["sum", "mean"]] = "mean"
-    """Whether the samples' shares are added up or averaged: it says how the losses of batches make that of an epoch."""
+    """Whether the shares of the samples are added or averaged; the loss of an epoch combines batches accordingly."""
 
     expects: ClassVar[Expects] = "values"
     """What the predictions must be."""
 
     formula: ClassVar[LossFormula | None] = None
-    """The mathematics, stated once: ``derivation`` prints it, and the checks evaluate it."""
+    """The formula of value and gradient, which ``derivation`` prints and the gradient checks evaluate."""
 
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
-        if attrs.inspect(cls).added_repr:  # attrs' own prints arguments that equal their default, too
+        if attrs.inspect(cls).added_repr:  # the one by attrs prints arguments that equal their default, too
             cls.__repr__ = Loss.__repr__  # type: ignore[method-assign]
         explain_constructor(cls)
 
     @abstractmethod
     def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Saved]:
-        """The loss, and what ``backward`` must remember."""
+        """The loss, and what ``backward`` needs."""
 
     @abstractmethod
     def backward(self, saved: Saved) -> Array:
-        """∂L/∂prediction: the error signal that enters the last layer."""
+        """∂L/∂prediction: the error signal, or upstream gradient, of the last layer."""
 
     def stated_formula(self) -> LossFormula | None:
-        """The formula of this very loss, for classes whose mathematics depends on the configuration."""
+        """The formula in this configuration."""
         return self.formula
 
     def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
-        """Check and convert all targets once, before training: by default, numbers of the network's output shape."""
+        """Validate and convert all targets once, before training; by default, numbers of the network's output shape."""
         array = as_numbers(target, name)
         if array.ndim == 1 and output_shape == (1,):  # one number for each sample can only be meant as a column
             array = array.reshape(-1, 1)
@@ -69,8 +80,38 @@ class Loss(ABC, Generic[Saved]):
         return configuration_text(self) if attrs.has(type(self)) else f"{type(self).__name__}()"
 
 
+MeanSaved: TypeAlias = tuple[Array, int, Array | None]
+"""The slopes ∂t/∂prediction, the number of terms, and the sample weights."""
+
+
+class MeanLoss(Loss[MeanSaved]):
+    """L = Σ t / n: the mean of n terms t, one for each number of the prediction, or one for each row.
+
+    A subclass states the terms together with their derivatives; sample weights and the division by n are added here.
+    """
+
+    def check(self, prediction: Array, target: Array) -> None:
+        """Validate one batch; by default, prediction and target must have the same shape."""
+        check_same_shape(prediction, target)
+
+    @abstractmethod
+    def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        """The terms t, of shape (B, …), and the slopes ∂t/∂prediction, of the prediction's shape."""
+
+    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, MeanSaved]:
+        self.check(prediction, target)
+        terms, slopes = self.terms(prediction, target)
+        total = terms.sum() if sample_weight is None else (terms * weight_column(sample_weight, terms)).sum()
+        return float(total) / terms.size, (slopes, terms.size, sample_weight)
+
+    def backward(self, saved: MeanSaved) -> Array:
+        slopes, n, sample_weight = saved
+        delta = slopes / n
+        return delta if sample_weight is None else delta * weight_column(sample_weight, slopes)
+
+
 def check_same_shape(prediction: Array, target: Array, place: str = "loss") -> None:
-    """Prediction and target must match exactly: (N,) against (N, 1) would broadcast to N×N and train nonsense."""
+    """Raise ShapeError unless the shapes are equal: (N,) against (N, 1) would broadcast to N×N and train nonsense."""
     try:
         same = prediction.shape == target.shape
     except AttributeError:
@@ -91,7 +132,7 @@ def check_same_shape(prediction: Array, target: Array, place: str = "loss") -> N
 
 
 def weight_column(sample_weight: Array, prediction: Array) -> Array:
-    """The weights (B,) with axes of length 1 behind, so that they multiply whole samples."""
+    """Sample weights (B,) as (B, 1, …, 1), which multiply whole samples."""
     if not isinstance(sample_weight, np.ndarray):
         raise not_arrays(sample_weight=sample_weight)
     if sample_weight.shape != prediction.shape[:1]:
@@ -102,7 +143,7 @@ def weight_column(sample_weight: Array, prediction: Array) -> Array:
 
 
 def not_arrays(**given: Any) -> ArgumentTypeError:
-    """The error for arguments of which one is no array with samples along axis 0."""
+    """The error for the first argument that is not an array with samples along axis 0."""
     name = next(name for name, value in given.items() if not getattr(value, "shape", ()))
     return ArgumentTypeError(
         f"{name}: expected an array with samples along axis 0, got {given[name]!r}: use numpy.asarray({name})"
@@ -110,12 +151,12 @@ def not_arrays(**given: Any) -> ArgumentTypeError:
 
 
 def broken_pair(loss: Loss[Any], pair: Any) -> ContractError:
-    """The error for a loss whose ``forward`` returns something else than it must."""
+    """The error for a loss whose ``forward`` does not return a pair (loss, saved)."""
     return ContractError(f"{loss!r}: forward: expected the pair (loss as one number, saved), returned {pair!r}")
 
 
 def limits(prediction: Array) -> "np.finfo[Any]":
-    """The smallest and largest numbers of its dtype. Raises DataTypeError for whole numbers, which have no gradient."""
+    """The limits of the prediction's dtype. Raises DataTypeError for integers, which have no gradient."""
     try:
         return np.finfo(prediction.dtype)
     except ValueError:
@@ -125,32 +166,23 @@ def limits(prediction: Array) -> "np.finfo[Any]":
 
 
 def check_range(array: Array, name: str, fix: str) -> None:
-    """Every number lies in [0, 1]."""
+    """Raise DataError unless every number lies in [0, 1]."""
     low, high = array.min(), array.max()
     if not (low >= 0 and high <= 1):
         raise DataError(f"{name}: expected numbers from 0 to 1, got {low if not low >= 0 else high}: {fix}")
 
 
-def mean(terms: Array, sample_weight: Array | None) -> float:
-    """Σ w t / n over all terms (B, …), of which there are n: never divided by the sum of the weights."""
-    total = terms.sum() if sample_weight is None else (terms * weight_column(sample_weight, terms)).sum()
-    return float(total) / terms.size
-
-
-def mean_backward(slopes: Array, sample_weight: Array | None, terms: int | None = None) -> Array:
-    """∂mean/∂prediction, from the slopes ∂t/∂prediction (B, …) of so many terms: by default one for each number."""
-    delta = slopes / (slopes.size if terms is None else terms)
-    return delta if sample_weight is None else delta * weight_column(sample_weight, slopes)
+# Arguments such as ``pos_weight`` are a scalar, or a tuple with one number for each output.
 
 
 def as_tuple(value: Any) -> Any:
-    """A list, or a vector, as a tuple, which can be compared and printed; anything else as it is."""
+    """A converter: a list or vector becomes a tuple, which can be compared; other values stay as they are."""
     if isinstance(value, np.ndarray) and value.ndim == 1:
         return tuple(value.tolist())
     return tuple(value) if isinstance(value, list) else value
 
 
-def each(validator: Validator) -> Validator:
+def scalar_or_each(validator: Validator) -> Validator:
     """A validator of one number, or of each number in a tuple that is not empty."""
 
     def validate(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
@@ -163,8 +195,8 @@ def each(validator: Validator) -> Validator:
     return validate
 
 
-def for_each(numbers: float | tuple[float, ...], array: Array, place: str) -> Array:
-    """The numbers as an array of this one's dtype: a single one for all, or one for each along its last axis."""
+def per_output(numbers: float | tuple[float, ...], array: Array, place: str) -> Array:
+    """The scalar, or one number for each entry of the array's last axis, as an array of the same dtype."""
     if isinstance(numbers, tuple) and len(numbers) != array.shape[-1]:
         raise ShapeError(
             f"{place}: expected one number for each output, {array.shape[-1]} of them, got {len(numbers)}: {numbers}"

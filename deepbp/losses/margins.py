@@ -1,38 +1,30 @@
-"""Margin losses."""
-
-from typing import Any
+"""Margin (hinge) losses on scores."""
 
 import numpy as np
 from attrs import frozen
 
 from deepbp.errors import DataError
 from deepbp.formulas.language import LossFormula
-from deepbp.losses.loss import Loss, check_same_shape, mean, mean_backward, not_arrays
-from deepbp.losses.targets import AnswerLoss, check_answers, check_labels, prepare_labels
-from deepbp.typing import Array, ArrayLike, Shape
+from deepbp.losses.loss import MeanLoss, MeanSaved
+from deepbp.losses.targets import BinaryTargetLoss, ClassTargetLoss
+from deepbp.typing import Array
 
-HingeSaved = tuple[Array, Array, Array | None]
 _GAP = "maximum(0, 1 - (2 * target - 1) * prediction)"
 
 
-def side_and_gap(prediction: Array, target: Array) -> tuple[Array, Array]:
-    """(s, max(0, 1 − s z)): the side −1 or 1 on which each score should be, and how far it is from its margin."""
-    check_same_shape(prediction, target)
-    check_answers(target)
-    side = 2 * target - 1
-    return side, np.maximum(0, 1 - side * prediction)
-
-
 @frozen
-class Hinge(AnswerLoss[HingeSaved]):
-    """L = Σ max(0, 1 − s z) / n, with s = 2y − 1; ∂L/∂z = −s / n where s z < 1, else 0.
+class Hinge(BinaryTargetLoss):
+    """Hinge loss, L = Σ max(0, 1 − s z) / n, with s = 2y − 1; ∂L/∂z = −s / n where s z < 1, else 0.
 
-    z is the prediction, a score of any size: above 0 means yes. y are the answers 0 and 1, as for all losses of
-    yes-or-no questions here, and s is −1 and 1. n counts samples times outputs.
+    The prediction z is a score of any size, above 0 for class 1. The binary targets y are 0 and 1, so s is −1 and 1;
+    n counts samples times outputs. Raises ``ShapeError`` for different shapes, ``DataError`` for a target other than
+    0 and 1.
 
-    Raises:
-        ShapeError: when the target has not exactly the prediction's shape.
-        DataError: when a target is neither 0 nor 1.
+    >>> import numpy as np
+    >>> from deepbp.losses import Hinge
+    >>> value, saved = Hinge().forward(np.array([[0.5, 2.0]]), np.array([[0.0, 1.0]]))
+    >>> value, Hinge().backward(saved)  # (1 + 0.5) / 2; the second score is beyond its margin
+    (0.75, array([[ 0.5, -0. ]]))
 
     Source: Cortes & Vapnik 1995, "Support-vector networks".
     """
@@ -44,47 +36,48 @@ class Hinge(AnswerLoss[HingeSaved]):
         symbols={"prediction": "z"},
     )
 
-    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, HingeSaved]:
-        side, gap = side_and_gap(prediction, target)
-        return mean(gap, sample_weight), (side, gap, sample_weight)
-
-    def backward(self, saved: HingeSaved) -> Array:
-        side, gap, weight = saved
-        return mean_backward(-side * (gap > 0), weight)
+    def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        side = 2 * target - 1
+        gap = np.maximum(0, 1 - side * prediction)
+        return gap, -side * (gap > 0)
 
 
 @frozen
-class SquaredHinge(AnswerLoss[HingeSaved]):
-    """L = Σ max(0, 1 − s z)² / n, with s = 2y − 1; ∂L/∂z = −2 s max(0, 1 − s z) / n: a hinge without a kink.
+class SquaredHinge(BinaryTargetLoss):
+    """Squared hinge loss, L = Σ max(0, 1 − s z)² / n, with s = 2y − 1; ∂L/∂z = −2 s max(0, 1 − s z) / n.
 
-    See ``Hinge`` for z, y, s and n, and for what raises.
+    It has no kink. ``Hinge`` explains z, y, s and n, and what raises.
+
+    >>> import numpy as np
+    >>> from deepbp.losses import SquaredHinge
+    >>> value, saved = SquaredHinge().forward(np.array([[0.5, 2.0]]), np.array([[0.0, 1.0]]))
+    >>> value, SquaredHinge().backward(saved)  # 1.5² / 2
+    (1.125, array([[ 1.5, -0. ]]))
     """
 
     expects = "scores"
     formula = LossFormula(f"total({_GAP}**2) / n", f"2 * (1 - 2 * target) * {_GAP} / n", symbols={"prediction": "z"})
 
-    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, HingeSaved]:
-        side, gap = side_and_gap(prediction, target)
-        return mean(gap * gap, sample_weight), (side, gap, sample_weight)
-
-    def backward(self, saved: HingeSaved) -> Array:
-        side, gap, weight = saved
-        return mean_backward(-2 * side * gap, weight)
-
-
-CategoricalHingeSaved = tuple[Array, Array | None]
+    def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        side = 2 * target - 1
+        gap = np.maximum(0, 1 - side * prediction)
+        return gap * gap, -2 * side * gap
 
 
 @frozen
-class CategoricalHinge(Loss[CategoricalHingeSaved]):
-    """L = Σ max(0, 1 + largest wrong score − right score) / N; ∂L/∂z = (one-hot of the winner − y) / N.
+class CategoricalHinge(ClassTargetLoss[MeanSaved], MeanLoss):
+    """Multiclass hinge loss, L = Σ max(0, 1 + largest wrong score − right score) / N; ∂L/∂z = (winner − y) / N.
 
-    z (B, …, C) is the prediction, scores of any size; y the labels (B, …), or one-hot rows (B, …, C); N the number of
-    rows, that is of samples where the shape is (B, C). In one formula: maxⱼ(z + 1 − y) − Σⱼ y z, for the right class
-    itself enters the maximum without the margin. The winner is the class that this maximum is of, the first of several.
+    The prediction z (B, …, C) holds scores of any size; y the labels (B, …), or one-hot rows (B, …, C); N is the number
+    of rows, the samples where the shape is (B, C). In one formula the term is maxⱼ(z + 1 − y) − Σⱼ y z, since the right
+    class enters the maximum without the margin. The winner is a one-hot row, for the first class with this maximum.
+    Raises ``ShapeError``, ``DataTypeError`` or ``DataError`` for labels of another shape, dtype or range.
 
-    Raises:
-        ShapeError, DataTypeError, DataError: when labels have another shape, are no whole numbers, or out of range.
+    >>> import numpy as np
+    >>> from deepbp.losses import CategoricalHinge
+    >>> value, saved = CategoricalHinge().forward(np.array([[2.0, 1.5, 0.0]]), np.array([0]))
+    >>> value, CategoricalHinge().backward(saved)  # 1 + 1.5 − 2
+    (0.5, array([[-1.,  1.,  0.]]))
 
     Source: Crammer & Singer 2001, "On the algorithmic implementation of multiclass kernel-based vector machines".
     """
@@ -96,28 +89,18 @@ class CategoricalHinge(Loss[CategoricalHingeSaved]):
         symbols={"prediction": "z", "rows": "N"},
     )
 
-    def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
-        return prepare_labels(target, output_shape, dtype, name)
-
-    def forward(
-        self, prediction: Array, target: Array, sample_weight: Array | None = None
-    ) -> tuple[float, CategoricalHingeSaved]:
-        if not getattr(prediction, "shape", ()):
-            raise not_arrays(prediction=prediction)
-        check_labels(target, prediction.shape)
+    def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
         if target.ndim == prediction.ndim:
             if (target.max(axis=-1) != 1).any():
                 raise DataError("target: expected rows of 0 and a single 1, got a row that divides the 1")
             target = target.argmax(axis=-1)
+        # Margins of all classes against the right one, whose own margin is 0; the largest is the loss of the row.
         right = target[..., None]
         margins = prediction - np.take_along_axis(prediction, right, axis=-1) + 1
         np.put_along_axis(margins, right, 0, axis=-1)
+        # The slope is +1 at the winner and −1 at the right class, 0 where the right class wins.
         winner = margins.argmax(axis=-1)[..., None]
         slopes = np.zeros_like(prediction)
         np.put_along_axis(slopes, winner, 1, axis=-1)
         np.put_along_axis(slopes, right, np.take_along_axis(slopes, right, axis=-1) - 1, axis=-1)
-        return mean(margins.max(axis=-1), sample_weight), (slopes, sample_weight)
-
-    def backward(self, saved: CategoricalHingeSaved) -> Array:
-        slopes, weight = saved
-        return mean_backward(slopes, weight, slopes.size // slopes.shape[-1])
+        return margins.max(axis=-1), slopes

@@ -1,4 +1,4 @@
-"""Validation of classification targets, and weights of classes."""
+"""Validation of classification targets: labels, one-hot rows, binary targets; and weights of classes."""
 
 from collections.abc import Mapping
 from math import inf
@@ -11,12 +11,12 @@ from attrs import evolve
 from deepbp._validation import as_numbers, as_type, check_same_length
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DataTypeError, ShapeError
 from deepbp.formulas.language import LossFormula
-from deepbp.losses.loss import Loss, Saved, check_range, not_arrays
+from deepbp.losses.loss import Loss, MeanLoss, Saved, check_range, check_same_shape, not_arrays
 from deepbp.typing import Array, ArrayLike, Shape
 
 
 def prepare_labels(target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str) -> Array:
-    """Labels as indices, or one-hot rows of the network's dtype; checked."""
+    """Validated labels as indices, or one-hot rows of the network's dtype."""
     array = as_numbers(target, name)
     if not output_shape:
         raise ShapeError(f"{name}: a classifier needs a score for each class, got outputs of shape ()")
@@ -29,9 +29,9 @@ def prepare_labels(target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any],
 
 
 def check_labels(target: Array, scores: Shape, name: str = "target", data: Any = None) -> None:
-    """The targets fit scores of this shape, (B, …, C): labels (B, …) from 0 to C − 1, or rows that sum to 1.
+    """Raise unless the target fits scores (B, …, C): labels (B, …) from 0 to C − 1, or rows that sum to 1.
 
-    The fix in an error works for ``data``, from which the target was made.
+    The fix in a message is written for ``data``, from which the target was converted.
     """
     if not isinstance(target, np.ndarray):
         raise not_arrays(target=target)
@@ -60,7 +60,7 @@ def check_labels(target: Array, scores: Shape, name: str = "target", data: Any =
 
 
 def check_rows(target: Array, name: str = "target") -> None:
-    """Rows (B, …, C) of probabilities, each of which sums to 1."""
+    """Raise unless the target holds rows (B, …, C) of probabilities, each with the sum 1."""
     if target.ndim < 2:
         raise ShapeError(f"{name}: expected rows of a number for each class, (B, …, C), got {target.shape}")
     check_range(target, name, "one-hot rows hold 0 and a single 1")
@@ -69,10 +69,7 @@ def check_rows(target: Array, name: str = "target") -> None:
 
 
 def as_rows(target: Array, prediction: Array, smoothing: float = 0.0) -> Array:
-    """Checked labels (B, …), or rows as they are, as rows (B, …, C) of the prediction's dtype.
-
-    ``smoothing`` takes that share of each row and spreads it over all classes evenly: (1 − s) y + s / C.
-    """
+    """Validated labels (B, …), or rows, as rows (B, …, C) of the prediction's dtype, smoothed: (1 − s) y + s / C."""
     if target.ndim < prediction.ndim:
         rows = np.zeros_like(prediction)
         np.put_along_axis(rows, target[..., None], 1, axis=-1)
@@ -82,14 +79,14 @@ def as_rows(target: Array, prediction: Array, smoothing: float = 0.0) -> Array:
 
 
 def smoothed(formula: LossFormula, classes: str = "classes") -> LossFormula:
-    """The formula with (1 − s) y + s / C in the place of y, for a loss with a field ``label_smoothing``."""
+    """The formula with (1 − s) y + s / C in place of y, for a loss with a field ``label_smoothing``."""
     target = f"((1 - label_smoothing) * target + label_smoothing / {classes})"
     value, delta = (expression.replace("target", target) for expression in (formula.value, formula.delta))
     return evolve(formula, value=value, delta=delta)
 
 
 def row_weights(sample_weight: Array | None, prediction: Array) -> Array | None:
-    """One weight for each row (…, C) of the prediction, as a vector: a sample's weight counts for all its rows."""
+    """Sample weights as a vector with one weight for each row (…, C) of the prediction."""
     if sample_weight is None:
         return None
     if not isinstance(sample_weight, np.ndarray):
@@ -101,17 +98,34 @@ def row_weights(sample_weight: Array | None, prediction: Array) -> Array | None:
     return np.repeat(sample_weight, rows // len(sample_weight))
 
 
-class AnswerLoss(Loss[Saved]):
-    """What such losses share: the targets are checked before training, and again where a loss is used by hand."""
+class ClassTargetLoss(Loss[Saved]):
+    """Base class of losses whose targets are labels or one-hot rows."""
+
+    def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
+        return prepare_labels(target, output_shape, dtype, name)
+
+    def check(self, prediction: Array, target: Array) -> None:
+        """Validate one batch, as ``MeanLoss.check`` does."""
+        if not getattr(prediction, "shape", ()):
+            raise not_arrays(prediction=prediction)
+        check_labels(target, prediction.shape)
+
+
+class BinaryTargetLoss(MeanLoss):
+    """Base class of losses whose targets are 0 or 1, of the prediction's shape."""
 
     def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
         array = super().prepare_target(target, output_shape, dtype, name)
-        check_answers(array, name)
+        _check_binary(array, name)
         return array
 
+    def check(self, prediction: Array, target: Array) -> None:
+        check_same_shape(prediction, target)
+        _check_binary(target, "target")
 
-def check_answers(target: Array, name: str = "target") -> None:
-    """Every number is 0 or 1; −1 and 1, the other custom of the field, are refused with the way to turn them."""
+
+def _check_binary(target: Array, name: str) -> None:
+    """Raise DataError unless every number is 0 or 1; for −1 and 1, the other convention, the message has the fix."""
     wrong = target[(target != 0) & (target != 1)]
     if wrong.size:
         fix = f"use ({name} + 1) / 2" if np.isin(target, (-1, 1)).all() else "encode the answers as 0 and 1"
@@ -119,20 +133,25 @@ def check_answers(target: Array, name: str = "target") -> None:
 
 
 def sample_weights(class_weight: Mapping[int, float] | str, target: Array, output_shape: Shape) -> Array:
-    """The weights (N,), in float64, that samples have by their classes.
+    """Sample weights (N,), in float64, from class weights.
 
     Args:
-        class_weight: ``{0: 1.0, 1: 5.0}``, where a class that is not named counts 1; or ``"balanced"``: N / (K Nₖ) for
-            a class that Nₖ of N samples belong to, with K classes that occur, so that all of them count the same in
-            sum, and the mean of all weights is 1.
-        target: as ``loss.prepare_target`` gives it: labels (N,), one-hot rows (N, C), or answers 0 and 1 (N, 1).
-        output_shape: of the network: (C,), a score for each class, or (1,) for answers 0 and 1.
+        class_weight: ``{0: 1.0, 1: 5.0}``, where a class that is not named has weight 1; or ``"balanced"``: N / (K Nₖ)
+            for a class with Nₖ of N samples, with K classes that occur. All classes then have the same total weight,
+            and the mean of all weights is 1.
+        target: as returned by ``loss.prepare_target``: labels (N,), one-hot rows (N, C), or binary targets (N, 1).
+        output_shape: of the network: (C,), a score for each class, or (1,) for binary targets.
 
     Raises:
-        ArgumentTypeError, ConfigurationError: for what are no weights of these classes.
-        ShapeError, DataError: where a sample does not belong to one class.
+        ArgumentTypeError, ConfigurationError: when ``class_weight`` does not fit these classes.
+        ShapeError, DataError: when a sample does not belong to exactly one class.
 
-    Source: King & Zeng 2001, "Logistic regression in rare events data", for "balanced", as scikit-learn has it.
+    >>> import numpy as np
+    >>> from deepbp.losses import sample_weights
+    >>> sample_weights("balanced", np.array([0, 0, 0, 1]), output_shape=(2,))  # 4 / (2 · 3), and 4 / (2 · 1)
+    array([0.66666667, 0.66666667, 0.66666667, 2.        ])
+
+    Source: King & Zeng 2001, "Logistic regression in rare events data", for "balanced" (scikit-learn's convention).
     """
     labels = _labels(target, output_shape)
     classes = max(2, output_shape[-1])
