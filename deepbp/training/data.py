@@ -14,7 +14,10 @@ from deepbp._validation import as_numbers, as_samples, as_type, check_same_lengt
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DeepBPError, NotBuiltError, ShapeError
 from deepbp.layers import Layer
 from deepbp.losses import Loss, sample_weights
+from deepbp.training.lazy import Blocks, is_lazy
 from deepbp.typing import Array, ArrayLike, Shape
+
+AS_DICT = "give batches weights as {0: 1.0, 1: 5.0}"
 
 
 @define(eq=False)
@@ -253,7 +256,7 @@ def as_source(
     *,
     class_weight: Mapping[int, float] | str | None = None,
     steps_per_epoch: int | None = None,
-) -> Data | Items | Stream:
+) -> Data | Items | Stream | Blocks:
     """What ``fit`` trains on: arrays x and y, or, without y, a data set, an iterable of batches, or what makes one."""
 
     def check(x: Any, y: Any, sample_weight: Any = None) -> Data:
@@ -262,11 +265,15 @@ def as_source(
     if y is not None:
         if steps_per_epoch is not None:
             raise ConfigurationError("steps_per_epoch: is for streams of batches; arrays have an epoch of their own")
+        if is_lazy(x) or is_lazy(y):
+            if isinstance(class_weight, str):
+                raise ConfigurationError(f"class_weight: {class_weight!r} counts labels, all in memory: {AS_DICT}")
+            return Blocks(x, y, sample_weight, check)
         return check(x, y, sample_weight)
     if sample_weight is not None:
         raise ConfigurationError("sample_weight: batches without y bring their weights themselves: (x, y, weight)")
     if isinstance(class_weight, str):
-        raise ConfigurationError("class_weight: 'balanced' counts all labels: give batches weights as {0: 1.0, 1: 5.0}")
+        raise ConfigurationError(f"class_weight: {class_weight!r} counts all labels: {AS_DICT}")
     if x is None or isinstance(x, list | tuple | str | dict | Data | type) or hasattr(x, "__array__"):
         raise ArgumentTypeError(
             "y: expected the targets, got None: give them, or instead of x a data set whose items are (x, y), or a "
@@ -281,6 +288,8 @@ def as_source(
 
 def first_shape(x: Any, y: Any) -> Shape:
     """The shape of one sample, by which a network that was given none is built."""
+    if is_lazy(x):
+        return tuple(map(int, x.shape[1:]))
     if y is not None or hasattr(x, "__array__") or isinstance(x, list | tuple):
         return as_numbers(x, "x").shape[1:]
     if hasattr(x, "__getitem__") and hasattr(x, "__len__") and len(x):
