@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
+import numpy.typing as npt
 from attrs import define, field
-from attrs.converters import optional
 
 from deepbp._validation import as_dtype, as_generator, as_samples, as_shape
 from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError, PositionError
@@ -21,7 +21,7 @@ from deepbp.training import Callback, Data, History, MetricLike, Objective, Trai
 from deepbp.training.data import check_batch_size, first_shape
 from deepbp.training.evaluation import ROWS_AT_ONCE
 from deepbp.training.progress import ProgressLike
-from deepbp.typing import Array, ArrayLike, Seed, Shape
+from deepbp.typing import Array, ArrayLike, Seed, Shape, ShapeLike
 
 if TYPE_CHECKING:
     from deepbp.derivation.derivation import Derivation
@@ -83,8 +83,12 @@ class Network(Chain):
         return self.built
 
 
-def _dtype_name(dtype: Any) -> str:
-    return as_dtype(dtype).name
+def _as_input_shape(shape: ShapeLike | None) -> Shape | None:
+    return None if shape is None else as_shape(shape)
+
+
+def _dtype_name(dtype: npt.DTypeLike | None) -> str | None:
+    return None if dtype is None else as_dtype(dtype).name
 
 
 @define(eq=False)
@@ -101,9 +105,9 @@ class Sequential(Network):
     Reading a network (``predict``, ``evaluate``) changes nothing in it, so many threads may do so at once.
     """
 
-    _input_shape: Shape | None = field(default=None, kw_only=True, converter=optional(as_shape))
+    _input_shape: Shape | None = field(default=None, alias="input_shape", kw_only=True, converter=_as_input_shape)
     rng: Seed = field(default=None, kw_only=True)
-    _dtype: str | None = field(default=None, kw_only=True, converter=optional(_dtype_name))
+    _dtype: str | None = field(default=None, alias="dtype", kw_only=True, converter=_dtype_name)
     generator: np.random.Generator = field(init=False)
 
     def __attrs_post_init__(self) -> None:

@@ -6,6 +6,7 @@ import shutil
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from deepbp.training.trainer import Trainer
 
 
-def _as_path(path: Any) -> Path:
+def _as_path(path: str | PathLike[str]) -> Path:
     try:
         return Path(path)
     except TypeError:

@@ -1,5 +1,6 @@
 """Losses made of losses: on some of the outputs, and weighted sums."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,21 @@ from deepbp.errors import ArgumentTypeError, ConfigurationError, ShapeError
 from deepbp.errors.validators import instance_of, non_negative, non_negative_int, optional, positive_int
 from deepbp.losses.loss import Expects, Loss, as_tuple, not_arrays, scalar_or_each
 from deepbp.typing import Array, ArrayLike, Shape
+
+
+def _as_columns(columns: Sequence[int] | None) -> tuple[int, int] | None:
+    pair: tuple[int, int] | None = as_tuple(columns)
+    return pair
+
+
+def _as_losses(losses: Sequence[Loss[Any]]) -> tuple[Loss[Any], ...]:
+    several: tuple[Loss[Any], ...] = as_tuple(losses)
+    return several
+
+
+def _as_weights(weights: Sequence[float] | Array | None) -> tuple[float, ...] | None:
+    numbers: tuple[float, ...] | None = as_tuple(weights)
+    return numbers
 
 
 @frozen
@@ -36,7 +52,7 @@ class OnOutputs(Loss[tuple[Any, Shape]]):
     loss: Loss[Any] = field(validator=instance_of(Loss))
     start: int = field(validator=non_negative_int)
     stop: int = field(validator=positive_int)
-    targets: tuple[int, int] | None = field(default=None, kw_only=True, converter=as_tuple)
+    targets: tuple[int, int] | None = field(default=None, kw_only=True, converter=_as_columns)
 
     def __attrs_post_init__(self) -> None:
         if self.stop <= self.start:
@@ -121,9 +137,9 @@ class SumOfLosses(Loss[list[Any]]):
     5.0
     """
 
-    losses: tuple[Loss[Any], ...] = field(converter=as_tuple)
+    losses: tuple[Loss[Any], ...] = field(converter=_as_losses)
     weights: tuple[float, ...] | None = field(
-        default=None, kw_only=True, converter=as_tuple, validator=optional(scalar_or_each(non_negative))
+        default=None, kw_only=True, converter=_as_weights, validator=optional(scalar_or_each(non_negative))
     )
 
     def __attrs_post_init__(self) -> None:

@@ -12,13 +12,14 @@ from deepbp.losses.loss import (
     MeanLoss,
     MeanSaved,
     Saved,
-    as_tuple,
     check_range,
     check_same_shape,
     limits,
     not_arrays,
+    optional_tuple,
     per_output,
     scalar_or_each,
+    scalar_or_tuple,
 )
 from deepbp.losses.targets import BinaryTargetLoss, ClassTargetLoss, as_rows, check_labels, row_weights, smoothed
 from deepbp.typing import Array, ArrayLike, Shape
@@ -260,7 +261,7 @@ class SigmoidBinaryCrossEntropy(_BinaryCrossEntropyLoss):
     )
 
     pos_weight: float | tuple[float, ...] = field(
-        default=1.0, kw_only=True, converter=as_tuple, validator=scalar_or_each(positive)
+        default=1.0, kw_only=True, converter=scalar_or_tuple, validator=scalar_or_each(positive)
     )
 
     def stated_formula(self) -> LossFormula:
@@ -311,8 +312,8 @@ class SoftmaxFocal(ClassTargetLoss[MeanSaved], MeanLoss):
     expects = "logits"
 
     gamma: float = field(default=2.0, validator=non_negative)
-    alpha: tuple[float, ...] | None = field(
-        default=None, converter=as_tuple, validator=optional(scalar_or_each(non_negative))
+    alpha: float | tuple[float, ...] | None = field(
+        default=None, converter=optional_tuple, validator=optional(scalar_or_each(non_negative))
     )
 
     def stated_formula(self) -> LossFormula:

@@ -12,12 +12,12 @@ from deepbp.formulas.language import LossFormula
 from deepbp.losses.loss import (
     Loss,
     MeanLoss,
-    as_tuple,
     check_same_shape,
     limits,
     not_arrays,
     per_output,
     scalar_or_each,
+    scalar_or_tuple,
     weight_column,
 )
 from deepbp.typing import Array, ArrayLike, Shape
@@ -198,7 +198,7 @@ class Quantile(MeanLoss):
 
     quantiles: float | tuple[float, ...] = field(
         default=0.5,
-        converter=as_tuple,
+        converter=scalar_or_tuple,
         validator=scalar_or_each(number(lambda q: 0 < q < 1, "a number, or several, above 0 and below 1")),
     )
 

@@ -1,6 +1,7 @@
 """The contract of a loss function, and the checks and means that losses share."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import attrs
@@ -180,6 +181,18 @@ def as_tuple(value: Any) -> Any:
     if isinstance(value, np.ndarray) and value.ndim == 1:
         return tuple(value.tolist())
     return tuple(value) if isinstance(value, list) else value
+
+
+def scalar_or_tuple(value: float | Sequence[float] | Array) -> float | tuple[float, ...]:
+    """``as_tuple``, typed for an argument that is one number, or one for each output."""
+    converted: float | tuple[float, ...] = as_tuple(value)
+    return converted
+
+
+def optional_tuple(value: float | Sequence[float] | Array | None) -> float | tuple[float, ...] | None:
+    """The same, where None is allowed."""
+    converted: float | tuple[float, ...] | None = as_tuple(value)
+    return converted
 
 
 def scalar_or_each(validator: Validator) -> Validator:

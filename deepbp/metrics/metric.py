@@ -2,12 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from attrs import Attribute, field, frozen
 
-from deepbp._suggestions import ExplainedArguments
+from deepbp._suggestions import ExplainedArguments, named
 from deepbp._validation import as_numbers, check_same_length
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataTypeError, ShapeError
 from deepbp.errors.validators import finite
@@ -24,10 +24,14 @@ class Metric(ExplainedArguments, ABC):
 
     higher_is_better: ClassVar[bool]
 
-    @property
-    def name(self) -> str:
-        """The column of the history: a subclass says ``name = "accuracy"``; by default, what the class is called."""
-        return type(self).__name__
+    if TYPE_CHECKING:
+        name: Any  # a text: a subclass may state an attribute or a property, and type checkers let it choose
+    else:
+
+        @property
+        def name(self) -> str:
+            """The column of the history: a subclass states ``name = "accuracy"``; by default, the class's name."""
+            return type(self).__name__
 
     @abstractmethod
     def __call__(self, prediction: Array, target: Array) -> float:
@@ -48,7 +52,9 @@ def check_metrics(metrics: Sequence[MetricLike]) -> tuple[MetricLike, ...]:
         raise ArgumentTypeError(f"metrics: expected a list such as [Accuracy()], got {metrics!r}")
     for metric in metrics:
         if not callable(metric) or isinstance(metric, type):
-            raise ArgumentTypeError(f"metrics: expected callables such as Accuracy(), got {metric!r}")
+            raise ArgumentTypeError(
+                f"metrics: expected callables such as Accuracy(), got {metric!r}{named(metric, 'Metric')}"
+            )
     names = [metric_name(metric) for metric in metrics]
     if len(set(names)) < len(names) or "loss" in names:
         raise ConfigurationError(f"metrics: expected names that differ, and none called 'loss', got {names}")

@@ -14,7 +14,7 @@ from deepbp.parameters import Members, ParameterVector, Part
 from deepbp.typing import Shape
 
 
-def _as_groups(groups: Any) -> dict[str, Optimizer]:
+def _as_groups(groups: Mapping[str, Optimizer]) -> dict[str, Optimizer]:
     example = 'write Grouped({"*.bias": SGD(0.1), "*": Adam()})'
     if not isinstance(groups, Mapping):
         raise ArgumentTypeError(f"Grouped: groups: expected optimizers by pattern, got {groups!r}: {example}")

@@ -46,7 +46,7 @@ def refusal(optimizer: "Optimizer", error: Exception, parameters: Any, state: An
 class Optimizer(ExplainedArguments, ABC):
     """Frozen configuration, an ``attrs.frozen`` class; what changes lies in the state, which the trainer keeps."""
 
-    learning_rate: float | Schedule
+    learning_rate: Any  # a number or a Schedule; Any, so that a subclass may declare one of the two
 
     def stated_formula(self) -> UpdateFormula | None:
         """The mathematics of a step in this configuration: ``derivation`` prints it, and the checks evaluate it."""
@@ -62,10 +62,11 @@ class Optimizer(ExplainedArguments, ABC):
 
     def rate(self, step: int) -> float:
         """The learning rate of this step. Raises ConfigurationError when a schedule returns nonsense."""
-        if not callable(self.learning_rate):
-            return self.learning_rate
+        given: float | Schedule = self.learning_rate
+        if not callable(given):
+            return given
         try:
-            rate = self.learning_rate(step)
+            rate = given(step)
         except Exception as error:
             error.add_note(f"in the learning-rate schedule of {type(self).__name__}, called with step {step}")
             raise

@@ -1,6 +1,7 @@
 """Learning-rate schedules."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from math import cos, pi, sqrt
 from numbers import Integral
 from typing import Any, Literal, TypeAlias, get_args
@@ -195,8 +196,12 @@ class InverseSqrt(LearningRateSchedule):
         return self.start / sqrt(1 + step / self.steps)
 
 
-def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _as_boundaries(boundaries: Sequence[int]) -> tuple[int, ...]:
+    return tuple(boundaries) if isinstance(boundaries, list) else boundaries  # type: ignore[return-value]  # validated
+
+
+def _as_pieces(pieces: Sequence[float | Schedule]) -> tuple[float | Schedule, ...]:
+    return tuple(pieces) if isinstance(pieces, list) else pieces  # type: ignore[return-value]  # validated
 
 
 @frozen
@@ -214,8 +219,8 @@ class Piecewise(LearningRateSchedule):
         ConfigurationError: when boundaries do not rise, or their number does not fit.
     """
 
-    boundaries: tuple[int, ...] = field(converter=_as_tuple)
-    pieces: tuple[float | Schedule, ...] = field(converter=_as_tuple)
+    boundaries: tuple[int, ...] = field(converter=_as_boundaries)
+    pieces: tuple[float | Schedule, ...] = field(converter=_as_pieces)
 
     @boundaries.validator
     def _check_boundaries(self, attribute: "Attribute[Any]", value: Any) -> None:

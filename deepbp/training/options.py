@@ -1,10 +1,12 @@
 """Checks of what ``fit`` and ``Trainer`` are told."""
 
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from deepbp._suggestions import named
 from deepbp.callbacks.callback import Callback
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError
 from deepbp.layers import Layer
@@ -12,10 +14,13 @@ from deepbp.losses import Loss
 from deepbp.training.data import Data, Source, as_source
 
 
-def as_callbacks(callbacks: Any) -> tuple[Callback, ...]:
+def as_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
     """Instances; those that store the training run last, so that they store what the others did."""
-    if not isinstance(callbacks, list | tuple) or not all(isinstance(c, Callback) for c in callbacks):
-        raise ArgumentTypeError(f"callbacks: expected a list of Callback instances, got {callbacks!r}")
+    several = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
+    wrong = [one for one in several if not isinstance(one, Callback)]
+    if wrong or several is not callbacks:
+        fix = named(wrong[0], "Callback") if wrong else f": write [{callbacks!r}]"
+        raise ArgumentTypeError(f"callbacks: expected a list of Callback instances, got {callbacks!r}{fix}")
     return tuple(sorted(callbacks, key=lambda callback: callback.runs_last))
 
 

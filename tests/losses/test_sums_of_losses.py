@@ -102,7 +102,7 @@ squares: Any = MeanSquaredError()
     ("make", "error", "message"),
     [
         (lambda: SumOfLosses(squares), ArgumentTypeError, "SumOfLosses: losses: expected a list such as [MeanSq"),
-        (lambda: SumOfLosses([MeanSquaredError]), ArgumentTypeError, "SumOfLosses: losses: expected a list such as"),
+        (lambda: SumOfLosses([MeanSquaredError]), ArgumentTypeError, "SumOfLosses: losses: expected a list such as"),  # type: ignore[list-item]
         (lambda: SumOfLosses([]), ConfigurationError, "SumOfLosses: losses: expected at least one, and only means or"),
         (
             lambda: SumOfLosses([squares, SumSquaredError()]),
@@ -111,13 +111,13 @@ squares: Any = MeanSquaredError()
             "MeanSquaredError() is a mean, SumSquaredError() is a sum",
         ),
         (lambda: SumOfLosses([squares], weights=[1, 2]), ConfigurationError, "SumOfLosses: weights: expected one for "),
-        (lambda: SumOfLosses([squares], weights=1), ConfigurationError, "SumOfLosses: weights: expected one for each"),
+        (lambda: SumOfLosses([squares], weights=1), ConfigurationError, "SumOfLosses: weights: expected one for each"),  # type: ignore[arg-type]
         (
             lambda: SumOfLosses([squares], weights=[-3]),
             ConfigurationError,
             "SumOfLosses: weights: expected a number of",
         ),
-        (lambda: SumOfLosses([squares], weights=["64"]), ArgumentTypeError, "SumOfLosses: weights: expected a number "),
+        (lambda: SumOfLosses([squares], weights=["64"]), ArgumentTypeError, "SumOfLosses: weights: expected a number "),  # type: ignore[list-item]
         (lambda: OnOutputs(MeanSquaredError, 0, 1), ArgumentTypeError, "OnOutputs: loss: expected Loss, got"),  # type: ignore[arg-type]
         (
             lambda: OnOutputs(squares, -3, 1),
@@ -126,7 +126,7 @@ squares: Any = MeanSquaredError()
         ),
         (lambda: OnOutputs(squares, 0, 2.5), ArgumentTypeError, "OnOutputs: stop: expected a whole number of at least"),  # type: ignore[arg-type]
         (lambda: OnOutputs(squares, 2, 2), ConfigurationError, "OnOutputs: stop: expected more than start=2, got 2"),
-        (lambda: OnOutputs(squares, 0, 1, targets=3), ConfigurationError, "OnOutputs: targets: expected (start, stop)"),
+        (lambda: OnOutputs(squares, 0, 1, targets=3), ConfigurationError, "OnOutputs: targets: expected (start, stop)"),  # type: ignore[arg-type]
         (lambda: OnOutputs(squares, 0, 1, targets=(2, 1)), ConfigurationError, "OnOutputs: targets: expected (start, "),
     ],
 )

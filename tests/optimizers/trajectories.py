@@ -54,4 +54,4 @@ def assert_follows(case: Case, rng: np.random.Generator) -> None:
 
 def _rate(optimizer: Optimizer, step: int) -> float:
     rate = optimizer.learning_rate
-    return rate(step) if callable(rate) else rate
+    return rate(step) if callable(rate) else rate  # type: ignore[no-any-return]

@@ -87,18 +87,18 @@ def test_rates_are_numbers_of_at_least_0(kind: Any, value: Any) -> None:
             "Piecewise: boundaries: expected steps of at least 1 that rise, such as [1000, 1500], got (0,)",
         ),
         (
-            lambda: Piecewise([2.5], [1, 2]),
+            lambda: Piecewise([2.5], [1, 2]),  # type: ignore[list-item]
             "Piecewise: boundaries: expected steps of at least 1 that rise, such as [1000, 1500], got (2.5,)",
         ),
         (
-            lambda: Piecewise(5, [1, 2]),
+            lambda: Piecewise(5, [1, 2]),  # type: ignore[arg-type]
             "Piecewise: boundaries: expected steps of at least 1 that rise, such as [1000, 1500], got 5",
         ),
         (
             lambda: Piecewise([5], [0.1]),
             "Piecewise: pieces: expected 2, one more than the boundaries [5], got 1",
         ),
-        (lambda: Piecewise([5], 0.1), "Piecewise: pieces: expected a list of rates or schedules, got 0.1"),
+        (lambda: Piecewise([5], 0.1), "Piecewise: pieces: expected a list of rates or schedules, got 0.1"),  # type: ignore[arg-type]
         (lambda: Piecewise([5], [0.1, -1]), "Piecewise: pieces: expected a number of at least 0, got -1"),
     ],
 )
