@@ -1,4 +1,4 @@
-"""The guide's Python runs, section by section, and prints what stands below it; its commands say what it shows."""
+"""The guide on extending: its code runs section by section, and code and commands print the output shown."""
 
 import contextlib
 import io
@@ -22,15 +22,15 @@ SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", GUIDE, re.MULTILINE |
 COMMANDS = re.findall(r"^```console\n\$ python ([^\n]+)\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
 KINDS = (Layer, Loss, Optimizer, Initializer, Metric, Callback)
 ON_THEIR_OWN = {
-    "A layer without parameters": {"Softsign"},
-    "A layer with parameters": {"PReLU"},
+    "A layer without parameters": {"ISRU"},
+    "A layer with parameters": {"Snake"},
     "A layer with a buffer and randomness": {"ProportionalNoise"},
-    "A layer made of layers": {"Residual"},
-    "A loss": {"LogCosh"},
-    "An optimizer": {"RMSProp"},
+    "A composite layer": {"ReZero"},
+    "A loss": {"Charbonnier"},
+    "An optimizer": {"Signum"},
     "An initializer": {"Signs"},
     "A metric": {"LargestError"},
-    "A callback": {"StopWhenStill"},
+    "A callback": {"StopAtLoss"},
 }
 
 
@@ -73,21 +73,21 @@ def test_the_last_sections_use_what_the_others_made(page: ModuleType) -> None:
     for title in ON_THEIR_OWN:
         run_section(title, page)
     run_section("In your own tests", page)
-    (mark,) = page.test_what_is_mine.pytestmark
+    (mark,) = page.test_my_classes.pytestmark
     checks = list(mark.args[1])
     subjects = {check.subject.partition("(")[0] for check in checks}
-    assert subjects == {"Softsign", "PReLU", "LogCosh", "RMSProp", "Signs", "Log"}
+    assert subjects == {"ISRU", "Snake", "Charbonnier", "Signum", "Signs", "Log"}
     for check in checks:
-        page.test_what_is_mine(check)
-    run_section("What a network says about a wrong layer", page)
+        page.test_my_classes(check)
+    run_section("Contract violations in a network", page)
 
 
 def test_every_section_is_run() -> None:
     others = {title for title in SECTIONS if title not in ON_THEIR_OWN}
     assert others == {
-        "Three steps to a layer that is right",
+        "Three steps to a correct layer",
         "In your own tests",
-        "What a network says about a wrong layer",
+        "Contract violations in a network",
     }
 
 
@@ -99,7 +99,7 @@ def as_pattern(shown: str) -> str:
 
 @pytest.mark.parametrize(("command", "shown"), COMMANDS, ids=[command for command, _ in COMMANDS])
 def test_a_command_says_what_the_guide_shows(command: str, shown: str, tmp_path: Path) -> None:
-    for block in BLOCK.finditer(SECTIONS["Three steps to a layer that is right"]):
+    for block in BLOCK.finditer(SECTIONS["Three steps to a correct layer"]):
         name = block["code"].partition("\n")[0].removeprefix("# ")
         (tmp_path / name).write_text(block["code"], encoding="utf-8")
     done = subprocess.run(
