@@ -1,4 +1,4 @@
-"""The optimizers: each its paper's update rule, as operations on one flat vector."""
+"""Optimizers: each class is the update rule of its paper, as operations on one flat vector."""
 
 from deepbp._config import publish
 from deepbp.optimizers import schedules

@@ -1,4 +1,4 @@
-"""Optimizers with a learning rate for each parameter, and sign-based ones."""
+"""Optimizers that adapt the step of each number to its gradients, and sign-based ones."""
 
 import numpy as np
 from attrs import field, frozen
@@ -9,28 +9,34 @@ from deepbp.formulas.language import UpdateFormula
 from deepbp.kernels.blocks import average, average_square, blocks
 from deepbp.optimizers.optimizer import (
     DECAY,
-    DECAYED_GRADIENT,
     Descent,
     Schedule,
     State,
     decay,
     decayed_gradient,
     rate_or_schedule,
+    zeros,
 )
 from deepbp.parameters import ParameterVector
-
-_ADAGRAD_SYMBOLS = {"epsilon": "ε", "rate": "η", "square": "s", "weight_decay": "λ"}
 
 
 @frozen
 class Adagrad(Descent):
-    """s ← s + g², w ← w − η g / (√s + ε): what is seldom moved still takes long steps.
+    """Adagrad: s ← s + g², w ← w − η g / (√s + ε). Parameters with few or small gradients take larger steps.
 
     Args:
-        learning_rate: η, a number or a callable of the step.
+        learning_rate: η, a number or a schedule, a callable of the step.
         initial: s before the first step, 0 as in PyTorch; Keras begins at 0.1.
         epsilon: ε, outside the root (PyTorch's convention; Keras's differs).
         weight_decay: λ adds λ w to the gradient, for parameters of two or more dimensions only: not for biases.
+
+    >>> import numpy as np
+    >>> from deepbp import Parameter, ParameterVector, optimizers
+    >>> parameters, adagrad = ParameterVector([Parameter(np.array([1.0]))]), optimizers.Adagrad(0.1)
+    >>> parameters.grads[:] = 4.0
+    >>> adagrad.step(parameters, state := adagrad.start(parameters))
+    >>> parameters.values.round(6), state["square"]  # 1 − η g / √g²
+    (array([0.9]), array([16.]))
 
     Source: Duchi, Hazan & Singer 2011, the diagonal form.
     """
@@ -41,11 +47,8 @@ class Adagrad(Descent):
     weight_decay: float = field(default=0.0, validator=non_negative)
 
     def stated_formula(self) -> UpdateFormula:
-        decayed = (DECAYED_GRADIENT,) if self.weight_decay else ()
-        return UpdateFormula(
-            (*decayed, ("square", "square + g**2"), ("w", "w - rate * g / (sqrt(square) + epsilon)")),
-            symbols=_ADAGRAD_SYMBOLS,
-        )
+        step = "w - rate * g / (sqrt(square) + epsilon)"
+        return self._update(("square", "square + g**2"), ("w", step), symbols={"square": "s"})
 
     def start(self, parameters: ParameterVector) -> State:
         return {"step": 0, "square": np.full_like(parameters.values, self.initial)}
@@ -62,28 +65,25 @@ class Adagrad(Descent):
             w -= scratch
 
 
-_ADADELTA_SYMBOLS = {
-    "change": "d",
-    "epsilon": "ε",
-    "moved": "u",
-    "rate": "η",
-    "rho": "ρ",
-    "square": "v",
-    "weight_decay": "λ",
-}
-
-
 @frozen
 class Adadelta(Descent):
-    """v ← ρ v + (1 − ρ) g², d = √(u + ε) / √(v + ε) · g, u ← ρ u + (1 − ρ) d², w ← w − η d.
+    """Adadelta: v ← ρ v + (1 − ρ) g², d = √(u + ε) / √(v + ε) · g, u ← ρ u + (1 − ρ) d², w ← w − η d.
 
-    The mean square u of the steps gives the next ones the unit of w. It begins at 0, so that ε sets the first steps.
+    The mean square u of the steps gives the next step the unit of w. It begins at 0, so ε sets the first steps.
 
     Args:
-        learning_rate: η, a number or a callable of the step; the paper has none, so 1.
-        rho: ρ, how slowly the means forget.
+        learning_rate: η, a number or a schedule, a callable of the step; the paper has none, so 1.
+        rho: ρ, the decay rate of both means.
         epsilon: ε, inside both roots, as in the paper.
         weight_decay: λ adds λ w to the gradient, for parameters of two or more dimensions only: not for biases.
+
+    >>> import numpy as np
+    >>> from deepbp import Parameter, ParameterVector, optimizers
+    >>> parameters, adadelta = ParameterVector([Parameter(np.array([1.0]))]), optimizers.Adadelta(rho=0.0, epsilon=0.09)
+    >>> parameters.grads[:] = 0.4
+    >>> adadelta.step(parameters, adadelta.start(parameters))
+    >>> parameters.values.round(6)  # 1 − √0.09 / √(0.4² + 0.09) · 0.4
+    array([0.76])
 
     Source: Zeiler 2012, algorithm 1.
     """
@@ -94,20 +94,16 @@ class Adadelta(Descent):
     weight_decay: float = field(default=0.0, validator=non_negative)
 
     def stated_formula(self) -> UpdateFormula:
-        decayed = (DECAYED_GRADIENT,) if self.weight_decay else ()
-        return UpdateFormula(
-            (
-                *decayed,
-                ("square", "rho * square + (1 - rho) * g**2"),
-                ("change", "sqrt(moved + epsilon) / sqrt(square + epsilon) * g"),
-                ("moved", "rho * moved + (1 - rho) * change**2"),
-                ("w", "w - rate * change"),
-            ),
-            symbols=_ADADELTA_SYMBOLS,
+        return self._update(
+            ("square", "rho * square + (1 - rho) * g**2"),
+            ("change", "sqrt(moved + epsilon) / sqrt(square + epsilon) * g"),
+            ("moved", "rho * moved + (1 - rho) * change**2"),
+            ("w", "w - rate * change"),
+            symbols={"change": "d", "moved": "u"},
         )
 
     def start(self, parameters: ParameterVector) -> State:
-        return {"step": 0, "square": np.zeros_like(parameters.values), "moved": np.zeros_like(parameters.values)}
+        return zeros(parameters, "square", "moved")
 
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
         grads = decayed_gradient(parameters, self.weight_decay)
@@ -124,32 +120,28 @@ class Adadelta(Descent):
             w -= change
 
 
-_RMSPROP_SYMBOLS = {
-    "epsilon": "ε",
-    "mean": "m",
-    "momentum": "μ",
-    "rate": "η",
-    "rho": "ρ",
-    "square": "v",
-    "velocity": "b",
-    "weight_decay": "λ",
-}
-
-
 @frozen
 class RMSprop(Descent):
-    """v ← ρ v + (1 − ρ) g², w ← w − η g / (√v + ε).
+    """RMSprop: v ← ρ v + (1 − ρ) g², w ← w − η g / (√v + ε).
 
-    With momentum μ: b ← μ b + g / (√v + ε) and w ← w − η b. Centered: m ← ρ m + (1 − ρ) g, and v − m², the variance,
-    in place of v; where a gradient hardly varies, it vanishes, and a larger ε bounds the steps.
+    With momentum μ: b ← μ b + g / (√v + ε) and w ← w − η b. Centered: m ← ρ m + (1 − ρ) g, and the variance v − m²
+    replaces v; it vanishes where a gradient hardly varies, and a larger ε bounds the steps.
 
     Args:
-        learning_rate: η, a number or a callable of the step.
-        rho: ρ, how slowly the means forget.
+        learning_rate: η, a number or a schedule, a callable of the step.
+        rho: ρ, the decay rate of the means.
         momentum: μ, at least 0 and below 1.
         centered: divide by the standard deviation instead of the root mean square.
         epsilon: ε, outside the root (PyTorch's convention; Keras's differs).
         weight_decay: λ adds λ w to the gradient, for parameters of two or more dimensions only: not for biases.
+
+    >>> import numpy as np
+    >>> from deepbp import Parameter, ParameterVector, optimizers
+    >>> parameters, rmsprop = ParameterVector([Parameter(np.array([1.0]))]), optimizers.RMSprop(0.1, rho=0.75)
+    >>> parameters.grads[:] = 4.0
+    >>> rmsprop.step(parameters, state := rmsprop.start(parameters))
+    >>> parameters.values.round(6), state["square"]  # v = ¼ · 4², so 1 − η g / 2
+    (array([0.8]), array([4.]))
 
     Source: Tieleman & Hinton 2012, lecture 6.5; centered: Graves 2013, equations 38–45.
     """
@@ -162,25 +154,21 @@ class RMSprop(Descent):
     weight_decay: float = field(default=0.0, validator=non_negative)
 
     def stated_formula(self) -> UpdateFormula:
-        decayed = (DECAYED_GRADIENT,) if self.weight_decay else ()
         square = ("square", "rho * square + (1 - rho) * g**2")
         mean = (("mean", "rho * mean + (1 - rho) * g"),) if self.centered else ()
         root = "sqrt(maximum(square - mean**2, 0))" if self.centered else "sqrt(square)"
         step = f"g / ({root} + epsilon)"
         if not self.momentum:
-            return UpdateFormula((*decayed, square, *mean, ("w", f"w - rate * {step}")), symbols=_RMSPROP_SYMBOLS)
+            return self._update(square, *mean, ("w", f"w - rate * {step}"))
         velocity = ("velocity", f"momentum * velocity + {step}")
-        return UpdateFormula(
-            (*decayed, square, *mean, velocity, ("w", "w - rate * velocity")), symbols=_RMSPROP_SYMBOLS
-        )
+        return self._update(square, *mean, velocity, ("w", "w - rate * velocity"), symbols={"velocity": "b"})
 
     def start(self, parameters: ParameterVector) -> State:
-        names = ["square", *["mean"] * self.centered, *["velocity"] * bool(self.momentum)]
-        return {"step": 0, **{name: np.zeros_like(parameters.values) for name in names}}
+        return zeros(parameters, "square", *["mean"] * self.centered, *["velocity"] * bool(self.momentum))
 
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
         grads = decayed_gradient(parameters, self.weight_decay)
-        mean = state["mean"] if self.centered else grads  # looked at in no other case
+        mean = state["mean"] if self.centered else grads  # a placeholder where there is no such state
         velocity = state["velocity"] if self.momentum else grads
         for w, g, v, m, b, scratch in blocks(parameters.values, grads, state["square"], mean, velocity):
             average_square(v, self.rho, g, scratch)
@@ -203,24 +191,29 @@ class RMSprop(Descent):
             w -= scratch
 
 
-_RPROP_SYMBOLS = {"agreement": "c", "direction": "s", "rate": "η", "size": "Δ"}
-
-
 @frozen
 class Rprop(Descent):
-    """w ← w − η Δ s, with s = sgn(g): the length Δ grows while s stays the same and shrinks where it turns.
+    """Resilient backpropagation, w ← w − η Δ s, with s = sgn(g) and a step size Δ for each number.
 
-    c = sgn(g) s, with the s of the step before; Δ ← grow · Δ where c > 0 and shrink · Δ where c < 0, kept between the
-    smallest and the largest step; then s ← sgn(g), but 0 where c < 0: a number whose gradient has turned rests for one
-    step. This is iRprop⁻, which takes no step back (PyTorch's, too).
-
-    It is for full batches, ``batch_size=None``: on small ones, signs turn by chance.
+    Δ grows while the sign s stays the same and shrinks where it changes: with c = sgn(g) s, with the s of the step
+    before, Δ ← grow · Δ where c > 0 and shrink · Δ where c < 0, clipped to the smallest and largest step. Then
+    s ← sgn(g), but 0 where c < 0: a number whose gradient has changed sign rests for one step. This is iRprop⁻, which
+    takes no step back (PyTorch's, too). It is for full batches, ``batch_size=None``: on small ones, signs are noise.
 
     Args:
-        learning_rate: η, a number or a callable of the step, which multiplies all steps; the paper has none, so 1.
+        learning_rate: η, a number or a schedule, a callable of the step, which scales all steps; the paper has none.
         first_step: Δ at the start.
         grow, shrink: above 1, and between 0 and 1.
         smallest_step, largest_step: the bounds of Δ.
+
+    >>> import numpy as np
+    >>> from deepbp import Parameter, ParameterVector, optimizers
+    >>> parameters, rprop = ParameterVector([Parameter(np.array([1.0]))]), optimizers.Rprop(first_step=0.1, grow=2.0)
+    >>> parameters.grads[:] = 4.0
+    >>> rprop.step(parameters, state := rprop.start(parameters))
+    >>> rprop.step(parameters, state)
+    >>> parameters.values.round(6)  # 1 − 0.1 − 0.2
+    array([0.7])
 
     Source: Riedmiller & Braun 1993; Igel & Hüsken 2000, iRprop⁻.
     """
@@ -241,14 +234,12 @@ class Rprop(Descent):
 
     def stated_formula(self) -> UpdateFormula:
         scaled = "size * (grow * (agreement > 0) + shrink * (agreement < 0) + (agreement == 0))"
-        return UpdateFormula(
-            (
-                ("agreement", "sign(g) * direction"),
-                ("size", f"minimum(maximum({scaled}, smallest_step), largest_step)"),
-                ("direction", "sign(g) * (agreement >= 0)"),
-                ("w", "w - rate * size * direction"),
-            ),
-            symbols=_RPROP_SYMBOLS,
+        return self._update(
+            ("agreement", "sign(g) * direction"),
+            ("size", f"minimum(maximum({scaled}, smallest_step), largest_step)"),
+            ("direction", "sign(g) * (agreement >= 0)"),
+            ("w", "w - rate * size * direction"),
+            symbols={"agreement": "c", "direction": "s", "size": "Δ"},
         )
 
     def start(self, parameters: ParameterVector) -> State:
@@ -269,21 +260,30 @@ class Rprop(Descent):
             w -= scratch
 
 
-_LION_SYMBOLS = {"ahead": "c", "beta1": "β₁", "beta2": "β₂", "mean": "m", "rate": "η", "weight_decay": "λ"}
-
-
 @frozen
 class Lion(Descent):
-    """c = β₁ m + (1 − β₁) g, m ← β₂ m + (1 − β₂) g, w ← w − η sgn(c). It remembers half of what Adam does.
+    """Lion (sign momentum): c = β₁ m + (1 − β₁) g, m ← β₂ m + (1 − β₂) g, w ← w − η sgn(c).
+
+    Its state is half as large as Adam's.
 
     Args:
-        learning_rate: η, a number or a callable of the step; a third to a tenth of Adam's.
-        beta1, beta2: how slowly the mean forgets, for the step and for what is kept.
-        weight_decay: λ, as in AdamW: beside the step, for parameters of two or more dimensions only; three to ten
-            times AdamW's.
+        learning_rate: η, a number or a schedule, a callable of the step; a third to a tenth of Adam's.
+        beta1, beta2: the decay rates of the mean, for the step and for the state.
+        weight_decay: λ, decoupled as in ``AdamW``, for parameters of two or more dimensions only; three to ten times
+            AdamW's.
+
+    >>> import numpy as np
+    >>> from deepbp import Parameter, ParameterVector, optimizers
+    >>> parameters, lion = ParameterVector([Parameter(np.array([1.0, 1.0]))]), optimizers.Lion(0.1)
+    >>> parameters.grads[:] = [4.0, -0.5]
+    >>> lion.step(parameters, lion.start(parameters))
+    >>> parameters.values
+    array([0.9, 1.1])
 
     Source: Chen et al. 2023, algorithm 2.
     """
+
+    _decay = DECAY
 
     learning_rate: float | Schedule = field(default=0.0001, validator=rate_or_schedule)
     beta1: float = field(default=0.9, validator=fraction)
@@ -291,19 +291,15 @@ class Lion(Descent):
     weight_decay: float = field(default=0.0, validator=non_negative)
 
     def stated_formula(self) -> UpdateFormula:
-        decayed = (DECAY,) if self.weight_decay else ()
-        return UpdateFormula(
-            (
-                *decayed,
-                ("ahead", "beta1 * mean + (1 - beta1) * g"),
-                ("mean", "beta2 * mean + (1 - beta2) * g"),
-                ("w", "w - rate * sign(ahead)"),
-            ),
-            symbols=_LION_SYMBOLS,
+        return self._update(
+            ("ahead", "beta1 * mean + (1 - beta1) * g"),
+            ("mean", "beta2 * mean + (1 - beta2) * g"),
+            ("w", "w - rate * sign(ahead)"),
+            symbols={"ahead": "c"},
         )
 
     def start(self, parameters: ParameterVector) -> State:
-        return {"step": 0, "mean": np.zeros_like(parameters.values)}
+        return zeros(parameters, "mean")
 
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
         decay(parameters, rate * self.weight_decay)

@@ -1,4 +1,4 @@
-"""Parameters in groups, each with an optimizer of its own."""
+"""Parameter groups, each with its own optimizer."""
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -30,25 +30,31 @@ def _as_groups(groups: Mapping[str, Optimizer]) -> dict[str, Optimizer]:
 
 @frozen
 class Grouped(Descent):
-    """Each parameter is moved by the optimizer of the first pattern that its name matches.
+    """Parameter groups: each parameter uses the optimizer of the first pattern that its name matches.
 
-    ``Grouped({"*.bias": SGD(0.1), "0.*": Adam(1e-4), "*": AdamW(1e-3)})``: names are the paths that
-    ``named_parameters`` gives, such as ``"0.weight"``; in a pattern, ``*`` stands for any text, ``?`` for one
-    character, ``[…]`` for one of several.
+    Names are the paths of ``named_parameters``, such as ``"0.weight"``; in a pattern, ``*`` stands for any text, ``?``
+    for one character, ``[…]`` for one of several. ``start`` raises ``ConfigurationError`` when a parameter matches no
+    pattern, or no parameter is left for a pattern.
 
     Args:
-        groups: optimizers by pattern, in the order in which patterns are tried. They may have schedules.
+        groups: optimizers, possibly with schedules, by pattern, in the order in which patterns are tried.
         learning_rate: a number, or a callable of the step, that multiplies the rates of all groups.
 
-    Raises:
-        ConfigurationError: at the start, when a parameter matches no pattern, or a pattern has no parameter left.
+    >>> import numpy as np
+    >>> from deepbp import Parameter, ParameterVector, optimizers
+    >>> parameters = ParameterVector({"0.weight": Parameter(np.ones((1, 1))), "0.bias": Parameter(np.ones(1))})
+    >>> grouped = optimizers.Grouped({"*.bias": optimizers.SGD(0.5), "*": optimizers.SGD(0.1)})
+    >>> parameters.grads[:] = 1.0
+    >>> grouped.step(parameters, grouped.start(parameters))
+    >>> parameters.values
+    array([0.9, 0.5])
     """
 
     groups: Mapping[str, Optimizer] = field(converter=_as_groups, eq=lambda groups: tuple(groups.items()))
     learning_rate: float | Schedule = field(default=1.0, validator=rate_or_schedule, kw_only=True)
 
     def start(self, parameters: ParameterVector) -> State:
-        """The states of the groups, whose arrays are as long as the group, in one: ``"0.mean"`` is the first one's."""
+        """The states of all groups in one: ``"0.mean"`` is that of the first group, with the length of the group."""
         state: State = {"step": 0}
         for place, optimizer, part in self._parts(parameters):
             state |= {f"{place}{name}": value for name, value in optimizer.start(part).items() if name != "step"}
@@ -57,7 +63,7 @@ class Grouped(Descent):
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
         step = state["step"]
         for optimizer in self.groups.values():
-            optimizer.rate(step)  # a schedule that returns nonsense is found before anything moves
+            optimizer.rate(step)  # validates what schedules return before any parameter changes
         for place, optimizer, part in self._parts(parameters):
             own = {name[len(place) :]: value for name, value in state.items() if name.startswith(place)}
             own["step"] = step
@@ -73,9 +79,9 @@ class Grouped(Descent):
         return [(f"{place}.", optimizer, Part(parameters, own)) for place, (optimizer, own) in enumerate(pairs)]
 
 
-@lru_cache(maxsize=64)  # asked in each step for the same
+@lru_cache(maxsize=64)  # the arguments are the same in each step
 def _members(patterns: tuple[str, ...], names: tuple[str, ...], shapes: tuple[Shape, ...]) -> list[Members]:
-    """The parameters of each pattern. Raises ConfigurationError where one of either is left over."""
+    """The parameters of each pattern. Raises ConfigurationError for a parameter or pattern without the other."""
     if names and not any(names):
         raise ConfigurationError(
             "Grouped: expected parameters with names: ParameterVector({name: parameter}), such as that of a Trainer"

@@ -1,11 +1,13 @@
-"""The contract of an optimizer: how the gradients change the parameters."""
+"""The contract of an optimizer, and what the update rules here share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import isfinite
 from numbers import Real
-from typing import Any, TypeAlias
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeAlias
 
+import numpy as np
 from attrs import Attribute
 
 from deepbp._suggestions import ExplainedArguments
@@ -16,7 +18,7 @@ from deepbp.parameters import ParameterVector
 from deepbp.typing import Array
 
 State: TypeAlias = dict[str, Any]
-"""What an optimizer remembers between steps: arrays and counters, by name."""
+"""What an optimizer keeps between steps: arrays and counters, by name."""
 
 Schedule: TypeAlias = Callable[[int], float]
 """The learning rate as a function of the step, which counts from 0."""
@@ -32,36 +34,41 @@ def rate_or_schedule(instance: Any, attribute: "Attribute[Any]", value: Any) -> 
     non_negative(instance, attribute, value)
 
 
-def refusal(optimizer: "Optimizer", error: Exception, parameters: Any, state: Any) -> Exception:
-    """What to raise where a step failed with ``error``: which argument is not what it must be, if one is not."""
-    place = f"{type(optimizer).__name__}: step"
-    if not isinstance(parameters, ParameterVector):
-        return ArgumentTypeError(f"{place}: parameters: expected a ParameterVector, got {parameters!r}")
-    names = list(optimizer.start(parameters))
-    if not isinstance(state, dict) or not state.keys() >= set(names):
-        return ArgumentTypeError(f"{place}: state: expected what start(parameters) returns, {names}, got {state!r}")
-    return error
-
-
 class Optimizer(ExplainedArguments, ABC):
-    """Frozen configuration, an ``attrs.frozen`` class; what changes lies in the state, which the trainer keeps."""
+    """Base class of optimizers, which change the parameters by their gradients.
+
+    A subclass is an ``attrs.frozen`` class: an optimizer is configuration, and everything that changes is in the state,
+    which the trainer keeps.
+
+    >>> import numpy as np
+    >>> from attrs import frozen
+    >>> from deepbp.optimizers import Optimizer
+    >>> @frozen
+    ... class SignDescent(Optimizer):
+    ...     learning_rate: float
+    ...     def step(self, parameters, state):
+    ...         parameters.values -= self.rate(state["step"]) * np.sign(parameters.grads)
+    ...         state["step"] += 1
+    >>> SignDescent(0.1).start(None), SignDescent(0.1).rate(5)
+    ({'step': 0}, 0.1)
+    """
 
     learning_rate: Any  # a number or a Schedule; Any, so that a subclass may declare one of the two
 
     def stated_formula(self) -> UpdateFormula | None:
-        """The mathematics of a step in this configuration: ``derivation`` prints it, and the checks evaluate it."""
+        """The formula of a step in this configuration, which ``derivation`` prints and the checks evaluate."""
         return None
 
     def start(self, parameters: ParameterVector) -> State:
-        """The state before the first step. Arrays in it are as long as ``parameters.values``."""
+        """The state before the first step. Arrays in it have the length of ``parameters.values``."""
         return {"step": 0}
 
     @abstractmethod
     def step(self, parameters: ParameterVector, state: State) -> None:
-        """Change ``parameters.values`` in place, given ``parameters.grads``, and count ``state["step"]`` up."""
+        """Change ``parameters.values`` in place, given ``parameters.grads``, and increment ``state["step"]``."""
 
     def rate(self, step: int) -> float:
-        """The learning rate of this step. Raises ConfigurationError when a schedule returns nonsense."""
+        """The learning rate of this step. Raises ConfigurationError unless a schedule returns a number ≥ 0."""
         given: float | Schedule = self.learning_rate
         if not callable(given):
             return given
@@ -78,24 +85,59 @@ class Optimizer(ExplainedArguments, ABC):
         return float(rate)
 
 
-# The two ways to let weights decay, as rows of a formula: beside the step, as in AdamW, and as a part of the gradient.
+# The two kinds of weight decay, as rows of a formula: decoupled, as in AdamW, and as a part of the gradient (L2).
 DECAY = ("w", "w - rate * weight_decay * w")
 DECAYED_GRADIENT = ("g", "g + weight_decay * w")
+SYMBOLS = {
+    "beta1": "β₁",
+    "beta2": "β₂",
+    "epsilon": "ε",
+    "mean": "m",
+    "momentum": "μ",
+    "rate": "η",
+    "rho": "ρ",
+    "square": "v",
+    "velocity": "v",
+    "weight_decay": "λ",
+}
 
 
 class Descent(Optimizer):
-    """An optimizer that says how to move, given the learning rate of the step."""
+    """Base class of the optimizers here: a subclass states ``_move``, and its formula with ``_update``."""
+
+    _decay: ClassVar[tuple[str, str]] = DECAYED_GRADIENT
 
     def step(self, parameters: ParameterVector, state: State) -> None:
         try:
             self._move(parameters, state, self.rate(state["step"]))
             state["step"] += 1
         except (AttributeError, KeyError, TypeError) as error:
-            raise refusal(self, error, parameters, state) from None
+            raise self._argument_error(parameters, state) or error from None
 
     @abstractmethod
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
-        """One step; t of the formulas is ``state["step"] + 1``."""
+        """One step with this learning rate; t of the formulas is ``state["step"] + 1``."""
+
+    def _update(self, *rows: tuple[str, str], symbols: Mapping[str, str] = MappingProxyType({})) -> UpdateFormula:
+        """The formula with these rows, after the row of weight decay where there is any."""
+        decayed = (self._decay,) if getattr(self, "weight_decay", 0) else ()
+        return UpdateFormula((*decayed, *rows), symbols={**SYMBOLS, **symbols})
+
+    def _argument_error(self, parameters: Any, state: Any) -> ArgumentTypeError | None:
+        """The error for the first argument of ``step`` that has the wrong type, if there is one."""
+        place = f"{type(self).__name__}: step"
+        if not isinstance(parameters, ParameterVector):
+            return ArgumentTypeError(f"{place}: parameters: expected a ParameterVector, got {parameters!r}")
+        names = list(self.start(parameters))
+        if not isinstance(state, dict) or not state.keys() >= set(names):
+            expected = f"expected what start(parameters) returns, {names}"
+            return ArgumentTypeError(f"{place}: state: {expected}, got {state!r}")
+        return None
+
+
+def zeros(parameters: ParameterVector, *names: str) -> State:
+    """A state of arrays of zeros."""
+    return {"step": 0, **{name: np.zeros_like(parameters.values) for name in names}}
 
 
 def decay(parameters: ParameterVector, share: float) -> None:
@@ -105,10 +147,10 @@ def decay(parameters: ParameterVector, share: float) -> None:
 
 
 def decayed_gradient(parameters: ParameterVector, weight_decay: float) -> Array:
-    """g + λ w, in parameters of two or more dimensions only."""
+    """g + λ w, in parameters of two or more dimensions only; ``parameters.grads`` keeps ∂L/∂w."""
     if not weight_decay:
         return parameters.grads
-    grads = parameters.grads.copy()  # the gradients stay ∂L/∂w for whoever looks at them afterwards
+    grads = parameters.grads.copy()
     part = parameters.matrices
     grads[part] += weight_decay * parameters.values[part]
     return grads

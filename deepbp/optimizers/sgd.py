@@ -1,30 +1,38 @@
-"""Gradient descent: a step against the gradient, with or without momentum."""
+"""Gradient descent with momentum."""
 
-import numpy as np
 from attrs import field, frozen
 
 from deepbp import kernels
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import boolean, fraction, non_negative
 from deepbp.formulas.language import UpdateFormula
-from deepbp.optimizers.optimizer import Descent, Schedule, State, decayed_gradient, rate_or_schedule
+from deepbp.optimizers.optimizer import SYMBOLS, Descent, Schedule, State, decayed_gradient, rate_or_schedule, zeros
 from deepbp.parameters import ParameterVector
-
-SYMBOLS = {"rate": "η", "momentum": "μ", "velocity": "v", "weight_decay": "λ"}
 
 
 @frozen
 class SGD(Descent):
-    """w ← w − η g. With momentum μ: v ← μ v + g and w ← w − η v; with Nesterov's: w ← w − η (g + μ v).
+    """Stochastic gradient descent, w ← w − η g, with optional momentum and weight decay.
+
+    With momentum μ: v ← μ v + g and w ← w − η v; with Nesterov momentum: w ← w − η (g + μ v).
 
     Args:
-        learning_rate: η, a number or a callable of the step.
+        learning_rate: η, a number or a schedule, a callable of the step.
         momentum: μ, at least 0 and below 1.
-        nesterov: look ahead along v before the step (needs a momentum).
+        nesterov: apply the momentum of the next step already in this one (needs a momentum).
         weight_decay: λ adds λ w to the gradient, for parameters of two or more dimensions only: not for biases.
 
+    >>> import numpy as np
+    >>> from deepbp import Parameter, ParameterVector, optimizers
+    >>> parameters, sgd = ParameterVector([Parameter(np.array([2.0]))]), optimizers.SGD(0.1, momentum=0.5)
+    >>> parameters.grads[:] = 4.0
+    >>> sgd.step(parameters, state := sgd.start(parameters))  # v = 4
+    >>> sgd.step(parameters, state)  # v = 0.5 · 4 + 4
+    >>> parameters.values.round(6)  # 2 − 0.1 · 4 − 0.1 · 6
+    array([1.])
+
     Source: the notes' step 6; Polyak 1964; Nesterov 1983 in the form of Sutskever et al. 2013. The velocity does not
-    contain η, so that a schedule acts at once (PyTorch's convention; Keras's differs).
+    contain η, so a schedule takes effect at once (PyTorch's convention; Keras's differs).
     """
 
     learning_rate: float | Schedule = field(validator=rate_or_schedule)
@@ -37,7 +45,7 @@ class SGD(Descent):
             raise ConfigurationError("SGD: nesterov=True needs a momentum above 0, got momentum=0.0: try 0.9")
 
     def stated_formula(self) -> UpdateFormula:
-        gradient = "g + weight_decay * w" if self.weight_decay else "g"
+        gradient = "g + weight_decay * w" if self.weight_decay else "g"  # in one row, as the notes write it
         if not self.momentum:
             return UpdateFormula((("w", f"w - rate * ({gradient})"),), symbols=SYMBOLS)
         velocity = ("velocity", f"momentum * velocity + ({gradient})")
@@ -45,10 +53,7 @@ class SGD(Descent):
         return UpdateFormula((velocity, ("w", f"w - rate * ({step})")), symbols=SYMBOLS)
 
     def start(self, parameters: ParameterVector) -> State:
-        state: State = {"step": 0}
-        if self.momentum:
-            state["velocity"] = np.zeros_like(parameters.values)
-        return state
+        return zeros(parameters, *["velocity"] * bool(self.momentum))
 
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
         grads = decayed_gradient(parameters, self.weight_decay)
