@@ -198,7 +198,7 @@ def _checked_parts(network: Sequential, specs: Mapping[str, Spec]) -> dict[str, 
 KIND = "model"
 VERSION = 1
 TRAINING = "training"  # the kind of file that Trainer.save writes, with a network inside
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
 
 
 def describe_model(network: Sequential) -> tuple[dict[str, Any], dict[str, Array]]:

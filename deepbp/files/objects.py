@@ -17,7 +17,7 @@ from deepbp.initializers import Initializer
 from deepbp.layers import Layer, Penalty, Repeat, configuration
 from deepbp.parameters import Buffer, Parameter
 from deepbp.sequential import Sequential
-from deepbp.storage.contents import DTYPES
+from deepbp.storage.json_codec import DTYPES
 from deepbp.typing import Array
 
 DEEPEST = 100

@@ -133,7 +133,7 @@ def _restore(trainer: "Trainer", description: dict[str, Any], arrays: dict[str, 
     check_version(description.get("version"), TRAINING_VERSION, "the training")
     if description.keys() != {"kind", "version", "network", "training"}:
         raise FileFormatError(f"expected a network and a training, got {list(description)!r:.200}")
-    state = from_json(description["training"], arrays)
+    state = from_json(description["training"], arrays, description["version"])
     numbers = {name: array for name, array in arrays.items() if not name.startswith(FROM_THE_CONFIGURATION)}
     held, generators = _numbers(trainer.model), _generators(trainer)
     frozen = [name for name, parameter in trainer.model.named_parameters().items() if parameter.frozen]

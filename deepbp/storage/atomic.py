@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic file replacement: a file is written completely or not at all."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from deepbp.errors import ArgumentTypeError, ConfigurationError
 
 try:
     import fcntl
-except ImportError:  # Windows has no such locks: what a process leaves behind there when it dies is not cleaned up
+except ImportError:  # Windows has no such locks: leftovers of killed processes stay there
     fcntl = None  # type: ignore[assignment]
 
 
@@ -25,23 +25,23 @@ def whole_file(path: str | os.PathLike[str], *, binary: Literal[True]) -> Abstra
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str], *, binary: bool = False) -> Iterator[Any]:
-    """A file to write to, which takes the place of an old one at the end; a write that fails leaves that alone.
+    """Open a file for writing that replaces an old one atomically; a write that fails leaves the old one as it is.
 
-    The text, or with ``binary`` the bytes, go to a new file in the same folder, reach the disk, and are then renamed.
-    What processes that died while they wrote this file have left behind is removed.
+    The text, or with ``binary`` the bytes, go to a temporary file in the same folder, are flushed to the disk, and the
+    file is then renamed. Temporary files that killed processes have left behind are removed.
 
     Raises:
         ArgumentTypeError: when the path is no file name.
-        ConfigurationError: when it is the name of a folder or a device.
+        ConfigurationError: when the path names a folder or a device.
         OSError: when the folder does not exist, the disk is full, and so on.
     """
     try:
         target = Path(path)
     except TypeError:
         raise ArgumentTypeError(f"path: expected a file name, got {path!r}") from None
-    if target.exists() and not target.is_file():  # a rename would put a file in the place of a device
+    if target.exists() and not target.is_file():  # renaming would replace a device by a file
         raise ConfigurationError(f"path: expected a file name, got {target}, which is a folder or a device")
-    _remove_remains(target)
+    _remove_leftovers(target)
     temporary = target.parent / f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
     try:
         with open(temporary, "xb") if binary else open(temporary, "x", newline="", encoding="utf-8") as file:
@@ -60,18 +60,18 @@ def whole_file(path: str | os.PathLike[str], *, binary: bool = False) -> Iterato
         raise
 
 
-def _remove_remains(target: Path) -> None:
-    """Remove the temporary files of this target that nobody writes to any more: their lock died with the process."""
+def _remove_leftovers(target: Path) -> None:
+    """Remove temporary files of this target whose process has died, which has released their lock."""
     name = re.compile(rf"\.{re.escape(target.name)}\.\d+\.[0-9a-f]{{8}}\.tmp")
-    with suppress(OSError):  # a folder that cannot be read is told of when the file is opened
-        for remains in [Path(entry) for entry in os.scandir(target.parent) if name.fullmatch(entry.name)]:
-            with suppress(OSError), open(remains, "rb") as file:
+    with suppress(OSError):  # opening the file reports a folder that cannot be read
+        for leftover in [Path(entry) for entry in os.scandir(target.parent) if name.fullmatch(entry.name)]:
+            with suppress(OSError), open(leftover, "rb") as file:
                 if _lock(file.fileno()):
-                    remains.unlink()
+                    leftover.unlink()
 
 
 def _lock(descriptor: int) -> bool:
-    """Hold this file for as long as it is open, unless another process does."""
+    """Lock this file for as long as it is open; False where another process holds the lock."""
     if fcntl is None:
         return False
     try:
@@ -82,7 +82,7 @@ def _lock(descriptor: int) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
-    """A rename is on the disk once its folder is, where the system can do that."""
+    """Flush a folder, and thereby a rename in it, to the disk, where the system can do that."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

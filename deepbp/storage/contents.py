@@ -1,4 +1,4 @@
-"""Descriptions of arrays in files, and the limits that a file must respect."""
+"""What a file holds, a JSON object and arrays by name, and the limits that protect a reader from hostile files."""
 
 import os
 import stat
@@ -12,25 +12,27 @@ import numpy as np
 from attrs import frozen
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataTypeError, FileFormatError
-from deepbp.storage.json_codec import from_text, to_text
+from deepbp.storage.json_codec import DTYPES, from_text, to_text
 from deepbp.typing import Array, Shape
 
 LIMIT = 4 * 2**30
-"""The largest file that is read unless another limit is asked for, in bytes."""
+"""The largest file that is read unless another limit is given, in bytes."""
+
+LONGEST_NAME, MOST_AXES, MOST_ARRAYS = 1000, 32, 20_000
 
 
 @contextmanager
 def opened(path: str | os.PathLike[str], limit: int = LIMIT) -> Iterator[BinaryIO]:
-    """The file, opened; what is found wrong with it is said with its name in front.
+    """Open a file for reading, and put its name in front of each FileFormatError raised in the block.
 
     Raises:
-        ArgumentTypeError, ConfigurationError: for a path or limit that makes no sense.
-        FileFormatError: for a folder, a device, an empty file, one larger than the limit.
-        OSError: when there is none, or it may not be read.
+        ArgumentTypeError, ConfigurationError: for an invalid path or limit.
+        FileFormatError: for a folder, a device, an empty file, or one larger than the limit.
+        OSError: when there is no such file, or it may not be read.
     """
     try:
         source = Path(path)
-        kind = os.stat(source).st_mode  # first, for opening a pipe would wait for its other end
+        kind = os.stat(source).st_mode  # before it is opened: opening a pipe waits for its other end
     except TypeError:
         raise ArgumentTypeError(f"path: expected a file name, got {path!r}") from None
     except ValueError as error:
@@ -53,12 +55,12 @@ def opened(path: str | os.PathLike[str], limit: int = LIMIT) -> Iterator[BinaryI
 
 
 def file_size(file: BinaryIO) -> int:
-    """In bytes."""
+    """The size in bytes."""
     return os.fstat(file.fileno()).st_size
 
 
 def read_at(file: BinaryIO, start: int, size: int) -> bytes:
-    """Exactly so many bytes from there. Raises FileFormatError where the file ends before."""
+    """Read exactly ``size`` bytes from a position. Raises FileFormatError where the file ends earlier."""
     if start < 0 or start + size > file_size(file):
         raise FileFormatError(
             f"expected {size:,} bytes from byte {start:,} on, got the end of the file: was it cut off?"
@@ -70,23 +72,16 @@ def read_at(file: BinaryIO, start: int, size: int) -> bytes:
     return found
 
 
-DTYPES = ("bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)))
-DTYPES += ("float16", "float32", "float64")
-LONGEST_NAME = 1000
-MOST_AXES = 32
-MOST_ARRAYS = 20_000
-
-
 @frozen
 class Spec:
-    """What an array is, without its numbers."""
+    """The dtype and the shape of an array in a file."""
 
     dtype: str
     shape: Shape
 
     @classmethod
     def of(cls, name: str, array: Any) -> Self:
-        """Of an array that is to be stored. Raises DataTypeError for objects, text, dates and so on."""
+        """The spec of an array that is to be written. Raises DataTypeError for objects, text, dates and so on."""
         if not isinstance(array, np.ndarray):
             raise ArgumentTypeError(f"array {name!r}: expected an array, got {array!r}")
         if array.dtype.name not in DTYPES:
@@ -97,7 +92,7 @@ class Spec:
 
     @classmethod
     def of_all(cls, arrays: Mapping[str, Any]) -> dict[str, Self]:
-        """Of all arrays that are to be stored, with their names checked."""
+        """The specs of all arrays that are to be written; validates their names and number, too."""
         if not isinstance(arrays, Mapping):
             raise ArgumentTypeError(f"arrays: expected arrays by name, got {arrays!r}")
         if len(arrays) > MOST_ARRAYS:
@@ -106,7 +101,7 @@ class Spec:
 
     @classmethod
     def read(cls, name: str, described: Any) -> Self:
-        """Of an array as a file describes it, ``[dtype, shape]``. Raises FileFormatError for any other thing."""
+        """Validate ``[dtype, shape]``, the form of a spec in a file. Raises FileFormatError."""
         place = f"array {name!r}"
         if not isinstance(described, list) or len(described) != 2:
             raise FileFormatError(f"{place}: expected its dtype and its shape, got {described!r:.100}")
@@ -121,37 +116,37 @@ class Spec:
 
     @property
     def stored(self) -> "np.dtype[Any]":
-        """The dtype in the file, little-endian on every machine."""
+        """The dtype in the file, which is little-endian on every machine."""
         return np.dtype(self.dtype).newbyteorder("<")
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """The size of the numbers in bytes."""
         return prod(self.shape) * self.stored.itemsize
 
     def header(self) -> bytes:
-        """What stands before the numbers in a ``.npy`` file, version 1.0, in the one form that deepbp writes."""
+        """The header of a ``.npy`` file, version 1.0, in the one form that deepbp writes."""
         text = f"{{'descr': {self.stored.str!r}, 'fortran_order': False, 'shape': {self.shape}, }}"
         text += " " * (-(10 + len(text) + 1) % 64) + "\n"  # aligned as NumPy does it
         return b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text.encode()
 
     def to_bytes(self, array: Array) -> memoryview:
-        """The numbers as they stand in the file; no copy where they lie in memory like that."""
+        """The numbers as the file holds them; copies only where the memory layout differs."""
         return np.ascontiguousarray(array, self.stored).reshape(-1).view(np.uint8).data
 
     def empty(self) -> Array:
         """An array to read the numbers into."""
         return np.empty(self.shape, self.stored)
 
-    def finished(self, name: str, array: Array) -> Array:
-        """The array that was read, in this machine's byte order."""
+    def native(self, name: str, array: Array) -> Array:
+        """The array in this machine's byte order. Raises FileFormatError for truth values that are not 0 or 1."""
         if self.dtype == "bool" and (array.view(np.uint8) > 1).any():
             raise FileFormatError(f"array {name!r}: expected truth values, got a byte that is neither 0 nor 1")
         return array.astype(self.dtype, copy=False)
 
 
 def check_name(name: Any) -> str:
-    """The name, where it is one that a file in an archive may safely have: ``"0.weight"``, ``"optimizer/mean"``."""
+    """Validate a name that is safe for a file in an archive, such as ``"0.weight"`` or ``"optimizer/mean"``."""
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
         raise ConfigurationError(f"expected a name of 1 to {LONGEST_NAME} characters, got {name!r:.100}")
     if name[0] == "/" or {"", ".", ".."} & set(name.split("/")) or not name.isprintable() or {"\\", ":"} & set(name):
@@ -166,7 +161,7 @@ KEYS = ("archive", "description", "arrays")
 
 
 def contents_text(description: dict[str, Any], specs: Mapping[str, Spec]) -> bytes:
-    """The JSON text of both. Raises as ``to_text`` does."""
+    """The JSON text of a description and the specs of the arrays. Raises as ``to_text`` does."""
     if not isinstance(description, dict):
         raise ArgumentTypeError(f"description: expected a dict, got {description!r:.100}")
     arrays = {name: [spec.dtype, list(spec.shape)] for name, spec in specs.items()}
@@ -174,7 +169,7 @@ def contents_text(description: dict[str, Any], specs: Mapping[str, Spec]) -> byt
 
 
 def read_contents(text: bytes) -> tuple[dict[str, Any], dict[str, Spec]]:
-    """Both, from the JSON text. Raises FileFormatError for what ``contents_text`` would not have written."""
+    """Parse and validate the JSON text that ``contents_text`` makes. Raises FileFormatError for any other text."""
     contents = from_text(text)
     check_version(contents.get("archive"), VERSION, "the archive")
     if tuple(contents) != KEYS:
@@ -182,6 +177,8 @@ def read_contents(text: bytes) -> tuple[dict[str, Any], dict[str, Spec]]:
     _, description, arrays = contents.values()
     if not isinstance(description, dict) or not isinstance(arrays, dict):
         raise FileFormatError("expected a description and a table of arrays, got something else")
+    if len(arrays) > MOST_ARRAYS:
+        raise FileFormatError(f"arrays: expected at most {MOST_ARRAYS:,}, got {len(arrays):,}")
     try:
         return description, {check_name(name): Spec.read(name, described) for name, described in arrays.items()}
     except ConfigurationError as error:
@@ -189,7 +186,7 @@ def read_contents(text: bytes) -> tuple[dict[str, Any], dict[str, Spec]]:
 
 
 def check_version(version: Any, newest: int, what: str) -> None:
-    """Refuse a version that this deepbp does not know."""
+    """Validate the version of a format. Raises FileFormatError for one that this deepbp does not know."""
     if type(version) is not int or version < 1:
         raise FileFormatError(f"expected the version of {what}, a whole number of at least 1, got {version!r:.100}")
     if version > newest:

@@ -1,12 +1,13 @@
-"""JSON with limits, and the encoding of values and arrays in it."""
+"""JSON with limits, and the one encoding of Python values and arrays as JSON."""
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
 
 import numpy as np
+from attrs import define, field
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError
 from deepbp.typing import Array
@@ -16,16 +17,20 @@ MOST_VALUES = 200_000
 DEEPEST = 100
 LONGEST_NUMBER = 60  # a generator's state takes 39 digits
 
-# A whole string, with or without its end, or a mark; possessive, and so never slow.
+DTYPES = ("bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)))
+DTYPES += ("float16", "float32", "float64")
+
+# A string, complete or cut off, or a punctuation mark. The possessive quantifiers exclude backtracking, which a hostile
+# text could make slow.
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
 
 
 def to_text(description: dict[str, Any]) -> bytes:
-    """The JSON text of dicts with text as keys, lists, text, finite numbers, bools and None.
+    """Serialize dicts with text as keys, lists, text, finite numbers, bools and None to JSON.
 
     Raises:
-        ArgumentTypeError: when there is anything else in it, which would be lost or come back as another thing.
-        ConfigurationError: when it is too large to be read again.
+        ArgumentTypeError: for any other value, which would be lost or changed.
+        ConfigurationError: when the text exceeds a limit, and could not be read again.
     """
     try:
         text = json.dumps(description, allow_nan=False, separators=(",", ":")).encode()
@@ -41,7 +46,7 @@ def to_text(description: dict[str, Any]) -> bytes:
 
 
 def from_text(text: bytes) -> dict[str, Any]:
-    """The description that the text holds. Raises FileFormatError for anything but a JSON object within the limits."""
+    """Parse a JSON object. Raises FileFormatError for any other text, and for one that exceeds a limit."""
     check_limits(text)
     try:
         description = json.loads(
@@ -61,7 +66,7 @@ def from_text(text: bytes) -> dict[str, Any]:
 
 
 def check_limits(text: bytes) -> None:
-    """Refuse a text that would take much memory or depth to parse."""
+    """Count values and levels before the text is parsed. Raises FileFormatError where there are too many."""
     if len(text) > LONGEST:
         raise FileFormatError(f"expected a description of at most {LONGEST:,} bytes, got {len(text):,}")
     values = depth = 0
@@ -98,52 +103,127 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
-# What JSON has no word for stands in a dict with one of these as its only key.
-_ARRAY, _SCALAR, _FLOAT = "$array", "$scalar", "$float"
-_PLAIN = re.compile(r"(?!\.)[\w.-]{1,60}", re.ASCII)  # a key that may stand in the name of an array
+# A key that may be part of the name of an array.
+_PLAIN = re.compile(r"(?!\.)[\w.-]{1,60}", re.ASCII)
+_NUMBERS = {name: float(name) for name in ("inf", "-inf", "nan")}
+
+
+@define(eq=False)
+class Encoder:
+    """Encodes values as JSON and collects the arrays among them, which a file stores beside its JSON text.
+
+    A JSON object always has one key, a tag: ``{"array": name}`` or ``{"scalar": name}`` for NumPy's arrays and scalars,
+    ``{"number": "inf"}``, ``{"tuple": [...]}``, ``{"dict": [[key, value], ...]}``. Subclasses add tags.
+    """
+
+    arrays: dict[str, Array] = field(factory=dict)
+
+    def encode(self, value: Any, place: str) -> Any:
+        """The JSON form of a value; ``place`` is its path, for error messages and the names of arrays."""
+        kind = type(value)
+        if value is None or kind in (bool, int, str):
+            return value
+        if kind is float:
+            return value if isfinite(value) else {"number": str(value)}
+        if kind in (list, tuple):
+            items = [self.encode(item, self.inside(place, i, i)) for i, item in enumerate(value)]
+            return items if kind is list else {"tuple": items}
+        if kind is dict:
+            pairs = [(self.encode(key, place), self.inside(place, key, i), value[key]) for i, key in enumerate(value)]
+            return {"dict": [[key, self.encode(item, where)] for key, where, item in pairs]}
+        if kind is np.ndarray and value.dtype.name in DTYPES:
+            return {"array": self.add_array(value, place)}
+        return self.encode_other(value, place)
+
+    def encode_other(self, value: Any, place: str) -> Any:
+        """Encode what is of no type above. Raises ArgumentTypeError where that is not possible."""
+        if isinstance(value, np.generic) and value.dtype.name in DTYPES:
+            return {"scalar": self.add_array(np.asarray(value), place)}
+        plain: Any = next((kind for kind in (int, float, str, list, tuple, Mapping) if isinstance(value, kind)), None)
+        if plain is not None:  # of a derived class
+            return self.encode((dict if plain is Mapping else plain)(value), place)
+        raise ArgumentTypeError(f"{place}: expected numbers, text, arrays, lists, or dicts of them, got {value!r:.100}")
+
+    def inside(self, place: str, key: Any, position: int) -> str:
+        """The path of an item: its key, or ``#`` and its position where the key is no plain word."""
+        return f"{place}/{key if _PLAIN.fullmatch(str(key)) else f'#{position}'}"
+
+    def add_array(self, array: Array, place: str) -> str:
+        """Collect an array and return the name that it has in the file."""
+        self.arrays[place] = array
+        return place
+
+
+@define(eq=False)
+class Decoder:
+    """Decodes what ``Encoder`` has encoded; each array is removed from ``arrays`` when it is used."""
+
+    arrays: dict[str, Array]
+    tags: dict[Any, Callable[[Any], Any]] = field(init=False)
+    """Functions that decode the content of each tag; they raise KeyError, TypeError or ValueError to refuse it."""
+
+    def __attrs_post_init__(self) -> None:
+        self.tags = {
+            "array": self.arrays.pop,
+            "scalar": lambda name: _scalar(self.arrays.pop(name)),
+            "number": _NUMBERS.__getitem__,
+            "tuple": lambda items: tuple(self.decode(item) for item in _list(items)),
+            "dict": lambda pairs: {self.decode(key): self.decode(item) for key, item in map(_list, _list(pairs))},
+        }
+
+    def decode(self, value: Any) -> Any:
+        """The value of its JSON form. Raises FileFormatError for JSON that ``Encoder`` does not write."""
+        if isinstance(value, list):
+            return [self.decode(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        tag, content = next(iter(value.items())) if len(value) == 1 else (None, None)
+        make = self.tags.get(tag)
+        if make is None:
+            return self.decode_other(value)
+        try:
+            return make(content)
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, FileFormatError):
+                raise
+            raise FileFormatError(f"expected {tag}, got {content!r:.100}") from None
+
+    def decode_other(self, value: dict[str, Any]) -> Any:
+        """Decode an object without a known tag. Raises FileFormatError."""
+        raise FileFormatError(f"expected a value, got {value!r:.100}")
+
+
+def _scalar(array: Array) -> Any:
+    if array.ndim:
+        raise ValueError("more than one number")
+    return array[()]
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("no list")
+    return value
 
 
 def to_json(value: Any, name: str, arrays: dict[str, Array]) -> Any:
-    """The value as JSON can hold it; each array in it goes into ``arrays``, under the path that leads to it, on which a
-    key that is no plain word, such as the name of a metric, stands as ``#`` and its place.
-
-    Tuples come back as lists. Raises ArgumentTypeError for anything else than numbers, text, None, arrays, lists and
-    dicts with text as keys.
-    """
-    if isinstance(value, np.ndarray):
-        arrays[name] = value
-        return {_ARRAY: name}
-    if isinstance(value, np.generic):
-        arrays[name] = np.asarray(value)
-        return {_SCALAR: name}
-    if isinstance(value, float) and not isfinite(value):
-        return {_FLOAT: str(value)}
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, list | tuple):
-        return [to_json(item, f"{name}/{position}", arrays) for position, item in enumerate(value)]
-    if isinstance(value, Mapping) and all(isinstance(key, str) and key[:1] != "$" for key in value):
-        places = (key if _PLAIN.fullmatch(key) else f"#{position}" for position, key in enumerate(value))
-        pairs = zip(value.items(), places, strict=True)
-        return {key: to_json(item, f"{name}/{place}", arrays) for (key, item), place in pairs}
-    raise ArgumentTypeError(f"{name}: expected numbers, text, arrays, lists, or dicts of them, got {value!r:.100}")
+    """Encode a state; its arrays go to ``arrays``, each under the path that leads to it from ``name``."""
+    return Encoder(arrays).encode(value, name)
 
 
-def from_json(value: Any, arrays: dict[str, Array]) -> Any:
-    """The value that ``to_json`` was given; its arrays are taken out of ``arrays``."""
+def from_json(value: Any, arrays: dict[str, Array], version: int = 2) -> Any:
+    """Decode a state that ``to_json`` has encoded, in this version or in version 1; its arrays leave ``arrays``."""
+    return Decoder(arrays).decode(_upgraded(value) if version == 1 else value)
+
+
+_TAGS_OF_VERSION_1 = {"$array": "array", "$scalar": "scalar", "$float": "number"}
+
+
+def _upgraded(value: Any) -> Any:
+    """A state as version 1 encoded it, whose dicts are JSON objects and whose tags begin with ``$``, in version 2."""
     if isinstance(value, list):
-        return [from_json(item, arrays) for item in value]
+        return [_upgraded(item) for item in value]
     if not isinstance(value, dict):
         return value
-    if not any(key[:1] == "$" for key in value):
-        return {key: from_json(item, arrays) for key, item in value.items()}
-    ((kind, content),) = value.items() if len(value) == 1 else [("", None)]
-    if kind == _FLOAT and content in ("nan", "inf", "-inf"):
-        return float(content)
-    if kind in (_ARRAY, _SCALAR) and isinstance(content, str) and content in arrays:
-        array = arrays.pop(content)
-        if kind == _ARRAY:
-            return array
-        if array.ndim == 0:
-            return array[()]
-    raise FileFormatError(f"expected a value, got {value!r:.100}")
+    if any(key[:1] == "$" for key in value):
+        return {_TAGS_OF_VERSION_1.get(key, key): content for key, content in value.items()}
+    return {"dict": [[key, _upgraded(item)] for key, item in value.items()]}

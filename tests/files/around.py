@@ -30,7 +30,7 @@ from deepbp.layers import (
 )
 from deepbp.storage.contents import Spec, contents_text, read_contents
 from deepbp.storage.npz_format import DESCRIPTION, Member, end
-from deepbp.storage.safetensors_format import DTYPES
+from deepbp.storage.safetensors_format import CODES
 
 Part = tuple[str, bytes]
 SMALL = 2**16
@@ -74,7 +74,7 @@ def archive_around(text: bytes) -> bytes:
 
 def tensors_around(text: bytes) -> bytes:
     """The same as a safetensors file."""
-    codes = {name: code for code, name in DTYPES.items()}
+    codes = {name: code for code, name in CODES.items()}
     header: dict[str, Any] = {}
     start = 0
     for name, spec in _small(text).items():

@@ -133,6 +133,7 @@ def members() -> Iterator[tuple[str, bytes]]:
     yield "another member", zipped([*PARTS, ("1.weight.npy", PARTS[1][1])])
     yield "another member that is no array", zipped([*PARTS, ("run.py", b"print()")])
     yield "encrypted", with_bytes(b"PK\1\2", 8, b"\1\x08")
+    yield "encrypted, as the headers of the members say", with_bytes(b"PK\3\4", 6, b"\1\x08")
     yield "compressed", with_bytes(b"PK\1\2", 10, b"\x08\0")
     yield "compressed in an unknown way", with_bytes(b"PK\1\2", 10, b"\x63\0")
     yield "links", with_bytes(b"PK\1\2", 40, b"\xff\xa1")

@@ -13,7 +13,7 @@ from deepbp.layers import BatchNorm, Dense, Dropout
 from deepbp.losses import SoftmaxCrossEntropy
 from deepbp.optimizers import SGD, Adam
 from deepbp.parameters import Buffer, Parameter
-from deepbp.storage.npz_format import read_archive
+from deepbp.storage.npz_format import read_archive, write_archive
 from deepbp.training import Accuracy, Callback, EarlyStopping, ReduceOnPlateau, WeightAverage
 
 X = np.random.default_rng(5).normal(size=(20, 3))
@@ -56,7 +56,33 @@ def stored(kind: int, path: Path) -> Stored:
     left = trainer(kind, Leave())
     left.fit(X, Y, **FIT)
     left.save(path)
-    return read_archive(path)
+    description, arrays = read_archive(path)
+    return {**description, "training": _untagged(description["training"])}, arrays
+
+
+class Tree(dict[Any, Any]):
+    """A dict of the state, which a file holds as a list of pairs under the tag ``dict``; a plain dict is a tag."""
+
+
+def write(path: Path, description: dict[str, Any], arrays: dict[str, Any]) -> None:
+    """Write a file with the state that was changed."""
+    write_archive(path, {**description, "training": _tagged(description.get("training"))}, arrays)
+
+
+def _untagged(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_untagged(item) for item in value]
+    if isinstance(value, dict) and value.keys() == {"dict"}:
+        return Tree((key, _untagged(item)) for key, item in value["dict"])
+    return value
+
+
+def _tagged(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_tagged(item) for item in value]
+    if isinstance(value, Tree):
+        return {"dict": [[key, _tagged(item)] for key, item in value.items()]}
+    return value
 
 
 def all_of(it: Trainer) -> str:
@@ -72,8 +98,9 @@ def all_of(it: Trainer) -> str:
 VALUES: list[Any] = [
     *[None, True, False, 0, 1, -1, 2**31, 2**62, 2**63, 2**64, 10**50, -(10**40), 0.0, -1.5, 1e308, 5e-324],
     *["", "a", "step", "x" * 300, [], [1], [[]], {}, {"a": 1}, {"": 1}, [None] * 5, [["EarlyStopping", {}]]],
-    *[{"$float": "nan"}, {"$float": "inf"}, {"$float": 3}, {"$array": "x"}, {"$scalar": "x"}, {"$array": 3}, {"$x": 1}],
-    *[{"$array": "a", "b": 1}, {"a": {"b": {"c": []}}}],
+    *[{"number": "nan"}, {"number": "inf"}, {"number": 3}, {"array": "x"}, {"scalar": "x"}, {"array": 3}, {"x": 1}],
+    *[{"array": "a", "b": 1}, {"dict": {"a": 1}}, {"dict": [[[], 1]]}, {"tuple": []}, {"$array": "x"}],
+    *[Tree(), Tree(a=1), Tree(a=Tree(b=Tree(c=[]))), [["EarlyStopping", Tree()]]],
 ]
 
 
@@ -94,7 +121,7 @@ def mutate_description(draw: Random, description: Any) -> None:
     elif how == 1 and isinstance(old, int | float):
         description[last] = old + draw.choice([-1, 1, 2**40, -(2**40), 0.5, 100])
     elif how == 2 and isinstance(description, dict):
-        description[draw.choice(["a", "x/y", "$array"])] = old
+        description[draw.choice(["a", "x/y", "dict"])] = old
     else:
         description[last] = deepcopy(draw.choice(VALUES))
 

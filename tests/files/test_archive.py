@@ -11,7 +11,8 @@ from around import zipped
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataTypeError, FileFormatError
 from deepbp.files import read_archive, write_archive
-from deepbp.storage.contents import DTYPES, Spec, contents_text
+from deepbp.storage.contents import Spec, contents_text
+from deepbp.storage.json_codec import DTYPES
 from deepbp.storage.safetensors_format import open_tensors, write_tensors
 
 DESCRIPTION = {"epoch": 3, "name": "ü", "rate": 0.1, "seed": 2**128 - 1, "none": None, "list": [True, [], {"": ""}]}

@@ -7,11 +7,22 @@ from random import Random
 from typing import Any
 
 import pytest
-from hostile_trainings import FIT, Nothing, X, Y, all_of, mutate_arrays, mutate_description, stored, trainer
+from hostile_trainings import (
+    FIT,
+    Nothing,
+    Tree,
+    X,
+    Y,
+    all_of,
+    mutate_arrays,
+    mutate_description,
+    stored,
+    trainer,
+    write,
+)
 
 import deepbp
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataTypeError, DeepBPError, FileFormatError
-from deepbp.storage.npz_format import write_archive
 from deepbp.training import Accuracy
 
 MUTATIONS = 100  # of each kind: thousands were tried
@@ -33,7 +44,7 @@ def test_whatever_is_in_the_file(kind: int, tmp_path: Path) -> None:
             else:
                 mutate_arrays(draw, arrays)
         try:
-            write_archive(path, description, arrays)
+            write(path, description, arrays)
         except (ArgumentTypeError, ConfigurationError, DataTypeError):
             continue  # no file can hold it
         try:
@@ -84,7 +95,7 @@ POSITION = "expected a position in a training, got "
         (at("position", "stopped", value="no"), POSITION),
         (at("position", "call", value=3), POSITION),
         (at("position", value=[]), POSITION),
-        (at("position", "epoch_start", value={}), "the state of a MT19937"),
+        (at("position", "epoch_start", value=Tree()), "the state of a MT19937"),
         (at("position", "fit_start", value=0), "the state of a MT19937"),
         (at("generators", "trainer", "state", "pos", value=10**6), "the state of a MT19937"),
         (at("generators", "trainer", "state", "pos", value=-5), "the state of a MT19937"),
@@ -96,7 +107,7 @@ POSITION = "expected a position in a training, got "
         (at("history", "loss", value="123"), "expected columns of a history, got '123'"),
         (at("history", "more", value=[]), r"expected columns of a history, got \[\]"),
         (at("callbacks", value=[["EarlyStopping", []]]), "expected the states of callbacks, got "),
-        (at("callbacks", value={}), r"load: the callbacks: the file has \[\], this trainer"),
+        (at("callbacks", value=Tree()), r"load: the callbacks: the file has \[\], this trainer"),
     ],
 )
 def test_what_is_refused(change: Any, message: str, tmp_path: Path) -> None:
@@ -104,8 +115,8 @@ def test_what_is_refused(change: Any, message: str, tmp_path: Path) -> None:
     path, it = tmp_path / "run.npz", trainer(1, Nothing())
     description, arrays = stored(1, path)
     change(description, arrays)
-    taken = str(description)
-    write_archive(
+    taken = str(description)  # names all arrays that are left
+    write(
         path,
         description,
         {name: array for name, array in arrays.items() if f"'{name}'" in taken or not name.startswith("training/")},

@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 import deepbp
 from deepbp.errors import ConfigurationError, FileFormatError
 from deepbp.files import read_archive, write_archive
-from deepbp.storage.contents import DTYPES
+from deepbp.storage.json_codec import DTYPES
 from deepbp.storage.safetensors_format import open_tensors, write_tensors
 
 some = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
