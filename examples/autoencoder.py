@@ -1,9 +1,9 @@
-"""Squeeze handwritten digits through eight numbers, and make them out again: an autoencoder with tied weights.
+"""Compress handwritten digits to eight numbers and reconstruct them: an autoencoder with tied weights.
 
-Both weight matrices serve twice: on the way in as they are, on the way out transposed. So there are half as many as
-there would be, and each gets its gradient from two places. The best that straight lines can do with eight numbers is a
-principal component analysis (PCA); the layers between are bent by ReLUs, and on held-out digits the network's error is
-at most 3/4 of PCA's. The picture, ``output/autoencoder.png``, shows ten of those digits and what both make of them.
+The decoder uses the transposed weight matrices of the encoder (weight tying). This halves the number of weights, and
+each matrix receives gradients from two layers. Principal component analysis (PCA) is the best linear compression; with
+ReLUs between the layers, the reconstruction error on held-out digits is at most 3/4 of PCA's. The picture,
+``output/autoencoder.png``, compares ten held-out digits with both reconstructions.
 """
 
 from pathlib import Path
@@ -25,12 +25,12 @@ SEED = 0
 CODE, HIDDEN = 8, 128
 EPOCHS = 50
 BATCH_SIZE = 64
-LARGEST_SHARE = 0.75  # of PCA's error
+LARGEST_SHARE = 0.75  # of the error of PCA
 PICTURE = Path(__file__).parent.parent / "output" / "autoencoder.png"
 
 
 def autoencoder(pixels: int, seed: int) -> Sequential:
-    """pixels → hidden → code → hidden → pixels, with the same two weight matrices there and back."""
+    """Return the network pixels → hidden → code → hidden → pixels, with two weight matrices."""
     to_hidden, to_code = Dense(HIDDEN), Dense(CODE)
     return Sequential(
         [to_hidden, ReLU(), to_code, TiedDense(to_code), ReLU(), TiedDense(to_hidden)], input_shape=pixels, rng=seed
@@ -38,7 +38,7 @@ def autoencoder(pixels: int, seed: int) -> Sequential:
 
 
 def train(x: Array, seed: int = SEED) -> Sequential:
-    """What is to come out is what goes in."""
+    """Train the network to reproduce its input."""
     net = autoencoder(x.shape[1], seed)
     steps = EPOCHS * steps_per_epoch(len(x), BATCH_SIZE)
     optimizer = AdamW(Cosine(0.005, steps), weight_decay=0.01)
@@ -47,7 +47,7 @@ def train(x: Array, seed: int = SEED) -> Sequential:
 
 
 def draw(rows: dict[str, Array]) -> None:
-    """Ten digits a row, one row for each name."""
+    """Draw one row of ten digits for each name."""
     figure = Figure(figsize=(11, 5.5), layout="constrained")
     lines = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for (name, images), line in zip(rows.items(), lines, strict=True):
@@ -60,7 +60,7 @@ def draw(rows: dict[str, Array]) -> None:
 
 
 def main() -> int:
-    """Train, compare, draw; 1 when the weights come apart, or the error is too close to PCA's."""
+    """Train, compare, draw; returns 1 if the weights are not tied or the error is too large."""
     x, y = load_digits(return_X_y=True)
     x, held_out, _, digits = train_test_split(x / 16, y, test_size=0.2, stratify=y, random_state=SEED)
     net = train(x)
@@ -73,20 +73,20 @@ def main() -> int:
     made = {"autoencoder": net.predict(held_out), "PCA": linear.inverse_transform(linear.transform(held_out))}
     error = {name: float(np.mean((images - held_out) ** 2)) for name, images in made.items()}
     share = error["autoencoder"] / error["PCA"]
-    print(f"mean squared error on {len(held_out)} held-out digits, from {CODE} numbers each")
+    print(f"mean squared error on {len(held_out)} held-out digits, compressed to {CODE} numbers each")
     for name, value in error.items():
         print(f"    {name:12} {value:.4f}")
-    print(f"the autoencoder's is {share:.0%} of PCA's")
+    print(f"the error of the autoencoder is {share:.0%} of that of PCA")
     shown = [int(np.flatnonzero(digits == digit)[0]) for digit in range(10)]
     captions = {name: f"{name}, mean squared error {error[name]:.4f}" for name in made}
     draw({"held-out digits": held_out[shown], **{captions[name]: made[name][shown] for name in made}})
     print(f"picture: {PICTURE}")
 
     if not shared or len(weights) != 2:
-        print("missed: there should be two weight matrices, each used on both ways")
+        print("missed: expected two weight matrices, each shared by encoder and decoder")
         return 1
     if share > LARGEST_SHARE:
-        print(f"missed: the error should be at most {LARGEST_SHARE:.0%} of PCA's")
+        print(f"missed: expected an error of at most {LARGEST_SHARE:.0%} of that of PCA")
         return 1
     return 0
 

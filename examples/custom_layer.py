@@ -1,6 +1,6 @@
-"""A layer of your own, with a parameter, in about ten lines: proven right, then trained inside a network.
+"""A custom layer with a parameter, in about ten lines: gradient-checked, then trained in a network.
 
-The layer is Swish (Ramachandran et al. 2017), y = z · σ(slope · z), with a slope for each input that is learned.
+The layer is Swish (Ramachandran et al. 2017), y = z · σ(slope · z), with a trainable slope for each input.
 """
 
 import numpy as np
@@ -39,14 +39,14 @@ class Swish(Layer[tuple[Array, Array]]):
     def backward(self, saved: tuple[Array, Array], delta: Array) -> Array:
         z, s = saved
         self.slope.accumulate((delta * z * z * s * (1 - s)).sum(axis=0))
-        moved: Array = delta * (s + self.slope.value * z * s * (1 - s))
-        return moved
+        grad_input: Array = delta * (s + self.slope.value * z * s * (1 - s))
+        return grad_input
 
 
 def main() -> int:
-    """Prove, train, print; 1 when the network does not fit the curve."""
-    check_layer(Swish(), input_shape=4, rng=SEED)  # raises, with a report, when a promise of the contract is broken
-    print("the layer is right: gradients agree with central differences, and so on")
+    """Check, train, print; returns 1 if the network does not fit the curve."""
+    check_layer(Swish(), input_shape=4, rng=SEED)  # raises CheckFailure, with a report, if the layer is wrong
+    print("the layer passes all checks: its gradients agree with central differences")
 
     x = np.linspace(-1, 1, 256).reshape(-1, 1)
     swish = Swish()
@@ -55,10 +55,10 @@ def main() -> int:
     net.fit(x, np.sin(6 * x), loss=MeanSquaredError(), optimizer=Adam(0.01), epochs=EPOCHS)
     loss = net.evaluate(x, np.sin(6 * x), loss=MeanSquaredError())["loss"]
     slopes = ", ".join(f"{slope:.2f}" for slope in swish.slope.value[:6])
-    print(f"slopes, all 1 before training: {slopes}, ...")
+    print(f"slopes after training (all 1 before): {slopes}, ...")
     print(f"mean squared error of sin 6x: {loss:.6f}")
     if loss > LARGEST_LOSS:
-        print(f"missed: it should be at most {LARGEST_LOSS}")
+        print(f"missed: expected at most {LARGEST_LOSS}")
         return 1
     return 0
 

@@ -1,7 +1,8 @@
-"""Why deep sigmoid networks hardly learn: the size of the error signal in each of 20 layers, and what mends it.
+"""Vanishing gradients in deep sigmoid networks: the error signal in each of 20 layers, and remedies.
 
-Each layer multiplies the error signal by σ′, at most ¼, and by its weights. The picture, ``output/deep_sigmoid.png``,
-shows the signal on its way from the output to the input for several first weights and activations.
+Backpropagation multiplies the error signal by σ′, at most ¼, and by the weights of each layer. The picture,
+``output/deep_sigmoid.png``, shows the error signal from the output to the input, for several activations and weight
+initializations.
 """
 
 from pathlib import Path
@@ -31,7 +32,7 @@ LEAST_LOSS_OF_SIGNAL, LARGEST_LOSS_OF_SIGNAL = 1e6, 100.0
 
 
 def signal_sizes(activation: type[Layer[Array]], weight_init: Initializer) -> list[float]:
-    """The root mean square of δ at the output of each of the 20 layers, from the first to the last."""
+    """Return the root mean square of δ at the output of each layer, from the first to the last."""
     rng = np.random.default_rng(SEED)
     blocks = [
         Sequential([Dense(WIDTH, weight_init=weight_init), activation()], input_shape=WIDTH, rng=rng, dtype="float64")
@@ -47,7 +48,7 @@ def signal_sizes(activation: type[Layer[Array]], weight_init: Initializer) -> li
 
 
 def draw(sizes: dict[str, list[float]]) -> None:
-    """A curve for each network, on a logarithmic scale."""
+    """Draw a curve for each network, on a logarithmic scale."""
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     axes = figure.subplots()
     for (name, values), color in zip(sizes.items(), COLORS, strict=True):
@@ -55,8 +56,8 @@ def draw(sizes: dict[str, list[float]]) -> None:
     axes.set_yscale("log")
     axes.set_xticks(range(1, DEPTH + 1))
     axes.set_xlabel("layer (the error signal travels from right to left)")
-    axes.set_ylabel("size of the error signal, root mean square of δ")
-    axes.set_title(f"The error signal in networks of {DEPTH} layers, before training")
+    axes.set_ylabel("error signal, root mean square of δ")
+    axes.set_title(f"Error signals in networks of {DEPTH} layers, before training")
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right")
@@ -65,19 +66,19 @@ def draw(sizes: dict[str, list[float]]) -> None:
 
 
 def main() -> int:
-    """Measure, print, draw; 1 when the signal is not lost, or kept, as claimed."""
+    """Measure, print, draw; returns 1 if the error signals do not vanish or persist as expected."""
     sizes = {name: signal_sizes(*network) for name, network in NETWORKS.items()}
     losses = {name: values[-1] / values[0] for name, values in sizes.items()}
-    print(f"{'network':<33}layer {DEPTH}   layer 1   smaller by")
+    print(f"{'network':<33}layer {DEPTH}   layer 1   reduced by")
     for name, values in sizes.items():
         print(f"{name:<33}{values[-1]:8.1e}   {values[0]:.1e}   {losses[name]:9.2g} times")
     draw(sizes)
     print(f"picture: {PICTURE}")
     if losses[STARTING_POINT] < LEAST_LOSS_OF_SIGNAL:
-        print(f"missed: {STARTING_POINT} should lose a factor of {LEAST_LOSS_OF_SIGNAL:.0e}")
+        print(f"missed: expected a reduction of at least {LEAST_LOSS_OF_SIGNAL:.0e} for {STARTING_POINT}")
         return 1
     if any(losses[name] > LARGEST_LOSS_OF_SIGNAL for name in REMEDIES):
-        print(f"missed: {' and '.join(REMEDIES)} should lose at most a factor of {LARGEST_LOSS_OF_SIGNAL:.0f}")
+        print(f"missed: expected a reduction of at most {LARGEST_LOSS_OF_SIGNAL:.0f} for {' and '.join(REMEDIES)}")
         return 1
     return 0
 

@@ -1,9 +1,9 @@
-"""Predict how a patient's diabetes progresses within a year, and between which two numbers it will lie.
+"""Quantile regression: prediction intervals for the progression of diabetes.
 
-Real data: 442 patients, ten measurements each. The network has three outputs, trained to be the 10 %, 50 % and 90 %
-quantiles: eight of ten patients should lie between the first and the last. Every patient is predicted in one of five
-held-out folds by a network that has not seen that patient. Claimed is that the share between is close to 80 %,
-that the intervals differ from patient to patient, and that they are better than the same interval for all.
+The data set has ten measurements of 442 patients. The network has three outputs, the 10 %, 50 % and 90 % quantiles, so
+that 80 % of the patients should lie between the first and the last. In 5-fold cross-validation, networks predict each
+patient once, without having seen this patient in training. The example shows that the coverage is close to 80 %, that
+the intervals differ between patients, and that they are better than one interval for all.
 """
 
 import numpy as np
@@ -20,12 +20,12 @@ SEED = 0
 EPOCHS = 60
 QUANTILES = (0.1, 0.5, 0.9)
 SHARE = 0.8
-LARGEST_DIFFERENCE = 0.06  # of the share that lies between
+LARGEST_DIFFERENCE = 0.06  # of the coverage from 80 %
 LOSS = Quantile(QUANTILES)
 
 
 def predict_quantiles(x: Array, y: Array, x_held_out: Array) -> Array:
-    """Train on (x, y) and predict; all are scaled by what the training data say."""
+    """Train on (x, y) and predict; all are standardized with the statistics of the training data."""
     center, spread, level, range_ = x.mean(axis=0), x.std(axis=0), y.mean(), y.std()
     net = Sequential([Dense(16), Tanh(), Dense(len(QUANTILES))], input_shape=x.shape[1:], rng=SEED)
     net.fit(
@@ -36,31 +36,31 @@ def predict_quantiles(x: Array, y: Array, x_held_out: Array) -> Array:
         epochs=EPOCHS,
     )
     predicted: Array = net.predict((x_held_out - center) / spread) * range_ + level
-    return np.sort(predicted, axis=1)  # so that quantiles never cross
+    return np.sort(predicted, axis=1)  # prevents quantile crossing
 
 
 def pinball(predicted: Array, y: Array) -> float:
-    """The loss in the units of y."""
+    """Return the pinball loss in the units of y."""
     return LOSS.forward(predicted, y.reshape(-1, 1))[0]
 
 
 def main() -> int:
-    """Predict all patients; 1 when a claim is missed."""
+    """Predict all patients; returns 1 if a result is worse than expected."""
     x, y = load_diabetes(return_X_y=True)
     predicted, constant = np.empty((len(y), 3)), np.empty((len(y), 3))
     for seen, held_out in k_fold(len(y), folds=5, rng=SEED):
         predicted[held_out] = predict_quantiles(x[seen], y[seen], x[held_out])
         constant[held_out] = np.quantile(y[seen], QUANTILES)
     low, middle, high = predicted.T
-    print("patient    10 %   50 %   90 %   what happened")
+    print("patient    10 %   50 %   90 %   actual")
     for patient in range(0, 100, 10):
         print(f"{patient:7}  {low[patient]:6.0f} {middle[patient]:6.0f} {high[patient]:6.0f}   {y[patient]:.0f}")
     share, width = np.mean((low <= y) & (y <= high)), high - low
     net, same = pinball(predicted, y), pinball(constant, y)
-    print(f"{share:.1%} of the patients lie between; the intervals are {width.min():.0f} to {width.max():.0f} wide")
-    print(f"pinball loss {net:.2f}; with the same interval for all {same:.2f}")
+    print(f"coverage {share:.1%}; widths of the intervals from {width.min():.0f} to {width.max():.0f}")
+    print(f"pinball loss {net:.2f}; with one interval for all patients {same:.2f}")
     if abs(share - SHARE) > LARGEST_DIFFERENCE or net > 0.9 * same or width.max() < 1.5 * width.min():
-        print(f"missed: {SHARE:.0%} should lie between, and intervals of their own be better by a tenth")
+        print(f"missed: expected a coverage of {SHARE:.0%}, and a loss 10 % below that of one interval for all")
         return 1
     return 0
 

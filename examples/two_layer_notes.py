@@ -1,7 +1,7 @@
-"""The handwritten two-layer derivation and deepbp, side by side: the same numbers for 1500 steps.
+"""The handwritten derivation for two layers and deepbp give the same numbers for 1500 steps.
 
 The network is 3-4-1 without biases; the loss is the sum of squared errors. The handwritten loop adds the negative
-gradient, 2(y − ŷ) …, where deepbp carries the gradient itself, 2(ŷ − y) …, and its optimizer subtracts it.
+gradient, 2(y − ŷ) …; deepbp computes the gradient, 2(ŷ − y) …, and its optimizer subtracts it.
 """
 
 import numpy as np
@@ -27,13 +27,13 @@ def sigmoid(z: Array) -> Array:
 
 
 def sigmoid_derivative(a: Array) -> Array:
-    """σ′ written with the output a = σ(z)."""
+    """σ′(z), expressed by the output a = σ(z)."""
     derivative: Array = a * (1 - a)
     return derivative
 
 
 def by_hand(weights1: Array, weights2: Array) -> tuple[float, Array, Array]:
-    """One pass of the notes: the loss, and the changes d₁ and d₂ of the weights."""
+    """Return the loss, and the weight changes d₁ and d₂, by the formulas of the handwritten pages."""
     layer1 = sigmoid(X @ weights1)
     output = sigmoid(layer1 @ weights2)
     signal = 2 * (Y - output) * sigmoid_derivative(output)
@@ -43,7 +43,7 @@ def by_hand(weights1: Array, weights2: Array) -> tuple[float, Array, Array]:
 
 
 def main() -> int:
-    """Train both ways and print both; 1 when they differ."""
+    """Train by hand and with deepbp, and print both; returns 1 if the weights differ."""
     first, second = Dense(4, use_bias=False), Dense(1, use_bias=False)
     net = Sequential([first, Sigmoid(), second, Sigmoid()], input_shape=3, rng=SEED, dtype="float64")
     trainer = Trainer(net, SumSquaredError(), SGD(learning_rate=1.0))
@@ -66,10 +66,10 @@ def main() -> int:
         print(f"{x.astype(int)}       {target[0]:.0f}   {one:.14f}   {other:.14f}")
 
     difference = max(np.abs(weights1 - first.weight.value).max(), np.abs(weights2 - second.weight.value).max())
-    print(f"\nlargest difference of d1 and d2 from the negative gradients, first step: {first_changes:.1e}")
+    print(f"\nlargest difference between d1, d2 and the negative gradients, first step: {first_changes:.1e}")
     print(f"largest difference of the weights after {STEPS} steps: {difference:.1e}")
     if not difference <= LARGEST_DIFFERENCE:
-        print(f"missed: the weights should agree to {LARGEST_DIFFERENCE:.0e}")
+        print(f"missed: expected a difference of at most {LARGEST_DIFFERENCE:.0e}")
         return 1
     return 0
 

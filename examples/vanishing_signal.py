@@ -1,8 +1,8 @@
-"""Watch a deep network fail to learn, and see why: a SignalMonitor measures each layer while two networks train.
+"""Diagnose vanishing gradients during training: a SignalMonitor measures every layer of two networks.
 
-Both read handwritten digits with the same ten layers of 32 units and the same steps. Through Sigmoids the error signal
-shrinks on its way to the first layers, so they stay as they were, and the network guesses. Through ReLUs, with first
-weights made for them, it arrives. The picture, ``output/vanishing_signal.png``, shows the signals over the training.
+Both networks classify handwritten digits with ten layers of 32 units and the same optimizer. With sigmoids, the error
+signal vanishes in the first layers, which therefore do not learn. With ReLUs and matching weight initialization, it
+does not. The picture, ``output/vanishing_signal.png``, shows the error signals during the training.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ from deepbp.typing import Array
 
 SEED = 0
 DEPTH, WIDTH, EPOCHS = 10, 32, 15
-PROBE = 128  # samples that the monitor looks at
+PROBE = 128  # samples for the monitor
 GUESSING, LEAST_ACCURACY = 0.2, 0.9
 PICTURE = Path(__file__).parent.parent / "output" / "vanishing_signal.png"
 
@@ -31,7 +31,7 @@ NETWORKS: dict[str, tuple[type[Layer[Array]], Initializer]] = {
 
 
 def train(activation: type[Layer[Array]], weight_init: Initializer) -> tuple[History, SignalMonitor]:
-    """Train on the digits with a monitor that looks after each tenth step."""
+    """Train on the digits with a monitor that records every tenth step."""
     x, y = load_digits(return_X_y=True)
     x = x / 16
     hidden = [layer for _ in range(DEPTH - 1) for layer in (Dense(WIDTH, weight_init=weight_init), activation())]
@@ -50,7 +50,7 @@ def train(activation: type[Layer[Array]], weight_init: Initializer) -> tuple[His
 
 
 def draw(trained: dict[str, tuple[History, SignalMonitor]]) -> None:
-    """A column for each network: its error signals above, its accuracy below."""
+    """Draw a column for each network: the error signals above, the accuracy below."""
     figure = Figure(figsize=(11, 7.5), layout="constrained")
     panels = figure.subplots(2, len(trained), sharey="row", squeeze=False, height_ratios=(1.6, 1))
     for (name, (history, monitor)), (above, below) in zip(trained.items(), panels.T, strict=True):
@@ -63,20 +63,20 @@ def draw(trained: dict[str, tuple[History, SignalMonitor]]) -> None:
 
 
 def main() -> int:
-    """Train both, print what the monitors say, draw; 1 when one of them does not do as claimed."""
+    """Train both, print the reports of the monitors, draw; returns 1 if a result is not as expected."""
     trained = {name: train(*network) for name, network in NETWORKS.items()}
     accuracy = {name: history["accuracy"][-1] for name, (history, _) in trained.items()}
     for name, (_, monitor) in trained.items():
-        print(f"{name}: {accuracy[name]:.1%} of the digits right\n{monitor.report()}\n")
+        print(f"{name}: accuracy {accuracy[name]:.1%}\n{monitor.report()}\n")
     draw(trained)
     print(f"picture: {PICTURE}")
 
     found = {name: monitor.report() for name, (_, monitor) in trained.items()}
     if "vanishing, from the start" not in found["Sigmoid"] or accuracy["Sigmoid"] > GUESSING:
-        print("missed: the error signal should vanish on its way through the Sigmoids, and nothing be learned")
+        print(f"missed: expected vanishing gradients and an accuracy of at most {GUESSING:.0%} with sigmoids")
         return 1
     if "vanishing" in found["ReLU"] or accuracy["ReLU"] < LEAST_ACCURACY:
-        print(f"missed: through ReLUs the error signal should arrive, and {LEAST_ACCURACY:.0%} be right")
+        print(f"missed: expected no vanishing gradients and an accuracy of at least {LEAST_ACCURACY:.0%} with ReLUs")
         return 1
     return 0
 
