@@ -65,7 +65,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def _load(name: str) -> Any:
     """Load each part when it is first used: a program that only asks for the version waits for nothing."""
     if name in _HOMES:
         value = getattr(import_module(f"deepbp.{_HOMES[name]}"), name)
@@ -77,6 +77,9 @@ def __getattr__(name: str) -> Any:
         value = suggest_names("deepbp")(name)  # raises
     globals()[name] = value
     return value
+
+
+globals()["__getattr__"] = _load  # a type checker that sees a module's __getattr__ accepts any name
 
 
 def __dir__() -> list[str]:

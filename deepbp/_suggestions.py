@@ -210,7 +210,7 @@ def suggest_names(module: str) -> Callable[[str], Any]:
 
     def __getattr__(name: str) -> Any:  # noqa: N807
         caller: Any = sys._getframe(1)
-        while caller.f_code.co_name == "__getattr__":  # that of a module which has names of its own to load
+        while caller.f_code.co_name in ("__getattr__", "_load"):  # of a module which loads its names when they are used
             caller = caller.f_back
         if name.startswith("__") or caller.f_code.co_name == "_handle_fromlist":  # asked before a submodule is imported
             raise AttributeError(f"module {module!r} has no attribute {name!r}")

@@ -48,7 +48,7 @@ def require_built(owner: object, built: T | None) -> T:
 
 def as_shape(value: ShapeLike, name: str = "input_shape") -> Shape:
     """``3`` and ``[3]`` become ``(3,)``; anything but whole numbers of at least 1 is refused."""
-    sizes = value if isinstance(value, list | tuple) else (value,)
+    sizes: tuple[Any, ...] = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not all(isinstance(size, int | np.integer) and not isinstance(size, bool) for size in sizes):
         raise ArgumentTypeError(f"{name}: expected whole numbers, such as (3,), got {value!r}")
     if any(size < 1 for size in sizes):

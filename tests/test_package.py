@@ -62,7 +62,7 @@ assert {"Sequential", "layers", "__version__"} <= set(dir(deepbp))
 
 def test_a_name_that_does_not_exist() -> None:
     with pytest.raises(AttributeError, match=r"^module 'deepbp' has no attribute 'Sequentail'"):
-        deepbp.Sequentail  # noqa: B018
+        deepbp.Sequentail  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_importing_loads_nothing_that_is_not_needed() -> None:

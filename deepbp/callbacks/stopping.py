@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 from attrs import define, evolve, field
@@ -11,7 +11,7 @@ from deepbp.callbacks.callback import Callback
 from deepbp.callbacks.monitor import Snapshot, Watcher
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import boolean, non_negative, non_negative_int, number, positive
-from deepbp.optimizers import Optimizer
+from deepbp.optimizers import Optimizer, Schedule
 from deepbp.optimizers.schedules import Scaled
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _set_level(trainer: "Trainer", level: Any) -> None:
     optimizer: Any = trainer.optimizer
     rate = optimizer.learning_rate
     if callable(rate):
-        level = evolve(rate, factor=level) if isinstance(rate, Scaled) else Scaled(rate, level)
+        level = evolve(rate, factor=level) if isinstance(rate, Scaled) else Scaled(cast(Schedule, rate), level)
     trainer.optimizer = evolve(optimizer, learning_rate=level)
 
 

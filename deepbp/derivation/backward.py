@@ -89,7 +89,7 @@ def backward_row(step: Step, index: int = 0) -> Row:
     if formula is None or not formula.passed_back:
         return Row(math, shape_text("delta", "delta_input", step), f"through layer {step.place}, a black box here")
     remark = f"back through layer {step.place}, {step.kind}"
-    if len(sides) > 1:
+    if len(sides) == 2:
         remark = f"times the slope of layer {step.place}, {step.kind}"
     elif ast.dump(tree(sides[-1])) == THROUGH_WEIGHTS:
         remark = "moved by one layer, through the transposed weights"

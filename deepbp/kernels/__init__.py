@@ -44,7 +44,7 @@ def current() -> str:
     return _current or use()
 
 
-def __getattr__(kernel: str) -> Any:
+def _load(kernel: str) -> Any:
     """The first use of any kernel chooses the form; afterwards all of them are plain attributes of this module."""
     if kernel.startswith("_") or kernel in _FORMS.values():
         raise AttributeError(f"module {__name__!r} has no attribute {kernel!r}")
@@ -54,3 +54,6 @@ def __getattr__(kernel: str) -> Any:
         return globals()[kernel]
     except KeyError:
         raise AttributeError(f"module {__name__!r} has no attribute {kernel!r}") from None
+
+
+globals()["__getattr__"] = _load  # a type checker that sees a module's __getattr__ accepts any name

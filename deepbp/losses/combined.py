@@ -165,7 +165,7 @@ class SumOfLosses(Loss[list[Any]]):
     @property
     def expects(self) -> Expects:  # type: ignore[override]  # as above
         """What the losses expect, or "values" where they differ."""
-        kinds = {loss.expects for loss in self.losses}
+        kinds: set[Expects] = {loss.expects for loss in self.losses}
         return kinds.pop() if len(kinds) == 1 else "values"
 
     def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:

@@ -35,7 +35,7 @@ SoftmaxSaved: TypeAlias = tuple[Array, Array, Array | None, Shape]
 class _SmoothedClassLoss(ClassTargetLoss[Saved]):
     """Base class of both cross-entropies: class targets with label smoothing."""
 
-    formula: ClassVar[LossFormula]
+    formula: ClassVar[LossFormula]  # pyright: ignore[reportIncompatibleVariableOverride]
 
     label_smoothing: float = field(default=0.0, kw_only=True, validator=fraction)
 
@@ -177,7 +177,7 @@ _FIX_TARGET = "encode the answers as 0 and 1"
 class _BinaryCrossEntropyLoss(MeanLoss):
     """Base class of both binary cross-entropies: targets from 0 to 1, with label smoothing."""
 
-    formula: ClassVar[LossFormula]
+    formula: ClassVar[LossFormula]  # pyright: ignore[reportIncompatibleVariableOverride]
 
     label_smoothing: float = field(default=0.0, kw_only=True, validator=fraction)
 

@@ -222,7 +222,7 @@ class Piecewise(LearningRateSchedule):
     boundaries: tuple[int, ...] = field(converter=_as_boundaries)
     pieces: tuple[float | Schedule, ...] = field(converter=_as_pieces)
 
-    @boundaries.validator
+    @boundaries.validator  # pyright: ignore[reportAttributeAccessIssue]
     def _check_boundaries(self, attribute: "Attribute[Any]", value: Any) -> None:
         expected = f"Piecewise: boundaries: expected steps of at least 1 that rise, such as [1000, 1500], got {value!r}"
         if not isinstance(value, tuple) or any(isinstance(b, bool) or not isinstance(b, Integral) for b in value):
@@ -230,7 +230,7 @@ class Piecewise(LearningRateSchedule):
         if any(later <= earlier for earlier, later in zip((0, *value), value, strict=False)):
             raise ConfigurationError(expected)
 
-    @pieces.validator
+    @pieces.validator  # pyright: ignore[reportAttributeAccessIssue]
     def _check_pieces(self, attribute: "Attribute[Any]", value: Any) -> None:
         if not isinstance(value, tuple):
             raise ArgumentTypeError(f"Piecewise: pieces: expected a list of rates or schedules, got {value!r}")
@@ -328,7 +328,7 @@ class OneCycle(LearningRateSchedule):
     end_divisor: float = field(default=10_000.0, validator=divisor)
     annealing: Annealing = field(default="cosine")
 
-    @annealing.validator
+    @annealing.validator  # pyright: ignore[reportAttributeAccessIssue]
     def _check_annealing(self, attribute: "Attribute[Any]", value: Any) -> None:
         if not isinstance(value, str) or value not in get_args(Annealing):
             raise ConfigurationError(f"OneCycle: annealing: expected 'cosine' or 'linear', got {value!r}")

@@ -85,7 +85,7 @@ def signal(monitor: SignalMonitor, quantity: Quantity, *, ax: "Axes | None" = No
     sizes = np.array([getattr(record, quantity.replace(" ", "_")) for record in monitor.records])
     sizes[(sizes == 0) | np.isinf(sizes)] = np.nan  # neither has a place on a logarithmic scale
     drawn = np.flatnonzero(~np.isnan(sizes).all(axis=0))
-    named = {drawn[round(i)] for i in np.linspace(0, len(drawn) - 1, min(len(drawn), _SHOWN_IN_LEGEND))}
+    named = {int(drawn[round(i)]) for i in np.linspace(0, len(drawn) - 1, min(len(drawn), _SHOWN_IN_LEGEND))}
     for layer in drawn:
         color = colormaps["viridis"](0.92 * layer / max(len(monitor.layers) - 1, 1))
         label = monitor.layers[layer] if layer in named else None

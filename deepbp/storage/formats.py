@@ -1,6 +1,7 @@
 """The table of file formats: the ending of a file's name chooses one."""
 
 import os
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -25,9 +26,11 @@ class StoredArrays(Protocol):
         """The JSON object stored beside the arrays; None where another program wrote the file."""
 
     @property
+    @abstractmethod
     def specs(self) -> dict[str, Spec]:
         """Dtype and shape of each array, by name, in the order of the file."""
 
+    @abstractmethod
     def array(self, name: str) -> Array:
         """Read one array."""
 

@@ -30,7 +30,8 @@ class InitializerCase:
 
     def draws(self, dtype: str = "float64") -> dict[Shape, Array]:
         """Draw one array for each supported shape; the initializer may reject a shape with a deepbp error."""
-        drawn = {}
+        drawn: dict[Shape, Array] = {}
+        refusal: DeepBPError | None = None
         for shape in self.shapes:
             try:
                 drawn[shape] = self.subject(shape, self.rng(), np.dtype(dtype))

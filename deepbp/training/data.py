@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
@@ -162,6 +163,7 @@ class Source(Protocol):
     def samples(self) -> int | None:
         """How many an epoch has, where that is known."""
 
+    @abstractmethod
     def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Data]:
         """Those of one epoch, in an order drawn by ``rng``; the first ``skip`` were seen before and are left out."""
 

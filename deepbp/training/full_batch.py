@@ -198,10 +198,11 @@ def fit_levenberg_marquardt(
         return residuals.jacobian(values)
 
     def optimize() -> tuple[bool, str]:
+        by_formula: Any = jacobian  # which SciPy takes, although its default is a text
         result = least_squares(
             residuals,
             objective.start,
-            jac=jacobian,
+            jac=by_formula,
             method="lm",
             x_scale="jac",
             **dict.fromkeys(("ftol", "xtol", "gtol"), max(tolerance, SMALLEST)),

@@ -117,7 +117,7 @@ class Blocks:
         return windows
 
     def _checked(self, pending: list[tuple[Array, ...]], rows: list[Array]) -> Any:
-        parts = [np.concatenate(pieces) if len(pieces) > 1 else pieces[0] for pieces in zip(*pending, strict=True)]
+        parts = [pieces[0] if len(pieces) == 1 else np.concatenate(pieces) for pieces in zip(*pending, strict=True)]
         try:
             return self.check(*parts)
         except DeepBPError as error:

@@ -37,7 +37,7 @@ def test_an_unknown_form_is_refused() -> None:
 
 def test_an_unknown_kernel_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no_such_kernel"):
-        kernels.no_such_kernel  # noqa: B018
+        kernels.no_such_kernel  # type: ignore[attr-defined]  # noqa: B018
 
 
 @pytest.mark.parametrize("form", ["numpy", pytest.param("numba", marks=needs_numba)])

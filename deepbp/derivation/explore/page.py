@@ -49,4 +49,4 @@ def _more(steps: Sequence[Step]) -> str:
 
 
 def _part(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return files("deepbp.derivation.explore").joinpath(name).read_text(encoding="utf-8")
