@@ -1,4 +1,4 @@
-"""Learning-rate schedules."""
+"""Learning-rate schedules: the learning rate as a function of the step."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from attrs import Attribute, field, frozen
 
 from deepbp._suggestions import ExplainedArguments, suggest_names
+from deepbp._validation import one_of, whole
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.errors.validators import fraction, non_negative, number, positive, positive_int
 from deepbp.optimizers.optimizer import Schedule, rate_or_schedule
@@ -33,19 +34,29 @@ __all__ = [
 
 
 class LearningRateSchedule(ExplainedArguments, ABC):
-    """A callable of the step, for ``learning_rate=...``. A subclass is an ``attrs.frozen`` class that states ``rate``.
+    """Base class of learning-rate schedules: callables of the step, for ``learning_rate=...``.
 
-    A step t is one update, so one batch, and counts from 0: a schedule knows nothing of epochs, and ``steps_per_epoch``
-    converts. A schedule that has an end stays at its last value from there on. ``0.5 * schedule`` is half of it.
+    A subclass is an ``attrs.frozen`` class that states ``rate``. A step t is one update, that is one batch, and counts
+    from 0; ``steps_per_epoch`` converts epochs. A schedule that has an end stays at its last value from there on.
+    ``0.5 * schedule`` scales a schedule.
+
+    >>> from attrs import frozen
+    >>> from deepbp.optimizers.schedules import LearningRateSchedule
+    >>> @frozen
+    ... class Linear(LearningRateSchedule):
+    ...     def rate(self, step):
+    ...         return 0.5 * step
+    >>> Linear()(4), (0.5 * Linear())(4)
+    (2.0, 1.0)
     """
 
     @abstractmethod
     def rate(self, step: int) -> float:
-        """The learning rate of this step, which is a whole number of at least 0."""
+        """The learning rate of this step, a whole number of at least 0."""
 
     def __call__(self, step: int) -> float:
-        """The learning rate of this step. Raises where it is no whole number of at least 0."""
-        if type(step) is not int or step < 0:  # at the cost of a glance: it is asked before each update
+        """The learning rate of this step. Raises unless the step is a whole number of at least 0."""
+        if type(step) is not int or step < 0:  # a cheap test first: this runs before each update
             step = _as_step(step)
         return float(self.rate(step))
 
@@ -57,11 +68,15 @@ class LearningRateSchedule(ExplainedArguments, ABC):
 
 @frozen
 class Scaled(LearningRateSchedule):
-    """η(t) = factor · schedule(t): ``0.5 * schedule`` writes it, and a function of yours can be scaled, too.
+    """Scaled schedule, η(t) = factor · schedule(t), which ``0.5 * schedule`` makes.
 
     Args:
-        schedule: one of these, or any callable of the step.
+        schedule: a schedule, any callable of the step, or a number.
         factor: at least 0.
+
+    >>> from deepbp.optimizers.schedules import Cosine, Scaled
+    >>> Scaled(Cosine(0.5, steps=10), 0.5)(0)
+    0.25
     """
 
     schedule: float | Schedule = field(validator=rate_or_schedule)
@@ -72,25 +87,25 @@ class Scaled(LearningRateSchedule):
 
 
 def rate_at(schedule: float | Schedule, step: int) -> float:
-    """What a schedule says of a step; a number is the same for all."""
+    """The rate of a schedule at a step; a number is constant."""
     return schedule(step) if callable(schedule) else schedule
 
 
 def steps_per_epoch(samples: int, batch_size: int | None = 32) -> int:
-    """How many updates ``fit`` makes in an epoch: ⌈samples / batch_size⌉, for the last batch is what is left over.
-
-    ``Cosine(0.1, steps=20 * steps_per_epoch(len(x)))`` falls over 20 epochs.
+    """Updates that ``fit`` makes in an epoch, ⌈samples / batch_size⌉, the last batch being what is left.
 
     Args:
-        samples: those that are trained on, so without what ``validation_split`` keeps.
-        batch_size: as ``fit`` is given it; None is a full batch.
+        samples: the training samples, without those of ``validation_split``.
+        batch_size: as in ``fit``; None is a full batch.
+
+    >>> from deepbp.optimizers.schedules import Cosine, steps_per_epoch
+    >>> steps_per_epoch(100, batch_size=32)
+    4
+    >>> schedule = Cosine(0.1, steps=20 * steps_per_epoch(100))  # falls over 20 epochs
     """
-    for name, count in (("samples", samples), ("batch_size", 1 if batch_size is None else batch_size)):
-        if isinstance(count, bool) or not isinstance(count, Integral):
-            raise ArgumentTypeError(f"steps_per_epoch: {name}: expected a whole number of at least 1, got {count!r}")
-        if count < 1:
-            raise ConfigurationError(f"steps_per_epoch: {name}: expected a whole number of at least 1, got {count!r}")
-    return 1 if batch_size is None else -(-int(samples) // int(batch_size))
+    samples = whole("steps_per_epoch: samples", samples)
+    batch_size = samples if batch_size is None else whole("steps_per_epoch: batch_size", batch_size)
+    return -(-samples // batch_size)
 
 
 def _as_step(step: Any) -> int:
@@ -103,12 +118,17 @@ def _as_step(step: Any) -> int:
 
 @frozen
 class StepDecay(LearningRateSchedule):
-    """η(t) = start · factor^⌊t / every⌋: the same for ``every`` steps, then ``factor`` times as large. It has no end.
+    """Step decay, η(t) = start · factor^⌊t / every⌋, without an end.
 
     Args:
         start: the rate of the first step.
-        every: how many steps each stair is long.
+        every: the number of steps with the same rate.
         factor: above 0 and at most 1.
+
+    >>> from deepbp.optimizers.schedules import StepDecay
+    >>> schedule = StepDecay(0.8, every=10, factor=0.5)
+    >>> schedule(9), schedule(10), schedule(20)
+    (0.8, 0.4, 0.2)
     """
 
     start: float = field(validator=non_negative)
@@ -121,12 +141,17 @@ class StepDecay(LearningRateSchedule):
 
 @frozen
 class Exponential(LearningRateSchedule):
-    """η(t) = start · factor^(t / every): ``StepDecay`` without its stairs. It has no end.
+    """Exponential decay, η(t) = start · factor^(t / every), without an end: a smooth ``StepDecay``.
 
     Args:
         start: the rate of the first step.
-        every: after this many steps the rate is ``factor`` times as large.
+        every: after this many steps, the rate is ``factor`` times as large.
         factor: above 0 and at most 1.
+
+    >>> from deepbp.optimizers.schedules import Exponential
+    >>> schedule = Exponential(0.8, every=10, factor=0.25)
+    >>> schedule(5), schedule(10)
+    (0.4, 0.2)
     """
 
     start: float = field(validator=non_negative)
@@ -139,13 +164,18 @@ class Exponential(LearningRateSchedule):
 
 @frozen
 class Polynomial(LearningRateSchedule):
-    """η(t) = end + (start − end) (1 − t / steps)^power up to t = steps, and ``end`` from there on.
+    """Polynomial decay, η(t) = end + (start − end) (1 − t / steps)^power up to t = steps, then ``end``.
 
     Args:
         start: the rate of the first step.
-        steps: after this many steps the rate is ``end``.
+        steps: after this many steps, the rate is ``end``.
         end: a rate, not a share of ``start``.
-        power: 1 is a straight line; a larger one falls steeply first.
+        power: 1 is a straight line; a larger power falls more steeply at first.
+
+    >>> from deepbp.optimizers.schedules import Polynomial
+    >>> schedule = Polynomial(1.0, steps=4, power=2.0)
+    >>> schedule(0), schedule(2), schedule(9)
+    (1.0, 0.25, 0.0)
     """
 
     start: float = field(validator=non_negative)
@@ -159,13 +189,17 @@ class Polynomial(LearningRateSchedule):
 
 @frozen
 class InverseTime(LearningRateSchedule):
-    """η(t) = start / (1 + t / steps). It has no end.
+    """Inverse time decay, η(t) = start / (1 + t / steps), without an end.
 
     Args:
         start: the rate of the first step.
         steps: after this many steps the rate is a half of ``start``, after twice as many a third.
 
-    Source: Robbins & Monro 1951: the rates add up to infinity, their squares do not.
+    >>> from deepbp.optimizers.schedules import InverseTime
+    >>> InverseTime(0.6, steps=100)(200)  # 0.6 / 3
+    0.19999999999999998
+
+    Source: Robbins & Monro 1951: the sum of the rates diverges, the sum of their squares does not.
     """
 
     start: float = field(validator=non_negative)
@@ -177,14 +211,18 @@ class InverseTime(LearningRateSchedule):
 
 @frozen
 class InverseSqrt(LearningRateSchedule):
-    """η(t) = start / √(1 + t / steps). It has no end.
+    """Inverse square root decay, η(t) = start / √(1 + t / steps), without an end.
 
-    With a warm-up as long as its own steps, ``Warmup(steps, InverseSqrt(start, steps))``, it is the schedule of the
-    Transformer: start · min(t / steps, √(steps / t)), with start = 1 / √(width · steps).
+    ``Warmup(steps, InverseSqrt(start, steps))``, a warm-up of the same length, is the schedule of the Transformer:
+    start · min(t / steps, √(steps / t)), with start = 1 / √(width · steps).
 
     Args:
         start: the rate of the first step.
-        steps: after three times as many steps the rate is a half of ``start``.
+        steps: after three times as many steps, the rate is a half of ``start``.
+
+    >>> from deepbp.optimizers.schedules import InverseSqrt
+    >>> InverseSqrt(0.5, steps=100)(300)
+    0.25
 
     Source: Vaswani et al. 2017, section 5.3.
     """
@@ -206,17 +244,19 @@ def _as_pieces(pieces: Sequence[float | Schedule]) -> tuple[float | Schedule, ..
 
 @frozen
 class Piecewise(LearningRateSchedule):
-    """η(t) = pieceₖ(t − bₖ), where bₖ is the last boundary that is not above t, and b₀ = 0.
+    """Piecewise schedule, η(t) = pieceₖ(t − bₖ), where bₖ is the last boundary that is not above t, and b₀ = 0.
 
-    ``Piecewise([1000, 1500], [0.1, 0.01, 0.001])`` is constant in three pieces. A piece may be a schedule, too, which
-    counts from its own beginning: ``Piecewise([500], [0.1, Cosine(0.1, 2000)])``. The last one goes on.
+    A piece may be a schedule, which counts from its own beginning: ``Piecewise([500], [0.1, Cosine(0.1, 2000)])``. The
+    last piece has no end. Raises ``ConfigurationError`` when boundaries do not rise, or their number does not fit.
 
     Args:
         boundaries: the steps at which the second piece begins, the third, and so on.
         pieces: rates, schedules or any callables of the step, one more than there are boundaries.
 
-    Raises:
-        ConfigurationError: when boundaries do not rise, or their number does not fit.
+    >>> from deepbp.optimizers.schedules import Piecewise
+    >>> schedule = Piecewise([1000, 1500], [0.1, 0.01, 0.001])
+    >>> schedule(999), schedule(1000), schedule(5000)
+    (0.1, 0.01, 0.001)
     """
 
     boundaries: tuple[int, ...] = field(converter=_as_boundaries)
@@ -249,12 +289,17 @@ class Piecewise(LearningRateSchedule):
 
 @frozen
 class Cosine(LearningRateSchedule):
-    """η(t) = end + (start − end) (1 + cos(π t / steps)) / 2 up to t = steps, and ``end`` from there on.
+    """Cosine decay, η(t) = end + (start − end) (1 + cos(π t / steps)) / 2 up to t = steps, then ``end``.
 
     Args:
         start: the rate of the first step.
-        steps: after this many steps the rate is ``end``.
+        steps: after this many steps, the rate is ``end``.
         end: a rate, not a share of ``start``.
+
+    >>> from deepbp.optimizers.schedules import Cosine
+    >>> schedule = Cosine(0.5, steps=100)
+    >>> schedule(0), schedule(50), schedule(100)
+    (0.5, 0.25, 0.0)
 
     Source: Loshchilov & Hutter 2017, equation 5, for one run.
     """
@@ -269,16 +314,21 @@ class Cosine(LearningRateSchedule):
 
 @frozen
 class CosineRestarts(LearningRateSchedule):
-    """η(t) = end + (start − end) (1 + cos(π tᵢ / Tᵢ)) / 2, where tᵢ counts the steps of run i.
+    """Cosine decay with warm restarts (SGDR), η(t) = end + (start − end) (1 + cos(π tᵢ / Tᵢ)) / 2, without an end.
 
-    Run i = 0, 1, 2, … is Tᵢ = steps · growthⁱ steps long and ends just before it would reach ``end``; the next one
-    begins at ``start`` again. There is no last one.
+    Run i = 0, 1, 2, … has Tᵢ = steps · growthⁱ steps, of which tᵢ counts the place; it ends just before it would reach
+    ``end``, and the next run begins at ``start`` again.
 
     Args:
         start: the rate of each run's first step.
         steps: the length of the first run, the paper's T₀.
         end: a rate, not a share of ``start``.
-        growth: each run is so many times as long as the one before, a whole number, the paper's T_mult.
+        growth: the ratio of the lengths of two runs, a whole number, the paper's T_mult.
+
+    >>> from deepbp.optimizers.schedules import CosineRestarts
+    >>> schedule = CosineRestarts(0.5, steps=4, growth=2)
+    >>> schedule(0), round(schedule(2), 9), schedule(4), round(schedule(8), 9)
+    (0.5, 0.25, 0.5, 0.25)
 
     Source: Loshchilov & Hutter 2017, "SGDR", equation 5.
     """
@@ -305,11 +355,11 @@ divisor = number(lambda v: v >= 1, "a number of at least 1")
 
 @frozen
 class OneCycle(LearningRateSchedule):
-    """From peak / start_divisor up to ``peak`` at t = rise · steps, and down to the end at t = steps, where it stays.
+    """One-cycle schedule: peak / start_divisor up to ``peak`` at t = rise · steps, then down to the end at t = steps.
 
-    The end is start / end_divisor, with start = peak / start_divisor. From a to b it goes as b + (a − b) (1 + cos π u)
-    / 2, or in straight lines as b + (a − b) (1 − u), where u goes from 0 to 1. The momentum is not changed beside it,
-    as it is in the paper.
+    The end is start / end_divisor, with start = peak / start_divisor. From a to b the rate is b + (a − b) (1 + cos π u)
+    / 2, or, for straight lines, b + (a − b) (1 − u), where u goes from 0 to 1. The momentum stays constant, unlike in
+    the paper.
 
     Args:
         peak: the largest rate; a ``learning_rate_range_test`` finds one.
@@ -318,7 +368,12 @@ class OneCycle(LearningRateSchedule):
         start_divisor, end_divisor: at least 1.
         annealing: ``"cosine"`` or ``"linear"``.
 
-    Source: Smith 2018; Smith & Topin 2019; with a cosine, as here by default, it is fastai's form.
+    >>> from deepbp.optimizers.schedules import OneCycle
+    >>> schedule = OneCycle(1.0, steps=100, rise=0.5, start_divisor=4.0, annealing="linear")
+    >>> schedule(0), schedule(25), schedule(50), schedule(100)
+    (0.25, 0.625, 1.0, 2.5e-05)
+
+    Source: Smith 2018; Smith & Topin 2019; the cosine, the default here, is fastai's form.
     """
 
     peak: float = field(validator=non_negative)
@@ -330,8 +385,7 @@ class OneCycle(LearningRateSchedule):
 
     @annealing.validator  # pyright: ignore[reportAttributeAccessIssue]
     def _check_annealing(self, attribute: "Attribute[Any]", value: Any) -> None:
-        if not isinstance(value, str) or value not in get_args(Annealing):
-            raise ConfigurationError(f"OneCycle: annealing: expected 'cosine' or 'linear', got {value!r}")
+        one_of("OneCycle: annealing", value, get_args(Annealing))
 
     def rate(self, step: int) -> float:
         start, turn = self.peak / self.start_divisor, self.rise * self.steps
@@ -346,12 +400,17 @@ class OneCycle(LearningRateSchedule):
 
 @frozen
 class Warmup(LearningRateSchedule):
-    """η(t) = start + (then(0) − start) t / steps for t < steps, and then(t − steps) from there on: a linear warm-up.
+    """Linear warm-up: η(t) = start + (then(0) − start) t / steps for t < steps, and then(t − steps) from there on.
 
     Args:
-        steps: how long the rate rises.
-        then: a rate, a schedule, or any callable of the step; its own step 0 is the step ``steps`` of the training.
-        start: the rate of the first step. At 0 that step moves nothing, and only fills an optimizer's means.
+        steps: the length of the warm-up.
+        then: a rate, a schedule, or any callable of the step; its step 0 is the step ``steps`` of the training.
+        start: the rate of the first step. At 0, that step only updates the optimizer's means.
+
+    >>> from deepbp.optimizers.schedules import StepDecay, Warmup
+    >>> schedule = Warmup(10, StepDecay(0.8, every=100, factor=0.5))
+    >>> schedule(0), schedule(5), schedule(10), schedule(110)
+    (0.0, 0.4, 0.8, 0.4)
 
     Source: Goyal et al. 2017, section 2.2.
     """
