@@ -1,8 +1,8 @@
-"""How a parameter's first values are drawn.
+"""Weight initialization: how the first values of a parameter are drawn.
 
-An initializer is called with the parameter's shape, the network's random generator and the dtype. A shape's last axis
-is the outputs and the others the inputs, as in ``x @ W``: ``fan_in`` is the product of all axes but the last,
-``fan_out`` the last; a vector counts its length as both.
+An initializer is called with the parameter's shape, the network's random generator and the dtype. The last axis of a
+shape is the outputs and the others the inputs, as in ``x @ W``: ``fan_in`` is the product of all axes but the last,
+``fan_out`` the last; for a vector, both are its length.
 """
 
 from abc import ABC, abstractmethod
@@ -34,16 +34,32 @@ __all__ = [
 
 
 class Initializer(ExplainedArguments, ABC):
-    """Draws the first values of a parameter."""
+    """Base class of initializers, which draw the first values of a parameter.
+
+    >>> import numpy as np
+    >>> from deepbp.initializers import Initializer
+    >>> class Alternating(Initializer):
+    ...     def __call__(self, shape, rng, dtype):
+    ...         return (1 - 2 * (np.arange(np.prod(shape)) % 2)).reshape(shape).astype(dtype)
+    >>> Alternating()((2, 2), np.random.default_rng(0), np.dtype("float64"))
+    array([[ 1., -1.],
+           [ 1., -1.]])
+    """
 
     @abstractmethod
     def __call__(self, shape: Shape, rng: np.random.Generator, dtype: np.dtype[Any]) -> Array:
-        """New values of this shape and dtype; every random number comes from ``rng``."""
+        """New values of this shape and dtype, with all random numbers from ``rng``."""
 
 
 @frozen
 class Constant(Initializer):
-    """Every number is ``value``."""
+    """Constant initialization: every number is ``value``.
+
+    >>> import numpy as np
+    >>> from deepbp.initializers import Constant
+    >>> Constant(0.5)((2,), np.random.default_rng(0), np.dtype("float64"))
+    array([0.5, 0.5])
+    """
 
     value: float = field(validator=finite)
 
@@ -53,7 +69,13 @@ class Constant(Initializer):
 
 @frozen
 class Zeros(Initializer):
-    """All zeros: right for biases, never for the weights of a hidden layer, whose neurons would stay identical."""
+    """All zeros: for biases, never for the weights of a hidden layer, whose units would stay identical.
+
+    >>> import numpy as np
+    >>> from deepbp.initializers import Zeros
+    >>> Zeros()((2,), np.random.default_rng(0), np.dtype("float64"))
+    array([0., 0.])
+    """
 
     def __call__(self, shape: Shape, rng: np.random.Generator, dtype: np.dtype[Any]) -> Array:
         return np.zeros(shape, dtype)
@@ -61,7 +83,13 @@ class Zeros(Initializer):
 
 @frozen
 class Ones(Initializer):
-    """All ones: right for gains."""
+    """All ones: for gains, such as those of normalization layers.
+
+    >>> import numpy as np
+    >>> from deepbp.initializers import Ones
+    >>> Ones()((2,), np.random.default_rng(0), np.dtype("float64"))
+    array([1., 1.])
+    """
 
     def __call__(self, shape: Shape, rng: np.random.Generator, dtype: np.dtype[Any]) -> Array:
         return np.ones(shape, dtype)
@@ -69,7 +97,14 @@ class Ones(Initializer):
 
 @frozen
 class Uniform(Initializer):
-    """Evenly between ``low`` and ``high``."""
+    """Uniform distribution on [low, high).
+
+    >>> import numpy as np
+    >>> from deepbp.initializers import Uniform
+    >>> values = Uniform(-0.1, 0.1)((100, 10), np.random.default_rng(0), np.dtype("float32"))
+    >>> bool(values.min() >= -0.1), bool(values.max() < 0.1)
+    (True, True)
+    """
 
     low: float = field(default=-0.05, validator=finite)
     high: float = field(default=0.05, validator=finite)
@@ -84,7 +119,14 @@ class Uniform(Initializer):
 
 @frozen
 class Normal(Initializer):
-    """Normally distributed around ``mean`` with standard deviation ``std``."""
+    """Normal distribution with this mean and standard deviation.
+
+    >>> import numpy as np
+    >>> from deepbp.initializers import Normal
+    >>> values = Normal(mean=1.0, std=0.05)((100, 100), np.random.default_rng(0), np.dtype("float32"))
+    >>> round(float(values.mean()), 2), round(float(values.std()), 2)
+    (1.0, 0.05)
+    """
 
     mean: float = field(default=0.0, validator=finite)
     std: float = field(default=0.05, validator=non_negative)
@@ -94,7 +136,7 @@ class Normal(Initializer):
 
 
 class _Scaled(Initializer):
-    """Numbers around zero whose variance is fitted to the layer, so that signals keep their size."""
+    """Base class of initializers whose variance depends on the layer, so that signals keep their size."""
 
     distribution: ClassVar[str]
 
@@ -124,35 +166,82 @@ class _He(_Scaled):
 
 @frozen
 class GlorotUniform(_Glorot):
-    """Var = 2 / (fan_in + fan_out), uniform: for sigmoid, tanh and softmax (Glorot & Bengio 2010)."""
+    """Glorot (Xavier) uniform, Var = 2 / (fan_in + fan_out), so |w| ≤ √(6 / (fan_in + fan_out)).
+
+    For sigmoid, tanh and softmax.
+
+    >>> import numpy as np
+    >>> from deepbp.initializers import GlorotUniform
+    >>> values = GlorotUniform()((40, 20), np.random.default_rng(0), np.dtype("float32"))
+    >>> bool(np.abs(values).max() <= np.sqrt(6 / 60)), round(float(values.var()), 3)  # 2 / 60
+    (True, 0.033)
+
+    Source: Glorot & Bengio 2010.
+    """
 
     distribution = "uniform"
 
 
 @frozen
 class GlorotNormal(_Glorot):
-    """Var = 2 / (fan_in + fan_out), normal: for sigmoid, tanh and softmax (Glorot & Bengio 2010)."""
+    """Glorot (Xavier) normal, Var = 2 / (fan_in + fan_out), for sigmoid, tanh and softmax.
+
+    >>> import numpy as np
+    >>> from deepbp.initializers import GlorotNormal
+    >>> values = GlorotNormal()((150, 50), np.random.default_rng(0), np.dtype("float32"))
+    >>> round(float(values.var()), 3)  # 2 / 200
+    0.01
+
+    Source: Glorot & Bengio 2010.
+    """
 
     distribution = "normal"
 
 
 @frozen
 class HeUniform(_He):
-    """Var = 2 / fan_in, uniform: for ReLU and its relatives (He et al. 2015)."""
+    """He (Kaiming) uniform, Var = 2 / fan_in, so |w| ≤ √(6 / fan_in), for ReLU and its relatives.
+
+    >>> import numpy as np
+    >>> from deepbp.initializers import HeUniform
+    >>> values = HeUniform()((200, 50), np.random.default_rng(0), np.dtype("float32"))
+    >>> round(float(values.var()), 3)  # 2 / 200
+    0.01
+
+    Source: He et al. 2015.
+    """
 
     distribution = "uniform"
 
 
 @frozen
 class HeNormal(_He):
-    """Var = 2 / fan_in, normal: for ReLU and its relatives (He et al. 2015)."""
+    """He (Kaiming) normal, Var = 2 / fan_in, for ReLU and its relatives.
+
+    >>> import numpy as np
+    >>> from deepbp.initializers import HeNormal
+    >>> values = HeNormal()((200, 50), np.random.default_rng(0), np.dtype("float32"))
+    >>> round(float(values.var()), 3)  # 2 / 200
+    0.01
+
+    Source: He et al. 2015.
+    """
 
     distribution = "normal"
 
 
 @frozen
 class LeCunNormal(_Scaled):
-    """Var = 1 / fan_in, normal: for SELU and linear layers (LeCun et al. 1998)."""
+    """LeCun normal, Var = 1 / fan_in, for SELU and linear layers.
+
+    >>> import numpy as np
+    >>> from deepbp.initializers import LeCunNormal
+    >>> values = LeCunNormal()((100, 50), np.random.default_rng(0), np.dtype("float32"))
+    >>> round(float(values.var()), 3)  # 1 / 100
+    0.01
+
+    Source: LeCun et al. 1998.
+    """
 
     distribution = "normal"
 
@@ -162,9 +251,17 @@ class LeCunNormal(_Scaled):
 
 @frozen
 class Orthogonal(Initializer):
-    """``gain`` times a matrix with orthonormal rows or columns, so lengths survive any depth (Saxe et al. 2014).
+    """Orthogonal initialization: ``gain`` times a matrix with orthonormal rows or columns, which keeps lengths.
 
-    The matrix is (product of all axes but the last, last axis). Raises ShapeError for a vector.
+    The matrix has the shape (product of all axes but the last, last axis). Raises ``ShapeError`` for a vector.
+
+    >>> import numpy as np
+    >>> from deepbp.initializers import Orthogonal
+    >>> values = Orthogonal()((3, 2), np.random.default_rng(0), np.dtype("float32"))
+    >>> np.allclose(values.T @ values, np.eye(2), atol=1e-6)
+    True
+
+    Source: Saxe et al. 2014.
     """
 
     gain: float = field(default=1.0, validator=positive)
@@ -174,7 +271,7 @@ class Orthogonal(Initializer):
             raise ShapeError(f"Orthogonal: expected a shape of two or more axes, got {shape}: use Zeros() for a vector")
         rows, columns = prod(shape[:-1]), shape[-1]
         q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
-        q = q * np.sign(np.diag(r))  # without this the result would not be spread evenly over all such matrices
+        q = q * np.sign(np.diag(r))  # makes the distribution uniform over all such matrices
         return (self.gain * (q if rows >= columns else q.T)).reshape(shape).astype(dtype)
 
 

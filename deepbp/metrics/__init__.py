@@ -1,4 +1,4 @@
-"""Metrics: numbers that people read, computed from the predictions of an epoch."""
+"""Metrics of classification and regression, computed from all predictions of an epoch."""
 
 from deepbp._config import publish
 from deepbp.metrics.classification import F1, ROCAUC, Accuracy, BinaryAccuracy, Precision, Recall, TopKAccuracy

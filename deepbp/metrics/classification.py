@@ -1,4 +1,4 @@
-"""Classification metrics."""
+"""Classification metrics: accuracies, ratios of counts, and the area under the ROC curve."""
 
 from math import nan
 from typing import Literal
@@ -15,7 +15,13 @@ from deepbp.typing import Array
 
 @frozen
 class Accuracy(Metric):
-    """The share of samples whose largest score is that of the right class; targets are labels or one-hot rows."""
+    """Accuracy: the share of samples whose largest score is that of the right class; labels or one-hot rows.
+
+    >>> import numpy as np
+    >>> from deepbp.metrics import Accuracy
+    >>> Accuracy()(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
+    0.5
+    """
 
     name = "accuracy"
     higher_is_better = True
@@ -37,7 +43,16 @@ class Accuracy(Metric):
 
 @frozen
 class BinaryAccuracy(Metric):
-    """The share of 0-or-1 answers on the right side of ``threshold``: 0.5 for probabilities, 0 for logits."""
+    """Binary accuracy: the share of predictions on the right side of the threshold, for targets 0 or 1.
+
+    Args:
+        threshold: 0.5 for probabilities, 0 for logits.
+
+    >>> import numpy as np
+    >>> from deepbp.metrics import BinaryAccuracy
+    >>> BinaryAccuracy()(np.array([[0.9], [0.2], [0.6], [0.4]]), np.array([[1], [0], [1], [1]]))
+    0.75
+    """
 
     name = "binary_accuracy"
     higher_is_better = True
@@ -51,9 +66,14 @@ class BinaryAccuracy(Metric):
 
 @frozen
 class TopKAccuracy(Metric):
-    """The share of samples whose right class is among the ``k`` largest scores; targets are labels or one-hot rows.
+    """Top-k accuracy: the share of samples whose right class is among the ``k`` largest scores; labels or one-hot rows.
 
-    Of equal scores the class that comes first is taken first, so that k = 1 is ``Accuracy``.
+    Of equal scores the first class counts as larger, so k = 1 is ``Accuracy``.
+
+    >>> import numpy as np
+    >>> from deepbp.metrics import TopKAccuracy
+    >>> TopKAccuracy(k=2)(np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]]), np.array([1, 2]))
+    0.5
     """
 
     higher_is_better = True
@@ -77,7 +97,16 @@ class TopKAccuracy(Metric):
 
 @frozen
 class Precision(Averaged):
-    """Right ones among the predicted ones, TP / (TP + FP); 0 where nothing was predicted. See ``Averaged``."""
+    """Precision, TP / (TP + FP): the right ones among the positive predictions, 0 without any.
+
+    Args:
+        average, threshold: ``"binary"``, ``"macro"``, ``"micro"`` or ``"weighted"``, see ``F1``.
+
+    >>> import numpy as np
+    >>> from deepbp.metrics import Precision
+    >>> Precision()(np.array([[0.9], [0.8], [0.1]]), np.array([[1], [0], [1]]))  # 1 of 2
+    0.5
+    """
 
     def share(self, hits: Array, predicted: Array, true: Array) -> Array:
         return ratio(hits, predicted)
@@ -85,7 +114,16 @@ class Precision(Averaged):
 
 @frozen
 class Recall(Averaged):
-    """Found ones among the true ones, TP / (TP + FN); 0 where there are none. See ``Averaged``."""
+    """Recall, TP / (TP + FN): the share of the positive targets that were predicted, 0 without any.
+
+    Args:
+        average, threshold: ``"binary"``, ``"macro"``, ``"micro"`` or ``"weighted"``, see ``F1``.
+
+    >>> import numpy as np
+    >>> from deepbp.metrics import Recall
+    >>> Recall()(np.array([[0.9], [0.1], [0.1], [0.2]]), np.array([[1], [1], [1], [1]]))  # 1 of 4
+    0.25
+    """
 
     def share(self, hits: Array, predicted: Array, true: Array) -> Array:
         return ratio(hits, true)
@@ -93,9 +131,18 @@ class Recall(Averaged):
 
 @frozen
 class F1(Averaged):
-    """The harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN); 0 where there are none. See ``Averaged``.
+    """F1 score, 2 TP / (2 TP + FP + FN): the harmonic mean of precision and recall, 0 without positives.
 
-    Of several classes it is the mean of theirs, not what their mean precision and recall would make.
+    Args:
+        average: ``"binary"`` for binary targets; for classes ``"macro"``, the mean over those that occur,
+            ``"weighted"`` by their number of targets, or ``"micro"``, over all samples. The F1 of several classes is
+            the mean of their F1 scores, not the harmonic mean of the averages.
+        threshold: for binary targets: 0.5 for probabilities, 0 for logits.
+
+    >>> import numpy as np
+    >>> from deepbp.metrics import F1
+    >>> F1()(np.array([[0.9], [0.8], [0.1]]), np.array([[1], [0], [1]]))  # 2 · 1 / (2 · 1 + 1 + 1)
+    0.5
 
     Source: van Rijsbergen 1979, "Information retrieval".
     """
@@ -106,16 +153,21 @@ class F1(Averaged):
 
 @frozen
 class ROCAUC(Metric):
-    """The area under the receiver operating characteristic: how probably a yes has a higher score than a no.
+    """Area under the ROC curve: the probability that a positive sample has a higher score than a negative one.
 
-    1 is a perfect order, ½ none; equal scores count half. Computed exactly, from ranks. Where all answers are the same
-    it is NaN: there is nothing to put in order.
+    1 is a perfect order, ½ a random one; equal scores count half. It is computed exactly, from ranks, and is NaN where
+    all targets are equal.
 
     Args:
-        average: ``"binary"`` is for answers 0 or 1 of the prediction's shape, those of several outputs together;
-            probabilities and logits give the same. ``"macro"`` is for classes, with labels or one-hot rows as targets:
-            each against the rest, the mean over those that occur in the targets; ``"weighted"`` counts each as often as
-            it occurs there. There the scores of different samples are compared, so they should be probabilities.
+        average: ``"binary"`` is for binary targets of the prediction's shape, several outputs together; probabilities
+            and logits give the same. ``"macro"`` is for classes, with labels or one-hot rows as targets: each against
+            the rest, the mean over those that occur in the targets; ``"weighted"`` weights each by its number of
+            targets. Scores of different samples are compared, so they should be probabilities.
+
+    >>> import numpy as np
+    >>> from deepbp.metrics import ROCAUC
+    >>> ROCAUC()(np.array([[0.1], [0.4], [0.35], [0.8]]), np.array([[0], [0], [1], [1]]))  # 3 of 4 pairs
+    0.75
 
     Source: Mann & Whitney 1947; Hand & Till 2001, for classes one against the rest.
     """
@@ -128,7 +180,7 @@ class ROCAUC(Metric):
 
     @property
     def name(self) -> str:
-        """roc_auc for answers, macro_roc_auc or weighted_roc_auc for classes."""
+        """roc_auc for binary targets, macro_roc_auc or weighted_roc_auc for classes."""
         return "roc_auc" if self.average == "binary" else f"{self.average}_roc_auc"
 
     def __call__(self, prediction: Array, target: Array) -> float:
@@ -142,12 +194,12 @@ class ROCAUC(Metric):
         return float(np.average(areas, weights=counts[occurring] if self.average == "weighted" else None))
 
 
-def _area(scores: Array, yes: Array) -> float:
-    """From the ranks of the yes: their sum, less the least that it could be, as a share of the most."""
-    ones = int(yes.sum())
-    pairs = ones * (len(yes) - ones)
+def _area(scores: Array, positive: Array) -> float:
+    """The area from the rank sum of the positive samples, less its minimum, divided by the number of pairs."""
+    ones = int(positive.sum())
+    pairs = ones * (len(positive) - ones)
     if pairs == 0:
         return nan
     _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
     ranks = np.cumsum(counts) - (counts - 1) / 2  # equal scores share the mean of their ranks
-    return float(ranks[place][yes].sum() - ones * (ones + 1) / 2) / pairs
+    return float(ranks[place][positive].sum() - ones * (ones + 1) / 2) / pairs

@@ -17,9 +17,19 @@ from deepbp.typing import Array, ArrayLike
 
 
 class Metric(ExplainedArguments, ABC):
-    """A name and a function of predictions and targets. Any other callable of the two serves as well.
+    """Base class of metrics: a name and a function of all predictions and targets of an epoch.
 
-    It sees all of an epoch at once, so that any function of them is right.
+    Any other callable of the two serves as well.
+
+    >>> import numpy as np
+    >>> from deepbp.metrics import Metric
+    >>> class Bias(Metric):
+    ...     name = "bias"
+    ...     higher_is_better = False
+    ...     def __call__(self, prediction, target):
+    ...         return float(np.mean(prediction - target))
+    >>> Bias()(np.array([[1.0], [3.0]]), np.array([[1.0], [2.0]]))
+    0.5
     """
 
     higher_is_better: ClassVar[bool]
@@ -42,12 +52,22 @@ MetricLike: TypeAlias = Metric | Callable[[Array, Array], float]
 
 
 def metric_name(metric: MetricLike) -> str:
-    """The key under which the history holds it."""
+    """The key of a metric in the history.
+
+    >>> from deepbp.metrics import Accuracy, metric_name
+    >>> metric_name(Accuracy())
+    'accuracy'
+    """
     return str(getattr(metric, "name", None) or getattr(metric, "__name__", type(metric).__name__))
 
 
 def check_metrics(metrics: Sequence[MetricLike]) -> tuple[MetricLike, ...]:
-    """Instances or functions, each with a name of its own."""
+    """Validate metrics: instances or functions with different names.
+
+    >>> from deepbp.metrics import Accuracy, check_metrics
+    >>> check_metrics([Accuracy()])
+    (Accuracy(),)
+    """
     if not isinstance(metrics, list | tuple):
         raise ArgumentTypeError(f"metrics: expected a list such as [Accuracy()], got {metrics!r}")
     for metric in metrics:
@@ -62,7 +82,13 @@ def check_metrics(metrics: Sequence[MetricLike]) -> tuple[MetricLike, ...]:
 
 
 def compute(metric: MetricLike, prediction: Array, target: Array) -> float:
-    """The metric's value, with its name in any error."""
+    """The value of a metric; errors get a note with its name, and anything but a number is a ``ContractError``.
+
+    >>> import numpy as np
+    >>> from deepbp.metrics import Accuracy, compute
+    >>> compute(Accuracy(), np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
+    0.5
+    """
     try:
         value: Any = metric(prediction, target)
     except Exception as error:
@@ -75,7 +101,7 @@ def compute(metric: MetricLike, prediction: Array, target: Array) -> float:
 
 
 def as_labels(values: ArrayLike, name: str, threshold: float) -> Array:
-    """Labels (N,): as they are; from (N, 1), whether the number is above the threshold; from (N, C), the largest."""
+    """Labels (N,) unchanged; from (N, 1), whether the number exceeds the threshold; from (N, C), the largest."""
     array = as_numbers(values, name)
     if array.ndim == 2 and array.shape[1] > 1:
         largest: Array = array.argmax(axis=1)
@@ -108,15 +134,20 @@ def scores_and_labels(prediction: Array, target: Array, place: str) -> tuple[Arr
 
 
 def confusion_matrix(prediction: ArrayLike, target: ArrayLike, *, threshold: float = 0.5) -> Array:
-    """(C, C): how many samples of each class (row) were predicted as each class (column).
+    """Confusion matrix (C, C): the number of samples of each class (row) that were predicted as each class (column).
 
     A history holds single numbers, so this is a function rather than a metric; ``deepbp.plots.confusion_matrix`` draws
     it. C is the number of scores, or one more than the largest label, and at least 2.
 
     Args:
         prediction: what ``net.predict(x)`` returns, (N, C) or (N, 1), or labels (N,).
-        target: labels (N,), answers 0 or 1 of shape (N, 1), or one-hot rows (N, C).
+        target: labels (N,), binary targets (N, 1), or one-hot rows (N, C).
         threshold: for one output, where class 1 begins: 0.5 for probabilities, 0 for logits.
+
+    >>> from deepbp.metrics import confusion_matrix
+    >>> confusion_matrix(prediction=[0, 1, 1], target=[0, 0, 1])
+    array([[1, 1],
+           [0, 1]])
     """
     predicted = as_labels(prediction, "prediction", threshold)
     true = as_labels(target, "target", 0.5)
@@ -126,12 +157,12 @@ def confusion_matrix(prediction: ArrayLike, target: ArrayLike, *, threshold: flo
 
 
 def count_pairs(true: Array, predicted: Array, classes: int) -> Array:
-    """(C, C): how often each pair of labels occurs."""
+    """The counts (C, C) of pairs of labels."""
     return np.bincount(true * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
 def one_of(*names: str) -> Any:
-    """A validator of a name among these."""
+    """A validator of one of these words."""
 
     def validate(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
         if not isinstance(value, str) or value not in names:
@@ -144,15 +175,15 @@ def one_of(*names: str) -> Any:
 
 @frozen
 class Averaged(Metric):
-    """A share of counts, for answers or for classes.
+    """Base class of metrics that are a ratio of counts, for binary targets or averaged over classes.
 
     Args:
-        average: ``"binary"`` is for answers 0 or 1 of the prediction's shape; those of several outputs, which are
-            several labels of each sample, are counted together. The others are for classes, with labels or one-hot
-            rows as targets, a sample's class being that of its largest score: ``"macro"`` is the mean over the classes
-            that occur, in targets or in predictions; ``"weighted"`` counts each as often as it occurs in the targets;
-            ``"micro"`` counts the samples of all classes together, which makes all these metrics the accuracy.
-        threshold: of answers: 0.5 for probabilities, 0 for logits.
+        average: ``"binary"`` is for binary targets of the prediction's shape; several outputs (multi-label) are counted
+            together. The others are for classes, with labels or one-hot rows as targets; the class with the largest
+            score is the predicted one: ``"macro"`` is the mean over the classes that occur, in targets or predictions;
+            ``"weighted"`` weights each by its number of targets; ``"micro"`` counts the samples of all classes
+            together, so that all these metrics equal the accuracy.
+        threshold: for binary targets: 0.5 for probabilities, 0 for logits.
     """
 
     higher_is_better = True
@@ -164,17 +195,17 @@ class Averaged(Metric):
 
     @property
     def name(self) -> str:
-        """Such as precision, for answers, or macro_precision."""
+        """Such as precision, for binary targets, or macro_precision."""
         own = type(self).__name__.lower()
         return own if self.average == "binary" else f"{self.average}_{own}"
 
     @abstractmethod
     def share(self, hits: Array, predicted: Array, true: Array) -> Array:
-        """Of each class, given how often it was predicted rightly, predicted at all, and true."""
+        """The ratio for each class, from the counts of right predictions, of predictions, and of targets."""
 
     def __call__(self, prediction: Array, target: Array) -> float:
         if self.average == "binary":
-            return float(self.share(*self._answers(prediction, target)))
+            return float(self.share(*self._binary_counts(prediction, target)))
         scores, labels = scores_and_labels(prediction, target, type(self).__name__)
         matrix = count_pairs(labels, scores.argmax(axis=1), scores.shape[1])
         hits, predicted, true = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
@@ -183,7 +214,7 @@ class Averaged(Metric):
         weights = true if self.average == "weighted" else (predicted + true > 0)
         return float(np.average(self.share(hits, predicted, true), weights=weights))
 
-    def _answers(self, prediction: Array, target: Array) -> tuple[Array, Array, Array]:
+    def _binary_counts(self, prediction: Array, target: Array) -> tuple[Array, Array, Array]:
         place = type(self).__name__
         if np.shape(prediction)[:-1] == np.shape(target) != () and np.shape(prediction)[-1] > 1:
             raise ShapeError(
@@ -191,10 +222,10 @@ class Averaged(Metric):
                 f"for labels of classes use {place}('macro')"
             )
         check_same_shape(prediction, target, place)
-        yes, true = prediction > self.threshold, target > 0.5
-        return (yes & true).sum(), yes.sum(), true.sum()
+        predicted, true = prediction > self.threshold, target > 0.5
+        return (predicted & true).sum(), predicted.sum(), true.sum()
 
 
 def ratio(above: Array, below: Array) -> Array:
-    """A share of counts; 0 / 0 is 0."""
+    """A ratio of counts; 0 / 0 is 0."""
     return np.asarray(above / np.maximum(below, 1))

@@ -10,7 +10,13 @@ from deepbp.typing import Array
 
 @frozen
 class MeanAbsoluteError(Metric):
-    """Σ |ŷ − y| / n, in the units of the target."""
+    """Mean absolute error, Σ |ŷ − y| / n, in the units of the target; n counts samples times outputs.
+
+    >>> import numpy as np
+    >>> from deepbp.metrics import MeanAbsoluteError
+    >>> MeanAbsoluteError()(np.array([[1.0], [5.0]]), np.array([[1.0], [2.0]]))
+    1.5
+    """
 
     name = "mean_absolute_error"
     higher_is_better = False
@@ -22,7 +28,13 @@ class MeanAbsoluteError(Metric):
 
 @frozen
 class RootMeanSquaredError(Metric):
-    """√(Σ (ŷ − y)² / n), in the units of the target; n counts samples times outputs."""
+    """Root mean squared error, √(Σ (ŷ − y)² / n), in the units of the target; n counts samples times outputs.
+
+    >>> import numpy as np
+    >>> from deepbp.metrics import RootMeanSquaredError
+    >>> RootMeanSquaredError()(np.array([[1.0], [3.0]]), np.array([[0.0], [10.0]]))  # √((1² + 7²) / 2)
+    5.0
+    """
 
     name = "root_mean_squared_error"
     higher_is_better = False
@@ -34,10 +46,15 @@ class RootMeanSquaredError(Metric):
 
 @frozen
 class R2(Metric):
-    """1 − Σ (ŷ − y)² / Σ (y − ȳ)² for each output, ȳ being its mean target; of several outputs the mean.
+    """Coefficient of determination, R² = 1 − Σ (ŷ − y)² / Σ (y − ȳ)² for each output; the mean over several.
 
-    1 is perfect, 0 no better than always saying ȳ, and less is worse than that. Where all targets of an output are
-    the same it is 1 for predictions that equal them, else 0, as for a single sample.
+    ȳ is the mean target of the output. 1 is perfect, 0 no better than the constant ȳ, and less is worse. Where all
+    targets of an output are equal, or for a single sample, it is 1 for predictions that equal them, else 0.
+
+    >>> import numpy as np
+    >>> from deepbp.metrics import R2
+    >>> R2()(np.array([[1.0], [2.0], [4.0]]), np.array([[1.0], [2.0], [3.0]]))  # 1 − 1 / 2
+    0.5
     """
 
     name = "r2"

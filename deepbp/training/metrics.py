@@ -1,39 +1,4 @@
 """Alias of ``deepbp.metrics``, where the metrics live."""
 
-from deepbp.metrics import (
-    F1,
-    R2,
-    ROCAUC,
-    Accuracy,
-    BinaryAccuracy,
-    MeanAbsoluteError,
-    Metric,
-    MetricLike,
-    Precision,
-    Recall,
-    RootMeanSquaredError,
-    TopKAccuracy,
-    check_metrics,
-    compute,
-    confusion_matrix,
-    metric_name,
-)
-
-__all__ = [
-    "F1",
-    "R2",
-    "ROCAUC",
-    "Accuracy",
-    "BinaryAccuracy",
-    "MeanAbsoluteError",
-    "Metric",
-    "MetricLike",
-    "Precision",
-    "Recall",
-    "RootMeanSquaredError",
-    "TopKAccuracy",
-    "check_metrics",
-    "compute",
-    "confusion_matrix",
-    "metric_name",
-]
+from deepbp.metrics import *  # noqa: F403
+from deepbp.metrics import __all__ as __all__
