@@ -1,4 +1,4 @@
-"""``python -m deepbp``."""
+"""Entry point of ``python -m deepbp``."""
 
 from deepbp.cli import main
 

@@ -1,4 +1,4 @@
-"""The command line, ``python -m deepbp``."""
+"""Command-line interface, ``python -m deepbp``: conformance checks of a user's class, and performance diagnosis."""
 
 import argparse
 import difflib
@@ -27,21 +27,21 @@ from deepbp.typing import Shape
 
 
 class UsageError(DeepBPError, ValueError):
-    """The command cannot be carried out as it was given; the message says what to write instead."""
+    """Invalid command line; the message explains the correct usage."""
 
 
 KINDS = (Layer, Loss, Optimizer, Initializer)
 
 
 def load_subject(text: str, arguments: str | None) -> tuple[Any, ModuleType]:
-    """The object to check, and the module it comes from.
+    """Return the object to check, and the module that defines it.
 
     Args:
         text: ``FILE.py:NAME`` or ``FILE.py:EXPRESSION``; a class is called without arguments.
-        arguments: with which a class is called instead.
+        arguments: source of the constructor arguments, such as ``"3, bias=False"``.
 
     Raises:
-        UsageError: for a file or a name that does not exist, and for arguments that the class does not take.
+        UsageError: if the file or name does not exist, or the class does not accept the arguments.
     """
     match = re.fullmatch(r"(?P<path>.+?\.py):(?P<expression>.+)", text, re.DOTALL)
     if match is None:
@@ -62,7 +62,7 @@ def load_subject(text: str, arguments: str | None) -> tuple[Any, ModuleType]:
 
 
 def evaluate(expression: str, module: ModuleType) -> Any:
-    """The value of an expression in the names of a module."""
+    """Evaluate an expression in the namespace of a module."""
     place = Path(str(module.__file__)).name
     try:
         return eval(expression, vars(module))
@@ -75,13 +75,13 @@ def evaluate(expression: str, module: ModuleType) -> Any:
 def _load_module(path: Path) -> ModuleType:
     if not path.is_file():
         raise UsageError(f"there is no file {path} in {Path.cwd()}")
-    name = f"checked_{path.stem}"  # not the stem itself: a file called random.py must not stand in for Python's own
+    name = f"checked_{path.stem}"  # with a prefix, so that a file random.py does not replace Python's module
     spec = spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
         raise UsageError(f"{path}: cannot be imported")
     module = module_from_spec(spec)
-    sys.modules[name] = module  # where pickle looks for the file's classes
-    sys.path.insert(0, str(path.resolve().parent))  # for the files beside it, as if it were run
+    sys.modules[name] = module  # so that pickle finds the file's classes
+    sys.path.insert(0, str(path.resolve().parent))  # so that the file can import its neighbors, as a script can
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
@@ -92,7 +92,7 @@ def _load_module(path: Path) -> ModuleType:
 
 
 def _check_call(cls: type, expression: str, module: ModuleType) -> None:
-    """Refuse a class that cannot be called without arguments."""
+    """Raise UsageError if a class is abstract or requires arguments."""
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     if missing and issubclass(cls, KINDS):
         raise UsageError(f"{cls.__name__}: has no {' and no '.join(missing)}, which its contract asks for")
@@ -106,7 +106,7 @@ def _check_call(cls: type, expression: str, module: ModuleType) -> None:
 
 
 def _instead(name: str, module: ModuleType) -> str:
-    """The classes of the file that could be meant."""
+    """Suggest classes of the file for an unknown name."""
     own = [key for key, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
     names = [key for key in own if isinstance(vars(module)[key], type) and issubclass(vars(module)[key], KINDS)]
     close = difflib.get_close_matches(name, names, n=1)
@@ -127,26 +127,26 @@ def _seed(text: str) -> int:
 
 
 def add_check_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
+    """Add the arguments of ``check`` to a parser."""
     parser.add_argument(
-        "subject", metavar="FILE:CLASS", help="such as my_layer.py:Swish, or my_layer.py:'Swish(3, bias=False)'"
+        "subject", metavar="FILE:CLASS", help="class or instance: my_layer.py:Swish, my_layer.py:'Swish(3, bias=False)'"
     )
-    parser.add_argument("--input-shape", type=_shape, metavar="SIZES", help="of one sample: 5 or 3,8,8 (for a layer)")
-    parser.add_argument("--output-shape", type=_shape, metavar="SIZES", help="of one prediction: 3 (for a loss)")
-    parser.add_argument("--arguments", metavar="EXPRESSION", help="of the constructor, such as '3, bias=False'")
+    parser.add_argument("--input-shape", type=_shape, metavar="SIZES", help="shape of one sample, such as 5 or 3,8,8")
+    parser.add_argument("--output-shape", type=_shape, metavar="SIZES", help="shape of one prediction, for a loss")
+    parser.add_argument("--arguments", metavar="EXPRESSION", help="constructor arguments, such as '3, bias=False'")
     parser.add_argument(
-        "--inputs", metavar="NAME", help="a function (rng, shape) in FILE that draws what a layer takes"
+        "--inputs", metavar="NAME", help="function (rng, shape) in FILE that draws valid inputs of a layer"
     )
-    parser.add_argument("--seed", type=_seed, default=0, help="of all random numbers (default: 0)")
+    parser.add_argument("--seed", type=_seed, default=0, help="seed of all random numbers (default: 0)")
 
 
 def run_check(arguments: argparse.Namespace) -> int:
-    """Print a line for each check, then why some failed; 0 when the subject is right, 1 when it is wrong."""
+    """Print a line for each check, then a report of the failures; returns 0 if all checks pass, else 1."""
     checks = list(_checks(arguments))
     print(f"{checks[0].subject}\n")
     done = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # those that matter are looked for by a check of their own
+        warnings.simplefilter("ignore")  # the checks of extreme inputs turn warnings into failures
         for check, message in run_in_stages(checks):
             done.append((check, message))
             print(f"  {'·' if message is None else '✗' if message else '✓'} {check.name}", flush=True)
@@ -178,12 +178,12 @@ def _checks(arguments: argparse.Namespace) -> Iterator[Check]:
 
 
 def add_doctor_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of the command."""
-    parser.add_argument("--json", action="store_true", help="print the report for programs")
+    """Add the arguments of ``doctor`` to a parser."""
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def run_doctor(arguments: argparse.Namespace) -> int:
-    """Print the report; 1 where something is to be gained, else 0."""
+    """Print the report; returns 1 if a setting would be faster, else 0."""
     found = examine()
     print(found.to_json() if arguments.json else found)
     return int(bool(found.faster))
@@ -191,21 +191,21 @@ def run_doctor(arguments: argparse.Namespace) -> int:
 
 COMMANDS = {
     "check": (
-        "Prove a layer in a file of yours right, or a loss, an optimizer, an initializer: check my_layer.py:Swish.",
+        "Check a layer, loss, optimizer or initializer in a Python file: check my_layer.py:Swish.",
         add_check_arguments,
         run_check,
     ),
     "doctor": (
-        "Look at the machine that deepbp runs on, and measure whether it could run faster.",
+        "Show the configuration that affects performance, and measure whether another one is faster.",
         add_doctor_arguments,
         run_doctor,
     ),
 }
-"""Each command: its summary, what adds its arguments to a parser, and what runs it."""
+"""For each command: summary, function that adds its arguments to a parser, function that runs it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 for good news, 1 for bad news, 2 for a command that makes no sense."""
+    """Run a command and return its exit code: 0 for success, 1 for a negative result, 2 for invalid usage."""
     parser = argparse.ArgumentParser(
         prog="python -m deepbp", description="Backpropagation through any number of layers."
     )
@@ -216,7 +216,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         subparser.set_defaults(run=run)
     arguments = parser.parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal without the letters of mathematics is no reason to fail
+        if isinstance(stream, io.TextIOWrapper):  # replace characters that the terminal's encoding lacks
             stream.reconfigure(errors="replace")
     try:
         return int(arguments.run(arguments))

@@ -1,4 +1,4 @@
-"""What deepbp runs on, and whether it could run faster: measured here, on this machine."""
+"""Performance diagnosis: the versions, processor and BLAS in use, and measurements of alternative settings."""
 
 import importlib.metadata
 import importlib.util
@@ -17,9 +17,9 @@ from attrs import asdict, frozen
 from deepbp import kernels
 
 CORE_TYPES = {"AVX512F": ("SkylakeX",), "AVX2": ("Haswell", "Zen")}
-"""OpenBLAS's families of kernels for x86, by the processor feature that they need, the widest first."""
+"""Kernel families of OpenBLAS for x86, by the processor feature that they require, the widest vectors first."""
 
-WORTH_IT = 1.15  # a smaller gain is within the noise of a shared machine
+SIGNIFICANT_GAIN = 1.15  # smaller gains are within the noise of a shared machine
 
 _PRODUCTS = """
 import time, numpy as np
@@ -40,7 +40,7 @@ print(sum(best))
 
 @frozen
 class Report:
-    """What was found. ``faster`` holds the lines to set, with the measured gain of each."""
+    """Result of ``examine``; ``faster`` maps settings, as lines for a shell, to their measured speed-up."""
 
     versions: dict[str, str]
     processor: str
@@ -55,7 +55,7 @@ class Report:
     advice: list[str]
 
     def to_json(self) -> str:
-        """The report for programs."""
+        """Return the report as JSON."""
         return json.dumps(asdict(self), indent=2)
 
     def __str__(self) -> str:
@@ -70,17 +70,17 @@ class Report:
             *(f"gain        {line}   # matrix products {gain:.2f} times as fast" for line, gain in self.faster.items()),
             *(f"advice      {line}" for line in self.advice),
         ]
-        lines.append("verdict     " + ("there is something to be gained" if self.faster else "nothing is to be gained"))
+        lines.append("verdict     " + ("another setting is faster" if self.faster else "no other setting is faster"))
         return "\n".join(lines)
 
 
 def examine(repeats: int = 5) -> Report:
-    """Look, and measure: matrix products in processes of their own, with each family of kernels in turn."""
+    """Collect the configuration, and time matrix products in separate processes, with each kernel family in turn."""
     features = _features()
     blas, core_type, threads = _blas()
     seconds = _measure([core for feature in features for core in CORE_TYPES.get(feature, ())], repeats)
-    chosen = seconds["as it is"]
-    gains = {f"export OPENBLAS_CORETYPE={n}": chosen / s for n, s in seconds.items() if chosen / s > WORTH_IT}
+    current = seconds["current"]
+    gains = {f"export OPENBLAS_CORETYPE={n}": current / s for n, s in seconds.items() if current / s > SIGNIFICANT_GAIN}
     best = dict(sorted(gains.items(), key=lambda item: -item[1])[:1])
     names = ("deepbp", "numpy", "numba", "attrs")
     installed = {name: importlib.metadata.version(name) for name in names if importlib.util.find_spec(name)}
@@ -103,11 +103,12 @@ def examine(repeats: int = 5) -> Report:
 
 
 def _measure(core_types: list[str], repeats: int) -> dict[str, float]:
-    """Seconds for the products, median over repeats that take turns; a family that does not run is left out."""
-    seconds: dict[str, list[float]] = {"as it is": [], **{name: [] for name in core_types}}
+    """Return the median seconds for the products; kernel families that do not run on this processor are omitted."""
+    # The repeats alternate between the settings, so that a slow phase of the machine affects all of them.
+    seconds: dict[str, list[float]] = {"current": [], **{name: [] for name in core_types}}
     for _ in range(repeats):
         for name, times in seconds.items():
-            setting = {} if name == "as it is" else {"OPENBLAS_CORETYPE": name}
+            setting = {} if name == "current" else {"OPENBLAS_CORETYPE": name}
             command = [sys.executable, "-c", _PRODUCTS]
             result = subprocess.run(command, env={**os.environ, **setting}, capture_output=True, text=True)
             if result.returncode == 0:
@@ -116,7 +117,7 @@ def _measure(core_types: list[str], repeats: int) -> dict[str, float]:
 
 
 def _blas() -> tuple[str, str, int]:
-    """(name and version, family of kernels that it chose, threads)."""
+    """Return the name with version, the kernel family, and the number of threads of BLAS."""
     if importlib.util.find_spec("threadpoolctl"):
         from threadpoolctl import threadpool_info
 
@@ -131,7 +132,7 @@ def _blas() -> tuple[str, str, int]:
 
 
 def _features() -> list[str]:
-    """The vector instructions of this processor that matter here, the widest first."""
+    """Return the vector instruction sets of the processor that OpenBLAS distinguishes, the widest first."""
     found = importlib.import_module("numpy._core._multiarray_umath").__cpu_features__  # numpy.show_runtime() prints it
     return [name for name in ("AVX512F", "AVX2", "ASIMD") if found.get(name)]
 
@@ -143,7 +144,7 @@ def _processor() -> str:
 
 
 def _cached() -> int:
-    """How many compiled kernels lie on disk."""
+    """Return the number of compiled kernels in the cache on disk."""
     if kernels.current() != "numba":
         return 0
     return len(list(Path(kernels.sgd.stats.cache_path).glob("*.nbc")))  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
-"""Pictures of a network and of its training: each function draws into ``ax``, or a new figure, and returns it.
+"""Plots of networks and trainings: each function draws into ``ax``, or into a new figure, and returns the Axes.
 
-They need matplotlib, from the extra ``deepbp[plots]``, which is imported when the first picture is drawn. In a
-notebook the picture appears by itself; in a script, ``ax.figure.savefig("picture.png")``.
+The functions need matplotlib, from the extra ``deepbp[plots]``, and import it on first use. A notebook displays the
+figure; in a script, call ``ax.figure.savefig("plot.png")``.
 """
 
 from deepbp._config import publish

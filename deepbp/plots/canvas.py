@@ -1,4 +1,4 @@
-"""What all pictures share: axes to draw into, colours, and a look."""
+"""Axes, colors and style of all plots."""
 
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -9,17 +9,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442")
-"""Told apart by colour-blind readers, too. Source: Okabe & Ito 2008."""
+"""A palette for color-blind readers. Source: Okabe & Ito 2008."""
 
 
 def need_matplotlib() -> None:
-    """Raise ConfigurationError, with the fix, where matplotlib is not installed."""
+    """Raise ConfigurationError if matplotlib is not installed."""
     if not find_spec("matplotlib"):
         raise ConfigurationError("plots: matplotlib is not installed: pip install 'deepbp[plots]'")
 
 
 def axes_for(ax: "Axes | None", size: tuple[float, float] = (6.4, 4.0)) -> "Axes":
-    """The axes that were given, or those of a new figure of this size in inches."""
+    """Return the given Axes, or the Axes of a new figure with this size in inches."""
     need_matplotlib()
     from matplotlib.axes import Axes
 
@@ -33,14 +33,14 @@ def axes_for(ax: "Axes | None", size: tuple[float, float] = (6.4, 4.0)) -> "Axes
 
 
 def quiet(ax: "Axes") -> "Axes":
-    """A light grid, and a frame on two sides."""
+    """Draw a light grid, and no frame at the top and right."""
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
 
 def class_colors(count: int) -> list[Any]:
-    """One colour for each class."""
+    """Return one color for each class."""
     if count <= len(COLORS):
         return list(COLORS[:count])
     from matplotlib import colormaps

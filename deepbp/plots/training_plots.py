@@ -1,4 +1,4 @@
-"""Plots of a training: learning curves, learning rates, signals, confusion matrix."""
+"""Plots of a training: learning curves, learning-rate range test, signals, confusion matrix."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -15,13 +15,18 @@ if TYPE_CHECKING:
 
 
 def learning_curves(history: Mapping[str, Sequence[float]], name: str = "loss", *, ax: "Axes | None" = None) -> "Axes":
-    """A column of the history, and where there is one its ``val_`` twin, over the epochs, counted from 1.
+    """Plot learning curves: a column of the history and its ``val_`` column, if there is one, over the epochs.
 
-    ``ax.set_yscale("log")`` on what is returned shows late progress of a loss.
+    Epochs count from 1. Use ``ax.set_yscale("log")`` to see the late progress of a loss.
+
+    >>> from deepbp import plots
+    >>> ax = plots.learning_curves({"loss": [0.9, 0.5, 0.4], "val_loss": [0.8, 0.6, 0.6]})
+    >>> [line.get_label() for line in ax.lines]
+    ['training', 'validation']
 
     Raises:
-        ConfigurationError: for a column that the history does not have.
-        DataError: for a history without an epoch.
+        ConfigurationError: if the history has no such column.
+        DataError: if the history is empty.
     """
     if not isinstance(history, Mapping):
         raise ArgumentTypeError(f"learning_curves: expected a History, as fit returns it, got {history!r}")
@@ -45,7 +50,17 @@ def learning_curves(history: Mapping[str, Sequence[float]], name: str = "loss", 
 
 
 def learning_rates(result: RangeTest, *, ax: "Axes | None" = None) -> "Axes":
-    """The losses of a ``learning_rate_range_test`` as points, smoothed as a curve, and the rate that it suggests."""
+    """Plot the result of ``learning_rate_range_test``: losses, smoothed losses, and the suggested learning rate.
+
+    >>> from deepbp import Sequential, plots
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.losses import MeanSquaredError
+    >>> from deepbp.optimizers import SGD
+    >>> from deepbp.training import learning_rate_range_test
+    >>> net, x = Sequential([Dense(1)], input_shape=1, rng=0), [[0.0], [1.0], [2.0]]
+    >>> plots.learning_rates(learning_rate_range_test(net, x, x, MeanSquaredError(), SGD(0.1), steps=10)).get_xscale()
+    'log'
+    """
     if not isinstance(result, RangeTest):
         raise ArgumentTypeError(
             f"learning_rates: expected a RangeTest, as learning_rate_range_test returns it, got {result!r}"
@@ -63,14 +78,27 @@ def learning_rates(result: RangeTest, *, ax: "Axes | None" = None) -> "Axes":
 
 
 Quantity = Literal["activations", "error signals", "gradients"]
-_SHOWN_IN_LEGEND = 8
+_LEGEND_ENTRIES = 8
 
 
 def signal(monitor: SignalMonitor, quantity: Quantity, *, ax: "Axes | None" = None) -> "Axes":
-    """One quantity over the steps of training: a curve for each layer, from dark, the first, to light, the last.
+    """Plot one quantity of a ``SignalMonitor`` over the steps: one curve for each layer, from dark (first) to light.
 
-    Where nothing flows any more, at a size of 0, a curve ends. Raises ConfigurationError when the monitor has seen
-    nothing.
+    Values of 0 and infinity are omitted, because the scale is logarithmic.
+
+    >>> from deepbp import Sequential, plots
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.losses import MeanSquaredError
+    >>> from deepbp.optimizers import SGD
+    >>> from deepbp.training import SignalMonitor
+    >>> net, x = Sequential([Dense(2), Dense(1)], input_shape=1, rng=0), [[0.0], [1.0], [2.0]]
+    >>> monitor = SignalMonitor(x, x)
+    >>> history = net.fit(x, x, loss=MeanSquaredError(), optimizer=SGD(0.1), callbacks=[monitor])
+    >>> len(plots.signal(monitor, "gradients").lines)
+    2
+
+    Raises:
+        ConfigurationError: if the monitor has no records, or the quantity is unknown.
     """
     if not isinstance(monitor, SignalMonitor):
         raise ArgumentTypeError(f"signals: expected a SignalMonitor, got {monitor!r}")
@@ -83,9 +111,14 @@ def signal(monitor: SignalMonitor, quantity: Quantity, *, ax: "Axes | None" = No
 
     steps = [record.step for record in monitor.records]
     sizes = np.array([getattr(record, quantity.replace(" ", "_")) for record in monitor.records])
-    sizes[(sizes == 0) | np.isinf(sizes)] = np.nan  # neither has a place on a logarithmic scale
+    sizes[(sizes == 0) | np.isinf(sizes)] = np.nan  # a logarithmic scale has neither
     drawn = np.flatnonzero(~np.isnan(sizes).all(axis=0))
+<<<<<<< Updated upstream
     named = {int(drawn[round(i)]) for i in np.linspace(0, len(drawn) - 1, min(len(drawn), _SHOWN_IN_LEGEND))}
+=======
+    # A deep network has too many layers for a legend: label the first, the last, and some evenly spaced between.
+    named = {drawn[round(i)] for i in np.linspace(0, len(drawn) - 1, min(len(drawn), _LEGEND_ENTRIES))}
+>>>>>>> Stashed changes
     for layer in drawn:
         color = colormaps["viridis"](0.92 * layer / max(len(monitor.layers) - 1, 1))
         label = monitor.layers[layer] if layer in named else None
@@ -98,7 +131,19 @@ def signal(monitor: SignalMonitor, quantity: Quantity, *, ax: "Axes | None" = No
 
 
 def signals(monitor: SignalMonitor, *, ax: "Sequence[Axes] | None" = None) -> Any:
-    """Activations, error signals and gradients side by side; returns, and takes, an array of three Axes."""
+    """Plot activations, error signals and gradients of a ``SignalMonitor`` in three Axes, and return their array.
+
+    >>> from deepbp import Sequential, plots
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.losses import MeanSquaredError
+    >>> from deepbp.optimizers import SGD
+    >>> from deepbp.training import SignalMonitor
+    >>> net, x = Sequential([Dense(2), Dense(1)], input_shape=1, rng=0), [[0.0], [1.0], [2.0]]
+    >>> monitor = SignalMonitor(x, x)
+    >>> history = net.fit(x, x, loss=MeanSquaredError(), optimizer=SGD(0.1), callbacks=[monitor])
+    >>> [ax.get_title() for ax in plots.signals(monitor)]
+    ['activations', 'error signals', 'gradients']
+    """
     if ax is None:
         need_matplotlib()
         from matplotlib import pyplot
@@ -120,13 +165,19 @@ def confusion_matrix(
     threshold: float = 0.5,
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """How many samples of each class (row) were predicted as each class (column); shaded by the share of the row.
+    """Plot the confusion matrix: the number of samples of each class (row) predicted as each class (column).
+
+    The shade of a cell is its fraction of the row.
+
+    >>> from deepbp import plots
+    >>> plots.confusion_matrix([0, 1, 1, 0], [0, 1, 0, 0]).get_title()
+    '75.0% of 4 right'
 
     Args:
-        prediction: what ``net.predict(x)`` returns, (N, C) or (N, 1), or labels (N,).
-        target: labels (N,), answers 0 or 1 of shape (N, 1), or one-hot rows (N, C).
-        names: of the classes, in the order of their labels.
-        threshold: for one output, where class 1 begins: 0.5 for probabilities, 0 for logits.
+        prediction: the result of ``net.predict(x)``, (N, C) or (N, 1), or labels (N,).
+        target: labels (N,), binary targets (N, 1), or one-hot rows (N, C).
+        names: names of the classes, in the order of their labels.
+        threshold: for one output, the least score of class 1: 0.5 for probabilities, 0 for logits.
     """
     counts = metrics.confusion_matrix(prediction, target, threshold=threshold)
     count = len(counts)
