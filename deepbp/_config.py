@@ -1,4 +1,4 @@
-"""A layer's configuration is its constructor's arguments: printed so that they can be pasted back, and compared."""
+"""Configuration of layers, losses and optimizers, the constructor's arguments; and the public path of a class."""
 
 import re
 import sys
@@ -30,14 +30,26 @@ def publish(package: str, *rooms: str) -> None:
 
 
 def configuration(instance: Any) -> dict[str, Any]:
-    """The constructor's arguments of an attrs object, by name. Raises ArgumentTypeError for any other object."""
+    """The constructor's arguments of a layer, loss or optimizer, by name.
+
+    Raises ``ArgumentTypeError`` for an object that is not an instance of an attrs class.
+
+    >>> from deepbp.layers import Dropout, configuration
+    >>> configuration(Dropout(0.5))
+    {'rate': 0.5}
+    """
     if not attrs.has(type(instance)):
         raise ArgumentTypeError(f"configuration: expected a layer, loss or optimizer, got {instance!r}")
     return {a.alias: getattr(instance, a.name) for a in attrs.fields(type(instance)) if a.init and a.alias}
 
 
 def same_configuration(one: Any, other: Any) -> bool:
-    """Whether both were constructed with the same arguments; parameters do not matter."""
+    """Whether both objects were constructed with the same arguments; parameters do not matter.
+
+    >>> from deepbp.layers import Dense, same_configuration
+    >>> same_configuration(Dense(2), Dense(2)), same_configuration(Dense(2), Dense(2, use_bias=False))
+    (True, False)
+    """
     if type(one) is not type(other):
         return False
     if isinstance(one, list | tuple):
@@ -65,7 +77,7 @@ def configuration_text(instance: Any) -> str:
 
 
 def without_addresses(text: str) -> str:
-    """``<function f at 0x7f…>`` as ``<function f>``, which is the same in each process."""
+    """``<function f at 0x7f…>`` as ``<function f>``, the same in each process."""
     return re.sub(r" at 0x[0-9a-f]+", "", text)
 
 
@@ -80,5 +92,5 @@ def _text(value: Any) -> str:
     if isinstance(value, list | tuple) and any(attrs.has(type(item)) for item in value):
         return f"[{', '.join(map(_text, value))}]"
     if isinstance(value, FunctionType | np.ufunc):
-        return value.__name__  # as it is written where it is passed; its address would differ in each process
+        return value.__name__  # without the address, which differs in each process
     return repr(value)

@@ -1,4 +1,4 @@
-"""The door: what users hand in is checked and converted here, once."""
+"""Input validation: checks and conversions of the data and arguments that users pass."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -98,11 +98,11 @@ def as_numbers(data: ArrayLike, name: str) -> Array:
 
 
 def check_finite(array: Array, name: str, data: Any = None) -> None:
-    """Refuse NaN and infinity, naming the first place; of a data frame, its column."""
+    """Raise DataError for NaN or infinity, with the first place; for a data frame, with the column."""
     if array.flags.c_contiguous:
         with np.errstate(over="ignore", invalid="ignore"):
             if isfinite((flat := array.reshape(-1)).dot(flat)):
-                return  # no NaN and no infinity survives a sum of squares; only very large numbers need a closer look
+                return  # finite only without NaN and infinity; very large numbers overflow and take the slow path
     for start in range(0, len(array), ROWS_AT_ONCE):
         finite = np.isfinite(array[start : start + ROWS_AT_ONCE])
         if not finite.all():
@@ -117,10 +117,7 @@ def check_finite(array: Array, name: str, data: Any = None) -> None:
 def as_samples(
     data: ArrayLike, name: str, shape: Shape, dtype: np.dtype[Any], place: Callable[[], str] | None = None
 ) -> Array:
-    """Numbers as a network takes them: checked, of its dtype, each sample of the given shape.
-
-    ``place`` tells, where it is needed, who expects them.
-    """
+    """Validated samples of the given shape, in the network's dtype; ``place`` describes the receiver in errors."""
     if _is_ready(data, shape, dtype):
         return data  # type: ignore[return-value]  # known to be an array
     array = as_numbers(data, name)
@@ -130,14 +127,14 @@ def as_samples(
 
 
 def _is_ready(data: Any, shape: Shape, dtype: np.dtype[Any]) -> bool:
-    """Whether a small array is right as it is, in a third of the time of a close look: a net's answer takes 4 µs."""
+    """Whether a small array is valid already: a fast test, since a small net's ``predict`` takes 4 µs in all."""
     if type(data) is not np.ndarray or data.dtype != dtype or data.shape[1:] != shape:
         return False
     if not 0 < data.size <= 4096 or not data.flags.c_contiguous:
         return False
-    try:  # neither NaN nor infinity survives a sum, and none of such small shares overflows
+    try:  # a sum of tiny multiples is finite only without NaN and infinity
         return isfinite(data.reshape(-1).dot(_shares(data.size, dtype)))
-    except (RuntimeWarning, FloatingPointError):  # ∞ − ∞, where NumPy was told to raise
+    except (RuntimeWarning, FloatingPointError):  # ∞ − ∞, where NumPy is set to raise
         return False
 
 
@@ -197,7 +194,7 @@ def check_sample_shape(array: Array, name: str, shape: Shape, place: str = "the 
 
 
 def check_same_length(**arrays: Array | None) -> None:
-    """All arrays hold the same number of samples."""
+    """Raise DataError unless all arrays hold the same number of samples."""
     lengths = {name: len(array) for name, array in arrays.items() if array is not None}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} has {length}" for name, length in lengths.items())

@@ -12,7 +12,7 @@ from deepbp.typing import Array, Shape
 
 
 def _write_through(parameter: Any, attribute: Any, value: Any) -> Array:
-    """Assigning to ``value`` copies the numbers into place, for the array may be a view into a network's vector."""
+    """Setter of ``value``: copy the numbers into place, since the array may be a view into a network's vector."""
     held: Array = parameter.value
     place = f"{type(parameter).__name__}: expected"
     try:
@@ -35,16 +35,26 @@ def _is_array(instance: Any, attribute: Any, value: Any) -> None:
 
 @define(eq=False)
 class Buffer:
-    """An array that belongs to a layer and is saved with it, but is not trained, such as a running mean."""
+    """Array that is part of a layer's state and saved with it, but not trained, such as a running mean.
+
+    Assigning to ``value`` copies the numbers into the array. Raises ``ShapeError`` for another shape.
+
+    >>> import numpy as np
+    >>> from deepbp import Buffer
+    >>> buffer = Buffer(np.zeros(2))
+    >>> buffer.value = [1.0, 2.0]
+    >>> buffer.value
+    array([1., 2.])
+    """
 
     value: Array = field(on_setattr=_write_through, validator=_is_array)
 
 
 class _Unbuilt:
-    """Stands where ``build`` will put a parameter, and says so when it is used before."""
+    """Placeholder of a parameter before ``build``; any use raises ``NotBuiltError``."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # copying and pickling ask for those
+        if name.startswith("__"):  # which copying and pickling look up
             raise AttributeError(name)
         raise NotBuiltError(
             "its sizes are not known yet, so it has no parameters: give the network input_shape=..., or call build or "
@@ -63,18 +73,25 @@ UNBUILT: Any = _Unbuilt()
 
 @define(eq=False, init=False, repr=False)
 class Parameter:
-    """An array that is trained, and the gradient of the loss with respect to it.
+    """Trainable array ``value`` and the gradient ``grad`` of the loss with respect to it.
 
-    Gradients are *accumulated*: each use of the parameter adds its share, so a layer used twice gets the sum. The
-    first share after a clear is written straight into place; until then ``grad`` reads as zeros. While it is
-    ``frozen``, nothing is accumulated, and no product computed: ``Layer.freeze`` keeps it out of the training.
+    Gradients are *accumulated*: each use of the parameter adds its share, so a layer used twice gets the sum. The first
+    share after a clear is written directly into place; until then ``grad`` reads as zeros. While the parameter is
+    ``frozen``, nothing is accumulated: ``Layer.freeze`` excludes it from training.
+
+    >>> import numpy as np
+    >>> from deepbp import Parameter
+    >>> weight = Parameter(np.array([1.0, 2.0]))
+    >>> weight.accumulate(np.array([0.5, 0.0]))
+    >>> weight.accumulate(np.array([0.5, 1.0]))
+    >>> weight.grad
+    array([1., 1.])
     """
 
     value: Array = field(on_setattr=_write_through)
     _grad: Array | None
-    _vector: Any  # the ParameterVector that it lies in, or None
-    # The cleared ones: of the whole vector where there is one, so that a clear is one call.
-    _unwritten: "set[Parameter]"
+    _vector: Any  # the ParameterVector of which ``value`` is a view, or None
+    _unwritten: "set[Parameter]"  # the parameters without a gradient, shared by a whole vector: a clear is one call
     frozen: bool
 
     def __init__(self, value: Array) -> None:
@@ -85,7 +102,7 @@ class Parameter:
         self.frozen = False
 
     def _place(self, value: Array, grad: Array | None, vector: Any, unwritten: "set[Parameter]") -> None:
-        object.__setattr__(self, "value", value)  # past the hook that copies
+        object.__setattr__(self, "value", value)  # without the setter, which copies
         self._grad, self._vector, self._unwritten = grad, vector, unwritten
 
     def __repr__(self) -> str:
@@ -93,7 +110,7 @@ class Parameter:
 
     @property
     def grad(self) -> Array:
-        """∂L/∂value, of the same shape: the sum of all that was accumulated since the last clear."""
+        """∂L/∂value: the sum of the shares accumulated since the last clear."""
         grad = self._grad_array()
         if self in self._unwritten:
             grad[...] = 0  # assigned: `grad *= 0` would keep a NaN for ever
@@ -101,16 +118,16 @@ class Parameter:
         return grad
 
     def _grad_array(self) -> Array:
-        if self._grad is None:  # made at the first need, so that inference holds no gradients
+        if self._grad is None:  # created on first use, so inference holds no gradients
             self._grad = np.zeros_like(self.value)
         return self._grad
 
     def clear_grad(self) -> None:
-        """Forget the gradient."""
+        """Reset the gradient to zero."""
         self._unwritten.add(self)
 
     def accumulate(self, gradient: Array) -> None:
-        """Add a share of the gradient. Raises ContractError where its shape is not the value's."""
+        """Add a share of the gradient. Raises ContractError for another shape or dtype."""
         try:
             fits = gradient.shape == self.value.shape
         except AttributeError:
@@ -130,10 +147,7 @@ class Parameter:
             raise ContractError(f"gradient: expected {self.value.dtype}, got {gradient.dtype}") from None
 
     def accumulate_product(self, a: Array, b: Array) -> None:
-        """Add the share ``a @ b``, a matrix product, or a vector's with a matrix; raises as ``accumulate`` does.
-
-        The first share goes straight into place.
-        """
+        """Add the share ``a @ b``, written directly into place the first time; raises as ``accumulate`` does."""
         if self.frozen:
             return
         if self in self._unwritten:
@@ -141,7 +155,7 @@ class Parameter:
                 a.dot(b, self._grad if self._grad is not None else self._grad_array())
                 self._unwritten.remove(self)
                 return
-            except (AttributeError, TypeError, ValueError):  # another shape, which accumulate names, or another dtype
+            except (AttributeError, TypeError, ValueError):  # another shape or dtype: accumulate reports it
                 pass
         try:
             product = np.asarray(a) @ np.asarray(b)
@@ -151,10 +165,7 @@ class Parameter:
         self.accumulate(product)
 
     def accumulate_rows(self, rows: Array, gradient: Array) -> None:
-        """Add shares to some rows alone, ``gradient[i]`` to row ``rows[i]``; those of a row named more often add up.
-
-        Raises ContractError as ``accumulate`` does, and where there is no such row.
-        """
+        """Add ``gradient[i]`` to row ``rows[i]``; rows may repeat. Raises ContractError for arrays that do not fit."""
         held = self.value
         try:
             fits = rows.dtype.kind in "iu" and held.ndim > 0 and gradient.shape == (len(rows), *held.shape[1:])
@@ -169,10 +180,10 @@ class Parameter:
             return
         if not 0 <= rows.min() <= rows.max() < len(held):
             raise ContractError(f"gradient: expected rows from 0 to {len(held) - 1}, got {rows.min()} to {rows.max()}")
-        np.add.at(self.grad, rows, gradient)  # unlike `grad[rows] += gradient`, counts each time a row is named
+        np.add.at(self.grad, rows, gradient)  # unlike `grad[rows] += gradient`, adds repeated rows
 
     def freeze(self, frozen: bool = True) -> None:
-        """Take it out of the training, or let it back in. Its vector is no longer current: a new one leaves it out."""
+        """Exclude the parameter from training, or include it again; its vector is then no longer current."""
         if frozen != self.frozen and self._vector is not None:
             self._vector.outdate()
         self.frozen = frozen
@@ -182,7 +193,7 @@ class Parameter:
         return self.value, None if self in self._unwritten else self._grad, self.frozen
 
     def __setstate__(self, state: tuple[Array, Array | None, bool]) -> None:
-        value, grad, self.frozen = state  # a copy stands alone: it is no part of the vector its original lies in
+        value, grad, self.frozen = state  # a copy is not part of the vector of its original
         self._place(value, grad, None, {self} if grad is None else set())
 
 
@@ -193,11 +204,17 @@ def _wrong_shape(got: tuple[int, ...], expected: tuple[int, ...]) -> str:
 
 
 class ParameterVector:
-    """All parameters of a network end to end in two flat vectors, ``values`` and ``grads``, each parameter a view.
+    """All parameters of a network in two flat vectors, ``values`` and ``grads``; each parameter becomes a view.
 
-    An optimizer's step, a norm, a clip and a checkpoint are then one operation on one array each. Parameters of two
-    or more dimensions lie first, so ``matrices`` is one slice: the part that weight decay touches. ``names`` are those
-    by which the parameters were given, such as ``"0.weight"``, and ``""`` where they came in a list.
+    An optimizer's step, a norm, a clip and a checkpoint are then one operation on one array each. Parameters of two or
+    more dimensions come first, so ``matrices`` is one slice, the part to which weight decay applies. ``names`` are the
+    keys of a mapping, such as ``"0.weight"``, and ``""`` for a list.
+
+    >>> import numpy as np
+    >>> from deepbp import Parameter, ParameterVector
+    >>> vector = ParameterVector({"bias": Parameter(np.array([3.0])), "weight": Parameter(np.array([[1.0, 2.0]]))})
+    >>> vector.values, vector.names, vector.matrices
+    (array([1., 2., 3.]), ('weight', 'bias'), slice(0, 2, None))
     """
 
     values: Array
@@ -231,10 +248,7 @@ class ParameterVector:
 
     @classmethod
     def of(cls, parameters: Iterable[Parameter] | Mapping[str, Parameter]) -> Self:
-        """The vector that holds exactly these parameters: the one they lie in already, or a new one.
-
-        It knows them by the names that are given, if any are.
-        """
+        """The current vector of exactly these parameters, and names if any are given; otherwise a new one."""
         named = _each_once(parameters)
         held = next(iter(named))._vector if named else None
         if (
@@ -247,30 +261,30 @@ class ParameterVector:
         return cls(parameters if isinstance(parameters, Mapping) else tuple(named))
 
     def is_current(self) -> bool:
-        """False once another vector has taken over one of the parameters: this one would then train nothing."""
+        """Whether all parameters are still views of this vector; otherwise it would train nothing."""
         if self._taken_over or not self.parameters:
             return not self._taken_over
-        return self.parameters[0]._vector is self  # those of a copy stand alone, the first like the others
+        return self.parameters[0]._vector is self  # None in a copy, for all parameters alike
 
     def outdate(self) -> None:
-        """From now on it is not current: another vector has one of the parameters, or one was frozen or let back in."""
+        """Mark the vector as not current: a parameter moved to another vector, or was frozen or unfrozen."""
         self._taken_over = True
 
     @property
     def grads(self) -> Array:
-        """∂L/∂values; the part of a parameter to which nothing was accumulated reads as zeros."""
+        """∂L/∂values; zeros for parameters to which nothing was accumulated."""
         if self._unwritten:
             for p in tuple(self._unwritten):
-                _ = p.grad  # reading makes the zeros
+                _ = p.grad  # reading writes the zeros
         return self._grads
 
     def clear_grads(self) -> None:
-        """Forget all gradients; nothing is written, the next share overwrites."""
+        """Reset all gradients; nothing is written, the next share overwrites."""
         self._unwritten.update(self.parameters)
 
 
 def _each_once(parameters: Any) -> dict[Parameter, str]:
-    """The parameters with their names; one that comes twice keeps its first."""
+    """The parameters with their names, the first one for a repeated parameter."""
     try:
         if isinstance(parameters, Mapping):
             pairs = [(parameter, name) for name, parameter in parameters.items()]
@@ -288,7 +302,7 @@ def _each_once(parameters: Any) -> dict[Parameter, str]:
 
 @frozen
 class Members:
-    """Which parameters make a part, and where their numbers lie in the whole: as few slices as there can be."""
+    """Which parameters form a part of a vector, and where: as few slices of the whole as possible."""
 
     names: tuple[str, ...]
     shapes: tuple[Shape, ...]
@@ -297,7 +311,7 @@ class Members:
 
     @classmethod
     def of(cls, names: Sequence[str], shapes: Sequence[Shape], chosen: Sequence[int]) -> Self:
-        """The chosen ones, by position, of parameters with these names and shapes."""
+        """The parameters at the chosen positions, among those with these names and shapes."""
         ends = np.cumsum([0, *(_size(shape) for shape in shapes)]).tolist()
         runs: list[slice] = []
         for position in chosen:
@@ -315,7 +329,7 @@ def _size(shape: Shape) -> int:
 
 
 class Part(ParameterVector):
-    """A view of the whole where the members lie end to end in it, otherwise a copy, which ``write_back`` returns."""
+    """Part of a vector: a view where its members are adjacent, otherwise a copy, which ``write_back`` writes back."""
 
     def __init__(self, whole: ParameterVector, members: Members) -> None:
         self._whole, self._members = whole, members
@@ -324,7 +338,7 @@ class Part(ParameterVector):
         self._unwritten = set()
 
     @cached_property
-    def parameters(self) -> tuple[Parameter, ...]:  # type: ignore[override]  # made only for those who look at them
+    def parameters(self) -> tuple[Parameter, ...]:  # type: ignore[override]  # created on first use
         """Parameters that are views of this part."""
         made, start = [], 0
         for shape in self.shapes:
@@ -340,7 +354,7 @@ class Part(ParameterVector):
         return self._whole.is_current()
 
     def write_back(self) -> None:
-        """Put the values into the whole, where they do not lie there already."""
+        """Copy the values into the whole vector, unless they are a view of it."""
         if len(self._members.runs) == 1:
             return
         start = 0

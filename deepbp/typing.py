@@ -1,4 +1,4 @@
-"""The names of the types that the whole package speaks in."""
+"""Type aliases used in all signatures."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -18,13 +18,13 @@ Array: TypeAlias = npt.NDArray[Any]
 """Numbers with samples along axis 0."""
 
 Shape: TypeAlias = tuple[int, ...]
-"""The shape of one sample: the axis of the samples is never part of it."""
+"""The shape of one sample, without the axis of samples."""
 
 Seed: TypeAlias = int | np.random.Generator | None
-"""A seed, a generator to draw from, or None for a start that differs every time."""
+"""A seed, a generator, or None for a different start every time."""
 
 ArrayLike: TypeAlias = npt.ArrayLike
-"""What NumPy can turn into an array: lists, arrays, data frames."""
+"""Anything that NumPy converts to an array: lists, arrays, data frames."""
 
 ShapeLike: TypeAlias = int | Sequence[int]
-"""A shape as a user may write it: ``3``, ``(3,)`` or ``[28, 28]``."""
+"""A shape as users write it: ``3``, ``(3,)`` or ``[28, 28]``."""

@@ -1,4 +1,4 @@
-"""Checks of constructor arguments, for ``attrs.field(validator=...)``: they name the class, the argument, the value."""
+"""Validators of constructor arguments, for ``attrs.field(validator=...)``."""
 
 from collections.abc import Callable
 from math import isfinite
@@ -36,7 +36,7 @@ fraction = number(lambda v: 0 <= v < 1, "a number of at least 0 and below 1")
 
 
 def instance_of(*kinds: type, fix: str = "") -> Validator:
-    """A validator of the type; ``fix`` says in words what to pass instead, where a text names nothing."""
+    """A validator of the type; ``fix`` ends the message, unless a suggestion for a name does."""
     names = " or ".join(kind.__name__ for kind in kinds)
 
     def validate(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
@@ -55,7 +55,7 @@ boolean = instance_of(bool)
 
 
 def optional(validator: Validator) -> Validator:
-    """The same validator, with None let through."""
+    """The same validator, which also accepts None."""
 
     def validate(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
         if value is not None:
