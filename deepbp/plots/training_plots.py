@@ -113,12 +113,8 @@ def signal(monitor: SignalMonitor, quantity: Quantity, *, ax: "Axes | None" = No
     sizes = np.array([getattr(record, quantity.replace(" ", "_")) for record in monitor.records])
     sizes[(sizes == 0) | np.isinf(sizes)] = np.nan  # a logarithmic scale has neither
     drawn = np.flatnonzero(~np.isnan(sizes).all(axis=0))
-<<<<<<< Updated upstream
-    named = {int(drawn[round(i)]) for i in np.linspace(0, len(drawn) - 1, min(len(drawn), _SHOWN_IN_LEGEND))}
-=======
     # A deep network has too many layers for a legend: label the first, the last, and some evenly spaced between.
-    named = {drawn[round(i)] for i in np.linspace(0, len(drawn) - 1, min(len(drawn), _LEGEND_ENTRIES))}
->>>>>>> Stashed changes
+    named = {int(drawn[round(i)]) for i in np.linspace(0, len(drawn) - 1, min(len(drawn), _LEGEND_ENTRIES))}
     for layer in drawn:
         color = colormaps["viridis"](0.92 * layer / max(len(monitor.layers) - 1, 1))
         label = monitor.layers[layer] if layer in named else None
