@@ -8,7 +8,7 @@ runs unless a look-up or a call has failed.
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import wraps
 from importlib import import_module
@@ -157,8 +157,8 @@ _CLASSES = {
     "MeanSquaredError.reduction": "SumSquaredError",
 }
 
-# What a network has elsewhere.
-_METHODS = {
+# The methods that a network has elsewhere, and what to write here.
+FOREIGN_METHODS = {
     "add": "the layers are given at once: write Sequential([Dense(4), ReLU(), Dense(1)], input_shape=3)",
     "compile": "fit takes both: write net.fit(x, y, loss=MeanSquaredError(), optimizer=Adam())",
     "eval": "the mode is the method: write net.predict(x)",
@@ -277,18 +277,19 @@ class ExplainedArguments:
 
 
 class ForeignMethod:
-    """A method that a network has elsewhere: AttributeError with what to write here, and no cost for other names."""
+    """A method that a network has elsewhere: AttributeError with what to write here, at no cost for other names."""
 
-    def __init__(self, name: str, remark: str) -> None:
-        self.name, self.remark = name, remark
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def __get__(self, instance: object, owner: type) -> Any:
-        raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}: {self.remark}")
+        raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}: {FOREIGN_METHODS[self.name]}")
 
 
-def foreign_methods(namespace: MutableMapping[str, Any]) -> None:
-    """Add those of a network to a class body, where type checkers do not see them."""
-    namespace.update({name: ForeignMethod(name, remark) for name, remark in _METHODS.items()})
+def add_foreign_methods(cls: type) -> None:
+    """Add them to the class of networks, where type checkers do not see them."""
+    for name in FOREIGN_METHODS:
+        setattr(cls, name, ForeignMethod(name))
 
 
 def _message(function: Callable[..., Any], args: tuple[Any, ...], given: Mapping[str, Any]) -> str | None:
@@ -309,7 +310,9 @@ def _message(function: Callable[..., Any], args: tuple[Any, ...], given: Mapping
     if len(values) > (most := len(positional)):
         listed = f" ({', '.join(positional)})" if positional else ""
         problem = f"expected at most {most} argument{'s' * (most != 1)} by position{listed}, got {len(values)}"
-        if positional[:1] == ["layers"]:
+        if not is_constructor:
+            kwargs |= zip(names[most:], values[most:], strict=False)
+        elif positional[:1] == ["layers"]:
             remark, values = "the layers are given in a list: write {call}", [values]
         elif positional[:1] in ([], ["units"]):
             remark, values = _REMARKS["in_features"], values[len(values) - most :]
@@ -353,4 +356,4 @@ def _argument(name: str, free: Sequence[str]) -> str | None:
 def _text(value: Any) -> str:
     """As it is written in a call; what would be long, or cannot be read back, is left to the reader."""
     text = repr(value)
-    return text if len(text) <= 60 and "<" not in text and "\n" not in text else "..."
+    return text if len(text) <= 80 and "<" not in text and "\n" not in text else "..."

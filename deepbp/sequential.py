@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from attrs import define, field
 
+from deepbp._suggestions import FOREIGN_METHODS, add_foreign_methods, explain_call
 from deepbp._validation import as_dtype, as_generator, as_samples, as_shape
 from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError, PositionError
 from deepbp.layers import Builder, Chain, Layer
@@ -69,6 +70,9 @@ class Network(Chain):
 
         return write_page(self.trace(x, y, loss, sample_weight), path)
 
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in FOREIGN_METHODS]
+
     def __len__(self) -> int:
         return len(self.layers)
 
@@ -81,6 +85,9 @@ class Network(Chain):
                 "Sequential: its sizes are not known yet: give input_shape=..., or call build or fit first"
             )
         return self.built
+
+
+add_foreign_methods(Network)
 
 
 def _as_input_shape(shape: ShapeLike | None) -> Shape | None:
@@ -141,6 +148,7 @@ class Sequential(Network):
             raise ConfigurationError(f"Sequential: dtype={self._dtype!r} stands in a network of {builder.dtype}")
         return super().build(shape, builder if self.rng is None else builder.with_rng(self.generator))
 
+    @explain_call
     def fit(
         self,
         x: Any,
@@ -196,6 +204,7 @@ class Sequential(Network):
             progress=progress,
         )
 
+    @explain_call
     def predict(self, x: ArrayLike, batch_size: int | None = None) -> Array:
         """The outputs for these inputs, ``batch_size`` samples at a time where memory is short."""
         if batch_size is not None:
@@ -209,6 +218,7 @@ class Sequential(Network):
 
     infer = Chain.predict  # past the door
 
+    @explain_call
     def evaluate(
         self,
         x: ArrayLike,

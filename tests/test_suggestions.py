@@ -10,12 +10,14 @@ import traceback
 from importlib import import_module
 from typing import Any
 
+import numpy as np
 import pytest
 from attrs import define, field
 
 import deepbp
-from deepbp import Sequential, _suggestions, optimizers
+from deepbp import Sequential, _suggestions, losses, optimizers
 from deepbp.errors import ArgumentTypeError
+from deepbp.layers import Dense, Sigmoid
 from deepbp.optimizers import SGD
 
 HOMES = [f"deepbp.{home}".rstrip(".") for home in _suggestions._NAMES]
@@ -191,3 +193,77 @@ def test_an_error_inside_a_constructor_is_left_alone() -> None:
         Fails(0.1)
     assert type(raised.value) is TypeError
     assert "fails" in "".join(traceback.format_tb(raised.tb))
+
+
+CALLS = {
+    "net.fit(x, y, epoch=3, **rest)": "epochs=3",
+    "net.fit(x, y, n_epochs=3, verbose=0, **rest)": "epochs=3, progress=False",
+    "net.fit(x, y, validation=None, **rest)": "validation_data=None",
+    "net.fit(x, y, MeanSquaredError(), Adam())": "loss=MeanSquaredError(), "
+    "optimizer=Adam(learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-08)",
+    "net.fit(x, y, criterion=MeanSquaredError(), optimizer=SGD(0.1))": "loss=MeanSquaredError()",
+    "net.fit(x, y, random_state=0, clipnorm=1.0, **rest)": "rng=0, clip_norm=1.0",
+    "net.predict(x, batchsize=2)": "batch_size=2",
+    "net.evaluate(x, y, criterion=MeanSquaredError())": "loss=MeanSquaredError()",
+    "trainer.fit(x, y, max_epochs=2)": "epochs=2",
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_method_called_with_the_name_of_another_library(call: str) -> None:
+    net = Sequential([Dense(1)], input_shape=3)
+    rest = {"loss": losses.MeanSquaredError(), "optimizer": SGD(0.1)}
+    x, y = np.zeros((4, 3)), np.zeros((4, 1))
+    trainer = deepbp.Trainer(net, losses.MeanSquaredError(), SGD(0.1))
+    values = {"net": net, "x": x, "y": y, "rest": rest, "trainer": trainer}
+    error = error_of(call, **values)
+    assert isinstance(error, ArgumentTypeError)
+    fix = fix_in(error)
+    assert fix == CALLS[call]
+    method, _, after = call.partition("(")
+    data = "x" if "predict" in method else "x, y"
+    others = (
+        ", **rest" if "rest" in after else ", optimizer=SGD(0.1)" if "optimizer=" not in fix and "fit" in method else ""
+    )
+    eval(f"{method}({data}, {fix}{others if 'trainer' not in method else ''})", names() | values)
+
+
+TEXTS = {
+    "net.fit(x, y, loss='mse', optimizer=SGD(0.1))": "MeanSquaredError()",
+    "net.fit(x, y, loss='binary_crossentropy', optimizer=SGD(0.1))": "BinaryCrossEntropy()",
+    "net.fit(x, y, loss=MeanSquaredError(), optimizer='adam')": "Adam()",
+    "net.fit(x, y, loss=MeanSquaredError(), optimizer='sgd')": "SGD(learning_rate=0.01)",
+    "net.fit(x, y, loss=MeanSquaredError(), optimizer=SGD(0.1), metrics=['accuracy'])": "Accuracy()",
+    "net.fit(x, y, callbacks=['early_stopping'], validation_split=0.5, **rest)": "EarlyStopping()",
+    "Dense(4, weight_init='he_normal')": "HeNormal()",
+    "Dense(4, weight_init='kaiming_uniform')": "HeUniform()",
+}
+
+
+@pytest.mark.parametrize("call", TEXTS)
+def test_a_text_in_place_of_an_object(call: str) -> None:
+    values: dict[str, Any] = {
+        "net": Sequential([Dense(1), Sigmoid()], input_shape=3),
+        "x": np.zeros((4, 3)),
+        "y": np.zeros((4, 1)),
+    }
+    values["rest"] = {"loss": losses.MeanSquaredError(), "optimizer": SGD(0.1)}
+    fix = fix_in(error_of(call, **values))
+    assert fix == TEXTS[call]
+    eval(re.sub(r"'\w+'", fix, call), names() | values)
+
+
+def test_a_text_that_names_nothing() -> None:
+    with pytest.raises(ArgumentTypeError, match=r"^Dense: weight_init: expected Initializer, got 'xyzzy'$"):
+        Dense(4, weight_init="xyzzy")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", _suggestions.FOREIGN_METHODS)
+def test_a_method_that_networks_have_elsewhere(name: str, tmp_path: Any) -> None:
+    net = Sequential([Dense(1)], input_shape=3)
+    path = net.save(tmp_path / "net.npz")
+    assert not hasattr(net, name)
+    assert name not in dir(net)
+    error = error_of(f"net.{name}()", net=net)
+    assert str(error).startswith(f"'Sequential' object has no attribute {name!r}: ")
+    eval(fix_in(error), names() | {"net": net, "x": np.zeros((4, 3)), "y": np.zeros((4, 1)), "path": path})

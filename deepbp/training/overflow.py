@@ -39,7 +39,7 @@ def first_bad_gradient(model: Layer[Any], parameters: ParameterVector) -> str:
     return names[-1] if names else ""
 
 
-def warn_if_squashed_twice(model: Layer[Any], loss: Loss[Any]) -> None:
+def warn_if_squashed_twice(model: Layer[Any], loss: Loss[Any], stacklevel: int = 4) -> None:
     """Say so where a loss on logits or scores stands behind a softmax or sigmoid: it would train poorly, silently."""
     last = model
     while isinstance(last, Chain | Penalized):
@@ -51,5 +51,5 @@ def warn_if_squashed_twice(model: Layer[Any], loss: Loss[Any]) -> None:
             f"the network ends with {last}, and {type(loss).__name__} expects {wants}: "
             f"drop the last layer, or use a loss on probabilities such as {instead}()",
             UserWarning,
-            stacklevel=4,
+            stacklevel=stacklevel,
         )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from attrs import define, field
 
+from deepbp._suggestions import explain_call, explain_constructor
 from deepbp._validation import as_generator
 from deepbp.callbacks.callback import Callback, CallbackState
 from deepbp.errors import ConfigurationError, ContractError, NotBuiltError
@@ -27,6 +28,7 @@ from deepbp.training.state import Position, Undo, generator_at, state_of
 from deepbp.typing import ArrayLike, Seed
 
 
+@explain_constructor
 @define(eq=False, repr=False)
 class Trainer:
     """A model, a loss and an optimizer with its state, which it keeps from call to call.
@@ -84,7 +86,7 @@ class Trainer:
         for metric in self.metrics:
             if (higher := getattr(metric, "higher_is_better", None)) is not None:
                 self.history.note_direction(metric_name(metric), higher)
-        warn_if_squashed_twice(self.model, self.loss)
+        warn_if_squashed_twice(self.model, self.loss, stacklevel=5)  # the caller of the constructor
 
     @property
     def parameters(self) -> ParameterVector:
@@ -113,6 +115,7 @@ class Trainer:
         self.undo.settled = True
         return value
 
+    @explain_call
     def fit(
         self,
         x: Any,
@@ -173,6 +176,7 @@ class Trainer:
             self.position = Position(epoch=self.epoch)  # what is stored from now on was not left in the middle
         return history
 
+    @explain_call
     def evaluate(
         self,
         x: ArrayLike,
