@@ -23,6 +23,15 @@ from deepbp.losses.loss import (
 from deepbp.typing import Array, ArrayLike, Shape
 
 
+def _squared_error(prediction: Array, target: Array, sample_weight: Array | None, factor: float) -> tuple[float, Array]:
+    """Σ w (ŷ − y)², and factor · w (ŷ − y)."""
+    if sample_weight is None:
+        return kernels.squared_error(prediction, target, factor)
+    difference = prediction - target
+    weighted = difference * weight_column(sample_weight, prediction)
+    return float(np.vdot(difference, weighted)), weighted * float(factor)
+
+
 @frozen
 class SumSquaredError(Loss[Array]):
     """Sum of squared errors, L = scale · Σ (ŷ − y)², over all samples and outputs; ∂L/∂ŷ = 2 · scale · (ŷ − y).
@@ -47,13 +56,8 @@ class SumSquaredError(Loss[Array]):
 
     def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Array]:
         check_same_shape(prediction, target)
-        factor = 2 * self.scale
-        if sample_weight is None:
-            total, delta = kernels.squared_error(prediction, target, factor)
-            return self.scale * total, delta
-        difference = prediction - target
-        weighted = difference * weight_column(sample_weight, prediction)
-        return self.scale * float(np.vdot(difference, weighted)), weighted * float(factor)
+        total, delta = _squared_error(prediction, target, sample_weight, 2 * self.scale)
+        return self.scale * total, delta
 
     def backward(self, delta: Array) -> Array:
         return delta
@@ -75,13 +79,8 @@ class MeanSquaredError(Loss[Array]):
 
     def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Array]:
         check_same_shape(prediction, target)
-        size = prediction.size
-        if sample_weight is None:
-            total, delta = kernels.squared_error(prediction, target, 2 / size)
-            return total / size, delta
-        difference = prediction - target
-        weighted = difference * weight_column(sample_weight, prediction)
-        return float(np.vdot(difference, weighted)) / size, weighted * (2 / size)
+        total, delta = _squared_error(prediction, target, sample_weight, 2 / prediction.size)
+        return total / prediction.size, delta
 
     def backward(self, delta: Array) -> Array:
         return delta

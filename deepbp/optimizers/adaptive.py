@@ -25,10 +25,9 @@ class Adagrad(Descent):
     """Adagrad: s ← s + g², w ← w − η g / (√s + ε). Parameters with few or small gradients take larger steps.
 
     Args:
-        learning_rate: η, a number or a schedule, a callable of the step.
+        learning_rate, weight_decay: η and λ, as in ``SGD``.
         initial: s before the first step, 0 as in PyTorch; Keras begins at 0.1.
         epsilon: ε, outside the root (PyTorch's convention; Keras's differs).
-        weight_decay: λ adds λ w to the gradient, for parameters of two or more dimensions only: not for biases.
 
     >>> import numpy as np
     >>> from deepbp import Parameter, ParameterVector, optimizers
@@ -72,10 +71,9 @@ class Adadelta(Descent):
     The mean square u of the steps gives the next step the unit of w. It begins at 0, so ε sets the first steps.
 
     Args:
-        learning_rate: η, a number or a schedule, a callable of the step; the paper has none, so 1.
+        learning_rate, weight_decay: η, which the paper does not have, and λ, as in ``SGD``.
         rho: ρ, the decay rate of both means.
         epsilon: ε, inside both roots, as in the paper.
-        weight_decay: λ adds λ w to the gradient, for parameters of two or more dimensions only: not for biases.
 
     >>> import numpy as np
     >>> from deepbp import Parameter, ParameterVector, optimizers
@@ -128,12 +126,11 @@ class RMSprop(Descent):
     replaces v; it vanishes where a gradient hardly varies, and a larger ε bounds the steps.
 
     Args:
-        learning_rate: η, a number or a schedule, a callable of the step.
+        learning_rate, weight_decay: η and λ, as in ``SGD``.
         rho: ρ, the decay rate of the means.
         momentum: μ, at least 0 and below 1.
         centered: divide by the standard deviation instead of the root mean square.
         epsilon: ε, outside the root (PyTorch's convention; Keras's differs).
-        weight_decay: λ adds λ w to the gradient, for parameters of two or more dimensions only: not for biases.
 
     >>> import numpy as np
     >>> from deepbp import Parameter, ParameterVector, optimizers

@@ -144,9 +144,7 @@ class Exponential(LearningRateSchedule):
     """Exponential decay, η(t) = start · factor^(t / every), without an end: a smooth ``StepDecay``.
 
     Args:
-        start: the rate of the first step.
-        every: after this many steps, the rate is ``factor`` times as large.
-        factor: above 0 and at most 1.
+        start, every, factor: as in ``StepDecay``.
 
     >>> from deepbp.optimizers.schedules import Exponential
     >>> schedule = Exponential(0.8, every=10, factor=0.25)
@@ -167,9 +165,7 @@ class Polynomial(LearningRateSchedule):
     """Polynomial decay, η(t) = end + (start − end) (1 − t / steps)^power up to t = steps, then ``end``.
 
     Args:
-        start: the rate of the first step.
-        steps: after this many steps, the rate is ``end``.
-        end: a rate, not a share of ``start``.
+        start, steps, end: as in ``Cosine``.
         power: 1 is a straight line; a larger power falls more steeply at first.
 
     >>> from deepbp.optimizers.schedules import Polynomial
