@@ -26,9 +26,8 @@ if TYPE_CHECKING:
         testing,
         training,
     )
-    from deepbp.files import load
     from deepbp.parameters import Buffer, Parameter, ParameterVector
-    from deepbp.sequential import Sequential
+    from deepbp.sequential import Sequential, load
     from deepbp.training import History, Trainer
 
 _HOMES = {
@@ -38,7 +37,7 @@ _HOMES = {
     "ParameterVector": "parameters",
     "Sequential": "sequential",
     "Trainer": "training",
-    "load": "files",
+    "load": "sequential",
 }
 
 __all__ = [

@@ -202,13 +202,17 @@ def _spelled(home: str) -> dict[str, str]:
     return {_bare(name): name for name in import_module(f"deepbp.{home}".rstrip(".")).__all__}
 
 
-def suggest_names(module: str) -> Callable[[str], Any]:
+def suggest_names(module: str, homes: Mapping[str, str] | None = None) -> Callable[[str], Any]:
     """A module's ``__getattr__``: unknown names raise AttributeError, or ImportError, with the name that exists here.
 
-    Assign it through ``globals()``: a type checker that sees a module's ``__getattr__`` accepts any name.
+    ``homes`` are names that are imported on first use, from these modules. Assign it through ``globals()``: a type
+    checker that sees a module's ``__getattr__`` accepts any name.
     """
 
     def __getattr__(name: str) -> Any:  # noqa: N807
+        if homes and name in homes:
+            value = vars(sys.modules[module])[name] = getattr(import_module(homes[name]), name)
+            return value
         caller: Any = sys._getframe(1)
         while caller.f_code.co_name in ("__getattr__", "_load"):  # of a module which loads its names when they are used
             caller = caller.f_back

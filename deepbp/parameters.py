@@ -49,6 +49,10 @@ class Buffer:
 
     value: Array = field(on_setattr=_write_through, validator=_is_array)
 
+    def adopt(self, value: Array) -> None:
+        """Hold this very array, of any shape, where assigning to ``value`` copies; for arrays read from a file."""
+        object.__setattr__(self, "value", value)
+
 
 class _Unbuilt:
     """Placeholder of a parameter before ``build``; any use raises ``NotBuiltError``."""
@@ -181,6 +185,10 @@ class Parameter:
         if not 0 <= rows.min() <= rows.max() < len(held):
             raise ContractError(f"gradient: expected rows from 0 to {len(held) - 1}, got {rows.min()} to {rows.max()}")
         np.add.at(self.grad, rows, gradient)  # unlike `grad[rows] += gradient`, adds repeated rows
+
+    def adopt(self, value: Array) -> None:
+        """Hold this very array, of any shape, where assigning to ``value`` copies; for arrays read from a file."""
+        self._place(value, None, None, {self})
 
     def freeze(self, frozen: bool = True) -> None:
         """Exclude the parameter from training, or include it again; its vector is then no longer current."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +11,14 @@ from attrs import define, field
 
 from deepbp._suggestions import FOREIGN_METHODS, add_foreign_methods, explain_call
 from deepbp._validation import as_dtype, as_generator, as_samples, as_shape
-from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError, PositionError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError, PositionError, ShapeError
+from deepbp.files.network import load_network
 from deepbp.layers import Builder, Chain, Layer
 from deepbp.layers.layer import Built
 from deepbp.losses import Loss
 from deepbp.metrics.metric import check_metrics
 from deepbp.optimizers import Optimizer
+from deepbp.storage.contents import LIMIT
 from deepbp.summary import Summary, summarize
 from deepbp.training import Callback, Data, History, MetricLike, Objective, Trainer, evaluate
 from deepbp.training.data import check_batch_size, first_shape
@@ -27,7 +29,7 @@ from deepbp.typing import Array, ArrayLike, Seed, Shape, ShapeLike
 if TYPE_CHECKING:
     from deepbp.derivation.derivation import Derivation
     from deepbp.derivation.trace import Trace
-    from deepbp.files import WeightsReport
+    from deepbp.files.weights import WeightsReport
 
 
 @define(eq=False)
@@ -122,6 +124,13 @@ class Sequential(Network):
         if self._input_shape is not None:
             self.build(self._input_shape)
 
+    @classmethod
+    def from_configuration(cls, input_shape: ShapeLike | None = None, **arguments: Any) -> Self:
+        """Construct a network without building it, as a file does, which has all numbers and needs no first values."""
+        network = cls(**arguments)
+        network._input_shape = _as_input_shape(input_shape)
+        return network
+
     @property
     def input_shape(self) -> Shape | None:
         """Of one sample; None while it is not known."""
@@ -146,6 +155,8 @@ class Sequential(Network):
             raise ArgumentTypeError(f"Sequential: builder: expected a Builder, got {builder!r}")
         if self._dtype is not None and builder.dtype != self._dtype:
             raise ConfigurationError(f"Sequential: dtype={self._dtype!r} stands in a network of {builder.dtype}")
+        if self._input_shape not in (None, shape):  # of a network from a file, which was not built at once
+            raise ShapeError(f"a Sequential was built for {self._input_shape}, and gets {shape}")
         return super().build(shape, builder if self.rng is None else builder.with_rng(self.generator))
 
     @explain_call
@@ -237,7 +248,7 @@ class Sequential(Network):
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write it to a file, ``.npz`` or ``.safetensors``, whole or not at all; ``deepbp.load`` reads it."""
-        from deepbp.files import save
+        from deepbp.files.network import save
 
         return save(self, path)
 
@@ -251,7 +262,7 @@ class Sequential(Network):
         limit: int = 4 * 2**30,
     ) -> "WeightsReport":
         """Take over the parameters and buffers in a file; see ``deepbp.files.load_weights``."""
-        from deepbp.files import load_weights
+        from deepbp.files.weights import load_weights
 
         return load_weights(self, path, strict=strict, names=names, convention=convention, limit=limit)
 
@@ -279,4 +290,30 @@ class Sequential(Network):
         return part
 
 
-Sequential.__module__ = "deepbp"  # the public path, which pickles name
+def load(path: str | PathLike[str], custom: Sequence[Any] = (), *, limit: int = LIMIT) -> Sequential:
+    """Deserialize a network from a file that ``net.save`` or ``Trainer.save`` has written.
+
+    It predicts the same as the network that was saved, bit by bit on the same machine. Loading either succeeds or
+    raises an error; it never returns a partly loaded network, and it runs no code from the file. A hostile file can at
+    worst be refused; with ``custom``, this depends on what those classes do with their arguments.
+
+    >>> import deepbp
+    >>> from deepbp.layers import Dense
+    >>> net = deepbp.Sequential([Dense(2)], input_shape=3, rng=0)
+    >>> again = deepbp.load(net.save("net.npz"))
+    >>> again, bool((again.predict([[1, 2, 3]]) == net.predict([[1, 2, 3]])).all())
+    (Sequential([Dense(2)], input_shape=(3,), rng=0), True)
+
+    Args:
+        path: of the file.
+        custom: classes and functions that are not deepbp's own, such as ``[MyLayer]``; a file knows them by name.
+        limit: the largest file to be read, in bytes.
+
+    Raises:
+        FileFormatError: for a file that is damaged, of another kind or of a newer version, or names other classes.
+        OSError: when there is no such file, or it may not be read.
+    """
+    return load_network(path, Sequential, custom, limit)
+
+
+Sequential.__module__ = load.__module__ = "deepbp"  # the public path, which pickles name

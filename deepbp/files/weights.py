@@ -1,32 +1,33 @@
-"""Weights from files into a network that already exists."""
+"""Parameters and buffers from a file into an existing network, also from PyTorch's ``state_dict``."""
 
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from attrs import frozen
 
-from deepbp._validation import as_type
+from deepbp._validation import as_type, one_of, require_built
 from deepbp.errors import ArgumentTypeError, ConfigurationError
-from deepbp.files.network import TRAINING, Part, Placeholder, named_parts, network_of
+from deepbp.files.network import TRAINING, AbstractArray, Part, network_of, state_dict
 from deepbp.files.objects import FROM_THE_CONFIGURATION
 from deepbp.layers import BatchNorm, Bilinear, Dense, Embedding, GroupNorm, Layer, LayerNorm, PReLU, RMSNorm
-from deepbp.sequential import Sequential
 from deepbp.storage.contents import LIMIT, Spec
 from deepbp.storage.formats import open_file
 from deepbp.typing import Array, Shape
 
-Turn: TypeAlias = Callable[[Array], Array]
-"""Brings an array from the way it lies in PyTorch to the way it lies here."""
+Conversion: TypeAlias = Callable[[Array], Array]
+"""Converts the memory layout of an array in PyTorch to the layout here."""
 
-Translation: TypeAlias = Mapping[str, tuple[str, Turn]]
-"""PyTorch's names of a module's arrays to the names here."""
+Translation: TypeAlias = Mapping[str, tuple[str, Conversion]]
+"""PyTorch's names of a module's arrays, with the name and the conversion here."""
+
+Convention: TypeAlias = Literal["deepbp", "pytorch"]
 
 
-def as_it_is(array: Array) -> Array:
-    """Lies the same in both."""
+def unchanged(array: Array) -> Array:
+    """The layouts are the same."""
     return array
 
 
@@ -40,30 +41,30 @@ def outputs_last(array: Array) -> Array:
     return array.transpose(*range(1, array.ndim), 0) if array.ndim else array
 
 
-NORMALISATION: Translation = {"weight": ("gain", as_it_is), "bias": ("shift", as_it_is)}
-AVERAGES: Translation = {name: (name.replace("var", "variance"), as_it_is) for name in ("running_mean", "running_var")}
+NORMALISATION: Translation = {"weight": ("gain", unchanged), "bias": ("shift", unchanged)}
+AVERAGES: Translation = {name: (name.replace("var", "variance"), unchanged) for name in ("running_mean", "running_var")}
 TRANSLATIONS: dict[type[Layer[Any]], Translation] = {
-    Dense: {"weight": ("weight", transposed), "bias": ("bias", as_it_is)},
-    Bilinear: {"weight": ("weight", outputs_last), "bias": ("bias", as_it_is)},
-    Embedding: {"weight": ("table", as_it_is)},
-    PReLU: {"weight": ("slope", as_it_is)},
+    Dense: {"weight": ("weight", transposed), "bias": ("bias", unchanged)},
+    Bilinear: {"weight": ("weight", outputs_last), "bias": ("bias", unchanged)},
+    Embedding: {"weight": ("table", unchanged)},
+    PReLU: {"weight": ("slope", unchanged)},
     BatchNorm: {**NORMALISATION, **AVERAGES},
     LayerNorm: NORMALISATION,
     GroupNorm: NORMALISATION,
     RMSNorm: NORMALISATION,
 }
-COUNTER = "num_batches_tracked"  # of a BatchNorm there, which nothing here needs
+COUNTER = "num_batches_tracked"  # of a BatchNorm in PyTorch, without a counterpart here
 
 
 def translation(layer: Layer[Any]) -> Translation:
-    """Of the arrays of this layer; empty for one that PyTorch does not have."""
+    """The translation of a layer's arrays; empty for a layer that PyTorch does not have."""
     return next((found for cls, found in TRANSLATIONS.items() if isinstance(layer, cls)), {})
 
 
 def paired(modules: Iterable[str], layers: Iterable[str]) -> dict[str, str]:
-    """Which module with parameters is which layer: of the same name, or in order where only numbers differ.
+    """Match modules in a file with layers: by name, or in the order of their numbers where nothing else differs.
 
-    Raises ConfigurationError where that cannot be told: a file does not keep the order of its modules.
+    Raises ConfigurationError where neither applies, as a file does not keep the order of its modules.
     """
     modules, layers = list(modules), list(layers)
     if set(modules) <= set(layers):
@@ -80,27 +81,23 @@ def _by_number(name: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", name)]
 
 
-Convention: TypeAlias = Literal["deepbp", "pytorch"]
-
-
 class Target(NamedTuple):
-    """The network's name of an array in a file, and how the array is to be turned."""
+    """Where an array of a file goes: its name in the network, and its conversion."""
 
     name: str
-    turn: Turn
+    convert: Conversion
 
 
 def targets(
     found: Iterable[str], parts: Mapping[str, Part], network: Layer[Any], names: Any, convention: Convention
 ) -> dict[str, Target]:
-    """Where each of the arrays that were found goes, by its name in the file.
+    """The target of each array that the file has, by its name there.
 
     Raises:
-        ArgumentTypeError: when ``names`` are no names by name.
-        ConfigurationError: for names that are not there, and where two arrays would go to one place.
+        ArgumentTypeError: for ``names`` that are no mapping of text to text.
+        ConfigurationError: for unknown names, and for two arrays with the same target.
     """
-    if convention not in ("deepbp", "pytorch"):
-        raise ConfigurationError(f"convention: expected 'deepbp' or 'pytorch', got {convention!r}")
+    one_of("convention", convention, get_args(Convention))
     layers: dict[str, Layer[Any]] = {"": network, **network.named_layers()}
     found = [name for name in found if convention == "deepbp" or _leaf(name) != COUNTER]
     if names is None and convention == "pytorch":
@@ -115,13 +112,14 @@ def targets(
 
 
 def _target(name: str, names: Mapping[str, str], layers: Mapping[str, Layer[Any]], convention: Convention) -> Target:
-    given = names.get(name)  # for this very array, or for a layer that it is inside of
+    # A name is given for the array itself, or else for a layer that contains it.
+    given = names.get(name)
     inside = next((owner for owner in _owners(name) if owner in names), None)
     renamed = given or (name if inside is None else f"{names[inside]}{name[len(inside) :]}".lstrip("."))
     if convention == "deepbp" or _owner(renamed) not in layers:
-        return Target(renamed, as_it_is)
-    own, turn = translation(layers[_owner(renamed)]).get(_leaf(name), (_leaf(name), as_it_is))
-    return Target(given or f"{_owner(renamed)}.{own}".lstrip("."), turn)
+        return Target(renamed, unchanged)
+    own, convert = translation(layers[_owner(renamed)]).get(_leaf(name), (_leaf(name), unchanged))
+    return Target(given or f"{_owner(renamed)}.{own}".lstrip("."), convert)
 
 
 def _checked(
@@ -139,7 +137,7 @@ def _checked(
 
 
 def _owners(name: str) -> Iterator[str]:
-    """The layers that an array is inside of, from the inmost."""
+    """The paths of the layers that contain an array, from the innermost."""
     while name := _owner(name):
         yield name
 
@@ -154,13 +152,21 @@ def _leaf(name: str) -> str:
 
 @frozen
 class WeightsReport:
-    """What became of the arrays in a file: it prints itself.
+    """Which arrays ``load_weights`` has loaded, and which it has not; ``print`` shows them.
+
+    >>> from deepbp.files import WeightsReport
+    >>> report = WeightsReport(loaded=("0.weight",), missing=("0.bias",), unexpected=(), other_shapes={})
+    >>> print(report)
+    1 loaded
+    1 missing: 0.bias
+    >>> report.complete
+    False
 
     Attributes:
-        loaded: the network's names of those that were taken over.
-        missing: of those that the network has, and the file does not.
-        unexpected: the file's names of those that have no place in the network.
-        other_shapes: by the network's name, the shape in the file and the one in the network.
+        loaded: names of the arrays that were loaded.
+        missing: names of the arrays that the network has and the file does not.
+        unexpected: names, in the file, of the arrays that the network does not have.
+        other_shapes: by name, the shape in the file and the shape in the network.
     """
 
     loaded: tuple[str, ...]
@@ -170,7 +176,7 @@ class WeightsReport:
 
     @property
     def complete(self) -> bool:
-        """Whether file and network agree."""
+        """Whether the file and the network have the same arrays."""
         return not (self.missing or self.unexpected or self.other_shapes)
 
     def __repr__(self) -> str:
@@ -181,7 +187,7 @@ class WeightsReport:
 
 
 def load_weights(
-    network: Sequential,
+    network: Layer[Any],
     path: str | os.PathLike[str],
     *,
     strict: bool = True,
@@ -189,33 +195,42 @@ def load_weights(
     convention: Convention = "deepbp",
     limit: int = LIMIT,
 ) -> WeightsReport:
-    """Take over the parameters and buffers in a file: of deepbp, or a ``.safetensors`` file of PyTorch's.
+    """Load parameters and buffers from a file, of deepbp or of PyTorch, into an existing network.
 
-    All or nothing: where something is refused, the network is as it was. A training in progress goes on with the new
-    values, and its optimizer's state as it was.
+    Loading either succeeds or leaves the network as it was. A training in progress continues with the new values and
+    the state that its optimizer has.
+
+    >>> from deepbp import Sequential
+    >>> from deepbp.layers import Dense, ReLU
+    >>> Sequential([Dense(4), ReLU(), Dense(2)], input_shape=3, rng=0).save("net.npz").name
+    'net.npz'
+    >>> other = Sequential([Dense(4), ReLU(), Dense(9)], input_shape=3, rng=1)
+    >>> print(other.load_weights("net.npz", strict=False))
+    2 loaded
+    2 of another shape: 2.weight (4, 2) for (4, 9), 2.bias (2,) for (9,)
 
     Args:
-        network: which is built.
-        path: of the file.
-        strict: whether all of the network's arrays, and no others, must be there; otherwise those that fit are taken.
-        names: the file's names to the network's, for those that differ: of arrays, ``{"fc1.weight": "0.weight"}``, or
-            of whole layers, ``{"fc1": "0"}``.
-        convention: ``"pytorch"`` for a ``state_dict``: its matrices are transposed, its names are translated, and
-            layers that are numbered, as in ``nn.Sequential``, are taken in the order of their numbers.
+        network: the built network.
+        path: of the file; one of PyTorch's ends in ``.safetensors``.
+        strict: whether the file must have exactly the arrays of the network; otherwise those that fit are loaded.
+        names: names in the file, with the network's names, where they differ: of arrays,
+            ``{"fc1.weight": "0.weight"}``, or of whole layers, ``{"fc1": "0"}``.
+        convention: ``"pytorch"`` for a ``state_dict``: matrices are transposed, names are translated, and numbered
+            modules, as in ``nn.Sequential``, are matched in the order of their numbers.
         limit: the largest file to be read, in bytes.
 
     Returns:
         What was loaded, what is missing in the file, what was unexpected there, and what has another shape.
 
     Raises:
-        ConfigurationError: when ``strict`` and the two do not agree; for names that are not there.
+        ConfigurationError: when ``strict`` and the arrays differ; for unknown names.
         DataError: for a number that the network's dtype cannot hold.
         FileFormatError, OSError: as ``load`` does.
     """
-    network._known()
+    require_built(network, network.built)
     if not isinstance(strict, bool):
         raise ArgumentTypeError(f"strict: expected True or False, got {strict!r}")
-    parts = named_parts(network)
+    parts = state_dict(network)
     with open_file(path, limit) as stored:
         specs: Mapping[str, Spec] = stored.specs
         if stored.description is not None and stored.description.get("kind") == TRAINING:
@@ -223,7 +238,7 @@ def load_weights(
         found = [name for name in specs if not name.startswith(FROM_THE_CONFIGURATION)]
         placed = targets(found, parts, network, names, convention)
         shapes = {
-            target.name: target.turn(Placeholder.of(stored.specs[name].shape, bool)).shape
+            target.name: target.convert(AbstractArray.of(stored.specs[name].shape, bool)).shape
             for name, target in placed.items()
         }
         report = _compared(parts, shapes, [name for name, target in placed.items() if target.name not in parts])
@@ -232,7 +247,7 @@ def load_weights(
             raise ConfigurationError(f"{path}: expected what this network has: {said}: strict=False takes what fits")
         wanted = set(report.loaded)
         arrays = {
-            target.name: as_type(target.turn(stored.array(name)), f"array {name!r}", parts[target.name].value.dtype)
+            target.name: as_type(target.convert(stored.array(name)), f"array {name!r}", parts[target.name].value.dtype)
             for name, target in placed.items()
             if target.name in wanted
         }
@@ -242,7 +257,7 @@ def load_weights(
 
 
 def _compared(parts: Mapping[str, Part], shapes: Mapping[str, Shape], unexpected: list[str]) -> WeightsReport:
-    """What there is in the network and of which shape, against what a file brings for it."""
+    """Compare the arrays of the network with the shapes that a file has for them."""
     both = {name: (shapes[name], part.value.shape) for name, part in parts.items() if name in shapes}
     return WeightsReport(
         loaded=tuple(name for name, (file, own) in both.items() if file == own),

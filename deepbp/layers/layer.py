@@ -162,11 +162,15 @@ class Layer(ABC, Generic[Saved]):
             )
         return parameters
 
+    def named_members(self) -> "list[tuple[str, _Member]]":
+        """All parameters, buffers and layers inside, depth first, each once with the first path that leads to it."""
+        return self._walk()
+
     def _walk(self, prefix: str = "", seen: set[int] | None = None) -> "list[tuple[str, _Member]]":
         """Everything inside, depth first, each once."""
         seen = {id(self)} if seen is None else seen
         walked: list[tuple[str, _Member]] = []
-        for name, found in _members(self):
+        for name, found in members(self):
             if id(found) not in seen:
                 seen.add(id(found))
                 walked.append((prefix + name, found))
@@ -178,21 +182,38 @@ class Layer(ABC, Generic[Saved]):
 _Member = Parameter | Buffer | Layer[Any]
 
 
-def _members(layer: Layer[Any]) -> list[tuple[str, _Member]]:
+def members(layer: Layer[Any]) -> list[tuple[str, _Member]]:
     """What the fields hold, also in lists, whose items are called ``field.index``, or ``index`` where the field is
     called ``layers``. Public fields come first: what a private one holds besides goes by the public name.
     """
-    members: list[tuple[str, _Member]] = []
+    found: list[tuple[str, _Member]] = []
     for name in layer._member_fields:
         value = getattr(layer, name, None)
         if isinstance(value, Parameter | Buffer | Layer):
-            members.append((name, value))
+            found.append((name, value))
         elif isinstance(value, list | tuple | dict):
             prefix = "" if name == "layers" else f"{name}."
             for key, item in value.items() if isinstance(value, dict) else enumerate(value):
                 if isinstance(item, Parameter | Buffer | Layer):
-                    members.append((f"{prefix}{key}", item))
-    return members
+                    found.append((f"{prefix}{key}", item))
+    return found
+
+
+def replace_member(layer: Layer[Any], name: str, member: _Member) -> None:
+    """Put another parameter, buffer or layer under a name that ``members`` gives; no converter or validator runs."""
+    attribute, _, key = name.partition(".")
+    names = {a.name for a in attrs.fields(type(layer))}
+    if name in names:
+        object.__setattr__(layer, name, member)
+        return
+    attribute, key = (attribute, key) if attribute in names else ("layers", name)
+    held = getattr(layer, attribute)
+    if isinstance(held, dict):
+        held[key] = member
+    else:
+        items = list(held)
+        items[int(key)] = member
+        object.__setattr__(layer, attribute, type(held)(items))
 
 
 @define(eq=False)
@@ -258,7 +279,7 @@ class Builder:
 
     def with_rng(self, rng: np.random.Generator) -> "Builder":
         """The same builder with another generator, for a network inside that has a seed of its own."""
-        other = Builder(rng, self.dtype)
+        other = attrs.evolve(self, rng=rng)
         other._made = self._made
         return other
 
