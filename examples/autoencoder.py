@@ -62,7 +62,8 @@ def draw(rows: dict[str, Array]) -> None:
 def main() -> int:
     """Train, compare, draw; returns 1 if the weights are not tied or the error is too large."""
     x, y = load_digits(return_X_y=True)
-    x, held_out, _, digits = train_test_split(x / 16, y, test_size=0.2, stratify=y, random_state=SEED)
+    parts = train_test_split(x / 16, y, test_size=0.2, stratify=y, random_state=SEED)
+    x, held_out, _, digits = map(np.asarray, parts)
     net = train(x)
     print(net.summary())
     shared = all(layer.weight is layer.other.weight for layer in net.layers if isinstance(layer, TiedDense))

@@ -111,7 +111,8 @@ def draw(history: History, images: Array, captions: list[str]) -> None:
 def main() -> int:
     """Train, show, draw; returns 1 if the accuracy is below 97 %."""
     x, y = load_digits(return_X_y=True)
-    x, x_held_out, y, y_held_out = train_test_split(x / 16, y, test_size=0.2, stratify=y, random_state=0)
+    parts = train_test_split(x / 16, y, test_size=0.2, stratify=y, random_state=0)
+    x, x_held_out, y, y_held_out = map(np.asarray, parts)
     net, history = train(x, y, (x_held_out, y_held_out))
     print(net.summary())
 

@@ -40,7 +40,7 @@ def predict_with_net(x: Array, y: Array, x_held_out: Array) -> Array:
 
 def main() -> int:
     """Compare in 5-fold cross-validation; returns 1 if the network is worse than the linear model."""
-    x, y = load_diabetes(return_X_y=True)
+    x, y = map(np.asarray, load_diabetes(return_X_y=True))
     linear, net = np.empty_like(y), np.empty_like(y)
     print("R² on held-out patients\nfold   linear network")
     for fold, (seen, held_out) in enumerate(KFold(5, shuffle=True, random_state=SEED).split(x), start=1):

@@ -46,7 +46,7 @@ def pinball(predicted: Array, y: Array) -> float:
 
 def main() -> int:
     """Predict all patients; returns 1 if a result is worse than expected."""
-    x, y = load_diabetes(return_X_y=True)
+    x, y = map(np.asarray, load_diabetes(return_X_y=True))
     predicted, constant = np.empty((len(y), 3)), np.empty((len(y), 3))
     for seen, held_out in k_fold(len(y), folds=5, rng=SEED):
         predicted[held_out] = predict_quantiles(x[seen], y[seen], x[held_out])

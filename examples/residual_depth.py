@@ -12,6 +12,7 @@ in as many epochs, the accuracy was between 20 % and 87 %.
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -78,7 +79,8 @@ def draw(histories: dict[str, History]) -> None:
 def main() -> int:
     """Train both, print, draw; returns 1 if an accuracy is not as expected."""
     x, y = load_digits(return_X_y=True)
-    x, x_held_out, y, y_held_out = train_test_split(x / 16, y, test_size=0.2, stratify=y, random_state=SEED)
+    parts = train_test_split(x / 16, y, test_size=0.2, stratify=y, random_state=SEED)
+    x, x_held_out, y, y_held_out = map(np.asarray, parts)
     networks = {"plain": deep(residual=False), "residual": deep(residual=True)}
     first = [[parameter.value.copy() for parameter in net.parameters()] for net in networks.values()]
     same = all((a == b).all() for a, b in zip(*first, strict=True))

@@ -50,6 +50,7 @@ def main() -> int:
     weights1, weights2 = first.weight.value.copy(), second.weight.value.copy()
 
     print("step   loss by hand       loss by deepbp")
+    first_changes = 0.0
     for step in range(STEPS):
         loss, d1, d2 = by_hand(weights1, weights2)
         weights1 += d1
