@@ -16,8 +16,8 @@ from deepbp import History, Sequential
 from deepbp.initializers import HeNormal
 from deepbp.layers import Dense, ReLU
 from deepbp.losses import SoftmaxCrossEntropy
+from deepbp.metrics import Accuracy
 from deepbp.optimizers import AdamW
-from deepbp.training import Accuracy
 from deepbp.typing import Array
 
 SEED = 0

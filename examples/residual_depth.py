@@ -18,11 +18,12 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from deepbp import History, Sequential, plots
+from deepbp.callbacks import SignalMonitor
 from deepbp.layers import Dense, Layer, ReLU, Residual
 from deepbp.losses import SoftmaxCrossEntropy
+from deepbp.metrics import Accuracy
 from deepbp.optimizers import SGD
 from deepbp.optimizers.schedules import Cosine, steps_per_epoch
-from deepbp.training import Accuracy, SignalMonitor
 from deepbp.typing import Array
 
 SEED = 0

@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 
 from deepbp import History, Sequential, plots
+from deepbp.callbacks import SignalMonitor
 from deepbp.initializers import GlorotUniform, HeNormal, Initializer
 from deepbp.layers import Dense, Layer, ReLU, Sigmoid
 from deepbp.losses import SoftmaxCrossEntropy
+from deepbp.metrics import Accuracy
 from deepbp.optimizers import SGD
-from deepbp.training import Accuracy, SignalMonitor
 from deepbp.typing import Array
 
 SEED = 0

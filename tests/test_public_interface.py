@@ -38,6 +38,8 @@ MODULES = (
     "deepbp.initializers",
     "deepbp.kernels",
     "deepbp.typing",
+    "deepbp.callbacks",
+    "deepbp.metrics",
 )
 INTERNAL = {
     "Trainer": {"call", "penalized", "position", "running", "trained", "undo", "waiting"},
