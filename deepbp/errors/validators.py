@@ -2,24 +2,26 @@
 
 from collections.abc import Callable
 from math import isfinite
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, TypeAlias
 
 from attrs import Attribute
 
 from deepbp._suggestions import named
+from deepbp._validation import one_of as check_word
+from deepbp._validation import whole
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 
+REAL: Any = Real  # for mypy, which does not compare a Real with a number
 Validator: TypeAlias = Callable[[Any, "Attribute[Any]", Any], None]
 
 
-def number(condition: Callable[[float], bool], expected: str, *, whole: bool = False) -> Validator:
-    """A validator of one number: finite, of the right kind, and meeting the condition that ``expected`` states."""
-    kind: Any = Integral if whole else Real
+def number(condition: Callable[[float], bool], expected: str) -> Validator:
+    """A validator of one finite number with the condition that ``expected`` states."""
 
     def validate(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
         place = f"{type(instance).__name__}: {attribute.name}"
-        if isinstance(value, bool) or not isinstance(value, kind):
+        if isinstance(value, bool) or not isinstance(value, REAL):
             raise ArgumentTypeError(f"{place}: expected {expected}, got {value!r}")
         if not isfinite(value) or not condition(value):
             raise ConfigurationError(f"{place}: expected {expected}, got {value!r}")
@@ -27,8 +29,25 @@ def number(condition: Callable[[float], bool], expected: str, *, whole: bool = F
     return validate
 
 
-positive_int = number(lambda n: n >= 1, "a whole number of at least 1", whole=True)
-non_negative_int = number(lambda n: n >= 0, "a whole number of at least 0", whole=True)
+def whole_number(least: int) -> Validator:
+    """A validator of whole numbers of at least ``least``."""
+
+    def validate(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
+        whole(f"{type(instance).__name__}: {attribute.name}", value, least)
+
+    return validate
+
+
+def one_of(*words: str) -> Validator:
+    """A validator of one of these words."""
+
+    def validate(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
+        check_word(f"{type(instance).__name__}: {attribute.name}", value, words)
+
+    return validate
+
+
+positive_int, non_negative_int = whole_number(1), whole_number(0)
 finite = number(lambda v: True, "a finite number")
 positive = number(lambda v: v > 0, "a number above 0")
 non_negative = number(lambda v: v >= 0, "a number of at least 0")

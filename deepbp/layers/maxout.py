@@ -7,7 +7,7 @@ from attrs import define, field
 
 from deepbp._validation import ones
 from deepbp.errors import ShapeError
-from deepbp.errors.validators import instance_of, number, positive_int
+from deepbp.errors.validators import instance_of, positive_int, whole_number
 from deepbp.initializers import Initializer, LeCunNormal, Zeros
 from deepbp.layers.boundary import expect_floats, refusal
 from deepbp.layers.layer import Builder, Layer
@@ -17,7 +17,7 @@ from deepbp.typing import Array, Shape
 Saved: TypeAlias = tuple[Array, Array]
 """x, and which piece was the largest."""
 
-several = number(lambda n: n >= 2, "a whole number of at least 2", whole=True)
+several = whole_number(2)
 
 
 @define(eq=False)

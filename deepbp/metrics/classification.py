@@ -7,9 +7,9 @@ import numpy as np
 from attrs import field, frozen
 
 from deepbp.errors import ConfigurationError, DataError, ShapeError
-from deepbp.errors.validators import finite, positive_int
+from deepbp.errors.validators import finite, one_of, positive_int
 from deepbp.losses.loss import check_same_shape, not_arrays
-from deepbp.metrics.metric import Averaged, Metric, one_of, ratio, scores_and_labels
+from deepbp.metrics.metric import Averaged, Metric, ratio, scores_and_labels
 from deepbp.typing import Array
 
 

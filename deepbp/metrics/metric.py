@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
-from attrs import Attribute, field, frozen
+from attrs import field, frozen
 
 from deepbp._suggestions import ExplainedArguments, named
 from deepbp._validation import as_numbers, check_same_length
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataTypeError, ShapeError
-from deepbp.errors.validators import finite
+from deepbp.errors.validators import finite, one_of
 from deepbp.losses.loss import check_same_shape, not_arrays
 from deepbp.losses.targets import check_labels
 from deepbp.typing import Array, ArrayLike
@@ -103,12 +103,8 @@ def compute(metric: MetricLike, prediction: Array, target: Array) -> float:
 def as_labels(values: ArrayLike, name: str, threshold: float) -> Array:
     """Labels (N,) unchanged; from (N, 1), whether the number exceeds the threshold; from (N, C), the largest."""
     array = as_numbers(values, name)
-    if array.ndim == 2 and array.shape[1] > 1:
-        largest: Array = array.argmax(axis=1)
-        return largest
-    if array.ndim == 2 and array.shape[1] == 1:
-        above: Array = (array[:, 0] > threshold).astype(int)
-        return above
+    if array.ndim == 2 and array.shape[1]:
+        return np.asarray((array[:, 0] > threshold).astype(int) if array.shape[1] == 1 else array.argmax(axis=1))
     if array.ndim != 1:
         raise ShapeError(f"{name}: expected labels (N,) or a score for each class (N, C), got {array.shape}")
     labels: Array = array.astype(int)
@@ -159,18 +155,6 @@ def confusion_matrix(prediction: ArrayLike, target: ArrayLike, *, threshold: flo
 def count_pairs(true: Array, predicted: Array, classes: int) -> Array:
     """The counts (C, C) of pairs of labels."""
     return np.bincount(true * classes + predicted, minlength=classes * classes).reshape(classes, classes)
-
-
-def one_of(*names: str) -> Any:
-    """A validator of one of these words."""
-
-    def validate(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
-        if not isinstance(value, str) or value not in names:
-            raise ConfigurationError(
-                f"{type(instance).__name__}: {attribute.name}: expected one of {', '.join(names)}, got {value!r}"
-            )
-
-    return validate
 
 
 @frozen

@@ -4,14 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from math import cos, pi, sqrt
 from numbers import Integral
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 from attrs import Attribute, field, frozen
 
 from deepbp._suggestions import ExplainedArguments, suggest_names
-from deepbp._validation import one_of, whole
+from deepbp._validation import whole
 from deepbp.errors import ArgumentTypeError, ConfigurationError
-from deepbp.errors.validators import fraction, non_negative, number, positive, positive_int
+from deepbp.errors.validators import fraction, non_negative, number, one_of, positive, positive_int
 from deepbp.optimizers.optimizer import Schedule, rate_or_schedule
 
 at_most_one = number(lambda v: 0 < v <= 1, "a number above 0 and at most 1")
@@ -377,11 +377,7 @@ class OneCycle(LearningRateSchedule):
     rise: float = field(default=0.3, validator=fraction)
     start_divisor: float = field(default=25.0, validator=divisor)
     end_divisor: float = field(default=10_000.0, validator=divisor)
-    annealing: Annealing = field(default="cosine")
-
-    @annealing.validator  # pyright: ignore[reportAttributeAccessIssue]
-    def _check_annealing(self, attribute: "Attribute[Any]", value: Any) -> None:
-        one_of("OneCycle: annealing", value, get_args(Annealing))
+    annealing: Annealing = field(default="cosine", validator=one_of("cosine", "linear"))
 
     def rate(self, step: int) -> float:
         start, turn = self.peak / self.start_divisor, self.rise * self.steps

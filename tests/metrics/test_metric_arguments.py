@@ -14,8 +14,12 @@ Y, LABELS, NAN = np.full((4, 2), 0.5), np.array([0, 1, 1, 0]), float("nan")
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda v: Precision(v), ConfigurationError, "Precision: average: expected one of binary, macro, micro, weigh"),
-        (lambda v: ROCAUC(v), ConfigurationError, "ROCAUC: average: expected one of binary, macro, weighted, got"),
+        (
+            lambda v: Precision(v),
+            ConfigurationError,
+            "Precision: average: expected 'binary', 'macro', 'micro' or 'weigh",
+        ),
+        (lambda v: ROCAUC(v), ConfigurationError, "ROCAUC: average: expected 'binary', 'macro' or 'weighted', got"),
     ],
 )
 @pytest.mark.parametrize("value", ["samples", None, 0, 2.5, "", ["macro"]])
