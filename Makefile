@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test matrix coverage lint bench fuzz clean
+.PHONY: demo test matrix mutants coverage lint bench fuzz clean
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/digits.py
@@ -16,6 +16,10 @@ test: $(VENV)/dev lint
 # The numerical tests with other BLAS kernels, threads, package versions and Pythons; ARGS="Nehalem 3.12" selects some.
 matrix: $(VENV)/dev
 	$(BIN)/python tests/matrix.py $(ARGS)
+
+# Mutation testing of parts of the package, which takes hours; ARGS="--sample 20 deepbp/testing" for 20 mutations of one.
+mutants: $(VENV)/dev
+	$(BIN)/python tests/mutants.py $(ARGS)
 
 # The tests, and how much of the package they reach: at least 95 % of lines and branches.
 coverage: $(VENV)/dev

@@ -1,4 +1,4 @@
-"""Markdown pages whose Python is run, block after block, to be held against what stands below each."""
+"""Execution of the Python code in Markdown pages, and comparison with the output shown."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""The notes in docs: what they print is what stands there, and every number and formula in their prose has a source."""
+"""The derivation: its code prints the output shown, every number is computed, and formulas can be typeset."""
 
 import re
 
@@ -11,12 +11,12 @@ PROSE = re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL)
 MATH = re.compile(r"\$\$(.+?)\$\$|\$(.+?)\$", re.DOTALL)
 
 
-def test_python_prints_what_stands_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_prints_the_output_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     for printed, shown in printed_and_shown(PAGE, monkeypatch):
         assert printed == shown
 
 
-def test_numbers_are_printed_never_typed() -> None:
+def test_every_number_is_printed_by_code() -> None:
     """Whatever has a decimal point was computed: it stands in a block whose text is held against what was printed."""
     assert re.findall(r"\d\.\d+", PROSE) == []
     assert len(re.findall(r"\d\.\d+", TEXT)) > 60
@@ -35,12 +35,12 @@ def test_every_formula_is_closed() -> None:
         assert [formula for formula in formulas() if formula.count(left) != formula.count(right)] == []
 
 
-def test_formulas_use_commands_that_every_renderer_of_markdown_leaves_alone() -> None:
+def test_formulas_use_commands_that_markdown_renderers_preserve() -> None:
     """A backslash before punctuation is taken away by some before the formula is set."""
     assert [formula for formula in formulas() if re.search(r"\\[^A-Za-z]", formula)] == []
 
 
-def test_formulas_can_be_set() -> None:
+def test_formulas_can_be_typeset() -> None:
     """By matplotlib's typesetter, which refuses unknown commands; line breaks and a few spellings are put aside."""
     mathtext = pytest.importorskip("matplotlib.mathtext")
     parser = mathtext.MathTextParser("path")

@@ -1,4 +1,4 @@
-"""The page of results and what the README quotes of it come from one run, whose numbers lie beside the page."""
+"""The benchmarks page and the README's table are generated from the same stored results."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def results() -> Any:
     return json.loads((ROOT / "docs" / "benchmarks.json").read_text())
 
 
-def test_the_page_is_what_the_numbers_say(results: Any) -> None:
+def test_the_page_is_generated_from_the_results(results: Any) -> None:
     assert (ROOT / "docs" / "benchmarks.md").read_text() == page(results)
 
 

@@ -1,4 +1,4 @@
-"""``python -m deepbp check``: the verdict on what stands in a user's file, and clear words for a wrong command."""
+"""``python -m deepbp check``: reports on the classes in a file, and messages for invalid commands."""
 
 import subprocess
 import sys
@@ -112,7 +112,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     ],
     ids=lambda words: words[0] if isinstance(words, list) else "",
 )
-def test_what_is_right(words: list[str], subject: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_correct_class(words: list[str], subject: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", *words]) == 0
     printed, complaints = capsys.readouterr()
     first, *lines = printed.splitlines()
@@ -124,7 +124,7 @@ def test_what_is_right(words: list[str], subject: str, folder: Path, capsys: pyt
     assert complaints == ""
 
 
-def test_what_is_wrong(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_class(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "mine.py:Negative", "--input-shape", "5"]) == 1
     printed = capsys.readouterr().out
     assert "\n  ✗ input_gradient\n" in printed
@@ -134,12 +134,12 @@ def test_what_is_wrong(folder: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "right" not in printed
 
 
-def test_an_optimizer_that_is_wrong(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_optimizer(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "mine.py:Uphill"]) == 1
     assert "the parameters move along the gradient" in capsys.readouterr().out
 
 
-def test_checks_that_make_no_sense_yet_are_marked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_skipped_checks_are_marked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "mine.py:Log", "--input-shape", "3"]) == 1  # normal numbers, of which many are below zero
     printed = capsys.readouterr().out
     assert "\n  ✗ forward_runs\n" in printed
@@ -182,9 +182,7 @@ def test_another_seed_draws_other_numbers(folder: Path, capsys: pytest.CaptureFi
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_command_that_makes_no_sense(
-    words: list[str], message: str, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_invalid_commands(words: list[str], message: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", *words]) == 2
     printed, complaint = capsys.readouterr()
     assert complaint.startswith("python -m deepbp check: ")
@@ -241,7 +239,7 @@ def test_from_any_folder_and_on_any_terminal(encoding: str, folder: Path) -> Non
     assert f"  {'✓' if encoding == 'utf-8' else '?'} input_gradient\n" in done.stdout
 
 
-def test_a_file_called_like_one_of_pythons_own_replaces_nothing(folder: Path) -> None:
+def test_a_file_named_like_a_standard_module_does_not_replace_it(folder: Path) -> None:
     import random
 
     (folder / "random.py").write_text("from deepbp.layers import Sigmoid\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The doctor measures, and says what would be faster only where a process has shown it."""
+"""``python -m deepbp doctor`` recommends a setting only if it was measured to be faster."""
 
 import importlib.metadata
 import importlib.util
@@ -31,7 +31,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> Any:
     return patch
 
 
-def test_a_faster_family_of_kernels_is_proven_and_named(timed: Any) -> None:
+def test_a_faster_kernel_family_is_reported(timed: Any) -> None:
     timed({"current": 2.0, "SkylakeX": 1.0, "Haswell": 1.5, "Zen": 2.0})
     report = doctor.examine(repeats=3)
     assert report.faster == {"export OPENBLAS_CORETYPE=SkylakeX": 2.0}
@@ -39,7 +39,7 @@ def test_a_faster_family_of_kernels_is_proven_and_named(timed: Any) -> None:
     assert "another setting is faster" in str(report)
 
 
-def test_a_small_gain_and_a_family_that_does_not_run_are_no_reason(timed: Any) -> None:
+def test_small_gains_and_unsupported_families_are_ignored(timed: Any) -> None:
     timed({"current": 1.1, "Haswell": 1.0})
     report = doctor.examine(repeats=3)
     assert report.faster == {}
@@ -47,14 +47,14 @@ def test_a_small_gain_and_a_family_that_does_not_run_are_no_reason(timed: Any) -
     assert "no other setting is faster" in str(report)
 
 
-def test_the_products_really_run_in_processes_told_what_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_setting_takes_effect_in_the_measuring_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_features", lambda: ["AVX2"])
     report = doctor.examine(repeats=1)
     assert set(report.seconds) == {"current", "Haswell", "Zen"}
     assert all(0 < seconds < 60 for seconds in report.seconds.values())
 
 
-def test_the_report_names_what_serves(timed: Any) -> None:
+def test_the_report_names_the_active_kernels(timed: Any) -> None:
     pytest.importorskip("numba")
     timed({"current": 1.0})
     before = kernels.current()
@@ -75,9 +75,7 @@ def test_the_report_names_what_serves(timed: Any) -> None:
     assert told["processor"]
 
 
-def test_without_threadpoolctl_numpy_tells_the_blas_and_the_extra_is_advised(
-    timed: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_threadpoolctl_numpy_names_the_blas(timed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     timed({"current": 1.0})
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "threadpoolctl" else find(name))
@@ -88,9 +86,7 @@ def test_without_threadpoolctl_numpy_tells_the_blas_and_the_extra_is_advised(
 
 
 @pytest.mark.parametrize(("seconds", "code"), [(0.5, 1), (1.0, 0)])
-def test_the_command_tells_by_its_exit_code_and_in_json(
-    timed: Any, capsys: pytest.CaptureFixture[str], seconds: float, code: int
-) -> None:
+def test_exit_code_and_json(timed: Any, capsys: pytest.CaptureFixture[str], seconds: float, code: int) -> None:
     timed({"current": 1.0, "Zen": seconds})
     assert main(["doctor", "--json"]) == code
     assert json.loads(capsys.readouterr().out)["seconds"]["Zen"] == seconds

@@ -58,18 +58,18 @@ def made_in(page: ModuleType) -> set[str]:
 
 
 @pytest.mark.parametrize("title", ON_THEIR_OWN)
-def test_a_section_is_complete_and_prints_what_stands_below_it(title: str, page: ModuleType) -> None:
+def test_a_section_is_self_contained_and_prints_the_output_shown(title: str, page: ModuleType) -> None:
     run_section(title, page)
     assert made_in(page) == ON_THEIR_OWN[title]
 
 
 @pytest.mark.parametrize("title", [title for title, (name, *_) in ON_THEIR_OWN.items() if "layer" in title.lower()])
-def test_a_section_about_layers_proves_its_layer(title: str) -> None:
+def test_a_section_about_layers_checks_its_layer(title: str) -> None:
     (name,) = ON_THEIR_OWN[title]
     assert f"check_layer({name}(" in SECTIONS[title]
 
 
-def test_the_last_sections_use_what_the_others_made(page: ModuleType) -> None:
+def test_the_last_sections_use_the_classes_of_the_others(page: ModuleType) -> None:
     for title in ON_THEIR_OWN:
         run_section(title, page)
     run_section("In your own tests", page)
@@ -98,7 +98,7 @@ def as_pattern(shown: str) -> str:
 
 
 @pytest.mark.parametrize(("command", "shown"), COMMANDS, ids=[command for command, _ in COMMANDS])
-def test_a_command_says_what_the_guide_shows(command: str, shown: str, tmp_path: Path) -> None:
+def test_a_command_prints_the_output_shown(command: str, shown: str, tmp_path: Path) -> None:
     for block in BLOCK.finditer(SECTIONS["Three steps to a correct layer"]):
         name = block["code"].partition("\n")[0].removeprefix("# ")
         (tmp_path / name).write_text(block["code"], encoding="utf-8")

@@ -11,7 +11,7 @@ from deepbp.storage.json_codec import DEEPEST, LONGEST, MOST_VALUES
 PAGE = ROOT / "docs" / "files.md"
 
 
-def test_python_on_the_page_prints_what_stands_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_prints_the_output_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("safetensors")
     for printed, shown in printed_and_shown(PAGE, monkeypatch):
         assert printed == (shown or "")
@@ -24,7 +24,7 @@ def test_limits_on_the_page_are_those_of_the_code() -> None:
     assert f"more than {MOST_OBJECTS:,} layers and parts" in text
 
 
-def test_the_page_tells_of_every_layer_that_is_translated() -> None:
+def test_the_page_lists_every_layer_with_weight_conversion() -> None:
     section = PAGE.read_text(encoding="utf-8").partition("## Weights from PyTorch")[2].partition("\n## ")[0]
     for layer in TRANSLATIONS:
         assert f"`{layer.__name__}`" in section

@@ -1,4 +1,4 @@
-"""The README's Python runs, prints exactly what stands below it, and names only what exists."""
+"""The README: its code prints the output shown, and the commands and files it names exist."""
 
 import re
 
@@ -8,7 +8,7 @@ from pages import ROOT, printed_and_shown
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_python_in_the_readme_prints_what_stands_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_prints_the_output_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
     for printed, shown in printed_and_shown(ROOT / "README.md", monkeypatch):
         assert printed == shown

@@ -1,4 +1,4 @@
-"""The page on training: its Python prints what stands below it, and its links lead somewhere."""
+"""The page on training: its code prints the output shown, and its links resolve."""
 
 import re
 
@@ -8,12 +8,12 @@ from pages import ROOT, printed_and_shown
 PAGE = ROOT / "docs" / "training.md"
 
 
-def test_python_on_the_page_prints_what_stands_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_prints_the_output_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     for printed, shown in printed_and_shown(PAGE, monkeypatch):
         assert printed == (shown or "")
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_resolve() -> None:
     text = PAGE.read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)]+)\)", text)
     assert len(links) > 5

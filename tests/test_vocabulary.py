@@ -1,4 +1,4 @@
-"""The table of everything: each public piece has a row in its section, and each row is of a piece that exists."""
+"""The vocabulary: each public class has a row in its section, and each row names an existing class."""
 
 import inspect
 import re

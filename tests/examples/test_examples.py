@@ -1,4 +1,4 @@
-"""Every example, run as a user runs it, reaches what it claims; one that misses its claim says so and fails."""
+"""Every example reaches the result it claims, and fails with a message if it does not."""
 
 import shutil
 import subprocess
@@ -42,12 +42,12 @@ def load(name: str) -> ModuleType:
     return module
 
 
-def test_every_example_has_a_claim_to_miss() -> None:
+def test_every_example_can_fail() -> None:
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {*MISSES, "layer_template"}  # which the command line checks
 
 
 @pytest.mark.parametrize("name", MISSES)
-def test_an_example_reaches_what_it_claims(name: str, tmp_path: Path) -> None:
+def test_an_example_reaches_its_result(name: str, tmp_path: Path) -> None:
     script = tmp_path / "examples" / f"{name}.py"  # a copy, so that its picture lands in tmp_path
     script.parent.mkdir()
     shutil.copy(EXAMPLES / script.name, script)
@@ -73,7 +73,7 @@ def look_at(picture: Path) -> tuple[int, int, float]:
 
 
 @pytest.mark.parametrize("name", MISSES)
-def test_an_example_that_misses_its_claim_says_so(
+def test_an_example_that_misses_its_result_fails(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     example = load(name)

@@ -1,4 +1,4 @@
-"""A confusion matrix counts each true class against each predicted one."""
+"""The plot of a confusion matrix."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def counts(ax: Axes) -> dict[tuple[int, int], int]:
 
 @pytest.mark.parametrize("prediction", [PREDICTED, np.eye(3)[PREDICTED] - 0.5], ids=["labels", "scores"])
 @pytest.mark.parametrize("target", [TRUE, np.eye(3)[TRUE]], ids=["labels", "one-hot"])
-def test_true_classes_are_rows_and_predicted_ones_columns(prediction: Any, target: Any) -> None:
+def test_rows_are_true_classes_and_columns_predicted_classes(prediction: Any, target: Any) -> None:
     ax = confusion_matrix(prediction, target)
     assert counts(ax) == COUNTS
     assert ax.get_title() == "66.7% of 6 right"
@@ -38,11 +38,11 @@ def test_true_classes_are_rows_and_predicted_ones_columns(prediction: Any, targe
 @pytest.mark.parametrize(
     ("threshold", "expected"), [(0.5, {(0, 0): 1, (1, 1): 1, (1, 0): 1}), (0.1, {(0, 1): 1, (1, 1): 2})]
 )
-def test_one_output_is_cut_at_the_threshold(threshold: float, expected: dict[tuple[int, int], int]) -> None:
+def test_one_output_is_compared_with_the_threshold(threshold: float, expected: dict[tuple[int, int], int]) -> None:
     assert counts(confusion_matrix([[0.2], [0.7], [0.4]], [[0], [1], [1]], threshold=threshold)) == expected
 
 
-def test_classes_that_do_not_occur_have_their_place() -> None:
+def test_classes_that_do_not_occur_have_a_row_and_a_column() -> None:
     ax = confusion_matrix(np.eye(4)[[0, 1]], [0, 1], names=["a", "b", "c", "d"])
     assert np.asarray(ax.images[0].get_array()).shape == (4, 4)
     assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "b", "c", "d"]
@@ -59,6 +59,6 @@ def test_classes_that_do_not_occur_have_their_place() -> None:
         ([], [], None, DataError, "prediction: expected at least one sample"),
     ],
 )
-def test_what_cannot_be_drawn(prediction: Any, target: Any, names: Any, error: type[Exception], message: str) -> None:
+def test_invalid_arguments(prediction: Any, target: Any, names: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         confusion_matrix(prediction, target, names=names)

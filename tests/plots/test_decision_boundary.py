@@ -1,4 +1,4 @@
-"""The plane is coloured by what the network predicts there."""
+"""The plot of a decision boundary: colors are predicted classes."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ def borders(ax: Axes) -> list[Array]:
 
 
 @pytest.mark.parametrize("threshold", [0.25, 0.5])
-def test_one_output_is_cut_at_the_threshold(threshold: float) -> None:
+def test_one_output_is_compared_with_the_threshold(threshold: float) -> None:
     net = linear([[0.25], [0.0]], [0.0])  # x₁ / 4
     ax = decision_boundary(net, CORNERS, [[0], [1], [0], [1]], threshold=threshold)
     (border,) = borders(ax)
@@ -57,7 +57,7 @@ def test_one_output_is_cut_at_the_threshold(threshold: float) -> None:
     assert_allclose(color_at(ax, 4 * threshold + 0.1, 1.5), ORANGE)
 
 
-def test_a_probability_is_cut_at_one_half() -> None:
+def test_the_default_threshold_is_one_half() -> None:
     ax = decision_boundary(linear([[0.0], [1.0]], [-1.5], Sigmoid()), CORNERS, [0, 0, 1, 1])
     (border,) = borders(ax)
     assert_allclose(border[:, 1], 1.5, atol=1e-4)
@@ -66,7 +66,7 @@ def test_a_probability_is_cut_at_one_half() -> None:
 
 
 @pytest.mark.parametrize("y", [[0, 2, 1, 2], np.eye(3)[[0, 2, 1, 2]]], ids=["labels", "one-hot"])
-def test_of_several_outputs_the_largest_wins(y: Any) -> None:
+def test_the_class_of_several_outputs_is_the_largest(y: Any) -> None:
     net = linear([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0]], [1.0, 0.0, 0.0])  # 1, x₂, x₁
     ax = decision_boundary(net, CORNERS, y)
     assert_allclose(color_at(ax, 0.5, 0.5), BLUE)
@@ -75,7 +75,7 @@ def test_of_several_outputs_the_largest_wins(y: Any) -> None:
     assert len(borders(ax)) == 2  # of the second and of the third class
 
 
-def test_samples_are_drawn_in_the_colors_of_their_classes() -> None:
+def test_samples_have_the_colors_of_their_classes() -> None:
     net = linear([[1.0], [0.0]], [0.0])
     ax = decision_boundary(net, CORNERS, [1, 0, 1, 1])
     drawn = [c for c in ax.collections if isinstance(c, PathCollection)]
@@ -87,7 +87,7 @@ def test_samples_are_drawn_in_the_colors_of_their_classes() -> None:
     assert [text.get_text() for text in legend.get_texts()] == ["0", "1"]
 
 
-def test_more_classes_than_named_colors_have_colors_of_their_own() -> None:
+def test_many_classes_have_distinct_colors() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(120, 2)), np.arange(120) % 12
     ax = decision_boundary(linear(rng.normal(size=(2, 12)), np.zeros(12)), x, y)
@@ -95,7 +95,7 @@ def test_more_classes_than_named_colors_have_colors_of_their_own() -> None:
     assert len({tuple(np.asarray(c.get_facecolor())[0]) for c in drawn}) == 12
 
 
-def test_a_network_that_sees_one_class_everywhere() -> None:
+def test_a_network_that_predicts_one_class_everywhere() -> None:
     ax = decision_boundary(linear([[0.0], [0.0]], [1.0]), [[1.0, 1.0]], [0])
     assert borders(ax) == []
     assert_allclose(color_at(ax, 1.0, 1.0), ORANGE)
@@ -117,6 +117,6 @@ NET = linear([[1.0], [0.0]], [0.0])
         (NET, CORNERS, np.zeros((4, 2, 2)), ShapeError, "y: expected labels"),
     ],
 )
-def test_what_cannot_be_drawn(net: Any, x: Any, y: Any, error: type[Exception], message: str) -> None:
+def test_invalid_arguments(net: Any, x: Any, y: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         decision_boundary(net, x, y)

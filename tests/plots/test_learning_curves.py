@@ -1,4 +1,4 @@
-"""Learning curves show the columns of a history."""
+"""The plot of learning curves."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def history(**columns: list[float]) -> History:
     return made
 
 
-def test_a_column_and_its_twin_over_the_epochs() -> None:
+def test_training_and_validation_curves_over_the_epochs() -> None:
     drawn = history(loss=[3.0, 2.0, 1.0], val_loss=[4.0, 3.5, 3.6], accuracy=[0.1, 0.2, 0.3])
     ax = learning_curves(drawn)
     assert [list(line.get_ydata()) for line in ax.lines] == [drawn["loss"], drawn["val_loss"]]  # type: ignore[arg-type]
@@ -29,7 +29,7 @@ def test_a_column_and_its_twin_over_the_epochs() -> None:
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "loss")
 
 
-def test_another_column_without_a_twin() -> None:
+def test_a_column_without_validation() -> None:
     ax = learning_curves(history(loss=[1.0, 1.0], binary_accuracy=[0.5, 0.75]), "binary_accuracy")
     assert [list(line.get_ydata()) for line in ax.lines] == [[0.5, 0.75]]  # type: ignore[arg-type]
     assert ax.get_ylabel() == "binary accuracy"
@@ -49,6 +49,6 @@ def test_a_single_epoch_is_a_point(epochs: int, marker: str) -> None:
         (history(loss=[1.0]), "val_loss", ConfigurationError, r"expected one of \['loss'\], got 'val_loss'"),
     ],
 )
-def test_what_cannot_be_drawn(drawn: Any, name: str, error: type[Exception], message: str) -> None:
+def test_invalid_arguments(drawn: Any, name: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         learning_curves(drawn, name)

@@ -1,4 +1,4 @@
-"""The picture of a range test shows its numbers."""
+"""The plot of a learning-rate range test."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("no_screen")
 RATES, LOSSES, SMOOTHED = np.array([0.1, 1.0, 10.0]), np.array([3.0, 1.0, 5.0]), np.array([2.5, 2.0, 4.0])
 
 
-def test_losses_smoothed_losses_and_the_suggestion_over_the_rates() -> None:
+def test_losses_and_suggestion_over_the_rates() -> None:
     ax = learning_rates(RangeTest(RATES, LOSSES, SMOOTHED, 0.25, True))
     points, curve, suggestion = ax.lines
     for line, values in ((points, LOSSES), (curve, SMOOTHED)):
@@ -30,6 +30,6 @@ def test_without_a_suggestion_none_is_drawn() -> None:
     assert len(learning_rates(RangeTest(RATES, LOSSES, SMOOTHED, None, False)).lines) == 2
 
 
-def test_what_cannot_be_drawn() -> None:
+def test_invalid_arguments() -> None:
     with pytest.raises(ArgumentTypeError, match=r"learning_rates: expected a RangeTest, as .* returns it, got \[\]"):
         learning_rates([])  # type: ignore[arg-type]

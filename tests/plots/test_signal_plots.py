@@ -1,4 +1,4 @@
-"""Curves of signals are the records of a monitor."""
+"""The plots of a signal monitor's records."""
 
 from typing import Any
 
@@ -65,7 +65,7 @@ def test_a_legend_of_a_deep_network_names_some_layers_from_the_first_to_the_last
     assert (named[-1], named[0]) == ("0 Dense", "30 Dense")  # as they lie: the last on top
 
 
-def test_where_nothing_flows_a_curve_ends() -> None:
+def test_a_curve_ends_at_zero() -> None:
     monitor = watched()
     flowing = monitor.records[0]
     stopped = Signals(4, 0.0, *(np.zeros(5) for _ in range(5)))
@@ -76,11 +76,11 @@ def test_where_nothing_flows_a_curve_ends() -> None:
     assert len(signal(monitor, "error signals").lines) == 0
 
 
-def test_one_look_is_a_point_for_each_layer() -> None:
+def test_a_single_record_is_a_point_for_each_layer() -> None:
     assert {line.get_marker() for line in signal(watched(epochs=0), "activations").lines} == {"o"}
 
 
-def test_all_three_side_by_side() -> None:
+def test_signals_draws_all_three_quantities() -> None:
     monitor = watched()
     panels = signals(monitor)
     assert [panel.get_title() for panel in panels] == ["activations", "error signals", "gradients"]
@@ -102,6 +102,6 @@ def test_three_axes_are_needed() -> None:
         (watched(), "weights", ConfigurationError, "one of activations, error signals, gradients, got 'weights'"),
     ],
 )
-def test_what_cannot_be_drawn(monitor: Any, quantity: Any, error: type[Exception], message: str) -> None:
+def test_invalid_arguments(monitor: Any, quantity: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         signal(monitor, quantity)

@@ -1,4 +1,4 @@
-"""Each unit's weights stand in an image of their own, in the order of the units."""
+"""The plot of weights: one image for each unit, in order."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def picture(*arguments: Any) -> Array:
 
 
 @pytest.mark.parametrize("given", [NET[0], WEIGHT, FIRST.weight, WEIGHT.tolist()], ids=type)
-def test_images_in_rows_with_a_line_between_them(given: Any) -> None:
+def test_images_are_arranged_in_rows(given: Any) -> None:
     drawn = picture(given, (3, 2))  # 5 units of 3 × 2 pixels: 3 columns, 2 rows
     assert drawn.shape == (2 * 3 + 1, 3 * 2 + 2)
     for unit in range(5):
@@ -60,6 +60,6 @@ def test_weights_of_zero() -> None:
         ("weights", (3, 2), DeepBPError, "weights: expected"),
     ],
 )
-def test_what_cannot_be_drawn(layer: Any, shape: Any, error: type[Exception], message: str) -> None:
+def test_invalid_arguments(layer: Any, shape: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         weight_images(layer, shape)

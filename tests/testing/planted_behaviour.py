@@ -1,4 +1,4 @@
-"""Layers that break another promise than that of their gradients, each in one way."""
+"""Layers that violate the contract in one way each, other than by wrong gradients."""
 
 import math
 from typing import Any, Self

@@ -1,4 +1,4 @@
-"""Layers, losses and optimizers that are right, and state a formula that is wrong."""
+"""Correct layers, losses and optimizers with a wrong stated formula."""
 
 from attrs import define, evolve, frozen
 from planting import Planted, planter

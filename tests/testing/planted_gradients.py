@@ -1,4 +1,4 @@
-"""Layers whose gradients are wrong, each in one way."""
+"""Layers with one mistake each in a gradient."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Initializers that are wrong, each in one way."""
+"""Initializers with one mistake each."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Losses that are wrong, each in one way."""
+"""Losses with one mistake each."""
 
 from typing import Any
 

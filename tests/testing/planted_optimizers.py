@@ -1,4 +1,4 @@
-"""Optimizers that are wrong, each in one way."""
+"""Optimizers with one mistake each."""
 
 from typing import Any
 

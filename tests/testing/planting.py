@@ -1,4 +1,4 @@
-"""A planted mistake: a class that is wrong in one way, and the check that must say so."""
+"""Planted mistakes: wrong classes, each with the check that must reject it."""
 
 import re
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""Layers that are right, each with something special: the kit must not report them."""
+"""Correct layers with special features, which the checks must not reject."""
 
 from collections.abc import Sequence
 from typing import Any

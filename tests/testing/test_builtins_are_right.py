@@ -1,4 +1,4 @@
-"""No built-in layer, loss, optimizer or initializer is reported, and none is left out."""
+"""All built-in layers, losses, optimizers and initializers pass their checks, and none is missing."""
 
 import inspect
 from types import ModuleType
@@ -85,12 +85,12 @@ def test_layers_with_fused_kernels(layer: Layer[Any], shape: tuple[int, ...]) ->
 
 
 @parametrize_with_checks([*layers_checks(seed=0), *others_checks(seed=0)])
-def test_builtin(check: deepbp.testing.Check) -> None:
+def test_builtin_passes_its_checks(check: deepbp.testing.Check) -> None:
     check.run()
 
 
 @pytest.mark.parametrize("seed", range(1, 21))
-def test_builtins_over_other_seeds(seed: int) -> None:
+def test_builtins_pass_with_other_seeds(seed: int) -> None:
     for check in (*layers_checks(seed), *others_checks(seed)):
         check.run()
 
@@ -101,12 +101,12 @@ def test_builtins_over_other_seeds(seed: int) -> None:
     [Scale(), Square(), GainOfTanh(), LeakyReLU(), Dropout(), Centre(), Largest(), Residual(), Priced()],
     ids=repr,
 )
-def test_layers_of_users_that_are_right(layer: Layer[object], seed: int) -> None:
+def test_correct_custom_layers_pass(layer: Layer[object], seed: int) -> None:
     check_layer(layer, (4,), rng=seed)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_layers_with_inputs_of_their_own(seed: int) -> None:
+def test_layers_with_custom_inputs_pass(seed: int) -> None:
     check_layer(Log(), (3,), inputs=positive, rng=np.random.default_rng(seed))
     check_layer(Lookup(6), (3,), inputs=whole, rng=np.random.default_rng(seed))
 
@@ -137,7 +137,7 @@ class SignDescent(Optimizer):
         return self.size
 
 
-def test_classes_of_users_that_are_right() -> None:
+def test_correct_custom_losses_and_optimizers_pass() -> None:
     check_loss(PlainLoss())
     check_loss(NoAttrs())
     check_optimizer(SignDescent())

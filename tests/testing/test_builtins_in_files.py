@@ -1,4 +1,4 @@
-"""Every layer that comes with deepbp can be stored, in both formats, and comes back as it was."""
+"""Serialization of every built-in layer in both formats."""
 
 import contextlib
 import copy
@@ -29,7 +29,7 @@ def inputs(network: Sequential) -> Array:
 
 @pytest.mark.parametrize("ending", [".npz", ".safetensors"])
 @pytest.mark.parametrize(("layer", "shape"), BUILTIN_LAYERS, ids=[repr(layer) for layer, _ in BUILTIN_LAYERS])
-def test_every_layer_comes_back(layer: Layer[Any], shape: Shape, ending: str, tmp_path: Path) -> None:
+def test_every_layer_survives_serialization(layer: Layer[Any], shape: Shape, ending: str, tmp_path: Path) -> None:
     if holds_functions(layer):
         pytest.skip("tests/files has functions")
     dtype = layer.built.dtype if layer.built else np.float64
@@ -52,7 +52,7 @@ def absurd(value: Any) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("layer", "shape"), BUILTIN_LAYERS, ids=[repr(layer) for layer, _ in BUILTIN_LAYERS])
-def test_absurd_numbers_in_a_file_cost_no_memory(layer: Layer[Any], shape: Shape, tmp_path: Path) -> None:
+def test_absurd_sizes_in_a_file_allocate_no_memory(layer: Layer[Any], shape: Shape, tmp_path: Path) -> None:
     if holds_functions(layer):
         pytest.skip("tests/files has functions")
     dtype = layer.built.dtype if layer.built else np.float64

@@ -1,4 +1,4 @@
-"""An explanation is given where the numbers show it in every measurement, and only there."""
+"""Diagnosis of wrong gradients: only with evidence in every sample."""
 
 from collections.abc import Callable
 
@@ -38,7 +38,7 @@ def measured(mistake: Mistake, *, shape: tuple[int, ...] = (4, 4)) -> list[Gradi
         (lambda g: np.where(g > 0, np.nan, g), "is not finite where the numeric gradient is"),
     ],
 )
-def test_explanation(mistake: Mistake, text: str) -> None:
+def test_diagnosis_of_a_common_mistake(mistake: Mistake, text: str) -> None:
     assert explain(measured(mistake), SIZES).startswith(text)
 
 
@@ -47,26 +47,26 @@ def test_explanation(mistake: Mistake, text: str) -> None:
     [lambda g: g**2, np.exp, lambda g: g + 1, lambda g: g.T + g, np.cumsum],
     ids=["square", "exp", "shifted", "transposed", "sums"],
 )
-def test_nothing_is_claimed_that_the_numbers_do_not_show(mistake: Mistake) -> None:
+def test_no_diagnosis_without_evidence(mistake: Mistake) -> None:
     assert explain(measured(lambda g: mistake(g).reshape(4, 4)), SIZES) == ""
 
 
-def test_a_single_number_may_be_off_by_any_factor() -> None:
+def test_a_single_number_gives_no_evidence_of_a_factor() -> None:
     """One number is always some multiple of another: only two measurements show that the factor is no accident."""
     factors = iter((32.0, 7.0))
     assert explain(measured(lambda g: next(factors) * g, shape=(1,)), SIZES) == ""
 
 
-def test_a_size_that_no_axis_has_is_not_blamed() -> None:
+def test_a_factor_that_is_no_size_is_not_attributed_to_one() -> None:
     assert "batch" not in explain(measured(lambda g: 31 * g), SIZES)
 
 
-def test_two_sizes_that_agree_are_both_named() -> None:
+def test_equal_sizes_are_both_named() -> None:
     text = explain(measured(lambda g: 5 * g), {"the batch size": 5, "the number of classes": 5})
     assert "5 is the batch size and the number of classes" in text
 
 
-def test_a_known_factor_must_fit_both_measurements() -> None:
+def test_a_known_factor_must_explain_all_samples() -> None:
     rng = np.random.default_rng(3)
     numeric, gains = rng.normal(size=(2, 5, 3)), rng.normal(size=(2, 3))
     right = [GradientSample(n / g, n, {"gain": g}) for n, g in zip(numeric, gains, strict=True)]
@@ -75,7 +75,7 @@ def test_a_known_factor_must_fit_both_measurements() -> None:
     assert explain(wrong, {}) == ""
 
 
-def test_a_candidate_that_is_the_right_gradient_explains_nothing() -> None:
+def test_a_candidate_equal_to_the_right_gradient_is_no_diagnosis() -> None:
     """The diagonal of a Jacobian that has no more than its diagonal is not a mistake."""
     one = np.random.default_rng(4).normal(size=(3, 2))
     assert explain([GradientSample(one + 1, one, candidates={"is the diagonal": lambda: one})], {}) == ""

@@ -1,4 +1,4 @@
-"""The numbers that every gradient is held against."""
+"""Numeric gradients, and their comparison with analytic ones."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def cubes(x: Array) -> float:
     return total
 
 
-def test_central_differences_are_good_to_nine_digits() -> None:
+def test_central_differences_are_accurate_to_nine_digits() -> None:
     x = np.random.default_rng(0).normal(size=(3, 4))
     np.testing.assert_allclose(numeric_gradient(cubes, x), 3 * x**2, rtol=1e-9, atol=1e-9)
 
@@ -25,30 +25,30 @@ def test_step_grows_with_the_value() -> None:
     np.testing.assert_allclose(numeric_gradient(cubes, x), 3 * x**2, rtol=1e-9)
 
 
-def test_complex_step_is_good_to_the_last_digit() -> None:
+def test_complex_step_is_accurate_to_machine_precision() -> None:
     x = np.random.default_rng(1).normal(size=(2, 3))
     np.testing.assert_allclose(numeric_gradient(cubes, x, complex_step=True), 3 * x**2, rtol=1e-15)
 
 
-def test_places_are_measured_and_no_others() -> None:
+def test_only_the_given_places_are_differentiated() -> None:
     gradient = numeric_gradient(cubes, np.full((2, 2), 2.0), places=[(0, 1)])
     assert gradient[0, 1] == pytest.approx(12)
     assert np.isnan(gradient).sum() == 3
 
 
-def test_x_is_left_as_it_was() -> None:
+def test_x_is_not_modified() -> None:
     x = np.array([1.0, 2.0])
     x.flags.writeable = False
     numeric_gradient(cubes, x)
     np.testing.assert_array_equal(x, [1.0, 2.0])
 
 
-def test_float32_is_refused() -> None:
+def test_float32_raises() -> None:
     with pytest.raises(DataTypeError, match="expected float64, got float32"):
         numeric_gradient(cubes, np.zeros(2, np.float32))
 
 
-def test_slopes_on_both_sides_of_a_kink() -> None:
+def test_one_sided_gradients_differ_at_a_kink() -> None:
     left, right = one_sided_gradients(lambda x: float(np.abs(x).sum()), np.array([3.0, 0.0]), (1,))
     assert [left, right] == pytest.approx([-1, 1])
 

@@ -1,4 +1,4 @@
-"""Every planted mistake is caught, by the check that names it, in words."""
+"""The checks reject every planted mistake in a layer, with the right message."""
 
 import pytest
 from planted_behaviour import BEHAVIOUR
@@ -15,7 +15,7 @@ CATALOGUE = [*GRADIENTS, *BEHAVIOUR, *LAYER_FORMULAS, *SLIGHT_LAYERS]
 
 
 @pytest.mark.parametrize("mistake", CATALOGUE, ids=lambda mistake: f"{mistake.kind.__name__}: {mistake.check}")
-def test_planted_mistake_is_caught(mistake: Planted) -> None:
+def test_planted_layer_is_rejected(mistake: Planted) -> None:
     layer, shape = mistake.kind(), mistake.options.get("shape", (3,))
     inputs = mistake.options.get("inputs", standard_normal)
     expect_caught(mistake, layer_checks(layer, shape, inputs=inputs))
@@ -23,5 +23,5 @@ def test_planted_mistake_is_caught(mistake: Planted) -> None:
         check_layer(layer, shape, inputs=inputs)
 
 
-def test_every_check_catches_something() -> None:
+def test_every_check_rejects_a_planted_mistake() -> None:
     expect_every_check_needed(CATALOGUE, layer_checks(Dense(2), (3,)))

@@ -1,4 +1,4 @@
-"""Every planted mistake in a loss, an optimizer or an initializer is caught, by the check that names it."""
+"""The checks reject every planted mistake in a loss, an optimizer or an initializer."""
 
 import pytest
 from planted_formulas import LOSS_FORMULAS, OPTIMIZER_FORMULAS
@@ -30,7 +30,7 @@ def name(mistake: Planted) -> str:
 
 
 @pytest.mark.parametrize("mistake", ALL_LOSSES, ids=name)
-def test_planted_loss_is_caught(mistake: Planted) -> None:
+def test_planted_loss_is_rejected(mistake: Planted) -> None:
     loss: Loss[object] = mistake.kind()
     expect_caught(mistake, loss_checks(loss))
     with pytest.raises(CheckFailure, match="checks failed"):
@@ -38,7 +38,7 @@ def test_planted_loss_is_caught(mistake: Planted) -> None:
 
 
 @pytest.mark.parametrize("mistake", ALL_OPTIMIZERS, ids=name)
-def test_planted_optimizer_is_caught(mistake: Planted) -> None:
+def test_planted_optimizer_is_rejected(mistake: Planted) -> None:
     optimizer: Optimizer = mistake.kind(learning_rate=0.1)
     expect_caught(mistake, optimizer_checks(optimizer))
     with pytest.raises(CheckFailure, match="checks failed"):
@@ -46,14 +46,14 @@ def test_planted_optimizer_is_caught(mistake: Planted) -> None:
 
 
 @pytest.mark.parametrize("mistake", INITIALIZERS, ids=name)
-def test_planted_initializer_is_caught(mistake: Planted) -> None:
+def test_planted_initializer_is_rejected(mistake: Planted) -> None:
     initializer: Initializer = mistake.kind()
     expect_caught(mistake, initializer_checks(initializer))
     with pytest.raises(CheckFailure, match="checks failed"):
         check_initializer(initializer)
 
 
-def test_every_check_catches_something() -> None:
+def test_every_check_rejects_a_planted_mistake() -> None:
     expect_every_check_needed(ALL_LOSSES, loss_checks(MeanSquaredError()))
     expect_every_check_needed(ALL_OPTIMIZERS, optimizer_checks(SGD(0.1)))
     expect_every_check_needed(INITIALIZERS, initializer_checks(Zeros()))

@@ -1,4 +1,4 @@
-"""How precise the kit is: the smallest error that each comparison reports, from both sides."""
+"""Precision of the checks: the smallest error that each comparison reports, and errors just below it."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ class Off(Square):
     ],
     ids=repr,
 )
-def test_smallest_error_that_the_kit_reports(check: str, layer: Off, is_right: bool) -> None:
+def test_smallest_error_that_a_check_reports(check: str, layer: Off, is_right: bool) -> None:
     run = {one.name: one for one in layer_checks(layer, (3,))}[check].run
     if is_right:
         run()
@@ -63,7 +63,7 @@ def test_resolution_is_eight_roundings_of_the_function_over_the_step() -> None:
     np.testing.assert_allclose(coarser, 8 * EPSILON * 100 / (h / 10), rtol=1e-4)
 
 
-def test_resolution_is_nan_where_nothing_was_measured() -> None:
+def test_resolution_is_nan_at_other_places() -> None:
     _, resolution = numeric_gradient(squares, X, places=[(1,)], return_resolution=True)
     np.testing.assert_array_equal(np.isnan(resolution), [True, False, True])
 
@@ -98,7 +98,7 @@ def test_differences_of_a_large_function_are_within_their_resolution(offset: flo
     assert report.errors[0].place == (3,)
 
 
-def test_terms_that_cancel_are_counted_by_their_size() -> None:
+def test_resolution_includes_terms_that_cancel() -> None:
     """Σ δ · y is 0 here, and its differences are not known to rounding of 0."""
     delta, x = np.array([1e6, -1e6, 1.0]), np.array([0.3, 0.3, 0.0])
 
@@ -114,7 +114,7 @@ def test_terms_that_cancel_are_counted_by_their_size() -> None:
     assert compare_gradients({"x": analytic}, {"x": numeric}, resolution={"x": by_terms}).relative == 0
 
 
-def test_error_is_what_exceeds_the_resolution() -> None:
+def test_relative_error_excludes_the_resolution() -> None:
     analytic, numeric = np.array([100.0, 1e-4, 0.0]), np.array([100.0, 1.5e-4, 0.0])
     for resolution, relative in ((0.0, 1 / 3), (2e-5, 0.2), (5.0001e-5, 0.0)):
         report = compare_gradients({"a": analytic}, {"a": numeric}, resolution={"a": np.full(3, resolution)})

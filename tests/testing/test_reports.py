@@ -1,4 +1,4 @@
-"""What a user of the kit sees: checks one by one, one report, pytest cases, and errors at its own door."""
+"""Reports of the checks, pytest cases, and input validation of their arguments."""
 
 import re
 from typing import Any
@@ -56,7 +56,7 @@ def test_report_holds_all_failures() -> None:
     assert "3 of " in text  # and a class inside a function cannot be pickled
 
 
-def test_what_cannot_run_is_said_once() -> None:
+def test_an_exception_of_several_checks_is_reported_once() -> None:
     text = report(ForwardRaises())
     assert text.count("forward raised ValueError") == 1
     assert re.search(r"1 of 2 checks failed.*\n\n\d+ more checks make sense only when these pass", text, re.DOTALL)
@@ -81,13 +81,13 @@ def test_checks_are_lazy() -> None:
         checks[1].run()
 
 
-def test_the_same_seed_gives_the_same_verdict() -> None:
+def test_the_same_seed_gives_the_same_report() -> None:
     assert report(TransposedWeightGradient()) == report(TransposedWeightGradient())
     assert report(TransposedWeightGradient(), rng=1) == report(TransposedWeightGradient(), rng=1)
     assert report(TransposedWeightGradient(), rng=1) != report(TransposedWeightGradient(), rng=2)
 
 
-def test_the_layer_itself_is_left_alone() -> None:
+def test_the_given_layer_is_not_modified() -> None:
     layer = Scale()
     check_layer(layer, (3,))
     assert layer.built is None
@@ -127,14 +127,14 @@ def test_a_sample_of_a_large_gradient_shows_a_factor_but_no_place() -> None:
         checks["parameter_gradients"].run()
 
 
-def test_inputs_say_what_a_layer_takes() -> None:
+def test_custom_inputs_are_used() -> None:
     names = {check.name for check in layer_checks(Log(), (3,), inputs=positive)}
     assert not names & {"kink_gradients", "extreme_inputs"}
     with np.errstate(invalid="ignore"):
         assert "expected finite numbers for ordinary inputs, got nan" in report(Log())
 
 
-def test_random_layers_start_again_for_each_evaluation() -> None:
+def test_random_layers_are_reset_before_each_evaluation() -> None:
     names = {check.name: check for check in layer_checks(Dropout(0.5), (3,))}
     names["input_gradient"].run()
 
@@ -149,7 +149,7 @@ def test_random_layers_start_again_for_each_evaluation() -> None:
         *layer_checks(Log(), (3,), inputs=positive),
     ]
 )
-def test_each_check_is_a_case(check: Check) -> None:
+def test_each_check_is_a_pytest_case(check: Check) -> None:
     check.run()
 
 
@@ -165,12 +165,12 @@ def test_parametrize_makes_readable_ids() -> None:
 
 
 @pytest.mark.parametrize("subject", [Scale(), (3, Scale()), "Scale", Dense, (Dense, (3,)), None], ids=repr)
-def test_parametrize_refuses_other_things(subject: Any) -> None:
+def test_parametrize_rejects_other_objects(subject: Any) -> None:
     with pytest.raises(ArgumentTypeError, match="expected \\(layer, input_shape\\)"):
         parametrize_with_checks([subject])
 
 
-def test_the_kit_has_a_door() -> None:
+def test_invalid_arguments_of_the_checks() -> None:
     with pytest.raises(ArgumentTypeError, match=r"layer: expected an instance.*write Tanh\(\)"):
         layer_checks(Tanh, (3,))  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="input_shape: expected sizes of at least 1"):

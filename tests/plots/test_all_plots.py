@@ -1,4 +1,4 @@
-"""What all pictures promise: they draw where they are told, need no screen, and load matplotlib only when drawing."""
+"""All plots draw into given axes, work without a screen, and import matplotlib only on use."""
 
 import subprocess
 import sys
@@ -43,19 +43,19 @@ PICTURES: dict[str, Callable[..., Axes]] = {
 }
 
 
-def test_every_picture_is_tested() -> None:
+def test_every_plot_is_tested() -> None:
     assert {*PICTURES, "signals"} == set(plots.__all__)
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_without_axes_gets_a_figure_of_its_own(name: str) -> None:
+def test_a_plot_without_axes_creates_a_figure(name: str) -> None:
     first, second = PICTURES[name](), PICTURES[name]()
     assert first.figure is not second.figure
     assert len(pyplot.get_fignums()) == 2
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_draws_into_the_axes_it_is_given(name: str) -> None:
+def test_a_plot_draws_into_the_given_axes(name: str) -> None:
     ax = Figure().subplots()
     before = len(ax.get_children())
     assert PICTURES[name](ax=ax) is ax
@@ -65,7 +65,7 @@ def test_a_picture_draws_into_the_axes_it_is_given(name: str) -> None:
 
 @pytest.mark.parametrize("name", PICTURES)
 @pytest.mark.parametrize("ax", [0, "ax", pyplot, Figure()])
-def test_only_axes_are_axes(name: str, ax: Any) -> None:
+def test_other_objects_than_axes_raise(name: str, ax: Any) -> None:
     with pytest.raises(ArgumentTypeError, match="ax: expected matplotlib Axes, or None for a new figure, got "):
         PICTURES[name](ax=ax)
 
@@ -77,7 +77,7 @@ def test_without_matplotlib_the_fix_is_named(name: str, monkeypatch: pytest.Monk
         plots.signals(MONITOR) if name == "signals" else PICTURES[name]()
 
 
-def test_a_script_without_a_screen_saves_a_picture_and_pays_for_matplotlib_only_then(tmp_path: Path) -> None:
+def test_a_script_without_a_screen_saves_a_plot_and_imports_matplotlib_only_then(tmp_path: Path) -> None:
     script = """
 import sys
 from deepbp import plots
