@@ -6,6 +6,7 @@ memory, and compared with the dtypes and shapes in the file. Only then are the a
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -221,7 +222,8 @@ def abstract_build(
     _check_keys(description)
     specs = {name: spec for name, spec in specs.items() if not name.startswith(FROM_THE_CONFIGURATION)}
     classes.check_custom(description["objects"])
-    deserializer = Deserializer(arguments, classes, _abstract_parts(specs))
+    make_part = cache(lambda kind, name: kind(AbstractArray.of(specs[name].shape, specs[name].dtype)))
+    deserializer = Deserializer(arguments, classes, make_part)
     for entry in description["objects"]:
         deserializer.add(entry)
     if arguments:
@@ -255,18 +257,6 @@ def _check_keys(description: Mapping[str, Any]) -> None:
     for name in (*description["frozen"], *description["ties"].values()):
         if not isinstance(name, str):
             raise FileFormatError(f"frozen, ties: expected names, got {name!r:.100}")
-
-
-def _abstract_parts(specs: Mapping[str, Spec]) -> Callable[[type, str], Part]:
-    """A function that makes the parameters and buffers which are arguments of constructors, each once."""
-    made: dict[tuple[type, str], Part] = {}
-
-    def make(kind: type[Part], name: str) -> Part:
-        if (kind, name) not in made:
-            made[kind, name] = kind(AbstractArray.of(specs[name].shape, specs[name].dtype))
-        return made[kind, name]
-
-    return make
 
 
 def _checked_state(network: Layer[Any], specs: Mapping[str, Spec]) -> dict[str, Part]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
+import numpy as np
 from attrs import frozen
 
 from deepbp._validation import as_type, one_of, require_built
@@ -26,28 +27,21 @@ Translation: TypeAlias = Mapping[str, tuple[str, Conversion]]
 Convention: TypeAlias = Literal["deepbp", "pytorch"]
 
 
-def unchanged(array: Array) -> Array:
-    """The layouts are the same."""
-    return array
-
-
-def transposed(array: Array) -> Array:
-    """PyTorch's Linear computes x Wᵀ + b, with W of shape (outputs, inputs)."""
-    return array.T
-
-
 def outputs_last(array: Array) -> Array:
     """PyTorch's Bilinear has its outputs along the first axis of its weights, (O, I, J)."""
-    return array.transpose(*range(1, array.ndim), 0) if array.ndim else array
+    return np.moveaxis(array, 0, -1) if array.ndim else array
 
 
-NORMALISATION: Translation = {"weight": ("gain", unchanged), "bias": ("shift", unchanged)}
-AVERAGES: Translation = {name: (name.replace("var", "variance"), unchanged) for name in ("running_mean", "running_var")}
+NORMALISATION: Translation = {"weight": ("gain", np.asarray), "bias": ("shift", np.asarray)}
+AVERAGES: Translation = {
+    name: (name.replace("var", "variance"), np.asarray) for name in ("running_mean", "running_var")
+}
 TRANSLATIONS: dict[type[Layer[Any]], Translation] = {
-    Dense: {"weight": ("weight", transposed), "bias": ("bias", unchanged)},
-    Bilinear: {"weight": ("weight", outputs_last), "bias": ("bias", unchanged)},
-    Embedding: {"weight": ("table", unchanged)},
-    PReLU: {"weight": ("slope", unchanged)},
+    # PyTorch's Linear computes x Wᵀ + b, with W of shape (outputs, inputs).
+    Dense: {"weight": ("weight", np.transpose), "bias": ("bias", np.asarray)},
+    Bilinear: {"weight": ("weight", outputs_last), "bias": ("bias", np.asarray)},
+    Embedding: {"weight": ("table", np.asarray)},
+    PReLU: {"weight": ("slope", np.asarray)},
     BatchNorm: {**NORMALISATION, **AVERAGES},
     LayerNorm: NORMALISATION,
     GroupNorm: NORMALISATION,
@@ -117,8 +111,8 @@ def _target(name: str, names: Mapping[str, str], layers: Mapping[str, Layer[Any]
     inside = next((owner for owner in _owners(name) if owner in names), None)
     renamed = given or (name if inside is None else f"{names[inside]}{name[len(inside) :]}".lstrip("."))
     if convention == "deepbp" or _owner(renamed) not in layers:
-        return Target(renamed, unchanged)
-    own, convert = translation(layers[_owner(renamed)]).get(_leaf(name), (_leaf(name), unchanged))
+        return Target(renamed, np.asarray)
+    own, convert = translation(layers[_owner(renamed)]).get(_leaf(name), (_leaf(name), np.asarray))
     return Target(given or f"{_owner(renamed)}.{own}".lstrip("."), convert)
 
 

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
@@ -143,6 +143,15 @@ class Spec:
         if self.dtype == "bool" and (array.view(np.uint8) > 1).any():
             raise FileFormatError(f"array {name!r}: expected truth values, got a byte that is neither 0 nor 1")
         return array.astype(self.dtype, copy=False)
+
+
+@frozen
+class StoredArrays:
+    """An open file: a JSON object, the spec of each array, and a function that reads one array by name."""
+
+    description: dict[str, Any] | None  # None where another program has written the file
+    specs: dict[str, Spec]
+    array: Callable[[str], Array]
 
 
 def check_name(name: Any) -> str:

@@ -1,38 +1,20 @@
 """The table of file formats: the ending of a file's name chooses one."""
 
 import os
-from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from attrs import frozen
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError
-from deepbp.storage.contents import LIMIT, Spec
+from deepbp.storage.contents import LIMIT, StoredArrays
 from deepbp.storage.npz_format import open_archive, write_archive
 from deepbp.storage.safetensors_format import open_tensors, write_tensors
 from deepbp.typing import Array
 
 PathLike: TypeAlias = str | os.PathLike[str]
-
-
-class StoredArrays(Protocol):
-    """An open file: a description, the dtypes and shapes of its arrays, and one array at a time."""
-
-    @property
-    def description(self) -> dict[str, Any] | None:
-        """The JSON object stored beside the arrays; None where another program wrote the file."""
-
-    @property
-    @abstractmethod
-    def specs(self) -> dict[str, Spec]:
-        """Dtype and shape of each array, by name, in the order of the file."""
-
-    @abstractmethod
-    def array(self, name: str) -> Array:
-        """Read one array."""
 
 
 @frozen

@@ -23,7 +23,7 @@ from attrs import frozen
 
 from deepbp.errors import FileFormatError
 from deepbp.storage.atomic import whole_file
-from deepbp.storage.contents import LIMIT, Spec, contents_text, file_size, opened, read_at, read_contents
+from deepbp.storage.contents import LIMIT, Spec, StoredArrays, contents_text, file_size, opened, read_at, read_contents
 from deepbp.storage.json_codec import LONGEST
 from deepbp.typing import Array
 
@@ -136,68 +136,52 @@ def read_archive(path: str | os.PathLike[str], *, limit: int = LIMIT) -> tuple[d
         OSError: when there is no such file, or it may not be read.
     """
     with open_archive(path, limit) as archive:
-        return archive.description, {name: archive.array(name) for name in archive.specs}
+        return archive.description or {}, {name: archive.array(name) for name in archive.specs}
 
 
 @contextmanager
-def open_archive(path: str | os.PathLike[str], limit: int = LIMIT) -> "Iterator[Archive]":
+def open_archive(path: str | os.PathLike[str], limit: int = LIMIT) -> Iterator[StoredArrays]:
     """Open and verify an archive; its arrays stay on the disk until they are read. Raises as ``read_archive`` does."""
     with opened(path, limit) as file:
-        yield Archive.verified(file)
+        yield _verified(file)
 
 
-@frozen
-class Archive:
-    """An open archive whose bytes have all been verified."""
+def _verified(file: BinaryIO) -> StoredArrays:
+    """Compare every byte of the file with what ``write_archive`` writes for these contents, in little memory."""
+    first, end_of_file = _first_member(file), file_size(file)
+    try:
+        _check_contents(file, first)
+        description, specs = read_contents(read_at(file, first.start, first.size))
+    except FileFormatError as error:
+        raise error.placed(DESCRIPTION) from None
+    # The description determines what comes next: where each member begins, its size, and its header up to a checksum.
+    members = [first]
+    for name, spec in specs.items():
+        header = spec.header()
+        if spec.size > end_of_file:
+            raise FileFormatError(f"array {name!r}: its {spec.size:,} bytes are more than the file has")
+        member = _member_at(file, members[-1].end, _member_name(name), len(header) + spec.size)
+        _check_contents(file, member)
+        if read_at(file, member.start, len(header)) != header:
+            raise FileFormatError(
+                f"member {member.name!r}: expected {spec.dtype} of shape {spec.shape}, as {DESCRIPTION} says, got "
+                "another header"
+            )
+        members.append(member)
+    if read_at(file, member_end := members[-1].end, end_of_file - member_end) != directory(members):
+        raise FileFormatError("its directory, at the end, is damaged or cut off, or deepbp did not write the file")
+    by_name = dict(zip(specs, members[1:], strict=True))
+    return StoredArrays(description, specs, lambda name: _read_array(file, name, specs[name], by_name[name]))
 
-    description: dict[str, Any]
-    specs: dict[str, Spec]
-    _file: BinaryIO
-    _members: dict[str, Member]  # by the name of the array
 
-    @classmethod
-    def verified(cls, file: BinaryIO) -> "Archive":
-        """Compare every byte with what ``write_archive`` writes for these contents, in little memory."""
-        first = _first_member(file)
-        try:
-            _check_contents(file, first)
-            description, specs = read_contents(read_at(file, first.start, first.size))
-        except FileFormatError as error:
-            raise error.placed(DESCRIPTION) from None
-        # The description determines the length of the file. Checked first, so that what follows reads existing bytes.
-        expected, position = len(directory([first])) + first.end, first.end
-        for name, spec in specs.items():
-            empty = Member(_member_name(name), 0, 0, 0)
-            expected += len(empty.header()) + len(spec.header()) + spec.size + len(empty.entry())
-        if expected != (size := file_size(file)):
-            fix = ": was the file cut off?" if size < expected else ""
-            raise FileFormatError(f"expected {expected:,} bytes for the arrays in {DESCRIPTION}, got {size:,}{fix}")
-        members = [first]
-        for name, spec in specs.items():
-            header = spec.header()
-            member = _member_at(file, position, _member_name(name), len(header) + spec.size)
-            _check_contents(file, member)
-            if read_at(file, member.start, len(header)) != header:
-                raise FileFormatError(
-                    f"member {member.name!r}: expected {spec.dtype} of shape {spec.shape}, as {DESCRIPTION} says, got "
-                    "another header"
-                )
-            members.append(member)
-            position = member.end
-        if read_at(file, position, size - position) != directory(members):
-            raise FileFormatError("the directory at its end is damaged, or deepbp did not write the file")
-        return cls(description, specs, file, dict(zip(specs, members[1:], strict=True)))
-
-    def array(self, name: str) -> Array:
-        """Read one array, by name."""
-        spec, member = self.specs[name], self._members[name]
-        array, header = spec.empty(), spec.header()
-        numbers = array.reshape(-1).view(np.uint8).data
-        self._file.seek(member.start + len(header))
-        self._file.readinto(numbers)  # type: ignore[attr-defined]
-        if zlib.crc32(numbers, zlib.crc32(header)) != member.crc:
-            raise FileFormatError(f"member {member.name!r}: it changed while it was read")
-        return spec.native(name, array)
+def _read_array(file: BinaryIO, name: str, spec: Spec, member: Member) -> Array:
+    array, header = spec.empty(), spec.header()
+    numbers = array.reshape(-1).view(np.uint8).data
+    file.seek(member.start + len(header))
+    file.readinto(numbers)  # type: ignore[attr-defined]
+    if zlib.crc32(numbers, zlib.crc32(header)) != member.crc:
+        raise FileFormatError(f"member {member.name!r}: it changed while it was read")
+    return spec.native(name, array)
 
 
 def _member_name(array_name: str) -> str:

@@ -12,11 +12,10 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from attrs import frozen
 
 from deepbp.errors import ConfigurationError, FileFormatError
 from deepbp.storage.atomic import whole_file
-from deepbp.storage.contents import LIMIT, Spec, contents_text, file_size, opened, read_at, read_contents
+from deepbp.storage.contents import LIMIT, Spec, StoredArrays, contents_text, file_size, opened, read_at, read_contents
 from deepbp.storage.json_codec import LONGEST, check_limits
 from deepbp.typing import Array
 
@@ -44,7 +43,7 @@ def write_tensors(path: str | os.PathLike[str], description: dict[str, Any], arr
 
 
 @contextmanager
-def open_tensors(path: str | os.PathLike[str], limit: int = LIMIT) -> "Iterator[Tensors]":
+def open_tensors(path: str | os.PathLike[str], limit: int = LIMIT) -> Iterator[StoredArrays]:
     """Open a file, and verify it where deepbp has written it; its arrays stay on the disk until they are read.
 
     Raises FileFormatError as ``open_archive`` does. A file of another program has the description None and no
@@ -60,42 +59,32 @@ def open_tensors(path: str | os.PathLike[str], limit: int = LIMIT) -> "Iterator[
         safetensors = _library("safetensors")
         try:
             with safetensors.safe_open(os.fspath(path), framework="numpy") as tensors:
-                yield Tensors.verified(tensors)
+                yield _verified(tensors)
         except safetensors.SafetensorError as error:
             raise FileFormatError(f"the file is damaged, or no safetensors file: {error}") from None
 
 
-@frozen
-class Tensors:
-    """An open file of arrays, with the description None where another program has written it."""
+def _verified(file: Any) -> StoredArrays:
+    """Compare the tensors with the description and the digest, where the metadata hold them."""
+    specs = {name: _spec(name, file.get_slice(name)) for name in file.keys()}  # noqa: SIM118  # it is no dict
+    metadata = file.metadata() or {}
+    stored = StoredArrays(None, specs, lambda name: _read_array(file, name, specs[name]))
+    if DESCRIPTION not in metadata:
+        return stored
+    text = metadata[DESCRIPTION].encode()
+    try:
+        description, described = read_contents(text)
+    except FileFormatError as error:
+        raise error.placed(f"metadata {DESCRIPTION!r}") from None
+    if described != specs:
+        raise FileFormatError("the tensors are not those that the description lists")
+    if metadata.get(DIGEST) != _digest(text, described, stored.array):
+        raise FileFormatError("its checksum is wrong: the file is damaged")
+    return StoredArrays(description, described, stored.array)
 
-    description: dict[str, Any] | None
-    specs: dict[str, Spec]
-    _file: Any
 
-    @classmethod
-    def verified(cls, file: Any) -> "Tensors":
-        """Compare the tensors with the description and the digest, where the metadata hold them."""
-        specs = {name: _spec(name, file.get_slice(name)) for name in file.keys()}  # noqa: SIM118  # it is no dict
-        metadata = file.metadata() or {}
-        if DESCRIPTION not in metadata:
-            return cls(None, specs, file)
-        text = metadata[DESCRIPTION].encode()
-        try:
-            description, described = read_contents(text)
-        except FileFormatError as error:
-            raise error.placed(f"metadata {DESCRIPTION!r}") from None
-        if described != specs:
-            raise FileFormatError("the tensors are not those that the description lists")
-        tensors = cls(description, described, file)
-        if metadata.get(DIGEST) != _digest(text, described, tensors.array):
-            raise FileFormatError("its checksum is wrong: the file is damaged")
-        return tensors
-
-    def array(self, name: str) -> Array:
-        """Read one array, by name."""
-        spec = self.specs[name]
-        return spec.native(name, np.array(self._file.get_tensor(name), spec.stored))
+def _read_array(file: Any, name: str, spec: Spec) -> Array:
+    return spec.native(name, np.array(file.get_tensor(name), spec.stored))
 
 
 def _spec(name: str, tensor: Any) -> Spec:

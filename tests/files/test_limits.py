@@ -189,7 +189,7 @@ def test_length_of_a_name_and_number_of_axes(tmp_path: Path) -> None:
 def test_size_of_an_axis(tmp_path: Path, size: int) -> None:
     """The larger is no size of an array at all; the smaller is more than the file has."""
     message = (
-        "bytes for the arrays in description.json, got"
+        "array 'b': its 9,223,372,036,854,775,807 bytes are more than the file has"
         if size < 2**63
         else "expected sizes that are whole numbers of at least 0"
     )
