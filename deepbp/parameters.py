@@ -232,7 +232,7 @@ class ParameterVector:
     shapes: tuple[Shape, ...]
 
     def __init__(self, parameters: Iterable[Parameter] | Mapping[str, Parameter]) -> None:
-        named = _each_once(parameters)
+        named = _named_once(parameters)
         self.parameters = tuple(sorted(named, key=lambda p: p.value.ndim < 2))
         self.names = tuple(named[p] for p in self.parameters)
         self.shapes = tuple(p.value.shape for p in self.parameters)
@@ -243,7 +243,8 @@ class ParameterVector:
         self.matrices = slice(0, sum(p.value.size for p in self.parameters if p.value.ndim >= 2))
         self._grads = np.zeros_like(self.values)
         self._unwritten: set[Parameter] = set()
-        self._taken_over = False
+        self._outdated = False
+        # Copy each parameter to its place, and make it a view of that place; a vector it was part of is then outdated.
         start = 0
         for p in self.parameters:
             if p._vector is not None:
@@ -257,7 +258,7 @@ class ParameterVector:
     @classmethod
     def of(cls, parameters: Iterable[Parameter] | Mapping[str, Parameter]) -> Self:
         """The current vector of exactly these parameters, and names if any are given; otherwise a new one."""
-        named = _each_once(parameters)
+        named = _named_once(parameters)
         held = next(iter(named))._vector if named else None
         if (
             isinstance(held, cls)
@@ -270,13 +271,13 @@ class ParameterVector:
 
     def is_current(self) -> bool:
         """Whether all parameters are still views of this vector; otherwise it would train nothing."""
-        if self._taken_over or not self.parameters:
-            return not self._taken_over
+        if self._outdated or not self.parameters:
+            return not self._outdated
         return self.parameters[0]._vector is self  # None in a copy, for all parameters alike
 
     def outdate(self) -> None:
         """Mark the vector as not current: a parameter moved to another vector, or was frozen or unfrozen."""
-        self._taken_over = True
+        self._outdated = True
 
     @property
     def grads(self) -> Array:
@@ -291,7 +292,7 @@ class ParameterVector:
         self._unwritten.update(self.parameters)
 
 
-def _each_once(parameters: Any) -> dict[Parameter, str]:
+def _named_once(parameters: Any) -> dict[Parameter, str]:
     """The parameters with their names, the first one for a repeated parameter."""
     try:
         if isinstance(parameters, Mapping):

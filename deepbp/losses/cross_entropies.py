@@ -50,13 +50,11 @@ class CrossEntropy(_SmoothedClassLoss[Weighted]):
     The prediction p (B, …, C) holds probabilities from a Softmax layer; y the labels (B, …), or one-hot rows (B, …, C);
     N is the number of rows, the samples where the shape is (B, C). A p of exactly 0 is replaced by the smallest number
     of the dtype, so the loss stays finite. ``SoftmaxCrossEntropy`` on logits is more accurate and faster.
+    Raises ``ShapeError``, ``DataTypeError`` or ``DataError`` for labels of another shape, dtype or range, ``DataError``
+    for a prediction outside [0, 1].
 
     Args:
         label_smoothing: s, the share of each target that is spread over all classes: (1 − s) y + s / C replaces y.
-
-    Raises:
-        ShapeError, DataTypeError, DataError: when labels have another shape, are no whole numbers, or out of range,
-            or when a prediction lies outside [0, 1].
 
     >>> import numpy as np
     >>> from deepbp.losses import CrossEntropy
@@ -107,13 +105,11 @@ class SoftmaxCrossEntropy(_SmoothedClassLoss[SoftmaxSaved]):
     """Softmax and cross-entropy in one, on logits: L = Σ [ln Σⱼ eᶻʲ − Σ y z] / N; ∂L/∂z = (softmax(z) − y) / N.
 
     The prediction z (B, …, C) holds logits, scores of any size from a network that ends *without* Softmax; y the labels
-    (B, …), or one-hot rows (B, …, C); N is the number of rows, the samples where the shape is (B, C).
+    (B, …), or one-hot rows (B, …, C); N is the number of rows, the samples where the shape is (B, C). Raises
+    ``ShapeError``, ``DataTypeError`` or ``DataError`` for labels of another shape, dtype or range.
 
     Args:
         label_smoothing: s, the share of each target that is spread over all classes: (1 − s) y + s / C replaces y.
-
-    Raises:
-        ShapeError, DataTypeError, DataError: when labels have another shape, are no whole numbers, or out of range.
 
     >>> import numpy as np
     >>> from deepbp.losses import SoftmaxCrossEntropy
@@ -291,10 +287,8 @@ class SigmoidBinaryCrossEntropy(_BinaryCrossEntropyLoss):
 class SoftmaxFocal(ClassTargetLoss[MeanSaved], MeanLoss):
     """Focal loss on logits, L = −Σ a y (1 − p)^γ ln p / N, with p = softmax(z).
 
-    ∂L/∂z = (g − p Σⱼ g) / N, with g = a y (1 − p)^γ (γ p ln p / (1 − p) − 1). The prediction z (B, …, C) holds logits,
-    scores of any size from a network that ends *without* Softmax; y the labels (B, …), or one-hot rows (B, …, C); N is
-    the number of rows, the samples where the shape is (B, C). γ = 0 without α is ``SoftmaxCrossEntropy``. Raises
-    ``ShapeError``, ``DataTypeError`` or ``DataError`` for labels of another shape, dtype or range.
+    ∂L/∂z = (g − p Σⱼ g) / N, with g = a y (1 − p)^γ (γ p ln p / (1 − p) − 1). Logits z, targets y, N and errors are as
+    in ``SoftmaxCrossEntropy``, which is the case γ = 0 without α.
 
     Args:
         gamma: γ reduces the share of samples whose class is nearly certain.
@@ -347,10 +341,9 @@ _MISSED = "abs(target - sigmoid(prediction))"
 class SigmoidFocal(BinaryTargetLoss):
     """Binary focal loss on logits, L = −Σ a (1 − p)^γ ln p / n, with p = σ(z) for the target 1 and 1 − σ(z) for 0.
 
-    With s = 1 for the target 1 and −1 for 0, ∂L/∂z = s a (1 − p)^γ (γ p ln p − (1 − p)) / n. The prediction z is a
-    logit, a score of any size from a network that ends *without* Sigmoid; n counts samples times outputs. γ = 0
-    without α is ``SigmoidBinaryCrossEntropy``. Raises ``ShapeError`` for different shapes, ``DataError`` for a target
-    other than 0 and 1.
+    With s = 1 for the target 1 and −1 for 0, ∂L/∂z = s a (1 − p)^γ (γ p ln p − (1 − p)) / n. The logit z
+    and n are as in ``SigmoidBinaryCrossEntropy``, which is the case γ = 0 without α. Raises ``ShapeError`` for
+    different shapes, ``DataError`` for a target other than 0 and 1.
 
     Args:
         gamma: γ reduces the share of predictions that are nearly right.

@@ -86,7 +86,7 @@ MeanSaved: TypeAlias = tuple[Array, int, Array | None]
 
 
 class MeanLoss(Loss[MeanSaved]):
-    """L = Σ t / n: the mean of n terms t, one for each number of the prediction, or one for each row.
+    """Base class of losses that are means, L = Σ t / n: one term t for each number of the prediction, or each row.
 
     A subclass states the terms together with their derivatives; sample weights and the division by n are added here.
     """

@@ -64,6 +64,7 @@ class Grouped(Descent):
         step = state["step"]
         for optimizer in self.groups.values():
             optimizer.rate(step)  # validates what schedules return before any parameter changes
+        # Each optimizer steps on its part of the vector, with the entries of the state that have its prefix.
         for place, optimizer, part in self._parts(parameters):
             own = {name[len(place) :]: value for name, value in state.items() if name.startswith(place)}
             own["step"] = step
@@ -104,7 +105,7 @@ def _members(patterns: tuple[str, ...], names: tuple[str, ...], shapes: tuple[Sh
 
 
 def _scaled(optimizer: Optimizer, factor: float, step: int) -> Optimizer:
-    """The optimizer with the rate of this step, multiplied."""
+    """The optimizer with the rate of this step, multiplied by ``factor``."""
     subject: Any = optimizer
     if not attrs.has(type(subject)) or "learning_rate" not in attrs.fields_dict(type(subject)):
         raise ConfigurationError(f"Grouped: learning_rate: {optimizer!r} has no field learning_rate to be multiplied")
