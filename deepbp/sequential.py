@@ -21,8 +21,9 @@ from deepbp.optimizers import Optimizer
 from deepbp.storage.contents import LIMIT
 from deepbp.summary import Summary, summarize
 from deepbp.training import Callback, Data, History, MetricLike, Objective, Trainer, evaluate
-from deepbp.training.data import check_batch_size, first_shape
+from deepbp.training.data import first_shape
 from deepbp.training.evaluation import ROWS_AT_ONCE
+from deepbp.training.options import FitOptions, check_batch_size
 from deepbp.training.progress import ProgressLike
 from deepbp.typing import Array, ArrayLike, Seed, Shape, ShapeLike
 
@@ -186,6 +187,18 @@ class Sequential(Network):
         progress: ProgressLike = None,
     ) -> History:
         """Train, with a new optimizer state, and return the history; see ``Trainer`` and ``Trainer.fit``."""
+        options = FitOptions(
+            epochs=epochs,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            validation_data=validation_data,
+            validation_split=validation_split,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            steps_per_epoch=steps_per_epoch,
+            prefetch=prefetch,
+            progress=progress,
+        )
         if self.built is None:
             self.build(first_shape(x, y))
         trainer = Trainer(
@@ -200,20 +213,7 @@ class Sequential(Network):
             non_finite=non_finite,
             rng=rng,
         )
-        return trainer.fit(
-            x,
-            y,
-            epochs=epochs,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            validation_data=validation_data,
-            validation_split=validation_split,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-            steps_per_epoch=steps_per_epoch,
-            prefetch=prefetch,
-            progress=progress,
-        )
+        return trainer._fit(x, y, options)
 
     @explain_call
     def predict(self, x: ArrayLike, batch_size: int | None = None) -> Array:

@@ -42,7 +42,6 @@ MODULES = (
     "deepbp.metrics",
 )
 INTERNAL = {
-    "Trainer": {"call", "penalized", "position", "running", "trained", "undo", "waiting"},
     "Layer": {"has_penalty", "infer"},
     "ParameterVector": {"outdate"},
 }

@@ -1,12 +1,12 @@
 """Callbacks: what may happen between the steps of a training."""
 
 from deepbp._config import publish
-from deepbp.callbacks.callback import Callback
 from deepbp.callbacks.checkpoint import ModelCheckpoint
 from deepbp.callbacks.logs import CSVLog, TensorBoard
 from deepbp.callbacks.stopping import EarlyStopping, ReduceOnPlateau, TimeLimit
 from deepbp.callbacks.weight_average import WeightAverage
 from deepbp.training.signals import SignalMonitor
+from deepbp.training.trainer import Callback
 
 __all__ = [
     "CSVLog",

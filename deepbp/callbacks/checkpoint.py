@@ -8,25 +8,24 @@ from collections.abc import Mapping
 from contextlib import suppress
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from attrs import define, field
 
-from deepbp.callbacks.callback import Callback
 from deepbp.callbacks.monitor import Watcher
-from deepbp.errors import ArgumentTypeError, ConfigurationError
+from deepbp.errors import ConfigurationError, DeepBPError
 from deepbp.errors.validators import instance_of, optional, positive_int
 from deepbp.storage.atomic import whole_file
-
-if TYPE_CHECKING:
-    from deepbp.training.trainer import Trainer
+from deepbp.storage.formats import format_of
+from deepbp.training.trainer import Callback, Trainer
 
 
 def _as_path(path: str | PathLike[str]) -> Path:
     try:
-        return Path(path)
-    except TypeError:
-        raise ArgumentTypeError(f"ModelCheckpoint: path: expected a file name, got {path!r}") from None
+        format_of(path)
+    except DeepBPError as error:
+        raise error.placed("ModelCheckpoint") from None
+    return Path(path)
 
 
 @define(eq=False)
@@ -61,33 +60,33 @@ class ModelCheckpoint(Callback):
         if self.best is not None:
             self._watcher = Watcher(self.best, mode=self.mode)
 
-    def on_fit_start(self, trainer: "Trainer") -> None:
+    def on_fit_start(self, trainer: Trainer) -> None:
         if not self.path.parent.is_dir():  # told now, and not after an epoch of work
             raise ConfigurationError(f"ModelCheckpoint: path: expected a folder that exists, got {self.path.parent}")
         if self._watcher is not None:
             self._watcher.on_fit_start(trainer)
 
-    def on_step_end(self, trainer: "Trainer", loss: float) -> None:
+    def on_step_end(self, trainer: Trainer, loss: float) -> None:
         if self.every_steps is not None and trainer.steps % self.every_steps == 0:
             self._try(trainer, self.path)
 
-    def on_epoch_end(self, trainer: "Trainer", row: Mapping[str, float]) -> None:
+    def on_epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> None:
         if self._watcher is not None and self._watcher.improved(trainer, row):
             self._try(trainer, self._named("best"))
         if self.every_epochs is not None and (trainer.epoch + 1) % self.every_epochs == 0:
             self._try(trainer, self.path)
 
-    def on_fit_end(self, trainer: "Trainer") -> None:
-        if trainer.undo.settled:  # otherwise the file before it is the newest that is right
+    def on_fit_end(self, trainer: Trainer) -> None:
+        if trainer._training.consistent:  # otherwise the file before it is the newest that is right
             self._save(trainer, self.path)
 
-    def _try(self, trainer: "Trainer", path: Path) -> None:
+    def _try(self, trainer: Trainer, path: Path) -> None:
         try:
             self._save(trainer, path)
         except OSError as error:
             warnings.warn(f"ModelCheckpoint: {error}: the training goes on", UserWarning, stacklevel=2)
 
-    def _save(self, trainer: "Trainer", path: Path) -> None:
+    def _save(self, trainer: Trainer, path: Path) -> None:
         if path != self.path:
             trainer.save(path)
             return

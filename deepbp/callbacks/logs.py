@@ -9,17 +9,13 @@ from collections.abc import Mapping
 from functools import cache
 from os import PathLike
 from time import time
-from typing import TYPE_CHECKING
 
 import numpy as np
 from attrs import define, field
 
-from deepbp.callbacks.callback import Callback
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import instance_of
-
-if TYPE_CHECKING:
-    from deepbp.training.trainer import Trainer
+from deepbp.training.trainer import Callback, Trainer
 
 
 @define(eq=False)
@@ -40,14 +36,14 @@ class CSVLog(Callback):
     path: str | os.PathLike[str] = field(validator=instance_of(str, os.PathLike))
     _columns: list[str] = field(init=False, factory=list, repr=False)  # of the file; none: to be written anew
 
-    def on_fit_start(self, trainer: "Trainer") -> None:
+    def on_fit_start(self, trainer: Trainer) -> None:
         self._columns = []
         try:
             self._write(trainer)
         except OSError as error:
             raise ConfigurationError(f"CSVLog: path: expected a file that can be written, got {error}") from None
 
-    def on_epoch_end(self, trainer: "Trainer", row: Mapping[str, float]) -> None:
+    def on_epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> None:
         try:
             self._write(trainer)
         except OSError as error:
@@ -55,7 +51,7 @@ class CSVLog(Callback):
                 warnings.warn(f"CSVLog: {error}: training goes on, and each epoch tries again", stacklevel=2)
             self._columns = []
 
-    def _write(self, trainer: "Trainer") -> None:
+    def _write(self, trainer: Trainer) -> None:
         history = trainer.history
         columns = ["epoch", *history]
         if columns == self._columns:
@@ -155,14 +151,14 @@ class TensorBoard(Callback):
     _files: dict[str, str] = field(init=False, factory=dict, repr=False)  # of this fit, by the part that they hold
     _failed: bool = field(init=False, default=False, repr=False)
 
-    def on_fit_start(self, trainer: "Trainer") -> None:
+    def on_fit_start(self, trainer: Trainer) -> None:
         self._files, self._failed = {}, False
         try:
             os.makedirs(self.folder, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(f"TensorBoard: folder: expected one that can be made, got {error}") from None
 
-    def on_epoch_end(self, trainer: "Trainer", row: Mapping[str, float]) -> None:
+    def on_epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> None:
         training = {name: value for name, value in row.items() if not name.startswith("val_")}
         validation = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
         training["learning_rate"] = trainer.optimizer.rate(trainer.steps - 1)

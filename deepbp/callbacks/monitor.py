@@ -2,19 +2,13 @@
 
 from collections.abc import Mapping
 from math import isnan, nan
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal
 
-import numpy as np
-from attrs import Attribute, define, field, frozen
+from attrs import Attribute, define, field
 
-from deepbp.callbacks.callback import Callback
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import instance_of, non_negative, positive_int
-from deepbp.parameters import ParameterVector
-from deepbp.typing import Array
-
-if TYPE_CHECKING:
-    from deepbp.training.trainer import Trainer
+from deepbp.training.trainer import Callback, Trainer
 
 
 def _min_or_max(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
@@ -39,12 +33,12 @@ class Watcher(Callback):
     waited: int = field(init=False, default=0, repr=False)
     _trainer: Any = field(init=False, default=None, repr=False)
 
-    def on_fit_start(self, trainer: "Trainer") -> None:
+    def on_fit_start(self, trainer: Trainer) -> None:
         if trainer is not self._trainer:
             self._trainer = trainer
             self.restore({"best": nan, "best_epoch": -1, "waited": 0})
 
-    def improved(self, trainer: "Trainer", row: Mapping[str, float]) -> bool:
+    def improved(self, trainer: Trainer, row: Mapping[str, float]) -> bool:
         """Whether this epoch is the best so far; counts those in a row that are not."""
         value, mode = self._value(row), self.mode or trainer.history.direction(self.monitor)
         if mode is None:
@@ -73,57 +67,3 @@ class Watcher(Callback):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.best, self.best_epoch, self.waited = float(state["best"]), int(state["best_epoch"]), int(state["waited"])
-
-
-@frozen(eq=False)
-class Snapshot:
-    """The parameters that are trained, end to end, and the buffers, such as the running means of a normalisation."""
-
-    values: Array
-    buffers: list[Array]
-
-    @classmethod
-    def of(cls, trainer: "Trainer") -> Self:
-        """A copy of the present ones."""
-        return cls(_vector(trainer).values.copy(), [buffer.value.copy() for buffer in trainer.buffers])
-
-    def put(self, trainer: "Trainer") -> None:
-        """Write them into the model."""
-        self._check(trainer)
-        _vector(trainer).values[...] = self.values
-        for buffer, value in zip(trainer.buffers, self.buffers, strict=True):
-            buffer.value = value
-
-    def _check(self, trainer: "Trainer") -> None:
-        own = [_vector(trainer).values, *(buffer.value for buffer in trainer.buffers)]
-        stored = [self.values, *self.buffers]
-        if [_size(one) for one in own] != [_size(one) for one in stored]:
-            raise ConfigurationError(
-                f"callbacks: expected the state of a model of {own[0].size} parameters and {len(own) - 1} buffers, "
-                f"got one of {np.size(stored[0])} and {len(stored) - 1}, or of other shapes or types"
-            )
-
-    def is_in(self, trainer: "Trainer") -> bool:
-        """Whether the model's parameters are these."""
-        return np.array_equal(_vector(trainer).values, self.values)
-
-    def state(self, name: str) -> dict[str, Any]:
-        """For a callback's state."""
-        return {name: self.values, f"{name}_buffers": self.buffers}
-
-    @classmethod
-    def restored(cls, state: Mapping[str, Any], name: str, trainer: "Trainer") -> Self | None:
-        """The one that was stored under this name, or None. Raises ConfigurationError for that of another model."""
-        if name not in state:
-            return None
-        found = cls(state[name], list(state[f"{name}_buffers"]))
-        found._check(trainer)
-        return found
-
-
-def _vector(trainer: "Trainer") -> ParameterVector:
-    return ParameterVector.of(trainer.model.trainable_parameters())  # another trainer may have laid out its own
-
-
-def _size(array: Any) -> Any:
-    return (array.dtype, array.shape) if isinstance(array, np.ndarray) else None

@@ -2,20 +2,18 @@
 
 from collections.abc import Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import attrs
 from attrs import define, evolve, field
 
-from deepbp.callbacks.callback import Callback
-from deepbp.callbacks.monitor import Snapshot, Watcher
+from deepbp.callbacks.monitor import Watcher
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import boolean, non_negative, non_negative_int, number, positive
 from deepbp.optimizers import Optimizer, Schedule
 from deepbp.optimizers.schedules import Scaled
-
-if TYPE_CHECKING:
-    from deepbp.training.trainer import Trainer
+from deepbp.training.state import Snapshot
+from deepbp.training.trainer import Callback, Trainer
 
 
 @define(eq=False)
@@ -47,34 +45,34 @@ class EarlyStopping(Watcher):
     stopped: bool = field(init=False, default=False, repr=False)
     _kept: Snapshot | None = field(init=False, default=None, repr=False)
 
-    def on_fit_start(self, trainer: "Trainer") -> None:
+    def on_fit_start(self, trainer: Trainer) -> None:
         super().on_fit_start(trainer)
         self._begin(trainer)
 
-    def on_epoch_end(self, trainer: "Trainer", row: Mapping[str, float]) -> None:
+    def on_epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> None:
         if self.improved(trainer, row):
             if self.restore_best:
-                self._kept = Snapshot.of(trainer)
+                self._kept = trainer._training.capture()
         elif self.waited >= self.patience:
             self.stopped = True
             trainer.stop()
 
-    def on_fit_end(self, trainer: "Trainer") -> None:
+    def on_fit_end(self, trainer: Trainer) -> None:
         if self._kept is not None and trainer is self._trainer:
-            self._kept.put(trainer)
+            trainer._training.restore(self._kept)
 
     def state(self) -> dict[str, Any]:
-        kept = {} if self._kept is None else self._kept.state("kept")
+        kept = {} if self._kept is None else self._kept.describe("kept")
         return {**super().state(), "stopped": self.stopped, **kept}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         super().restore(state)
         self.stopped = bool(state.get("stopped", False))
-        self._kept = Snapshot.restored(state, "kept", self._trainer)
+        self._kept = self._trainer._training.described_snapshot(state, "kept")
         self._begin(self._trainer)
 
-    def _begin(self, trainer: "Trainer") -> None:
-        if self.stopped and not trainer.position.stopped:  # what it has ended is over, and a further training begins
+    def _begin(self, trainer: Trainer) -> None:
+        if self.stopped and not trainer._training.position.stopped:
             self.stopped, self.waited = False, 0
 
 
@@ -107,7 +105,7 @@ class ReduceOnPlateau(Watcher):
     reductions: list[int] = field(init=False, factory=list, repr=False)
     _cooling: int = field(init=False, default=0, repr=False)
 
-    def on_fit_start(self, trainer: "Trainer") -> None:
+    def on_fit_start(self, trainer: Trainer) -> None:
         optimizer: Any = trainer.optimizer
         if not attrs.has(type(optimizer)) or "learning_rate" not in attrs.fields_dict(type(optimizer)):
             raise ConfigurationError(
@@ -116,7 +114,7 @@ class ReduceOnPlateau(Watcher):
             )
         super().on_fit_start(trainer)
 
-    def on_epoch_end(self, trainer: "Trainer", row: Mapping[str, float]) -> None:
+    def on_epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> None:
         improved = self.improved(trainer, row)
         if self._cooling:
             self._cooling, self.waited = self._cooling - 1, 0
@@ -124,7 +122,7 @@ class ReduceOnPlateau(Watcher):
             self._reduce(trainer)
             self._cooling, self.waited = self.cooldown, 0
 
-    def _reduce(self, trainer: "Trainer") -> None:
+    def _reduce(self, trainer: Trainer) -> None:
         rate = trainer.optimizer.rate(trainer.steps)
         lower = max(rate * self.factor, self.min_rate)
         if lower < rate:
@@ -152,7 +150,7 @@ def _level(optimizer: Optimizer) -> float:
     return 1.0 if callable(rate) else float(rate)
 
 
-def _set_level(trainer: "Trainer", level: Any) -> None:
+def _set_level(trainer: Trainer, level: Any) -> None:
     optimizer: Any = trainer.optimizer
     rate = optimizer.learning_rate
     if callable(rate):
@@ -177,13 +175,13 @@ class TimeLimit(Callback):
     stopped: bool = field(init=False, default=False, repr=False)
     _end: float = field(init=False, default=0.0, repr=False)
 
-    def on_fit_start(self, trainer: "Trainer") -> None:
+    def on_fit_start(self, trainer: Trainer) -> None:
         self.stopped, self._end = False, monotonic() + self.seconds
 
-    def on_step_end(self, trainer: "Trainer", loss: float) -> None:
+    def on_step_end(self, trainer: Trainer, loss: float) -> None:
         if monotonic() >= self._end:
             self.stopped = True
             trainer.stop(now=True)
 
-    def on_epoch_end(self, trainer: "Trainer", row: Mapping[str, float]) -> None:
+    def on_epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> None:
         self.on_step_end(trainer, row["loss"])

@@ -2,18 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import define, field
 
-from deepbp.callbacks.callback import Callback
-from deepbp.callbacks.monitor import Snapshot
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import boolean, fraction
+from deepbp.training.state import Snapshot
+from deepbp.training.trainer import Callback, Trainer
 from deepbp.typing import Array
-
-if TYPE_CHECKING:
-    from deepbp.training.trainer import Trainer
 
 
 @define(eq=False)
@@ -44,12 +41,12 @@ class WeightAverage(Callback):
     _applied: bool = field(init=False, default=False, repr=False)
     _trainer: Any = field(init=False, default=None, repr=False)
 
-    def update(self, trainer: "Trainer") -> None:
+    def update(self, trainer: Trainer) -> None:
         """Add the present weights; training with ``fit`` does it by itself, steps by hand may ask for it."""
         self._watch(trainer)
         self.count += 1
         if self._average is None:
-            self._average = Snapshot.of(trainer)
+            self._average = trainer._training.capture()
             return
         share = (1 - self.decay) / (1 - self.decay**self.count)
         _move(self._average.values, trainer.parameters.values, share)
@@ -57,7 +54,7 @@ class WeightAverage(Callback):
             _move(average, buffer.value, share)
 
     @contextmanager
-    def applied(self, trainer: "Trainer") -> Iterator[None]:
+    def applied(self, trainer: Trainer) -> Iterator[None]:
         """The network has the average of the weights inside the ``with``, and the trained ones again behind it.
 
         Raises:
@@ -65,53 +62,53 @@ class WeightAverage(Callback):
         """
         if self._average is None or trainer is not self._trainer:
             raise ConfigurationError("WeightAverage: there is no average of this training yet: train first")
-        trained = Snapshot.of(trainer)
-        self._average.put(trainer)
+        trained = trainer._training.capture()
+        trainer._training.restore(self._average)
         self._applied = True
         try:
             yield
-            untouched = self._average.is_in(trainer)
+            untouched = trainer._training.holds(self._average)
         finally:
             self._applied = False
-            trained.put(trainer)
+            trainer._training.restore(trained)
         if not untouched:
             raise ConfigurationError("WeightAverage: the weights were changed inside applied(), and are put back")
 
-    def on_fit_start(self, trainer: "Trainer") -> None:
+    def on_fit_start(self, trainer: Trainer) -> None:
         self._watch(trainer)
         self._give_back()
 
-    def on_step_end(self, trainer: "Trainer", loss: float) -> None:
+    def on_step_end(self, trainer: Trainer, loss: float) -> None:
         self.update(trainer)
 
-    def on_fit_end(self, trainer: "Trainer") -> None:
+    def on_fit_end(self, trainer: Trainer) -> None:
         begun = trainer is self._trainer and self._trained is None and not self._applied
         if self.use and begun and self._average is not None:
-            self._trained = Snapshot.of(trainer)
-            self._average.put(trainer)
+            self._trained = trainer._training.capture()
+            trainer._training.restore(self._average)
 
-    def _watch(self, trainer: "Trainer") -> None:
+    def _watch(self, trainer: Trainer) -> None:
         if self._applied:
             raise ConfigurationError("WeightAverage: expected no training inside applied(): leave it first")
         if trainer is not self._trainer:  # another training: begin anew
             self._trainer, self.count, self._average, self._trained = trainer, 0, None, None
 
     def _give_back(self) -> None:
-        if self._trained is not None and self._average is not None and self._average.is_in(self._trainer):
-            self._trained.put(self._trainer)
+        if self._trained is not None and self._average is not None and self._trainer._training.holds(self._average):
+            self._trainer._training.restore(self._trained)
         self._trained = None
 
     def state(self) -> dict[str, Any]:
-        average = {} if self._average is None else self._average.state("average")
-        trained = {} if self._trained is None else self._trained.state("trained")
+        average = {} if self._average is None else self._average.describe("average")
+        trained = {} if self._trained is None else self._trained.describe("trained")
         return {"count": self.count, **average, **trained}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.count = int(state["count"])
         if self.count < 0:
             raise ConfigurationError(f"WeightAverage: count: expected at least 0, got {self.count}")
-        self._average = Snapshot.restored(state, "average", self._trainer)
-        self._trained = Snapshot.restored(state, "trained", self._trainer)
+        self._average = self._trainer._training.described_snapshot(state, "average")
+        self._trained = self._trainer._training.described_snapshot(state, "trained")
         self._give_back()
 
 

@@ -30,15 +30,16 @@ FORMATS = {".npz": Format(write_archive, open_archive), ".safetensors": Format(w
 
 def write_file(path: PathLike, description: dict[str, Any], arrays: Mapping[str, Array]) -> None:
     """Write a description and arrays in the format that the ending of the name chooses; see ``write_archive``."""
-    _format(path).write(path, description, arrays)
+    format_of(path).write(path, description, arrays)
 
 
 def open_file(path: PathLike, limit: int = LIMIT) -> AbstractContextManager[StoredArrays]:
     """Open a file of at most ``limit`` bytes in the format that its ending chooses; see ``open_archive``."""
-    return _format(path).open(path, limit)
+    return format_of(path).open(path, limit)
 
 
-def _format(path: PathLike) -> Format:
+def format_of(path: PathLike) -> Format:
+    """The format that a name's ending chooses. Raises ArgumentTypeError or ConfigurationError where there is none."""
     try:
         ending = Path(path).suffix.lower()
     except TypeError:

@@ -1,11 +1,10 @@
-"""Training a model on data."""
+"""Training a model on data: the trainer, its data, and what it reports."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from deepbp._config import publish
-from deepbp.callbacks.callback import Callback
-from deepbp.callbacks.checkpoint import ModelCheckpoint
-from deepbp.callbacks.logs import CSVLog, TensorBoard
-from deepbp.callbacks.stopping import EarlyStopping, ReduceOnPlateau, TimeLimit
-from deepbp.callbacks.weight_average import WeightAverage
+from deepbp._suggestions import suggest_names
 from deepbp.metrics.classification import F1, ROCAUC, Accuracy, BinaryAccuracy, Precision, Recall, TopKAccuracy
 from deepbp.metrics.metric import Metric, MetricLike, confusion_matrix
 from deepbp.metrics.regression import R2, MeanAbsoluteError, RootMeanSquaredError
@@ -16,7 +15,14 @@ from deepbp.training.history import Best, History
 from deepbp.training.objective import Objective
 from deepbp.training.selection import RangeTest, Scores, cross_validate, k_fold, learning_rate_range_test
 from deepbp.training.signals import SignalMonitor, Signals
-from deepbp.training.trainer import Trainer
+from deepbp.training.trainer import Callback, Trainer
+
+if TYPE_CHECKING:
+    from deepbp.callbacks.checkpoint import ModelCheckpoint
+    from deepbp.callbacks.logs import CSVLog, TensorBoard
+    from deepbp.callbacks.stopping import EarlyStopping, ReduceOnPlateau, TimeLimit
+    from deepbp.callbacks.weight_average import WeightAverage
+    from deepbp.training import callbacks, metrics  # noqa: F401
 
 __all__ = [
     "F1",
@@ -57,5 +63,21 @@ __all__ = [
     "k_fold",
     "learning_rate_range_test",
 ]
+
+if not TYPE_CHECKING:  # a type checker that sees it would accept any name
+
+    def __getattr__(name: str) -> Any:
+        """Import what imports the trainer when it is first used: the callbacks, and the old homes of public names."""
+        if name in ("callbacks", "metrics"):
+            return import_module(f"{__name__}.{name}")
+        if name not in __all__:
+            return suggest_names(__name__)(name)  # raises
+        value = globals()[name] = getattr(import_module("deepbp.callbacks"), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 publish(__name__)

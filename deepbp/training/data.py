@@ -142,16 +142,6 @@ class Data:
             yield self.take(slice(start, start + size) if rows is None else rows[start : start + size])
 
 
-def check_batch_size(batch_size: int | None) -> None:
-    """A whole number of at least 1, or None for all samples at once."""
-    if batch_size is None:
-        return
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer):
-        raise ArgumentTypeError(f"batch_size: expected a whole number, or None for a full batch, got {batch_size!r}")
-    if batch_size < 1:
-        raise ConfigurationError(f"batch_size: expected at least 1, or None for a full batch, got {batch_size}")
-
-
 Check: TypeAlias = Callable[..., Data]
 """Makes a checked batch of (x, y) or (x, y, sample_weight)."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from deepbp.errors import DataError
+from deepbp.errors import ConfigurationError, DataError, FileFormatError
 from deepbp.layers import Layer
 from deepbp.losses import Loss
 from deepbp.losses.loss import broken_pair
@@ -39,10 +39,26 @@ class Meter:
         kept = {"predictions": self.predictions, "targets": self.targets}
         return {"total": float(self.total), "seen": self.seen, **{k: np.concatenate(v) for k, v in kept.items() if v}}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from there."""
-        self.total, self.seen = float(state["total"]), int(state["seen"])
-        self.predictions, self.targets = ([state[k]] if k in state else [] for k in ("predictions", "targets"))
+    def restore(self, state: Mapping[str, Any], built: Any) -> None:
+        """Continue from a state. Raises FileFormatError, or another error, if a model ``built`` so cannot have it."""
+        kept = {"predictions", "targets"} if state["seen"] and self._metrics else set()
+        if (state.keys() - {"total", "seen"} == set()) != (kept == set()):
+            raise ConfigurationError(
+                "load: the metrics: the file was stored in the middle of an epoch, with metrics or without: "
+                "make the trainer as it was made for the training that was stored"
+            )
+        if state.keys() != {"total", "seen"} | kept or type(state["total"]) is not float:
+            raise FileFormatError(f"expected the loss and the samples seen so far, got {state!r:.200}")
+        if kept:
+            prediction, target = state["predictions"], state["targets"]
+            wanted = (state["seen"], *built.output_shape)
+            if not isinstance(prediction, np.ndarray) or (prediction.dtype, prediction.shape) != (built.dtype, wanted):
+                raise FileFormatError(f"expected predictions of shape {wanted}, got {prediction!r:.100}")
+            again = self._loss.prepare_target(target, built.output_shape, built.dtype)
+            if not isinstance(target, np.ndarray) or again.dtype != target.dtype or len(again) != state["seen"]:
+                raise FileFormatError(f"expected {state['seen']} targets, got {target!r:.100}")
+            self.predictions, self.targets = [prediction], [target]
+        self.total, self.seen = state["total"], state["seen"]
 
     def row(self) -> dict[str, float]:
         """The loss of all samples together, as if they had been one batch, and each metric over all of them."""

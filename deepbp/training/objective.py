@@ -13,7 +13,7 @@ from deepbp.losses import Loss
 from deepbp.losses.loss import broken_pair
 from deepbp.parameters import ParameterVector
 from deepbp.training.data import Data
-from deepbp.training.loop import Quiet
+from deepbp.training.loop import ErrstateContext
 from deepbp.training.overflow import first_bad_gradient, first_overflow, warn_if_squashed_twice
 from deepbp.typing import Array, ArrayLike
 
@@ -57,7 +57,7 @@ class Objective:
             frozen = " that are not frozen" if model.parameters() else ""
             raise ConfigurationError(f"{type(model).__name__}: has no parameters{frozen}: there is nothing to train")
         self._buffers = list(self.model.named_buffers().values())
-        self._quiet = Quiet()
+        self._without_warnings = ErrstateContext()
         self.start = self.parameters.values.astype(np.float64)
         warn_if_squashed_twice(model, loss)
         self._refuse_chance()
@@ -65,7 +65,7 @@ class Objective:
     def __call__(self, values: ArrayLike) -> float:
         """The loss."""
         self.place(values)
-        return self._quiet(self._forward)[0]
+        return self._without_warnings(self._forward)[0]
 
     def gradient(self, values: ArrayLike) -> Array:
         """∂L/∂values, (P,)."""
@@ -74,7 +74,7 @@ class Objective:
     def value_and_gradient(self, values: ArrayLike) -> tuple[float, Array]:
         """The loss and ∂L/∂values from one pass, for ``jac=True``."""
         self.place(values)
-        return self._quiet(self._backpropagate)
+        return self._without_warnings(self._backpropagate)
 
     def assign(self, values: ArrayLike) -> None:
         """Write these values into the network, and with them what passes leave in buffers, such as running means."""

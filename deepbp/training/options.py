@@ -1,72 +1,94 @@
-"""Checks of what ``fit`` and ``Trainer`` are told."""
+"""The options of a call of ``fit``: validation, and the data that they select."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
 import numpy as np
+from attrs import frozen
 
-from deepbp._suggestions import named
-from deepbp.callbacks.callback import Callback
+from deepbp._validation import whole
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError
 from deepbp.layers import Layer
 from deepbp.losses import Loss
-from deepbp.training.data import Data, Source, as_source
+from deepbp.training.data import Data, Items, Source, Stream, as_source
+from deepbp.training.lazy import Blocks
+from deepbp.training.progress import ProgressLike, check_progress
+from deepbp.typing import ArrayLike
 
 
-def as_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
-    """Instances; those that store the training run last, so that they store what the others did."""
-    several = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
-    wrong = [one for one in several if not isinstance(one, Callback)]
-    if wrong or several is not callbacks:
-        fix = named(wrong[0], "Callback") if wrong else f": write [{callbacks!r}]"
-        raise ArgumentTypeError(f"callbacks: expected a list of Callback instances, got {callbacks!r}{fix}")
-    return tuple(sorted(callbacks, key=lambda callback: callback.runs_last))
+@frozen(kw_only=True, eq=False)
+class FitOptions:
+    """The options of ``Trainer.fit``, which documents them, and of ``Sequential.fit``: validated here."""
 
+    epochs: int = 1
+    batch_size: int | None = 32
+    shuffle: bool = True
+    validation_data: Any = None
+    validation_split: float = 0.0
+    sample_weight: ArrayLike | None = None
+    class_weight: Mapping[int, float] | str | None = None
+    steps_per_epoch: int | None = None
+    prefetch: int = 0
+    progress: ProgressLike = None
 
-def non_finite_rule(instance: Any, attribute: Any, value: Any) -> None:
-    """A validator of ``non_finite``."""
-    if not isinstance(value, str) or value not in ("raise", "skip"):
-        raise ConfigurationError(f"Trainer: non_finite: expected 'raise' or 'skip', got {value!r}")
+    def __attrs_post_init__(self) -> None:
+        check_batch_size(self.batch_size)
+        shuffle: Any = self.shuffle
+        if not isinstance(shuffle, bool | np.bool):
+            raise ArgumentTypeError(f"shuffle: expected True or False, got {shuffle!r}")
+        split: Any = self.validation_split
+        if not isinstance(split, Real) or not 0 <= float(split) < 1:
+            raise ConfigurationError(f"validation_split: expected at least 0 and below 1, got {split!r}")
+        whole("epochs", self.epochs, least=0)
+        whole("prefetch", self.prefetch, least=0)
+        if self.steps_per_epoch is not None:
+            whole("steps_per_epoch", self.steps_per_epoch)
+        check_progress(self.progress)
 
+    def training_data(self, model: Layer[Any], loss: Loss[Any], x: Any, y: Any) -> Data | Items | Stream | Blocks:
+        """Validate and convert x and y, with the weights of samples and classes."""
+        return as_source(
+            model,
+            loss,
+            x,
+            y,
+            self.sample_weight,
+            class_weight=self.class_weight,
+            steps_per_epoch=self.steps_per_epoch,
+        )
 
-def check_fit(epochs: Any, shuffle: Any, validation_split: Any, prefetch: Any, steps_per_epoch: Any) -> None:
-    """The numbers that ``fit`` is called with."""
-    steps = 1 if steps_per_epoch is None else steps_per_epoch
-    for name, value, least in (("epochs", epochs, 0), ("prefetch", prefetch, 0), ("steps_per_epoch", steps, 1)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            raise ArgumentTypeError(f"{name}: expected a whole number, got {value!r}")
-        if value < least:
-            raise ConfigurationError(f"{name}: expected at least {least}, got {value}")
-    if not isinstance(shuffle, bool | np.bool):
-        raise ArgumentTypeError(f"shuffle: expected True or False, got {shuffle!r}")
-    if not isinstance(validation_split, Real) or not 0 <= float(validation_split) < 1:
-        raise ConfigurationError(f"validation_split: expected at least 0 and below 1, got {validation_split!r}")
+    def split(
+        self, source: Data | Items | Stream | Blocks, model: Layer[Any], loss: Loss[Any], rng: np.random.Generator
+    ) -> tuple[Source, Source | None]:
+        """The training data, and the validation data, which may be a share of them that ``rng`` draws."""
+        validation = self._validation_data(model, loss)
+        if not self.validation_split:
+            return source, validation
+        if validation is not None:
+            raise ConfigurationError("give validation_data or validation_split, not both")
+        if not isinstance(source, Data):
+            raise ConfigurationError("validation_split: is for arrays; give a data set or stream its validation_data")
+        return source.split(self.validation_split, rng)
 
-
-def as_validation(model: Layer[Any], loss: Loss[Any], given: Any) -> Source | None:
-    """(x, y), (x, y, sample_weight), or what brings batches itself."""
-    if given is None:
-        return None
-    if isinstance(given, list | tuple):
-        if len(given) not in (2, 3):
+    def _validation_data(self, model: Layer[Any], loss: Loss[Any]) -> Source | None:
+        given = self.validation_data
+        if given is None:
+            return None
+        pair = isinstance(given, list | tuple)
+        if len(given) not in (2, 3) if pair else hasattr(given, "__array__") or isinstance(given, str | dict | Data):
             raise ArgumentTypeError(f"validation_data: expected (x, y) or (x, y, sample_weight), got {given!r}")
-    elif hasattr(given, "__array__") or isinstance(given, str | dict | Data):
-        raise ArgumentTypeError(f"validation_data: expected (x, y) or (x, y, sample_weight), got {given!r}")
-    try:
-        return as_source(model, loss, *(given if isinstance(given, list | tuple) else (given,)))
-    except DeepBPError as error:
-        raise error.placed("validation_data") from None
+        try:
+            return as_source(model, loss, *(given if pair else (given,)))
+        except DeepBPError as error:
+            raise error.placed("validation_data") from None
 
 
-def split_off(
-    source: Source, validation: Source | None, fraction: float, rng: np.random.Generator
-) -> tuple[Source, Source | None]:
-    """The data without a share of the samples, and that share for validation."""
-    if not fraction:
-        return source, validation
-    if validation is not None:
-        raise ConfigurationError("give validation_data or validation_split, not both")
-    if not isinstance(source, Data):
-        raise ConfigurationError("validation_split: is for arrays; give a data set or stream its validation_data")
-    return source.split(fraction, rng)
+def check_batch_size(batch_size: int | None) -> None:
+    """Validate a batch size: a whole number of at least 1, or None for all samples at once."""
+    if batch_size is None:
+        return
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer):
+        raise ArgumentTypeError(f"batch_size: expected a whole number, or None for a full batch, got {batch_size!r}")
+    if batch_size < 1:
+        raise ConfigurationError(f"batch_size: expected at least 1, or None for a full batch, got {batch_size}")

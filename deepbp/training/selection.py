@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from itertools import islice
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import attrs
 import numpy as np
@@ -17,12 +17,20 @@ from deepbp.losses import Loss
 from deepbp.metrics.metric import MetricLike
 from deepbp.optimizers import Optimizer
 from deepbp.parameters import Parameter
-from deepbp.training.data import Data, check_batch_size
+from deepbp.training.data import Data
+from deepbp.training.options import check_batch_size
 from deepbp.training.trainer import Trainer
 from deepbp.typing import Array, ArrayLike, Seed
 
-if TYPE_CHECKING:
-    from deepbp.sequential import Sequential
+
+class TrainableNetwork(Protocol):
+    """A network that can be trained and evaluated, such as a ``Sequential``."""
+
+    def fit(self, *arguments: Any, **options: Any) -> Any: ...
+
+    def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]: ...
+
+    def parameters(self) -> list[Parameter]: ...
 
 
 def k_fold(
@@ -103,7 +111,7 @@ class Scores(dict[str, list[float]]):
 
 
 def cross_validate(
-    make_network: Callable[[], "Sequential"],
+    make_network: Callable[[], TrainableNetwork],
     x: ArrayLike,
     y: ArrayLike,
     *,

@@ -2,23 +2,19 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from attrs import define, field, frozen
 
-from deepbp.callbacks.callback import Callback
 from deepbp.errors import ConfigurationError, DeepBPError
 from deepbp.errors.validators import optional, positive_int
 from deepbp.formulas.language import Formula, evaluate
 from deepbp.layers import Chain, Layer
 from deepbp.losses import Loss
 from deepbp.training.data import Data
+from deepbp.training.trainer import Callback, Trainer
 from deepbp.typing import Array, ArrayLike
-
-if TYPE_CHECKING:
-    from deepbp.training.trainer import Trainer
-
 
 FLAT = 0.05  # of the steepest slope: below it an activation counts as saturated
 _GRID = np.linspace(-20.0, 20.0, 4001)
@@ -268,7 +264,7 @@ class SignalMonitor(Callback):
     _trainer: Any = field(default=None, init=False, repr=False)
     _before: int = field(default=0, init=False, repr=False)  # steps made by earlier trainers
 
-    def look(self, trainer: "Trainer") -> Signals:
+    def look(self, trainer: Trainer) -> Signals:
         """Record the present state; training with ``fit`` does it by itself, steps by hand may ask for it."""
         self._watch(trainer)
         step = self._before + trainer.steps
@@ -284,21 +280,21 @@ class SignalMonitor(Callback):
         """What is to be seen, in words, and what usually helps. Raises ConfigurationError before the first look."""
         return report(self.layers, self.records)
 
-    def on_fit_start(self, trainer: "Trainer") -> None:
+    def on_fit_start(self, trainer: Trainer) -> None:
         self.look(trainer)
 
-    def on_step_end(self, trainer: "Trainer", loss: float) -> None:
+    def on_step_end(self, trainer: Trainer, loss: float) -> None:
         if self.every is not None and trainer.steps % self.every == 0:
             self.look(trainer)
 
-    def on_epoch_end(self, trainer: "Trainer", row: Mapping[str, float]) -> None:
+    def on_epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> None:
         if self.every is None:
             self.look(trainer)
 
-    def on_fit_end(self, trainer: "Trainer") -> None:
+    def on_fit_end(self, trainer: Trainer) -> None:
         self.look(trainer)
 
-    def _watch(self, trainer: "Trainer") -> None:
+    def _watch(self, trainer: Trainer) -> None:
         if trainer is self._trainer:
             return
         if self._model not in (None, trainer.model):

@@ -1,141 +1,357 @@
-"""The state of a training: rollback of a step, and the position in an epoch."""
+"""The state of a training: rollback of a step, snapshots of the weights, resuming, and checkpoint files."""
 
-from typing import Any, Self
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn, Protocol, Self, TypeAlias
 
 import attrs
 import numpy as np
-from attrs import define, field
+from attrs import define, field, frozen
 
-from deepbp.errors import ConfigurationError
+from deepbp._config import without_addresses
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, FileFormatError
+from deepbp.files.network import TRAINING, TRAINING_VERSION, describe_model
+from deepbp.files.objects import FROM_THE_CONFIGURATION
 from deepbp.layers import Chain, Layer
-from deepbp.parameters import Buffer
-from deepbp.training.data import Source
+from deepbp.losses import Loss
+from deepbp.metrics.metric import MetricLike
+from deepbp.optimizers import Optimizer, State
+from deepbp.parameters import Buffer, Parameter, ParameterVector
+from deepbp.storage.contents import LIMIT, check_version
+from deepbp.storage.formats import open_file, write_file
+from deepbp.storage.json_codec import from_json, to_json
 from deepbp.training.evaluation import Meter
+from deepbp.training.history import History
+from deepbp.training.position import Position, count, generator_at
 from deepbp.typing import Array
 
+CallbackState: TypeAlias = tuple[str, Mapping[str, Any]]
+"""The name of a callback's class, and its state."""
+
+
+class Settings(Protocol):
+    """The attributes of a ``Trainer`` that the loop reads at each step, because callbacks may replace them."""
+
+    model: Layer[Any]
+    loss: Loss[Any]
+    optimizer: Optimizer
+    metrics: Sequence[MetricLike]
+    callbacks: Sequence[Any]
+    clip_norm: float | None
+    clip_value: float | None
+    accumulate: int
+    non_finite: str
+
+
+@frozen(eq=False)
+class Snapshot:
+    """A copy of the trainable parameters, the buffers, and the states of the generators that layers draw from."""
+
+    values: Any  # (P,) the parameters end to end; None in a snapshot for the rollback of a step
+    buffers: list[Array]
+    generators: list[Any] = field(factory=list)
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """The snapshot as part of a callback's state."""
+        return {name: self.values, f"{name}_buffers": self.buffers}
+
 
 @define(eq=False)
-class Undo:
-    """Buffers, such as running means, and where the random generators stand from which layers draw.
+class TrainingState:
+    """Everything that a training changes: captures, restores and describes it.
 
-    From ``note`` to ``done`` an update is under way. Where it overflows, or is cut off, ``take_back`` makes all as it
-    was before, so that the next pass over the same batch, by whoever reads the file of the training, is the same. The
-    weights cannot be taken back: ``settled`` is False while the optimizer moves them, or when that was cut off.
+    A step is a transaction. ``begin`` captures what forward passes change, buffers and random generators, and
+    ``rollback`` restores it if the step overflowed or was interrupted before ``commit``, so that the next pass over the
+    same batch gives the same numbers. The optimizer's changes to the parameters cannot be rolled back: ``consistent``
+    is False while it makes them, and stays False if that was interrupted.
     """
 
+    model: Layer[Any]
+    parameters: ParameterVector  # those that are not frozen
+    optimizer_state: State
+    generator: np.random.Generator  # draws the rows of batches
     buffers: list[Buffer]
-    generators: list[np.random.Generator]
-    settled: bool = field(default=True, init=False)
-    _before: "tuple[list[Array], list[Any]] | None" = field(default=None, init=False)
+    has_penalty: bool
+    history: History = field(factory=History, init=False)
+    epoch: int = field(default=0, init=False)
+    skipped: int = field(default=0, init=False)
+    position: Position = field(factory=Position, init=False)
+    callback_states: Sequence[CallbackState] | None = field(default=None, init=False)  # of a file, until the next fit
+    consistent: bool = field(default=True, init=False)
+    _frozen: list[Parameter]
+    _generators: list[np.random.Generator]  # those that layers draw from in a pass
+    _before: Snapshot | None = field(default=None, init=False)
 
     @classmethod
-    def of(cls, model: Layer[Any]) -> Self:
-        """Of a model. The generator that a chain holds draws first values and rows, which no pass does."""
-        return cls(list(model.named_buffers().values()), list(generators_in(model, besides=Chain).values()))
+    def of(cls, model: Layer[Any], optimizer: Optimizer, generator: np.random.Generator) -> Self:
+        """The state of a training that starts now.
 
-    def note(self) -> None:
-        """An update begins."""
-        if self.buffers or self.generators:
-            values = [buffer.value.copy() for buffer in self.buffers]
-            self._before = values, [generator.bit_generator.state for generator in self.generators]
-
-    def done(self) -> None:
-        """The update was made."""
-        self._before = None
-
-    def take_back(self) -> None:
-        """Make all as it was, where an update was begun and not made."""
-        if self._before is None:
-            return
-        values, states = self._before
-        for buffer, value in zip(self.buffers, values, strict=True):
-            buffer.value = value
-        for generator, state in zip(self.generators, states, strict=True):
-            generator.bit_generator.state = state
-        self._before = None
-
-
-@define(eq=False)
-class Position:
-    """A place within one call of ``fit``, always between two updates.
-
-    Attributes:
-        epochs: completed since the call.
-        epoch: the number of the epoch at hand, or of the next one, over all calls.
-        batches: of this epoch that the model has learned from.
-        meter: what the epoch's loss and metrics are made of so far.
-        fit_start, epoch_start: the state that the generator of rows had; a copy in that state draws the same rows.
-        stopped: whether a callback has asked for the end.
-        call: in words, how many samples come in which batches.
-    """
-
-    epochs: int = 0
-    epoch: int = 0
-    batches: int = 0
-    meter: Meter | None = None
-    fit_start: dict[str, Any] = field(factory=dict)
-    epoch_start: dict[str, Any] = field(factory=dict)
-    stopped: bool = False
-    call: str = ""
+        Raises:
+            ConfigurationError: if there is nothing to train.
+            ContractError: if the optimizer's state is not a dict.
+        """
+        inside = model._walk()
+        named = {name: one for name, one in inside if isinstance(one, Parameter)}
+        trainable = {name: parameter for name, parameter in named.items() if not parameter.frozen}
+        # A chain's own generator draws initial values and rows, which no pass does.
+        drawing = [one for _, one in [("", model), *inside] if isinstance(one, Layer) and not isinstance(one, Chain)]
+        parameters = ParameterVector.of(trainable)
+        if not trainable:
+            refuse_untrainable(model)
+        state = optimizer.start(parameters)
+        if not isinstance(state, dict):
+            raise ContractError(f"{optimizer!r}: start: expected a dict, the state, returned {state!r}")
+        return cls(
+            model,
+            parameters,
+            state,
+            generator,
+            buffers=[one for _, one in inside if isinstance(one, Buffer)],
+            has_penalty=model.has_penalty(),
+            frozen=[parameter for parameter in named.values() if parameter.frozen],
+            generators=list(generators_in(dict(enumerate(drawing))).values()),
+        )
 
     @property
-    def begun(self) -> bool:
-        """Whether it is one, in a call that goes on, or was left in the middle."""
-        return bool(self.fit_start)
+    def steps(self) -> int:
+        """The number of updates so far."""
+        return int(self.optimizer_state["step"])
 
-    def take_up(self, source: Source, batch_size: int | None, shuffle: bool) -> None:
-        """Go on here with these samples.
+    def ensure_current(self) -> None:
+        """Check at the start of a step, at little cost, whether the parameters must be acquired again."""
+        if not self.parameters.is_current() or (self._frozen and not all(one.frozen for one in self._frozen)):
+            self.acquire()
 
-        Raises ConfigurationError where an epoch was begun with another number of samples, or other batches of them:
-        some samples would come twice, and others not at all.
+    def acquire(self) -> None:
+        """Put the parameters into this training's vector again, if another trainer has moved them to its own.
+
+        Raises ConfigurationError if they are not the same parameters any more: the optimizer's state is of others.
         """
-        samples = "streamed" if source.samples is None else source.samples
-        call = f"{samples} samples, batch_size={batch_size}, shuffle={shuffle}"
-        if self.batches and call != self.call:
+        vector = ParameterVector.of(self.model.named_trainable_parameters())
+        if vector.parameters != self.parameters.parameters:
             raise ConfigurationError(
-                f"fit: the epoch that was left in the middle had {self.call}, got {call}: go on with the same call"
+                "the model's parameters are not those it had: make a new Trainer, as after each freeze or unfreeze"
             )
-        self.call = call
+        self.parameters = vector
 
-    def next(self) -> "Position":
-        """The place behind the epoch at hand."""
-        return Position(self.epochs + 1, self.epoch + 1, fit_start=self.fit_start, stopped=self.stopped, call=self.call)
+    def begin(self) -> None:
+        """Begin a step."""
+        if self.buffers or self._generators:
+            states = [generator.bit_generator.state for generator in self._generators]
+            self._before = Snapshot(None, [buffer.value.copy() for buffer in self.buffers], states)
+
+    def commit(self) -> None:
+        """Keep what the step changed."""
+        self._before = None
+
+    def rollback(self) -> None:
+        """Undo what a step changed, unless it was committed."""
+        if self._before is not None:
+            self.restore(self._before)
+            self._before = None
+
+    def capture(self) -> Snapshot:
+        """Copy the parameters and buffers."""
+        return Snapshot(self._values().copy(), [buffer.value.copy() for buffer in self.buffers])
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Write a snapshot into the model. Raises ConfigurationError if it is one of another model."""
+        self._check(snapshot)
+        if snapshot.values is not None:
+            self._values()[...] = snapshot.values
+        for buffer, value in zip(self.buffers, snapshot.buffers, strict=True):
+            buffer.value = value
+        if snapshot.generators:
+            for generator, state in zip(self._generators, snapshot.generators, strict=True):
+                generator.bit_generator.state = state
+
+    def holds(self, snapshot: Snapshot) -> bool:
+        """Whether the model's parameters equal those of a snapshot."""
+        return snapshot.values is not None and np.array_equal(self._values(), snapshot.values)
+
+    def described_snapshot(self, state: Mapping[str, Any], name: str) -> Snapshot | None:
+        """The snapshot under this name in a callback's state, or None; raises as ``restore`` does."""
+        if name not in state:
+            return None
+        found = Snapshot(state[name], list(state[f"{name}_buffers"]))
+        self._check(found)
+        return found
+
+    def _values(self) -> Array:
+        """The parameters, which another trainer may have moved to a vector of its own."""
+        return ParameterVector.of(self.model.trainable_parameters()).values
+
+    def _check(self, snapshot: Snapshot) -> None:
+        values: Any = None if snapshot.values is None else self._values()
+        own, stored = [values, *(buffer.value for buffer in self.buffers)], [snapshot.values, *snapshot.buffers]
+        if list(map(_size, own)) != list(map(_size, stored)):
+            raise ConfigurationError(
+                f"callbacks: expected the state of a model of {np.size(own[0])} parameters and {len(own) - 1} buffers, "
+                f"got one of {np.size(stored[0])} and {len(stored) - 1}, or of other shapes or types"
+            )
+
+    def next_position(self) -> tuple[Position, np.random.Generator]:
+        """Where the next call of ``fit`` starts, and the generator for its validation split.
+
+        After a load that is the position in the file, and a generator that draws the same split again.
+        """
+        if self.callback_states is not None and self.position.begun:
+            return self.position, generator_at(self.generator, self.position.fit_start)
+        return Position(epoch=self.epoch, fit_start=dict(self.generator.bit_generator.state)), self.generator
+
+    def save(self, path: str | os.PathLike[str], settings: Settings) -> None:
+        """Write a training file; see ``Trainer.save``.
+
+        Raises:
+            ArgumentTypeError: if the state of a callback or an optimizer cannot be serialized.
+            ConfigurationError: if the last update was interrupted; for a file name with another ending.
+            OSError: if the disk is full, and so on; an old file is then left as it was.
+        """
+        if not self.consistent:
+            raise ConfigurationError("save: the last update was cut off in the middle: load the file stored before it")
+        try:
+            network, arrays = describe_model(self.model)  # type: ignore[arg-type]  # raises for other layers
+        except (ArgumentTypeError, ConfigurationError):  # the file resumes a training all the same
+            network, arrays = None, self._arrays()
+        training = to_json(self.describe(settings), TRAINING, arrays)
+        description = {"kind": TRAINING, "version": TRAINING_VERSION, "network": network, "training": training}
+        write_file(path, description, arrays)
+
+    def load(self, path: str | os.PathLike[str], settings: Settings, limit: int = LIMIT) -> None:
+        """Read a training file; see ``Trainer.load``."""
+        with open_file(path, limit) as stored:
+            if stored.description is None:
+                raise FileFormatError("expected a file of Trainer.save, got arrays that deepbp did not write")
+            arrays = {name: stored.array(name) for name in stored.specs}
+            try:
+                self._restore(settings, stored.description, arrays)
+            except (FileFormatError, ConfigurationError):
+                raise
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+                raise FileFormatError(f"expected the state of a training, got something else: {error!r}") from error
+
+    def describe(self, settings: Settings) -> dict[str, Any]:
+        """All of the state but the model's arrays, as dicts, lists, numbers, text and arrays."""
+        callbacks = [(type(callback).__name__, callback.state()) for callback in settings.callbacks]
+        return {
+            **self._identity(settings),
+            "generators": {name: one.bit_generator.state for name, one in self._all_generators().items()},
+            "history": {name: np.array(column, float) for name, column in self.history.items()},
+            "interrupted": self.history.interrupted,
+            "epoch": self.epoch,
+            "skipped": self.skipped,
+            "position": self.position.describe() if self.position.begun else None,
+            "callbacks": callbacks if self.callback_states is None else self.callback_states,
+        }
+
+    def _identity(self, settings: Settings) -> dict[str, Any]:
+        """What a trainer must have in common with a file."""
+        return {
+            "frozen": [name for name, parameter in self.model.named_parameters().items() if parameter.frozen],
+            "optimizer": type(settings.optimizer).__name__,
+            "optimizer_state": self.optimizer_state,
+            "loss": without_addresses(repr(settings.loss)),
+        }
+
+    def _restore(self, settings: Settings, description: dict[str, Any], arrays: dict[str, Array]) -> None:
+        """Validate all of a file's contents, then restore them: a file is loaded completely, or not at all."""
+        if description.get("kind") != TRAINING:
+            raise FileFormatError(f"expected a file of Trainer.save, got one of kind {description.get('kind')!r:.100}")
+        check_version(description.get("version"), TRAINING_VERSION, "the training")
+        if description.keys() != {"kind", "version", "network", "training"}:
+            raise FileFormatError(f"expected a network and a training, got {list(description)!r:.200}")
+        state = from_json(description["training"], arrays, description["version"])
+        numbers = {name: array for name, array in arrays.items() if not name.startswith(FROM_THE_CONFIGURATION)}
+        held, generators, own = self._arrays(), self._all_generators(), self._identity(settings)
+        callbacks = _callback_states(state["callbacks"])
+        _check_same("the model's parameters and buffers", _sizes(held), _sizes(numbers))
+        _check_same("the frozen parameters", own["frozen"], state["frozen"])
+        _check_same("the optimizer", own["optimizer"], state["optimizer"])
+        _check_same("the optimizer's state", _sizes(self.optimizer_state), _sizes(state["optimizer_state"]))
+        _check_same("the loss", own["loss"], state["loss"])
+        _check_same("the random generators", list(generators), list(state["generators"]))
+        names = [type(callback).__name__ for callback in settings.callbacks]
+        _check_same("the callbacks", names, [name for name, _ in callbacks])
+        count(state["optimizer_state"].get("step", 0))
+        drawn = {name: generator_at(generators[name], found) for name, found in state["generators"].items()}
+        columns = _columns(state["history"])
+        epoch, skipped, interrupted = count(state["epoch"]), count(state["skipped"]), state["interrupted"]
+        if type(interrupted) is not bool:
+            raise FileFormatError(f"expected whether it was interrupted, got {interrupted!r:.100}")
+        position = Position(epoch=epoch)
+        if state["position"] is not None:
+            meter = Meter(settings.loss, settings.metrics)
+            position = Position.read(state["position"], self.generator, meter, self.model.built)
+
+        # Everything is valid: from here on nothing can be refused.
+        for name, array in held.items():
+            array[...] = numbers[name]
+        for name, generator in generators.items():
+            generator.bit_generator.state = drawn[name].bit_generator.state
+        self.optimizer_state.update(state["optimizer_state"])
+        self.history.clear()
+        self.history.update(columns)
+        self.history.interrupted, self.skipped, self.consistent = interrupted, skipped, True
+        self.epoch, self.position, self.callback_states = position.epoch, position, callbacks
+
+    def _arrays(self) -> dict[str, Array]:
+        """All parameters and buffers of the model."""
+        held: dict[str, Parameter | Buffer] = {**self.model.named_parameters(), **self.model.named_buffers()}
+        return {name: one.value for name, one in held.items()}
+
+    def _all_generators(self) -> dict[str, np.random.Generator]:
+        """The random generators of the training, the model and its layers, each once."""
+        inside = generators_in({"": self.model, **self.model.named_layers()}).items()
+        return {"trainer": self.generator, **{name: one for name, one in inside if one is not self.generator}}
 
 
-def generators_in(model: Layer[Any], besides: type[Layer[Any]] | tuple[()] = ()) -> dict[str, np.random.Generator]:
-    """The random generators that layers hold, by the path that leads there, each once; not those of some layers."""
+def refuse_untrainable(model: Layer[Any]) -> NoReturn:
+    """Raise ConfigurationError for a model without parameters that are trained."""
+    frozen = " that are not frozen" if model.parameters() else ""
+    raise ConfigurationError(f"{type(model).__name__}: has no parameters{frozen}: there is nothing to train")
+
+
+def generators_in(layers: Mapping[Any, Layer[Any]]) -> dict[str, np.random.Generator]:
+    """The random generators that these layers hold, each once, by the path of the layer and the field."""
     found: dict[int, tuple[str, np.random.Generator]] = {}
-    for place, layer in {"": model, **model.named_layers()}.items():
-        for attribute in () if isinstance(layer, besides) else attrs.fields(type(layer)):
+    for place, layer in layers.items():
+        for attribute in attrs.fields(type(layer)):
             value = getattr(layer, attribute.name, None)
             if isinstance(value, np.random.Generator):
                 found.setdefault(id(value), (f"{place}.{attribute.name}", value))
     return dict(found.values())
 
 
-def state_of(generator: np.random.Generator) -> dict[str, Any]:
-    """A copy of a generator's state."""
-    return dict(generator.bit_generator.state)
+def _callback_states(stored: Any) -> list[CallbackState]:
+    for one in stored:
+        if len(one) != 2 or not isinstance(one[0], str) or not isinstance(one[1], dict):
+            raise FileFormatError(f"expected the states of callbacks, got {stored!r:.200}")
+    return [(name, found) for name, found in stored]
 
 
-def generator_at(generator: np.random.Generator, state: dict[str, Any]) -> np.random.Generator:
-    """Another generator of the same kind, in this state. Raises ValueError, or another error, where it is none."""
-    kind: Any = type(generator.bit_generator)
-    other = np.random.Generator(kind())
-    if not _alike(state_of(other), state):  # NumPy takes whatever it is given for positions in its tables
-        raise ValueError(f"expected the state of a {kind.__name__}")
-    other.bit_generator.state = state
-    return other
+def _columns(stored: Mapping[str, Any]) -> dict[str, list[float]]:
+    for column in stored.values():
+        if not isinstance(column, np.ndarray) or column.ndim != 1 or column.dtype != np.float64:
+            raise FileFormatError(f"expected columns of a history, got {column!r:.100}")
+    if len({len(column) for column in stored.values()}) > 1:
+        raise FileFormatError("expected a history of columns of one length")
+    return {name: column.tolist() for name, column in stored.items()}
 
 
-_LARGEST = {"pos": 624, "buffer_pos": 4, "has_uint32": 1}  # of MT19937, of Philox, of all
+def _check_same(what: str, own: Any, stored: Any) -> None:
+    if own != stored:
+        raise ConfigurationError(
+            f"load: {what}: the file has {stored!r:.500}, this trainer {own!r:.500}: make the trainer as it was made "
+            "for the training that was stored"
+        )
 
 
-def _alike(own: Any, other: Any, name: str = "") -> bool:
-    if type(other) is not type(own):
-        return False
-    if isinstance(own, dict):
-        return own.keys() == other.keys() and all(_alike(own[key], other[key], key) for key in own)
-    if isinstance(own, np.ndarray):
-        return bool(own.dtype == other.dtype) and own.shape == other.shape
-    return bool(name not in _LARGEST or 0 <= other <= _LARGEST[name])
+def _size(array: Any) -> Any:
+    return (array.dtype, array.shape) if isinstance(array, np.ndarray) else None
+
+
+def _sizes(named: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        name: f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+        for name, value in named.items()
+    }

@@ -1,31 +1,78 @@
-"""Training: one step in the open, and epochs one after another."""
+"""The trainer, which keeps a model, a loss and an optimizer from step to step, and the callbacks that it calls."""
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from attrs import define, field
 
-from deepbp._suggestions import explain_call, explain_constructor
+from deepbp._suggestions import ExplainedArguments, explain_call, explain_constructor, named
 from deepbp._validation import as_generator
-from deepbp.callbacks.callback import Callback, CallbackState
-from deepbp.errors import ConfigurationError, ContractError, NotBuiltError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError
 from deepbp.errors.validators import instance_of, optional, positive, positive_int
 from deepbp.layers import Layer
 from deepbp.losses import Loss
 from deepbp.metrics.metric import MetricLike, check_metrics, metric_name
 from deepbp.optimizers import Optimizer, State
 from deepbp.parameters import Buffer, ParameterVector
-from deepbp.training.data import Data, Stream, as_source, check_batch_size
+from deepbp.training.data import Data, Stream
 from deepbp.training.evaluation import ROWS_AT_ONCE, evaluate
 from deepbp.training.history import History
-from deepbp.training.loop import Fit, Quiet, Trained, step
-from deepbp.training.options import as_callbacks, as_validation, check_fit, non_finite_rule, split_off
+from deepbp.training.loop import ErrstateContext, Fit, step
+from deepbp.training.options import FitOptions, check_batch_size
 from deepbp.training.overflow import warn_if_squashed_twice
 from deepbp.training.progress import ProgressLike
-from deepbp.training.state import Position, Undo, generator_at, state_of
+from deepbp.training.state import TrainingState
 from deepbp.typing import ArrayLike, Seed
+
+
+class Callback(ExplainedArguments):
+    """Override what you need. A hook gets the trainer, and may change its model, its optimizer and its state.
+
+    ``trainer.stop()`` ends training after the epoch, ``trainer.stop(now=True)`` after the step. Callbacks are called
+    in the order of their list, and at the end of a training in the opposite order.
+    """
+
+    runs_last: ClassVar[bool] = False
+    """Whether the others are called before it: those that store a training store what the others did."""
+
+    def on_fit_start(self, trainer: "Trainer") -> None:
+        """Before the first epoch."""
+
+    def on_epoch_start(self, trainer: "Trainer") -> None:
+        """Before each epoch; ``trainer.epoch`` counts from 0."""
+
+    def on_step_end(self, trainer: "Trainer", loss: float) -> None:
+        """After each update, with the loss of its batch."""
+
+    def on_epoch_end(self, trainer: "Trainer", row: Mapping[str, float]) -> None:
+        """After each epoch, with its row of the history."""
+
+    def on_fit_end(self, trainer: "Trainer") -> None:
+        """After the last epoch, also where Ctrl-C, a callback or an error ended what ``on_fit_start`` had begun."""
+
+    def state(self) -> dict[str, Any]:
+        """What a stored training must hold to go on exactly: arrays, numbers, texts and lists of them, by name."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that ``state`` returned: follows ``on_fit_start`` when a stored training goes on."""
+
+
+def _as_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
+    """Validate a list of callbacks; those that store the training go last, so that they store what the others did."""
+    several = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
+    wrong = [one for one in several if not isinstance(one, Callback)]
+    if wrong or several is not callbacks:
+        fix = named(wrong[0], "Callback") if wrong else f": write [{callbacks!r}]"
+        raise ArgumentTypeError(f"callbacks: expected a list of Callback instances, got {callbacks!r}{fix}")
+    return tuple(sorted(callbacks, key=lambda callback: callback.runs_last))
+
+
+def _check_non_finite(instance: Any, attribute: Any, value: Any) -> None:
+    if not isinstance(value, str) or value not in ("raise", "skip"):
+        raise ConfigurationError(f"Trainer: non_finite: expected 'raise' or 'skip', got {value!r}")
 
 
 @explain_constructor
@@ -51,24 +98,15 @@ class Trainer:
     loss: Loss[Any] = field(validator=instance_of(Loss))
     optimizer: Optimizer = field(validator=instance_of(Optimizer))
     metrics: Sequence[MetricLike] = field(default=(), kw_only=True, converter=check_metrics)
-    callbacks: Sequence[Callback] = field(default=(), kw_only=True, converter=as_callbacks)
+    callbacks: Sequence[Callback] = field(default=(), kw_only=True, converter=_as_callbacks)
     clip_norm: float | None = field(default=None, kw_only=True, validator=optional(positive))
     clip_value: float | None = field(default=None, kw_only=True, validator=optional(positive))
     accumulate: int = field(default=1, kw_only=True, validator=positive_int)
-    non_finite: str = field(default="raise", kw_only=True, validator=non_finite_rule)
+    non_finite: str = field(default="raise", kw_only=True, validator=_check_non_finite)
     rng: Seed = field(default=None, kw_only=True)
-    trained: Trained = field(init=False)
-    state: State = field(init=False)
-    history: History = field(init=False, factory=History)
-    epoch: int = field(init=False, default=0)
-    skipped: int = field(init=False, default=0)
-    generator: np.random.Generator = field(init=False)
-    penalized: bool = field(init=False)
-    undo: Undo = field(init=False)
-    position: Position = field(init=False, factory=Position)  # where fit stands, or was left in the middle
-    waiting: Sequence[CallbackState] | None = field(init=False, default=None)  # from a file, until the next fit
-    running: Fit | None = field(init=False, default=None)
-    _quiet: Quiet = field(init=False, factory=Quiet)
+    _training: TrainingState = field(init=False)
+    _running: Fit | None = field(init=False, default=None)
+    _without_warnings: ErrstateContext = field(init=False, factory=ErrstateContext)
 
     def __attrs_post_init__(self) -> None:
         if self.model.built is None:
@@ -76,13 +114,8 @@ class Trainer:
                 f"{type(self.model).__name__}: not built yet: give input_shape=..., or call build(input_shape)"
             )
         own = getattr(self.model, "generator", None)
-        self.generator = own if self.rng is None and own is not None else as_generator(self.rng)
-        self.trained = Trained.of(self.model)
-        self.state = self.optimizer.start(self.parameters)
-        if not isinstance(self.state, dict):
-            raise ContractError(f"{self.optimizer!r}: start: expected a dict, the state, returned {self.state!r}")
-        self.penalized = self.model.has_penalty()
-        self.undo = Undo.of(self.model)
+        generator = own if self.rng is None and own is not None else as_generator(self.rng)
+        self._training = TrainingState.of(self.model, self.optimizer, generator)
         for metric in self.metrics:
             if (higher := getattr(metric, "higher_is_better", None)) is not None:
                 self.history.note_direction(metric_name(metric), higher)
@@ -90,18 +123,51 @@ class Trainer:
 
     @property
     def parameters(self) -> ParameterVector:
-        """Those that are trained, as one vector."""
-        return self.trained.vector
+        """The trainable parameters, as one vector."""
+        return self._training.parameters
 
     @property
     def buffers(self) -> list[Buffer]:
-        """What passes change besides: running means."""
-        return self.undo.buffers
+        """The arrays that forward passes change, such as running means."""
+        return self._training.buffers
+
+    @property
+    def state(self) -> State:
+        """The optimizer's state: arrays and counters, by name."""
+        return self._training.optimizer_state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._training.optimizer_state = state
+
+    @property
+    def history(self) -> History:
+        """The loss and the metrics of each epoch, over all calls of ``fit``."""
+        return self._training.history
+
+    @property
+    def epoch(self) -> int:
+        """The number of the current epoch, or of the next one, counted from 0 over all calls of ``fit``."""
+        return self._training.epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._training.epoch = epoch
 
     @property
     def steps(self) -> int:
-        """How many updates there were."""
-        return int(self.state["step"])
+        """The number of updates so far."""
+        return self._training.steps
+
+    @property
+    def skipped(self) -> int:
+        """The number of steps that ``non_finite="skip"`` left out."""
+        return self._training.skipped
+
+    @property
+    def generator(self) -> np.random.Generator:
+        """The random generator that shuffles the rows."""
+        return self._training.generator
 
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """One update from one batch; returns the loss before it. Raises NonFiniteError instead of a bad update."""
@@ -109,10 +175,10 @@ class Trainer:
         if batch is None:
             batch = Data.of(self.model, self.loss, x, y, sample_weight)
         try:
-            value, _ = self._quiet(step, self, batch)
+            value, _ = self._without_warnings(step, self, self._training, batch)
         finally:
-            self.undo.take_back()
-        self.undo.settled = True
+            self._training.rollback()
+        self._training.consistent = True
         return value
 
     @explain_call
@@ -151,30 +217,36 @@ class Trainer:
             progress: True or False, ``"steps"`` for a bar within each epoch, ``"text"`` for lines in a log; None means
                 a bar on a terminal and in a notebook.
         """
-        self._refuse_while_running("fit")
-        check_fit(epochs, shuffle, validation_split, prefetch, steps_per_epoch)
-        check_batch_size(batch_size)
-        source = as_source(
-            self.model, self.loss, x, y, sample_weight, class_weight=class_weight, steps_per_epoch=steps_per_epoch
+        options = FitOptions(
+            epochs=epochs,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            validation_data=validation_data,
+            validation_split=validation_split,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            steps_per_epoch=steps_per_epoch,
+            prefetch=prefetch,
+            progress=progress,
         )
-        position, rng = Position(epoch=self.epoch, fit_start=state_of(self.generator)), self.generator
-        if self.waiting is not None and self.position.begun:
-            position, rng = self.position, generator_at(rng, self.position.fit_start)
-        held_out = as_validation(self.model, self.loss, validation_data)
-        training, validation = split_off(source, held_out, validation_split, rng)
-        position.take_up(training, batch_size, shuffle)
-        if isinstance(training, Stream) and position.epochs < epochs:
+        return self._fit(x, y, options)
+
+    def _fit(self, x: Any, y: Any, options: FitOptions) -> History:
+        self._refuse_while_running("fit")
+        state = self._training
+        source = options.training_data(self.model, self.loss, x, y)
+        position, rng = state.next_position()
+        training, validation = options.split(source, self.model, self.loss, rng)
+        position.resume_with(training.samples, options.batch_size, options.shuffle)
+        if isinstance(training, Stream) and position.epochs < options.epochs:
             training.leave_out(position.epochs)
-        self.trained.take()
-        self.position = position
+        state.acquire()
+        state.position = position
         try:
-            self.running = running = Fit(self, training, validation, epochs, batch_size, shuffle, prefetch)
-            history = running.run(progress)
+            self._running = Fit(self, state, options, training, validation)
+            return self._running.run()
         finally:
-            self.running = None
-        if not (history.interrupted or running.stopped_now):
-            self.position = Position(epoch=self.epoch)  # what is stored from now on was not left in the middle
-        return history
+            self._running = None
 
     @explain_call
     def evaluate(
@@ -192,9 +264,9 @@ class Trainer:
 
     def stop(self, now: bool = False) -> None:
         """End training after this epoch, or ``now``, after this step; for callbacks."""
-        if self.running is not None:
-            self.running.stopped_now |= now
-            self.position.stopped |= not now
+        if self._running is not None:
+            self._running.stopped_now |= now
+            self._training.position.stopped |= not now
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write all that this training is: weights, optimizer state, random generators, position, history, callbacks.
@@ -204,9 +276,7 @@ class Trainer:
         it was. ``ModelCheckpoint`` calls this while ``fit`` runs; afterwards, what callbacks did at its end is part of
         it, such as the best weights that ``EarlyStopping`` has put back.
         """
-        from deepbp.files.training_files import save_training
-
-        save_training(self, path)
+        self._training.save(path, self)
 
     def load(self, path: str | PathLike[str]) -> None:
         """Take over what ``save`` stored; this trainer must be made as that one was, with a network of its sizes.
@@ -219,16 +289,9 @@ class Trainer:
             ConfigurationError: when the file belongs to a training of other sizes, kinds or callbacks, or ``fit`` runs.
             FileFormatError: when it is damaged, or no such file. The trainer is as it was, whatever was raised.
         """
-        from deepbp.files.training_files import load_training
-
         self._refuse_while_running("load")
-        load_training(self, path)
-
-    def call(self, hook: str, *arguments: Any) -> None:
-        """Call all callbacks."""
-        for callback in self.callbacks:
-            getattr(callback, hook)(self, *arguments)
+        self._training.load(path, self)
 
     def _refuse_while_running(self, method: str) -> None:
-        if self.running is not None:
+        if self._running is not None:
             raise ConfigurationError(f"Trainer: {method}: expected it between two calls of fit, and one is running")

@@ -91,8 +91,9 @@ def all_of(it: Trainer) -> str:
     generators = [getattr(layer, "rng", getattr(layer, "generator", it.generator)) for layer in layers]
     states = [it.generator.bit_generator.state, *(one.bit_generator.state for one in generators if one is not None)]
     values = {name: one.value.tobytes() for name, one in held.items()}
-    rest = [it.state, dict(it.history), it.history.interrupted, it.epoch, it.skipped, it.position, it.waiting]
-    return repr([values, states, rest, it.undo.settled, it.optimizer])
+    own = it._training
+    rest = [it.state, dict(it.history), it.history.interrupted, it.epoch, it.skipped, own.position, own.callback_states]
+    return repr([values, states, rest, own.consistent, it.optimizer])
 
 
 VALUES: list[Any] = [

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from attrs import define, field
+from safetensors.numpy import save_file
 
 import deepbp
 from deepbp import Sequential, Trainer, optimizers
@@ -245,8 +246,9 @@ def test_what_is_stored_is_where_the_training_stood_and_not_the_best_put_back(tm
     assert bytes_of(resumed) == bytes_of(whole)
 
 
-def test_the_file_of_a_training_holds_its_network(tmp_path: Path) -> None:
-    path, trained = tmp_path / "run.npz", trainer([], Adam(0.01), rng=3)
+@pytest.mark.parametrize("ending", ["npz", "safetensors", "NPZ"])
+def test_the_file_of_a_training_holds_its_network(ending: str, tmp_path: Path) -> None:
+    path, trained = tmp_path / f"run.{ending}", trainer([], Adam(0.01), rng=3)
     trained.fit(X, Y)
     trained.save(path)
     net = deepbp.load(path)
@@ -254,6 +256,54 @@ def test_the_file_of_a_training_holds_its_network(tmp_path: Path) -> None:
     other = Sequential([*trainer([], Adam()).model.layers], input_shape=FEATURES)  # type: ignore[attr-defined]
     assert other.load_weights(path).complete
     assert other.predict(X).tobytes() == net.predict(X).tobytes()
+    again = trainer([], Adam(0.01), rng=3)
+    again.load(path)
+    again.fit(X, Y)
+    trained.fit(X, Y)
+    assert bytes_of(again) == bytes_of(trained)
+
+
+def test_a_safetensors_file_resumes_within_an_epoch(tmp_path: Path) -> None:
+    """With generators of every kind, metrics and callbacks: the format holds all that an archive does."""
+    path = tmp_path / "run.safetensors"
+
+    class Saves(Callback):
+        def on_step_end(self, trainer: Trainer, loss: float) -> None:
+            if trainer.steps == STEPS + 2 and not path.exists():
+                trainer.save(path)
+                trainer.save(path.with_suffix(".npz"))
+
+    whole = trainer(
+        [EarlyStopping("loss"), WeightAverage(0.9), Saves()], Adam(0.01), rng=np.random.Generator(np.random.MT19937(3))
+    )
+    whole.fit(X, Y, epochs=EPOCHS, batch_size=BATCH)
+    for ending in (".safetensors", ".npz"):
+        again = trainer(
+            [EarlyStopping("loss"), WeightAverage(0.9), Saves()],
+            Adam(0.01),
+            rng=np.random.Generator(np.random.MT19937(4)),
+        )
+        again.load(path.with_suffix(ending))
+        again.fit(X, Y, epochs=EPOCHS, batch_size=BATCH)
+        assert again.history == whole.history
+        assert bytes_of(again) == bytes_of(whole)
+
+
+@pytest.mark.parametrize("name", ["run", "run.pt", "run.npz.tmp", ".npz", "run.safetensor"])
+def test_endings_are_those_of_networks(name: str, tmp_path: Path) -> None:
+    it = trainer([], SGD(0.1))
+    message = r"path: expected a name that ends in \.npz or \.safetensors, got"
+    for act in (it.save, it.load, deepbp.load, it.model.save, ModelCheckpoint):  # type: ignore[attr-defined]
+        with pytest.raises(ConfigurationError, match=message):
+            act(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_of_another_program_is_no_training(tmp_path: Path) -> None:
+    save_file({"weight": np.zeros((2, 3), np.float32)}, tmp_path / "other.safetensors")
+    it = trainer([], SGD(0.1))
+    with pytest.raises(FileFormatError, match=r"expected a file of Trainer.save, got arrays that deepbp did not write"):
+        it.load(tmp_path / "other.safetensors")
 
 
 def test_a_model_that_no_file_can_describe_goes_on_all_the_same(tmp_path: Path) -> None:

@@ -114,5 +114,5 @@ def test_a_copy_is_in_no_call_and_holds_no_data(copied: Callable[[Trainer], Trai
         one.save(tmp_path / "copy.npz")
         other = trainer()
         other.load(tmp_path / "copy.npz")
-        assert other.position.batches == 1
+        assert other._training.position.batches == 1
         assert one.fit(X, Y).epochs == 2

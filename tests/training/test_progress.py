@@ -2,6 +2,8 @@
 
 import io
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from problems import SQUARES
 from deepbp.errors import ArgumentTypeError
 from deepbp.optimizers import SGD
 from deepbp.training import MeanAbsoluteError, progress
-from deepbp.training.progress import Progress, ProgressLike
+from deepbp.training.progress import Display, Progress, ProgressLike
 
 X, Y, LOSS = SQUARES.x, SQUARES.y, SQUARES.loss
 
@@ -98,9 +100,16 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
     return Clock
 
 
+@contextmanager
+def opened(epochs: int, shown: ProgressLike) -> Iterator[Display]:
+    with Progress(epochs, shown) as display:
+        assert display is not None
+        yield display
+
+
 def run(shown: ProgressLike, epochs: int, until: int, total: int | None = 20, clock: Any = None) -> None:
     """As the trainer does it: two steps an epoch, 30 seconds each where there is a clock."""
-    with Progress(epochs, shown) as display:
+    with opened(epochs, shown) as display:
         for epoch in range(1, until + 1):
             for step in (1, 2):
                 if clock is not None:
@@ -136,7 +145,7 @@ def test_text_is_not_silent_for_longer_than_a_minute(clock: Any, capsys: pytest.
         "epoch    1/1500  60.0 s  loss=0.125  val_loss=1e-05",
         "epoch    2/1500  120.0 s  loss=0.25  val_loss=1e-05",
     ]
-    with Progress(1, "text") as display:
+    with opened(1, "text") as display:
         for seen, total in ((10, 30), (20, 30), (20, None), (30, None), (30, 30)):
             clock.now += 45
             display.step(0.5, seen, total)
@@ -159,7 +168,7 @@ def test_steps_have_a_bar_of_their_own(total: int | None, clock: Any, capsys: py
 
 
 def test_the_bar_of_steps_begins_anew_with_each_epoch(clock: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    with Progress(2, "steps") as display:
+    with opened(2, "steps") as display:
         for total in (20, 30):
             clock.now += 1
             display.step(0.5, 15, total)
@@ -167,7 +176,7 @@ def test_the_bar_of_steps_begins_anew_with_each_epoch(clock: Any, capsys: pytest
 
 
 def test_a_bar_is_not_drawn_more_often_than_eyes_can_see(clock: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    with Progress(1, "steps") as display:
+    with opened(1, "steps") as display:
         display.step(0.5, 1, 1000)
         before = capsys.readouterr().err
         for seen in range(2, 900):

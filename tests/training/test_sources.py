@@ -147,8 +147,8 @@ def ragged() -> Iterator[Any]:
         (Rows(X, Y), {"validation_split": 0.5}, ConfigurationError, "validation_split: is for arrays; give a data set"),
         (Rows(X, Y), {"validation_data": X}, ArgumentTypeError, "validation_data: expected (x, y) or (x, y, sample_"),
         (Rows(X, Y), {"class_weight": "balanced"}, ConfigurationError, "class_weight: 'balanced' counts all labels"),
-        (Rows(X, Y), {"prefetch": -1}, ConfigurationError, "prefetch: expected at least 0, got -1"),
-        (Rows(X, Y), {"prefetch": 1.5}, ArgumentTypeError, "prefetch: expected a whole number, got 1.5"),
+        (Rows(X, Y), {"prefetch": -1}, ConfigurationError, "prefetch: expected a whole number of at least 0, got -1"),
+        (Rows(X, Y), {"prefetch": 1.5}, ArgumentTypeError, "prefetch: expected a whole number of at least 0, got 1.5"),
     ],
 )
 @pytest.mark.parametrize("prefetch", [0, 2])

@@ -34,11 +34,11 @@ def test_samples_of_several_shapes(samples: Rows, first: int, prefetch: int) -> 
 @pytest.mark.parametrize(
     ("steps", "error", "message"),
     [
-        (0, ConfigurationError, "at least 1, got 0"),
-        (-3, ConfigurationError, "at least 1, got -3"),
-        (2.5, ArgumentTypeError, "a whole number, got 2.5"),
-        (True, ArgumentTypeError, "a whole number, got True"),
-        ("64", ArgumentTypeError, "a whole number, got '64'"),
+        (0, ConfigurationError, "a whole number of at least 1, got 0"),
+        (-3, ConfigurationError, "a whole number of at least 1, got -3"),
+        (2.5, ArgumentTypeError, "a whole number of at least 1, got 2.5"),
+        (True, ArgumentTypeError, "a whole number of at least 1, got True"),
+        ("64", ArgumentTypeError, "a whole number of at least 1, got '64'"),
     ],
 )
 def test_epochs_of_no_length(steps: Any, error: type[Exception], message: str) -> None:

@@ -1,0 +1,122 @@
+"""The position of a training within a call of ``fit``, and the state of its random generators."""
+
+from typing import Any
+
+import attrs
+import numpy as np
+from attrs import define, field
+
+from deepbp.errors import ConfigurationError, FileFormatError
+from deepbp.training.evaluation import Meter
+
+
+@define(eq=False)
+class Position:
+    """A place within one call of ``fit``, always between two updates.
+
+    Attributes:
+        epochs: completed in this call.
+        epoch: the number of the current epoch, or of the next one, over all calls.
+        batches: those of this epoch that the model has learned from.
+        meter: the sums and predictions from which the epoch's loss and metrics are computed.
+        fit_start, epoch_start: the state that the row generator had; a generator in this state draws the same rows.
+        stopped: whether a callback has asked for the end after this epoch.
+        call: the number of samples and the batches they come in, as text.
+    """
+
+    epochs: int = 0
+    epoch: int = 0
+    batches: int = 0
+    meter: Meter | None = None
+    fit_start: dict[str, Any] = field(factory=dict)
+    epoch_start: dict[str, Any] = field(factory=dict)
+    stopped: bool = False
+    call: str = ""
+
+    @property
+    def begun(self) -> bool:
+        """Whether it belongs to a call of ``fit`` that is running, or ended within an epoch."""
+        return bool(self.fit_start)
+
+    def resume_with(self, samples: int | None, batch_size: int | None, shuffle: bool) -> None:
+        """Continue from here with these samples.
+
+        Raises ConfigurationError if an epoch was begun with other samples or batches: some samples would be used
+        twice, and others not at all.
+        """
+        call = f"{'streamed' if samples is None else samples} samples, batch_size={batch_size}, shuffle={shuffle}"
+        if self.batches and call != self.call:
+            raise ConfigurationError(
+                f"fit: the epoch that was left in the middle had {self.call}, got {call}: go on with the same call"
+            )
+        self.call = call
+
+    def describe(self) -> dict[str, Any]:
+        """The position as dicts, numbers, text and arrays, for a training file."""
+        fields = {name: getattr(self, name) for name in _FIELDS}
+        return {**fields, "meter": None if self.meter is None else self.meter.state()}
+
+    @classmethod
+    def read(cls, stored: Any, generator: np.random.Generator, meter: Meter, built: Any) -> "Position":
+        """The position in a file. Raises FileFormatError, or another error, if this training cannot stand there.
+
+        Args:
+            stored: what ``describe`` returned.
+            generator: the row generator of this training, which is left unchanged.
+            meter: an empty one of this training.
+            built: what its model was built for.
+        """
+        if (
+            not isinstance(stored, dict)
+            or stored.keys() != _FIELDS
+            or type(stored["stopped"]) is not bool
+            or not isinstance(stored["call"], str)
+        ):
+            raise FileFormatError(f"expected a position in a training, got {stored!r:.200}")
+        for name in ("epochs", "epoch", "batches"):
+            count(stored[name])
+        generator_at(generator, stored["fit_start"])  # raises for a state that makes no sense
+        if stored["batches"] or stored["epoch_start"] != {}:
+            generator_at(generator, stored["epoch_start"])
+        if stored["meter"] is None:
+            return cls(**stored)
+        count(stored["meter"]["seen"])
+        meter.restore(stored["meter"], built)
+        return cls(**{**stored, "meter": meter})
+
+    def next_epoch(self) -> "Position":
+        """The position at the end of the current epoch."""
+        return Position(self.epochs + 1, self.epoch + 1, fit_start=self.fit_start, stopped=self.stopped, call=self.call)
+
+
+_FIELDS = dict.fromkeys(sorted(attribute.name for attribute in attrs.fields(Position))).keys()
+
+
+def count(value: Any) -> int:
+    """A counter in a file: a whole number of at least 0. Raises FileFormatError for anything else."""
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise FileFormatError(f"expected a count, got {value!r:.100}")
+    return value
+
+
+def generator_at(generator: np.random.Generator, state: dict[str, Any]) -> np.random.Generator:
+    """Another generator of the same kind, in this state. Raises ValueError, or another error, if it is not one."""
+    kind: Any = type(generator.bit_generator)
+    other = np.random.Generator(kind())
+    if not _alike(other.bit_generator.state, state):  # NumPy does not check positions in its tables
+        raise ValueError(f"expected the state of a {kind.__name__}")
+    other.bit_generator.state = state
+    return other
+
+
+_LARGEST = {"pos": 624, "buffer_pos": 4, "has_uint32": 1}  # of MT19937, of Philox, of all
+
+
+def _alike(own: Any, other: Any, name: str = "") -> bool:
+    if type(other) is not type(own):
+        return False
+    if isinstance(own, dict):
+        return own.keys() == other.keys() and all(_alike(own[key], other[key], key) for key in own)
+    if isinstance(own, np.ndarray):
+        return bool(own.dtype == other.dtype) and own.shape == other.shape
+    return bool(name not in _LARGEST or 0 <= other <= _LARGEST[name])
