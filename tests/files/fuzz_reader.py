@@ -1,4 +1,4 @@
-"""Throw mutated files at the reader, guided by coverage: each is refused with FileFormatError, or read whole.
+"""Fuzz the reader, guided by coverage: each mutated file is refused with FileFormatError, or read completely.
 
     python tests/files/fuzz_reader.py output/fuzz -max_total_time=60
 
@@ -19,7 +19,7 @@ from typing import Any
 import atheris
 
 with atheris.instrument_imports(include=["deepbp"]):
-    from around import NETWORKS, archive_around, tensors_around, text_of
+    from built_files import NETWORKS, build_archive, build_tensors, text_of
 
     from deepbp import Sequential
     from deepbp.errors import FileFormatError
@@ -32,9 +32,9 @@ def as_it_is(content: bytes) -> bytes:
 
 KINDS: list[tuple[str, Callable[[bytes], bytes]]] = [
     (".npz", as_it_is),
-    (".npz", archive_around),
+    (".npz", build_archive),
     (".safetensors", as_it_is),
-    (".safetensors", tensors_around),
+    (".safetensors", build_tensors),
 ]
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
 
@@ -119,7 +119,7 @@ def write_seeds(folder: Path) -> None:
     for i, network in enumerate(NETWORKS):
         text = text_of(network)
         for kind, (_, make) in enumerate(KINDS):
-            right = archive_around if KINDS[kind][0] == ".npz" else tensors_around
+            right = build_archive if KINDS[kind][0] == ".npz" else build_tensors
             (folder / f"seed-{i}-{kind}").write_bytes(bytes([kind]) + (right(text) if make is as_it_is else text))
 
 

@@ -1,4 +1,4 @@
-"""Archives that nobody should read: cut, bent, lying, too large."""
+"""Hostile archives: cut off, damaged, with false claims, too large."""
 
 import io
 import json
@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from around import NETWORKS, archive_around, text_of, zipped
 from attrs import evolve
+from built_files import NETWORKS, build_archive, build_zip, text_of
 
 from deepbp.storage.contents import Spec
 from deepbp.storage.npz_format import Member, end
 
 TEXT = text_of(NETWORKS[0])
-GOOD = archive_around(TEXT)
+GOOD = build_archive(TEXT)
 CONTENTS: dict[str, Any] = json.loads(TEXT)
 ARRAYS = {name: Spec.read(name, described) for name, described in CONTENTS["arrays"].items()}
 PARTS = [("description.json", TEXT), *((f"{n}.npy", s.header() + bytes(s.size)) for n, s in ARRAYS.items())]
@@ -38,7 +38,7 @@ def with_part(position: int, content: bytes) -> bytes:
     """The archive with another content of one member, its checksum being right."""
     parts = list(PARTS)
     parts[position] = (parts[position][0], content)
-    return zipped(parts)
+    return build_zip(parts)
 
 
 def with_members(*changes: tuple[int, dict[str, Any]]) -> bytes:
@@ -92,7 +92,7 @@ def cut_and_bent() -> Iterator[tuple[str, bytes]]:
     yield "a pickle", b"\x80\x04\x95" + bytes(100)
     yield "an image", b"\x89PNG\r\n\x1a\n" + bytes(100)
     yield "only an end", end(0, 0, 0)
-    yield "no members", zipped([])
+    yield "no members", build_zip([])
     yield "an end that counts too many", GOOD[:-98] + end(2**40, *_directory())
     yield "an end that counts too few", GOOD[:-98] + end(1, *_directory())
     yield "a directory beyond the file", GOOD[:-98] + end(3, 2**40, _directory()[1])
@@ -125,13 +125,13 @@ def members() -> Iterator[tuple[str, bytes]]:
         yield f"member {at} claims all there is", with_members((at, {"size": 2**64 - 1}))
         yield f"member {at} claims nothing", with_members((at, {"size": 0}))
         yield f"member {at} lies elsewhere", with_members((at, {"offset": 2**63}))
-        yield f"member {at} is missing", zipped([part for i, part in enumerate(PARTS) if i != at])
+        yield f"member {at} is missing", build_zip([part for i, part in enumerate(PARTS) if i != at])
         if at < 2:
-            yield f"member {at} comes last", zipped([*(part for i, part in enumerate(PARTS) if i != at), PARTS[at]])
-        yield f"member {at} comes twice", zipped([*PARTS, PARTS[at]])
+            yield f"member {at} comes last", build_zip([*(part for i, part in enumerate(PARTS) if i != at), PARTS[at]])
+        yield f"member {at} comes twice", build_zip([*PARTS, PARTS[at]])
         yield f"member {at} is empty", with_part(at, b"")
-    yield "another member", zipped([*PARTS, ("1.weight.npy", PARTS[1][1])])
-    yield "another member that is no array", zipped([*PARTS, ("run.py", b"print()")])
+    yield "another member", build_zip([*PARTS, ("1.weight.npy", PARTS[1][1])])
+    yield "another member that is no array", build_zip([*PARTS, ("run.py", b"print()")])
     yield "encrypted", with_bytes(b"PK\1\2", 8, b"\1\x08")
     yield "encrypted, as the headers of the members say", with_bytes(b"PK\3\4", 6, b"\1\x08")
     yield "compressed", with_bytes(b"PK\1\2", 10, b"\x08\0")

@@ -1,4 +1,4 @@
-"""Descriptions of networks that cannot be, or should not."""
+"""Hostile descriptions of networks."""
 
 import copy
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ NO_INITIALIZERS: list[dict[str, Any]] = [
 
 
 def models() -> Iterator[tuple[str, bytes]]:
-    """Networks that cannot be, or should not."""
+    """Invalid values of every key."""
     for key in MODEL:
         yield f"a model without {key}", _model({k: v for k, v in MODEL.items() if k != key})
         for junk in JUNK:

@@ -1,13 +1,13 @@
-"""Safetensors files that nobody should read as a network of deepbp."""
+"""Hostile safetensors files."""
 
 import json
 from collections.abc import Iterator
 from typing import Any
 
-from around import tensors_around
+from built_files import build_tensors
 from hostile_archives import TEXT
 
-GOOD_TENSORS = tensors_around(TEXT)
+GOOD_TENSORS = build_tensors(TEXT)
 SIZE = int.from_bytes(GOOD_TENSORS[:8], "little")
 HEADER: dict[str, Any] = json.loads(GOOD_TENSORS[8 : 8 + SIZE])
 DATA = GOOD_TENSORS[8 + SIZE :]
@@ -21,7 +21,7 @@ def file_of(header: Any, data: bytes = DATA) -> bytes:
 
 
 def tensors() -> Iterator[tuple[str, bytes]]:
-    """Damaged files, files that lie about themselves, files of others."""
+    """Damaged files, files with false claims, files of other programs."""
     for length in range(0, len(GOOD_TENSORS), 61):
         yield f"cut off after {length} bytes", GOOD_TENSORS[:length]
     yield "a byte more", GOOD_TENSORS + b"\0"

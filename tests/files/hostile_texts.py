@@ -1,4 +1,4 @@
-"""Descriptions that nobody should read: no JSON, too much of it, lies about arrays."""
+"""Hostile descriptions: no JSON, too much of it, false claims about arrays."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ JUNK: list[Any] = [None, True, -1, 2.5, 10**12, "", "64", [], {}, [[]], {"object
 
 
 def texts() -> Iterator[tuple[str, bytes]]:
-    """What stands where JSON should."""
+    """Texts in place of JSON."""
     yield "no text", b""
     yield "no JSON", b"hello"
     yield "cut JSON", TEXT[:-1]
@@ -40,7 +40,7 @@ def texts() -> Iterator[tuple[str, bytes]]:
 
 
 def contents() -> Iterator[tuple[str, bytes]]:
-    """The description's own keys, and what it says about arrays."""
+    """Invalid keys and array specs."""
     for junk in JUNK:
         yield f"archive: {junk!r}", text_with(archive=junk)
         yield f"arrays: {junk!r}", text_with(arrays=junk)

@@ -1,4 +1,4 @@
-"""An archive comes back as it was written, and other programs can open it."""
+"""An archive is read back as it was written, and other programs can open it."""
 
 import io
 import zipfile
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from around import zipped
+from built_files import build_zip
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataTypeError, FileFormatError
 from deepbp.files import read_archive, write_archive
@@ -59,7 +59,7 @@ def test_truth_values_are_0_or_1(tmp_path: Path) -> None:
     """Others would be true here and false there."""
     header, text = Spec("bool", (2,)).header(), contents_text({}, {"a": Spec("bool", (2,))})
     for numbers, right in ((b"\0\1", True), (b"\0\2", False)):
-        (tmp_path / "a.npz").write_bytes(zipped([("description.json", text), ("a.npy", header + numbers)]))
+        (tmp_path / "a.npz").write_bytes(build_zip([("description.json", text), ("a.npy", header + numbers)]))
         if right:
             assert read_archive(tmp_path / "a.npz")[1]["a"].tolist() == [False, True]
         else:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from around import archive_around
+from built_files import build_archive
 from hostile_archives import text_with
 from hostile_models import MODEL
 
@@ -64,7 +64,7 @@ def test_the_files_are_of_the_network_that_the_script_makes(monkeypatch: pytest.
     ],
 )
 def test_a_version_to_come_is_refused_in_words(text: bytes, what: str, tmp_path: Path) -> None:
-    (tmp_path / "network.npz").write_bytes(archive_around(text))
+    (tmp_path / "network.npz").write_bytes(build_archive(text))
     with pytest.raises(
         FileFormatError, match=f"{what}, and this deepbp reads versions up to 1: install a newer deepbp$"
     ):

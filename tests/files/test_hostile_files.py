@@ -1,11 +1,11 @@
-"""Hundreds of damaged and hostile files: each is refused in words, at the cost of little memory."""
+"""Hundreds of damaged and hostile files: each raises FileFormatError and takes little memory."""
 
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
-from around import archive_around, tensors_around
+from built_files import build_archive, build_tensors
 from hostile_archives import GOOD, TEXT, cut_and_bent, headers_of_arrays, members
 from hostile_models import models, objects
 from hostile_tensors import GOOD_TENSORS, tensors
@@ -21,10 +21,10 @@ ARCHIVES = [*cut_and_bent(), *members(), *headers_of_arrays()]
 DESCRIPTIONS = [*texts(), *contents(), *models(), *objects()]
 FILES = [
     *((f"{name} (npz)", ".npz", content) for name, content in ARCHIVES),
-    *((f"{name} (npz)", ".npz", archive_around(text)) for name, text in DESCRIPTIONS),
+    *((f"{name} (npz)", ".npz", build_archive(text)) for name, text in DESCRIPTIONS),
     *((f"{name} (safetensors)", ".safetensors", content) for name, content in tensors()),
     *(
-        (f"{name} (safetensors)", ".safetensors", tensors_around(text))
+        (f"{name} (safetensors)", ".safetensors", build_tensors(text))
         for name, text in DESCRIPTIONS
         if len(text) < 2000
     ),
@@ -35,7 +35,7 @@ def test_the_files_around_which_they_are_made_are_right(tmp_path: Path) -> None:
     for name, content in (("good.npz", GOOD), ("good.safetensors", GOOD_TENSORS)):
         (tmp_path / name).write_bytes(content)
         assert deepbp.load(tmp_path / name).predict(np.ones((1, 3))).tolist() == [[0.5, 0.5]]
-    assert archive_around(TEXT) == GOOD
+    assert build_archive(TEXT) == GOOD
 
 
 def test_there_are_hundreds() -> None:

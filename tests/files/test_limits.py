@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from around import archive_around, tensors_around, zipped
+from built_files import build_archive, build_tensors, build_zip
 
 from deepbp import Sequential
 from deepbp.errors import ConfigurationError, FileFormatError
@@ -54,8 +54,8 @@ def refused(path: Path, error: type[Exception], message: str, **options: Any) ->
 
 def both_formats(text: bytes, folder: Path) -> tuple[Path, Path]:
     archive, tensors = folder / "a.npz", folder / "a.safetensors"
-    archive.write_bytes(archive_around(text))
-    tensors.write_bytes(tensors_around(text))
+    archive.write_bytes(build_archive(text))
+    tensors.write_bytes(build_tensors(text))
     return archive, tensors
 
 
@@ -88,14 +88,14 @@ def text_of_length(size: int) -> bytes:
 def test_length_of_a_description(tmp_path: Path) -> None:
     text = text_of_length(4 * 2**20)
     assert len(text) == 4 * 2**20
-    (tmp_path / "a.npz").write_bytes(zipped([("description.json", text)]))
+    (tmp_path / "a.npz").write_bytes(build_zip([("description.json", text)]))
     description, _ = read_archive(tmp_path / "a.npz")
     write_archive(tmp_path / "b.npz", description, {})
     assert (tmp_path / "b.npz").read_bytes() == (tmp_path / "a.npz").read_bytes()
     description["a"] += "x"
     with pytest.raises(ConfigurationError, match=r"^description: expected a description of at most 4,194,304 bytes"):
         write_archive(tmp_path / "b.npz", description, {})
-    (tmp_path / "a.npz").write_bytes(zipped([("description.json", text.replace(b'"x', b'"xx'))]))
+    (tmp_path / "a.npz").write_bytes(build_zip([("description.json", text.replace(b'"x', b'"xx'))]))
     refused(tmp_path / "a.npz", FileFormatError, "expected at most 4,194,304 bytes, got 4,194,305")
 
 
@@ -140,7 +140,7 @@ def test_values_and_levels_of_a_description(tmp_path: Path, make: Any, most: int
     with pytest.raises(ConfigurationError, match=message):
         write_archive(tmp_path / "a.npz", make(most + 1), {})
     contents = {"archive": 1, "description": make(most + 1), "arrays": {}}
-    (tmp_path / "a.npz").write_bytes(archive_around(json.dumps(contents, separators=(",", ":")).encode()))
+    (tmp_path / "a.npz").write_bytes(build_archive(json.dumps(contents, separators=(",", ":")).encode()))
     refused(tmp_path / "a.npz", FileFormatError, message)
 
 
@@ -176,10 +176,10 @@ def test_length_of_a_name_and_number_of_axes(tmp_path: Path) -> None:
             write(path, {}, {"a" * 1001: np.zeros(1)})
     spec = Spec("int8", (0,))
     text = contents_text({}, {"a" * 1001: spec})
-    (tmp_path / "b.npz").write_bytes(zipped([("description.json", text), ("a" * 1001 + ".npy", spec.header())]))
+    (tmp_path / "b.npz").write_bytes(build_zip([("description.json", text), ("a" * 1001 + ".npy", spec.header())]))
     refused(tmp_path / "b.npz", FileFormatError, "arrays: expected a name of 1 to 1000 characters")
     text = contents_text({}, {"b": Spec("float64", (1,) * 33)})
-    (tmp_path / "a.npz").write_bytes(zipped([("description.json", text), ("b.npy", b"")]))
+    (tmp_path / "a.npz").write_bytes(build_zip([("description.json", text), ("b.npy", b"")]))
     refused(tmp_path / "a.npz", FileFormatError, "array 'b': expected a shape of at most 32 axes")
     with pytest.raises(ConfigurationError, match="expected at most 32 axes, got 33"):
         write_archive(tmp_path / "b.npz", {}, {"b": np.zeros((1,) * 33)})
@@ -194,7 +194,7 @@ def test_size_of_an_axis(tmp_path: Path, size: int) -> None:
         else "expected sizes that are whole numbers of at least 0"
     )
     text = contents_text({}, {"b": Spec("int8", (size,))})
-    (tmp_path / "a.npz").write_bytes(zipped([("description.json", text), ("b.npy", b"")]))
+    (tmp_path / "a.npz").write_bytes(build_zip([("description.json", text), ("b.npy", b"")]))
     refused(tmp_path / "a.npz", FileFormatError, message)
 
 
@@ -205,7 +205,7 @@ def test_number_of_arrays(tmp_path: Path) -> None:
     assert not os.listdir(tmp_path)
     spec = Spec("int8", (0,))
     text, header = contents_text({}, dict.fromkeys(arrays, spec)), spec.header()
-    (tmp_path / "b.npz").write_bytes(zipped([("description.json", text), *((f"{i}.npy", header) for i in arrays)]))
+    (tmp_path / "b.npz").write_bytes(build_zip([("description.json", text), *((f"{i}.npy", header) for i in arrays)]))
     refused(tmp_path / "b.npz", FileFormatError, "description.json: arrays: expected at most 20,000, got 20,001")
     del arrays["20000"]
     write_archive(tmp_path / "a.npz", {}, arrays)

@@ -1,4 +1,4 @@
-"""Whatever is written comes back, and whatever is read is refused or a network."""
+"""Properties: what is written is read back, and any file is refused or a network."""
 
 import contextlib
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from around import NETWORKS, archive_around, tensors_around, text_of
+from built_files import NETWORKS, build_archive, build_tensors, text_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -24,7 +24,7 @@ TEXTS = [text_of(network) for network in NETWORKS]
 GOOD = [
     (make(text), ending)
     for text in TEXTS
-    for make, ending in ((archive_around, ".npz"), (tensors_around, ".safetensors"))
+    for make, ending in ((build_archive, ".npz"), (build_tensors, ".safetensors"))
 ]
 
 numbers = st.one_of(st.integers(-(10**50), 10**50), st.floats(allow_nan=False, allow_infinity=False))
@@ -84,7 +84,7 @@ def test_bytes_that_are_changed(good: tuple[bytes, str], changes: list[tuple[flo
     text=st.sampled_from(TEXTS),
     data=st.data(),
     value=plain,
-    make=st.sampled_from([(archive_around, ".npz"), (tensors_around, ".safetensors")]),
+    make=st.sampled_from([(build_archive, ".npz"), (build_tensors, ".safetensors")]),
 )
 def test_descriptions_that_are_changed(text: bytes, data: st.DataObject, value: Any, make: Any) -> None:
     tree = json.loads(text)

@@ -1,4 +1,4 @@
-"""A network that is read predicts the same bytes as the one that was saved, and is the same in all else."""
+"""A loaded network predicts the same bytes as the saved one, and has the same configuration."""
 
 from pathlib import Path
 from types import FunctionType
@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from custom_layers import Beside, Direction, Everything, Slope, Twos, twice, two
 from networks import X, small, values
-from own_pieces import Beside, Direction, Everything, Slope, Twos, twice, two
 from stored import stored
 
 import deepbp

@@ -1,4 +1,4 @@
-"""Layers and arguments that did not come with deepbp, of every kind that a file can hold."""
+"""Custom layers, and constructor arguments of every kind that a file can hold."""
 
 from enum import Enum
 from typing import Any

@@ -1,4 +1,4 @@
-"""A file is written whole or not at all: full disks, processes that die, and what they leave behind."""
+"""Atomic writes: full disks, killed processes, and the temporary files that they leave."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Files that are right around whatever description they are given, and the networks that they start from."""
+"""Builders of files with valid structure around any description, and the networks that the tests start from."""
 
 import json
 import zlib
@@ -49,13 +49,13 @@ NETWORKS = [
 
 
 def text_of(network: Sequential) -> bytes:
-    """The text that a file of this network has, with which arrays follow."""
+    """The JSON text that a file of this network holds."""
     description, arrays = describe_model(network)
     return contents_text(description, Spec.of_all(arrays))
 
 
-def zipped(parts: list[Part]) -> bytes:
-    """An archive of these members, right but for what they hold."""
+def build_zip(parts: list[Part]) -> bytes:
+    """A valid archive of these members, whatever they hold."""
     data, directory, offset = [], [], 0
     for name, content in parts:
         member = Member(name, zlib.crc32(content), len(content), offset)
@@ -66,14 +66,14 @@ def zipped(parts: list[Part]) -> bytes:
     return b"".join([*data, entries, end(len(parts), len(entries), offset)])
 
 
-def archive_around(text: bytes) -> bytes:
-    """An archive of this text, and of the arrays that it tells of, all zeros, where they are small."""
+def build_archive(text: bytes) -> bytes:
+    """An archive of this text, and of the arrays that it lists, all zeros, where they are small."""
     specs = _small(text)
-    return zipped([(DESCRIPTION, text), *((f"{n}.npy", s.header() + bytes(s.size)) for n, s in specs.items())])
+    return build_zip([(DESCRIPTION, text), *((f"{n}.npy", s.header() + bytes(s.size)) for n, s in specs.items())])
 
 
-def tensors_around(text: bytes) -> bytes:
-    """The same as a safetensors file."""
+def build_tensors(text: bytes) -> bytes:
+    """The same contents as a safetensors file."""
     codes = {name: code for code, name in CODES.items()}
     header: dict[str, Any] = {}
     start = 0

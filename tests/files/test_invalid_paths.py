@@ -1,4 +1,4 @@
-"""What is no file, or cannot be opened."""
+"""Paths of folders, devices, missing and unreadable files."""
 
 import os
 import socket

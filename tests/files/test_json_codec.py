@@ -1,4 +1,4 @@
-"""What a training remembers becomes JSON and arrays, and comes back as it was, with its types."""
+"""Values are encoded as JSON and arrays, and decoded with the same types."""
 
 import json
 import math

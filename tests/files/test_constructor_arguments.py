@@ -1,11 +1,11 @@
-"""Arguments of layers come back as they were, and those that a file cannot hold are told with their place."""
+"""Constructor arguments of layers are restored; errors name the place of those that a file cannot hold."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from own_pieces import Direction, Everything, Slope, Twos, twice, two
+from custom_layers import Direction, Everything, Slope, Twos, twice, two
 from stored import stored
 
 from deepbp import Sequential
