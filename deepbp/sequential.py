@@ -215,7 +215,6 @@ class Sequential(Network):
         )
         return trainer._fit(x, y, options)
 
-    @explain_call
     def predict(self, x: ArrayLike, batch_size: int | None = None) -> Array:
         """The outputs for these inputs, ``batch_size`` samples at a time where memory is short."""
         if batch_size is not None:

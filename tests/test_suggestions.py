@@ -203,7 +203,6 @@ CALLS = {
     "optimizer=Adam(learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-08)",
     "net.fit(x, y, criterion=MeanSquaredError(), optimizer=SGD(0.1))": "loss=MeanSquaredError()",
     "net.fit(x, y, random_state=0, clipnorm=1.0, **rest)": "rng=0, clip_norm=1.0",
-    "net.predict(x, batchsize=2)": "batch_size=2",
     "net.evaluate(x, y, criterion=MeanSquaredError())": "loss=MeanSquaredError()",
     "trainer.fit(x, y, max_epochs=2)": "epochs=2",
 }
@@ -221,11 +220,10 @@ def test_a_method_called_with_the_name_of_another_library(call: str) -> None:
     fix = fix_in(error)
     assert fix == CALLS[call]
     method, _, after = call.partition("(")
-    data = "x" if "predict" in method else "x, y"
     others = (
         ", **rest" if "rest" in after else ", optimizer=SGD(0.1)" if "optimizer=" not in fix and "fit" in method else ""
     )
-    eval(f"{method}({data}, {fix}{others if 'trainer' not in method else ''})", names() | values)
+    eval(f"{method}(x, y, {fix}{others if 'trainer' not in method else ''})", names() | values)
 
 
 TEXTS = {

@@ -1,0 +1,1 @@
+"""Formulas: their language, and printers to text, LaTeX, and MathML."""

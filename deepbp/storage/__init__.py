@@ -1,0 +1,1 @@
+"""Files of arrays: formats in a table, limits, and a JSON codec."""
