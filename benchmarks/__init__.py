@@ -1,1 +1,1 @@
-"""How fast deepbp is, against named peers, in one run, as ratios."""
+"""Benchmarks of deepbp against other libraries, as ratios of times measured in one run."""

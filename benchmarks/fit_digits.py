@@ -1,4 +1,4 @@
-"""A whole training on the handwritten digits, up to the same accuracy, in a process of its own."""
+"""A complete training on the handwritten digits up to the same accuracy, in a separate process."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ TARGET, BATCH, RATE, LIMIT = 0.97, 32, 1e-3, 100
 
 
 def data() -> tuple[Any, Any, Any, Any]:
-    """(x, y, held-out x, held-out y): the same split for all."""
+    """Return (x, y, held-out x, held-out y), the same split for all libraries."""
     x, y = load_digits(return_X_y=True)
     x, held_x, y, held_y = train_test_split(x / 16, y, test_size=0.2, random_state=0, stratify=y)
     return x.astype(np.float32), y, held_x.astype(np.float32), held_y
@@ -27,7 +27,7 @@ def with_deepbp(x: Any, y: Any, held_x: Any, held_y: Any) -> int:
     from deepbp.optimizers import Adam
     from deepbp.training import Accuracy, Callback
 
-    class Enough(Callback):
+    class StopAtAccuracy(Callback):
         def on_epoch_end(self, trainer: Any, row: Any) -> None:
             if row["val_accuracy"] >= TARGET:
                 trainer.stop()
@@ -42,7 +42,7 @@ def with_deepbp(x: Any, y: Any, held_x: Any, held_y: Any) -> int:
         batch_size=BATCH,
         validation_data=(held_x, held_y),
         metrics=[Accuracy()],
-        callbacks=[Enough()],
+        callbacks=[StopAtAccuracy()],
     )
     return history.epochs
 
@@ -92,7 +92,7 @@ def with_keras(x: Any, y: Any, held_x: Any, held_y: Any) -> int:
     os.environ["KERAS_BACKEND"] = "jax"
     import keras
 
-    class Enough(keras.callbacks.Callback):  # type: ignore[misc]
+    class StopAtAccuracy(keras.callbacks.Callback):  # type: ignore[misc]
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             self.model.stop_training = logs["val_accuracy"] >= TARGET
 
@@ -101,12 +101,12 @@ def with_keras(x: Any, y: Any, held_x: Any, held_y: Any) -> int:
     model = keras.Sequential([keras.Input((64,)), dense(64, "relu"), dense(64, "relu"), dense(10)])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(RATE), loss, metrics=["accuracy"])
-    history = model.fit(x, y, BATCH, LIMIT, verbose=0, validation_data=(held_x, held_y), callbacks=[Enough()])
+    history = model.fit(x, y, BATCH, LIMIT, verbose=0, validation_data=(held_x, held_y), callbacks=[StopAtAccuracy()])
     return len(history.history["loss"])
 
 
 def main() -> None:
-    """Print the seconds, imports left out and warm-up left in, and the epochs."""
+    """Print the seconds, without imports but with warm-up, and the epochs."""
     contender = globals()[sys.argv[1]]
     arrays = data()
     if sys.argv[1] == "with_pytorch":

@@ -1,4 +1,4 @@
-"""What comes before the first step: import time, installed size, memory, and the wait for the first fit."""
+"""Costs before the first step: import time, installed size, memory, and time of the first fit."""
 
 import os
 import statistics
@@ -47,7 +47,7 @@ IMPORTS = {
 
 
 def run(code: str, *arguments: str, **environment: str) -> str | None:
-    """What a new process prints; None where it fails."""
+    """Return the output of a new process, or None if it fails."""
     result = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env={**os.environ, **environment}
     )
@@ -55,7 +55,7 @@ def run(code: str, *arguments: str, **environment: str) -> str | None:
 
 
 def import_times(repeats: int) -> dict[str, float]:
-    """Seconds of a process that imports, less those of one that does nothing; medians of repeats that take turns."""
+    """Return median import times: seconds of a process that imports, minus those of an empty process."""
     timed: dict[str, list[float]] = {}
     template = "import time; start = time.perf_counter()\n{}\nprint(time.perf_counter() - start)"
     for _ in range(repeats):
@@ -66,7 +66,7 @@ def import_times(repeats: int) -> dict[str, float]:
 
 
 def installed_megabytes(requirement: str) -> float:
-    """The size of a fresh environment's packages after an install, less what pip itself takes."""
+    """Return the size of the packages that an install adds to a fresh environment."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--target", folder, requirement]
         subprocess.run(command, check=True, capture_output=True)
@@ -74,7 +74,7 @@ def installed_megabytes(requirement: str) -> float:
 
 
 def first_fits(repeats: int) -> dict[str, float]:
-    """Seconds from the call of the first fit to its end, imports done, kernels compiled on disk before."""
+    """Return the seconds of the first fit, after the imports and with cached kernels."""
     waits: dict[str, list[float]] = {}
     for _ in range(repeats + 1):
         for form in ("numba", "numpy"):
@@ -84,14 +84,14 @@ def first_fits(repeats: int) -> dict[str, float]:
 
 
 def peak_megabytes() -> dict[str, float]:
-    """Of a process that trains the largest net for three steps."""
+    """Return the peak memory of a process that trains the largest network for three steps."""
     modules = {"deepbp": "deepbp_net", "PyTorch eager": "pytorch", "JAX jit": "jax_step", "floor": "floor"}
     printed = {name: run(_MEMORY, module, OMP_NUM_THREADS="2") for name, module in modules.items()}
     return {name: float(text) for name, text in printed.items() if text}
 
 
 def footprint(repeats: int) -> dict[str, Any]:
-    """All of it."""
+    """Return all measurements."""
     return {
         "import_seconds": import_times(repeats),
         "installed_megabytes": {"deepbp": installed_megabytes("."), "numpy": installed_megabytes("numpy")},

@@ -1,10 +1,10 @@
-"""How far data travels through the package: calls, files and hops between files, counted for typical operations.
+"""Structure of the code at run time: calls, files, and hops between files, counted for typical operations.
 
 ``python -m benchmarks.hops`` prints a Markdown table; ``python -m benchmarks.hops --structure`` prints figures about
-the source files instead. A *hop* is a call into another file than that of the call before. A *folder* is a part of the
-package at its top: ``layers``, with all that it contains, or a single module such as ``errors.py``. The counts are
-exact, so versions can be compared; only those of a trace depend a little on how many digits its numbers have.
-Run with DEEPBP_KERNELS=numpy, because compiled kernels make no calls that Python sees.
+the source files instead. A *hop* is a call into another file than that of the previous call. A *folder* is a part of
+the package at the top level: ``layers`` with its contents, or a single module such as ``summary.py``. The counts are
+reproducible, except those of a trace, which depend on the number of digits of its numbers. Run with
+DEEPBP_KERNELS=numpy, because calls of compiled kernels are not counted.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Interleaved measurements: in each round every contender runs once, so that a noisy minute hits all alike."""
+"""Interleaved measurements: every library runs once in each round, so that noise affects all of them."""
 
 import json
 import os
@@ -19,7 +19,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 @define
 class Contender:
-    """A module of ``benchmarks.peers`` in a process of its own."""
+    """A module of ``benchmarks.peers`` in a separate process."""
 
     name: str
     process: "subprocess.Popen[str]"
@@ -33,7 +33,7 @@ class Contender:
         return self.answer()
 
     def answer(self) -> dict[str, Any]:
-        """The next line, or a reason to skip where the process died."""
+        """Return the next line, or the reason for skipping if the process died."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         return json.loads(line) if line else {"skip": f"its process ended with {self.process.wait()}"}
@@ -41,7 +41,7 @@ class Contender:
 
 @contextmanager
 def contender(name: str, module: str, environment: Mapping[str, str]) -> Iterator[tuple[Contender, str | None]]:
-    """(the running contender, why it cannot take part)."""
+    """Return the running process, or the reason why it cannot run."""
     threads = dict.fromkeys(THREAD_VARIABLES, THREADS)
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.worker", module],
@@ -62,7 +62,7 @@ def contender(name: str, module: str, environment: Mapping[str, str]) -> Iterato
 
 
 def run_workload(index: int, contenders: list[Contender], rounds: int, block: float) -> dict[str, Any]:
-    """``{contender: {"microseconds": [one a round]} or {"skip": reason}}`` of one workload."""
+    """Measure one workload: ``{library: {"microseconds": [one for each round]} or {"skip": reason}}``."""
     results: dict[str, Any] = {}
     taking_part: list[tuple[Contender, int]] = []
     for it in contenders:
@@ -83,13 +83,13 @@ def run_workload(index: int, contenders: list[Contender], rounds: int, block: fl
 
 
 def spread(values: list[float]) -> tuple[float, float, float]:
-    """(lower quartile, median, upper quartile)."""
+    """Return (lower quartile, median, upper quartile)."""
     first, median, third = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
     return first, median, third
 
 
 def ratios(results: dict[str, Any], theirs: str, ours: str = "deepbp") -> list[float]:
-    """One contender's time over another's, round by round."""
+    """Return the ratio of the times of two libraries for each round."""
     pairs = zip(results[theirs]["microseconds"], results[ours]["microseconds"], strict=True)
     return [one / other for one, other in pairs]
 
@@ -97,7 +97,7 @@ def ratios(results: dict[str, Any], theirs: str, ours: str = "deepbp") -> list[f
 def measure(
     table: Mapping[str, tuple[str, Mapping[str, str]]], only: list[int] | None, rounds: int, block: float
 ) -> list[dict[str, Any]]:
-    """``[{"workload": name, "results": {contender: microseconds of each round, or why it was skipped}}]``."""
+    """Measure all workloads: ``[{"workload": name, "results": {library: result}}]``."""
     measured = []
     with ExitStack() as stack:
         started = [stack.enter_context(contender(name, *how)) for name, how in table.items()]

@@ -1,11 +1,11 @@
-"""What deepbp promises, so that a run says where it is kept and where it is not."""
+"""Performance targets of deepbp; a run reports which of them are met."""
 
 from attrs import frozen
 
 
 @frozen
 class Promise:
-    """On a workload, a contender's time over deepbp's is at least ``ratio``; for the floor and the loop, at most."""
+    """Bound of the ratio of a library's time to deepbp's on a workload; an upper bound for the floor and the loop."""
 
     workload: str
     against: str
@@ -14,7 +14,7 @@ class Promise:
     own: str = "deepbp"
 
     def kept(self, measured: float) -> bool:
-        """Whether the measured ratio keeps it."""
+        """Whether the measured ratio meets the target."""
         return measured <= self.ratio if self.at_most else measured >= self.ratio
 
 

@@ -1,4 +1,4 @@
-"""From the numbers of a run to a page and a chart."""
+"""Report of a run: the page and the chart."""
 
 import statistics
 from pathlib import Path
@@ -9,34 +9,32 @@ from benchmarks.promises import PROMISES
 
 
 def page(results: dict[str, Any]) -> str:
-    """The page in Markdown."""
+    """Return the page in Markdown."""
     machine, versions = results["machine"], results["versions"]
     named = ", ".join(f"{name} {number}" for name, number in versions.items())
     sections = [
         "# Benchmarks",
-        "Written by `make bench`; every number on this page comes from one run.",
+        "`make bench` writes this page. All numbers come from one run.",
         f"{results['date']}, {machine['processor']}, {machine['cores']} cores, {machine['system']}, "
         f"{machine['blas']}. {named}.",
-        "Each contender runs in a process of its own with the same number of threads, on data that are fresh in every "
-        f"step, and returns the loss of each step as a number "
-        f"(the floor, and the loop of the notes, compute none). In each of {results['rounds']} rounds every contender "
-        f"runs for about {results['block_seconds']} seconds in turn; ratios are taken within a round. The machine is "
-        "shared and noisy: read the ratios, not the microseconds. "
-        "*floor* is the step's matrix products alone; *deepbp* uses the fused kernels. No step can be faster "
-        "than its own products: where the floor comes out above 1, the run was too noisy, or its blocks too short, to "
-        "tell them apart.",
+        "Each library runs in a separate process with the same number of threads, uses other data in every step, and "
+        "returns the loss of each step as a number (the floor, and the handwritten loop of the notes, compute none). "
+        f"In each of {results['rounds']} rounds, every library runs for about {results['block_seconds']} seconds in "
+        "turn; ratios are computed within a round. The machine is shared and noisy: compare ratios, not microseconds. "
+        "*floor* is the time of the matrix products of a step; *deepbp* uses the fused kernels. No step can be faster "
+        "than its matrix products: if the floor is above 1, the difference is smaller than the noise of the run.",
         "![Times relative to deepbp](benchmarks.svg)",
-        "## A step, as multiples of deepbp's time",
-        "Median, and in brackets the quartiles; above 1 the contender is slower than deepbp.",
+        "## Time of a step relative to deepbp",
+        "Medians, with quartiles in parentheses. Above 1, the library is slower than deepbp.",
         _steps(results["workloads"]),
         _skipped(results["workloads"]),
-        "## Promises",
+        "## Performance targets",
         _promises(results["workloads"]),
-        "## A whole training",
-        "The handwritten digits, 64-64-64-10 with Adam, up to 97 % on a held-out fifth; from the call to the result, "
-        "compilation included.",
+        "## Complete training",
+        "The handwritten digits, 64-64-64-10 with Adam, until the accuracy on a held-out fifth is 97 %, including "
+        "compilation.",
         _fits(results["fit_digits"]),
-        "## Before the first step",
+        "## Import, installation and memory",
         _footprint(results["footprint"]),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -64,7 +62,7 @@ def _steps(workloads: list[dict[str, Any]]) -> str:
 
 
 def quote(results: dict[str, Any]) -> str:
-    """The few numbers that the README quotes."""
+    """Return the table in the README."""
     names = ["handwritten NumPy", "PyTorch eager", "JAX jit", "scikit-learn MLP"]
     rows = []
     for entry in results["workloads"]:
@@ -81,7 +79,7 @@ def _skipped(workloads: list[dict[str, Any]]) -> str:
         for name, result in entry["results"].items()
         if "skip" in result
     }
-    return "Left out: " + "; ".join(sorted(reasons)) + "." if reasons else ""
+    return "Not measured: " + "; ".join(sorted(reasons)) + "." if reasons else ""
 
 
 def _promises(workloads: list[dict[str, Any]]) -> str:
@@ -99,9 +97,9 @@ def _promises(workloads: list[dict[str, Any]]) -> str:
             text = f"at least {promise.ratio} times as fast as {promise.against}"
         own = "" if promise.own == "deepbp" else f" ({promise.own})"
         rows.append(
-            [promise.workload, text + own, f"{measured:.2f}", "kept" if promise.kept(measured) else "**missed**"]
+            [promise.workload, text + own, f"{measured:.2f}", "met" if promise.kept(measured) else "**missed**"]
         )
-    return _table(["network", "promise", "measured", ""], rows)
+    return _table(["network", "target", "measured", ""], rows)
 
 
 def _fits(fits: dict[str, Any]) -> str:
@@ -110,7 +108,7 @@ def _fits(fits: dict[str, Any]) -> str:
     for name, entry in fits.items():
         seconds = statistics.median(entry["seconds"])
         rows.append([name.replace("_", "-"), f"{seconds:.2f} s", f"{seconds / own:.1f}", str(entry["epochs"])])
-    return _table(["", "time", "times deepbp's", "epochs"], rows)
+    return _table(["", "time", "relative to deepbp", "epochs"], rows)
 
 
 def _footprint(found: dict[str, Any]) -> str:
@@ -121,16 +119,16 @@ def _footprint(found: dict[str, Any]) -> str:
     memory = ", ".join(f"{name} {size:.0f} MB" for name, size in found["peak_megabytes"].items())
     return "\n\n".join(
         [
-            _table(["import", "time", "times NumPy's"], imports),
-            f"Installed, with all that it needs: {sizes}.",
-            f"A second process's first `fit`, imports done, from the call to its end: {fits}.",
-            f"Peak memory of a process that trains 1024-2048-2048-10 with batch 512: {memory}.",
+            _table(["import", "time", "relative to NumPy"], imports),
+            f"Installed size, including dependencies: {sizes}.",
+            f"First `fit` in a process, after the imports and with cached kernels: {fits}.",
+            f"Peak memory for training 1024-2048-2048-10 with batch 512: {memory}.",
         ]
     )
 
 
 def chart(results: dict[str, Any], path: Path) -> None:
-    """Times relative to deepbp, one row a workload, on a logarithmic axis."""
+    """Draw times relative to deepbp, one row for each workload, on a logarithmic axis."""
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -1,4 +1,4 @@
-"""Run everything and write ``docs/benchmarks.md``, with its JSON and its chart beside it: ``make bench``."""
+"""Run all benchmarks and write ``docs/benchmarks.md``, with its results as JSON and its chart: ``make bench``."""
 
 import argparse
 import importlib.metadata
@@ -34,7 +34,7 @@ VERSIONS = ("deepbp", "numpy", "numba", "torch", "jax", "scikit-learn", "keras",
 
 
 def contenders(best_blas: dict[str, str]) -> dict[str, tuple[str, dict[str, str]]]:
-    """Where another family of BLAS kernels is faster, deepbp and the floor get it; one of deepbp's forms does not."""
+    """Use faster BLAS kernels, if there are any, for deepbp and the floor, but not for deepbp with NumPy kernels."""
     table = dict(CONTENDERS)
     if best_blas:
         for name in ("deepbp", "floor", "handwritten NumPy"):
@@ -44,7 +44,7 @@ def contenders(best_blas: dict[str, str]) -> dict[str, tuple[str, dict[str, str]
 
 
 def version(package: str) -> str:
-    """Of an installed package, or that it is not."""
+    """Return the version of a package, or that it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -52,7 +52,7 @@ def version(package: str) -> str:
 
 
 def fits(repeats: int) -> dict[str, Any]:
-    """Each contender's whole training on the digits: seconds of each repeat, and epochs."""
+    """Measure the complete training on the digits: seconds of each repeat, and epochs."""
     results: dict[str, Any] = {}
     for _ in range(repeats):
         for name in ("with_deepbp", "with_pytorch", "with_scikit_learn", "with_keras"):

@@ -16,7 +16,7 @@ from benchmarks.workloads import WORKLOADS
 
 def main() -> None:
     answers = sys.stdout
-    sys.stdout = sys.stderr  # what a library prints must not get among the answers
+    sys.stdout = sys.stderr  # output of libraries must not mix with the responses
     step: Callable[[], Any] | None = None
 
     def answer(**fields: Any) -> None:
@@ -35,7 +35,7 @@ def main() -> None:
                 step = module.prepare(WORKLOADS[request["workload"]])
                 step()
                 answer(ready=True)
-            except Exception as error:  # whatever a peer cannot do is said in the results
+            except Exception as error:  # the results state what a library cannot do
                 answer(skip=f"{type(error).__name__}: {str(error)[:200]}")
         else:
             assert step is not None

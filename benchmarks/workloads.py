@@ -1,16 +1,16 @@
-"""What is measured: networks, batches, and data that are fresh in every step."""
+"""Workloads: networks, batch sizes, and data."""
 
 from typing import Any
 
 import numpy as np
 from attrs import frozen
 
-BATCHES = 16  # drawn once and used in turn: a network that sees one batch for ever collapses to a loss of zero
+BATCHES = 16  # drawn once and used in turn: with a single batch, the loss would collapse to zero
 
 
 @frozen
 class Workload:
-    """A multilayer net and how it is trained, or asked."""
+    """A network, and how to train it or predict with it."""
 
     name: str
     sizes: tuple[int, ...]
@@ -24,7 +24,7 @@ class Workload:
     inference: bool = False
 
     def batches(self) -> list[tuple[Any, Any]]:
-        """(x, y) pairs; y are labels, or rows of numbers between 0 and 1 for the squared error."""
+        """Return (x, y) pairs; y are labels, or rows of numbers between 0 and 1 for the squared error."""
         rng = np.random.default_rng(0)
         pairs = []
         for _ in range(BATCHES):
@@ -36,7 +36,7 @@ class Workload:
         return pairs
 
     def weights(self) -> list[Any]:
-        """The same first weights for every contender, (inputs, outputs) each; biases start at zero."""
+        """Return the initial weights for all libraries, each (inputs, outputs); biases start at zero."""
         rng = np.random.default_rng(1)
         pairs = zip(self.sizes, self.sizes[1:], strict=False)
         return [(rng.normal(size=pair) * np.sqrt(2 / sum(pair))).astype(self.dtype) for pair in pairs]

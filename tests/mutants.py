@@ -155,6 +155,7 @@ def run(copy: Path, tests: Sequence[str], limit: float) -> str:
 def make_copy(folder: str) -> Path:
     """Copy the repository to a folder, so that mutations never touch the original."""
     copy = Path(folder)
+    copy.mkdir()
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():

@@ -1,4 +1,4 @@
-"""deepbp itself, through its public interface."""
+"""deepbp, through its public interface."""
 
 from collections.abc import Callable
 from itertools import cycle
@@ -12,7 +12,7 @@ from deepbp.optimizers import SGD, Adam
 
 
 def build(workload: Workload) -> Sequential:
-    """The network with the workload's first weights."""
+    """Return the network with the workload's initial weights."""
     hidden = {"relu": ReLU, "sigmoid": Sigmoid}[workload.hidden]
     layers: list[Any] = []
     for units in workload.sizes[1:]:

@@ -1,4 +1,4 @@
-"""The floor: the matrix products of a step and nothing else."""
+"""The floor: only the matrix products of a step."""
 
 from collections.abc import Callable
 from itertools import cycle

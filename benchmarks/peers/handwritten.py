@@ -1,4 +1,4 @@
-"""The loop that people write by hand in NumPy: for the net of the notes, the notes' own lines."""
+"""A handwritten NumPy loop; for the network of the notes, the lines of the notes."""
 
 from collections.abc import Callable
 from itertools import cycle

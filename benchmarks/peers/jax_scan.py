@@ -1,4 +1,4 @@
-"""JAX with a whole training loop compiled as one: no step can be looked at, and none costs a call."""
+"""JAX with a complete training loop compiled into one function."""
 
 from collections.abc import Callable
 from typing import Any

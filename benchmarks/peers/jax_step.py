@@ -1,4 +1,4 @@
-"""JAX: one compiled function a step, parameters donated; and, for tiny nets, a whole loop compiled as one."""
+"""JAX: one compiled function for each step, with donated parameters; for tiny networks, also a compiled loop."""
 
 from collections.abc import Callable
 from itertools import cycle
@@ -29,14 +29,14 @@ def _loss(workload: Workload, parameters: Any, x: Any, y: Any) -> Any:
 
 
 def start(workload: Workload) -> Any:
-    """Parameters, the two means of Adam, and the number of the step."""
+    """Return the parameters, the two moments of Adam, and the step number."""
     parameters = [(jnp.asarray(w), jnp.zeros(w.shape[1], w.dtype)) for w in workload.weights()]
     zeros = jax.tree.map(jnp.zeros_like, parameters)
     return parameters, zeros, jax.tree.map(jnp.zeros_like, parameters), jnp.zeros((), jnp.int32)
 
 
 def update(workload: Workload, state: Any, x: Any, y: Any) -> Any:
-    """(new state, loss)."""
+    """Return (new state, loss)."""
     parameters, mean, square, count = state
     value, grads = jax.value_and_grad(lambda p: _loss(workload, p, x, y))(parameters)
     rate = workload.learning_rate
@@ -67,7 +67,7 @@ def prepare(workload: Workload) -> Callable[[], Any]:
 
 
 def prepare_loop(workload: Workload, steps: int = 1000) -> Callable[[], Any]:
-    """One call is a whole loop of this many steps inside one compiled function, over the same batches in turn."""
+    """Run a loop of this many steps in one compiled function, over the batches in turn."""
     pairs = workload.batches()
     xs, ys = (jnp.asarray(np.stack(part)) for part in zip(*pairs, strict=True))
 

@@ -13,7 +13,7 @@ torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 def build(workload: Workload) -> Any:
-    """The network with the workload's first weights."""
+    """Return the network with the workload's initial weights."""
     layers: list[Any] = []
     for weight in workload.weights():
         linear = torch.nn.Linear(*weight.shape, bias=workload.bias, dtype=getattr(torch, workload.dtype))
