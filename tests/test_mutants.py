@@ -1,6 +1,7 @@
 """Mutation testing: mutations are valid, differ from the original in one line, and leave the original unchanged."""
 
 import ast
+import tomllib
 from pathlib import Path
 
 import mutants
@@ -50,7 +51,7 @@ def test_a_mutation_changes_one_line(example: Path) -> None:
 
 
 def test_parts_and_their_tests_exist() -> None:
-    parts = mutants.tomllib.loads((mutants.ROOT / "pyproject.toml").read_text())["tool"]["mutants"]
+    parts = tomllib.loads((mutants.ROOT / "pyproject.toml").read_text())["tool"]["mutants"]
     for part, stages in parts.items():
         paths = [part, *(path.removeprefix("--ignore=") for tests in stages for path in tests)]
         assert [path for path in paths if not (mutants.ROOT / path).exists()] == []
