@@ -12,7 +12,7 @@ from deepbp._tables import as_plain_array, place_in
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, NotBuiltError, ShapeError
 from deepbp.typing import Array, ArrayLike, Seed, Shape, ShapeLike
 
-ROWS_AT_ONCE = 65_536  # so that checking a large array needs little memory beside it
+ROWS_AT_ONCE = 65_536  # checks of large arrays work in blocks of rows, to save memory
 T = TypeVar("T")
 
 
@@ -47,7 +47,7 @@ def require_built(owner: object, built: T | None) -> T:
 
 
 def as_shape(value: ShapeLike, name: str = "input_shape") -> Shape:
-    """``3`` and ``[3]`` become ``(3,)``; anything but whole numbers of at least 1 is refused."""
+    """Convert ``3`` and ``[3]`` to ``(3,)``. Raises unless all sizes are whole numbers of at least 1."""
     sizes: tuple[Any, ...] = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not all(isinstance(size, int | np.integer) and not isinstance(size, bool) for size in sizes):
         raise ArgumentTypeError(f"{name}: expected whole numbers, such as (3,), got {value!r}")
