@@ -31,14 +31,14 @@ class InitializerCase:
     def draws(self, dtype: str = "float64") -> dict[Shape, Array]:
         """Draw one array for each supported shape; the initializer may reject a shape with a deepbp error."""
         drawn: dict[Shape, Array] = {}
-        refusal: DeepBPError | None = None
+        rejection: DeepBPError | None = None
         for shape in self.shapes:
             try:
                 drawn[shape] = self.subject(shape, self.rng(), np.dtype(dtype))
             except DeepBPError as error:
-                refusal = error
+                rejection = error
         if not drawn:
-            raise CheckFailure(f"refuses every shape, at last with: {refusal}")
+            raise CheckFailure(f"refuses every shape, at last with: {rejection}")
         return drawn
 
 

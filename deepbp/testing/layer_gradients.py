@@ -2,21 +2,11 @@
 
 import numpy as np
 
+from deepbp.testing import layer_case
 from deepbp.testing.check import CheckFailure
 from deepbp.testing.comparisons import expect_agreement, expect_same, stated_value, values_of_fields
 from deepbp.testing.gradients import expect_gradient, numeric_gradient
-from deepbp.testing.layer_case import (
-    BuiltLayer,
-    LayerCase,
-    loss_of_input,
-    loss_of_parameter,
-    magnitude,
-    perturbable,
-    sample_input_gradient,
-    sample_parameter_gradient,
-    sizes,
-    standard_normal,
-)
+from deepbp.testing.layer_case import BuiltLayer, LayerCase
 from deepbp.typing import Array
 
 
@@ -59,12 +49,12 @@ def parameter_gradients(case: LayerCase) -> None:
             expect_gradient(
                 f"∂L/∂{name}",
                 gradient,
-                loss_of_parameter(built, name, x, delta),
+                layer_case.loss_of_parameter(built, name, x, delta),
                 value,
                 case.rng(11),
-                lambda name=name: [sample_parameter_gradient(case, name, stream) for stream in (0, 1)],  # type: ignore[misc]
-                {**sizes(case, built), f"the number of entries of {name}": value.size},
-                magnitude=magnitude(built, x, delta),
+                lambda name=name: [layer_case.sample_parameter_gradient(case, name, stream) for stream in (0, 1)],  # type: ignore[misc]
+                {**layer_case.sizes(case, built), f"the number of entries of {name}": value.size},
+                magnitude=layer_case.magnitude(built, x, delta),
             )
         except CheckFailure as failure:
             failures.append(str(failure))
@@ -105,10 +95,10 @@ def _is_surrogate(case: LayerCase) -> bool:
 def _expect_input_gradient(case: LayerCase, x: Array, where: str = "") -> None:
     built = case.build()
     delta = built.delta(x, case.rng(10))
-    loss, grad_input = loss_of_input(built, x, delta), built.run(x.copy(), delta.copy()).grad_input
+    loss, grad_input = layer_case.loss_of_input(built, x, delta), built.run(x.copy(), delta.copy()).grad_input
     places = None
-    if case.inputs is not standard_normal:
-        places, fixed = perturbable(loss, x)
+    if case.inputs is not layer_case.standard_normal:
+        places, fixed = layer_case.perturbable(loss, x)
         for place in fixed:
             if grad_input[place] != 0:
                 raise CheckFailure(
@@ -121,9 +111,9 @@ def _expect_input_gradient(case: LayerCase, x: Array, where: str = "") -> None:
         loss,
         x,
         case.rng(11),
-        lambda: [] if where else [sample_input_gradient(case, stream) for stream in (0, 1)],
-        sizes(case, built),
-        magnitude=magnitude(built, x, delta),
+        lambda: [] if where else [layer_case.sample_input_gradient(case, stream) for stream in (0, 1)],
+        layer_case.sizes(case, built),
+        magnitude=layer_case.magnitude(built, x, delta),
         places=places,
     )
 
@@ -134,7 +124,7 @@ def _numeric_of_parameter(built: BuiltLayer, name: str, x: Array, case: LayerCas
     value = built.layer.named_parameters()[name].value.copy()
     places = [tuple(map(int, place)) for place in np.ndindex(value.shape)]
     places = [places[i] for i in case.rng(13).permutation(len(places))[:100]]
-    gradient = numeric_gradient(loss_of_parameter(built, name, x, delta), value, places=places)
+    gradient = numeric_gradient(layer_case.loss_of_parameter(built, name, x, delta), value, places=places)
     return np.nan_to_num(gradient)
 
 

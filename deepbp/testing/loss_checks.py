@@ -12,16 +12,9 @@ from attrs import frozen
 from deepbp._validation import as_shape
 from deepbp.errors import ArgumentTypeError
 from deepbp.losses import Loss
+from deepbp.testing import comparisons
 from deepbp.testing.check import Check, CheckFailure, Stages, as_seed, checks_of, run_all
-from deepbp.testing.comparisons import (
-    copies,
-    expect_agreement,
-    expect_same,
-    read_only,
-    stated_value,
-    unchanged,
-    values_of_fields,
-)
+from deepbp.testing.comparisons import expect_agreement, expect_same, stated_value, values_of_fields
 from deepbp.testing.configuration import CHECKS
 from deepbp.testing.diagnosis import GradientSample
 from deepbp.testing.gradients import expect_gradient, numeric_gradient
@@ -197,18 +190,18 @@ def nothing_is_written(case: LossCase) -> None:
     weight = case.weights()
     for weights in (None, weight):
         given = [prediction, target] if weights is None else [prediction, target, weights]
-        before = copies(given)
+        before = comparisons.copies(given)
         _, saved = case.subject.forward(prediction, target, weights)
-        kept = copies(saved)
+        kept = comparisons.copies(saved)
         case.subject.backward(saved)
         for name, array, then in zip(("the prediction", "the target", "sample_weight"), given, before, strict=False):
-            if not unchanged(array, [then]):
+            if not comparisons.unchanged(array, [then]):
                 raise CheckFailure(f"forward or backward wrote into {name}: make a new array")
-        if not unchanged(saved, kept):
+        if not comparisons.unchanged(saved, kept):
             raise CheckFailure("backward wrote into saved: make a new array")
-        with read_only(given):
+        with comparisons.read_only(given):
             _, saved = case.subject.forward(prediction, target, weights)
-            with read_only(saved):
+            with comparisons.read_only(saved):
                 case.subject.backward(saved)
 
 

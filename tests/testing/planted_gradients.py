@@ -6,7 +6,7 @@ import numpy as np
 from attrs import define, field
 from every_builtin import first_column_of_categories
 from planting import Planted, planter
-from right_layers import GainOfTanh, LeakyReLU, Priced, Scale, Square
+from right_layers import GainOfTanh, LeakyReLU, Scale, Square, WithPenalty
 
 from deepbp.layers import Builder, Dense, Embedding, Formula, Layer, Softmax, StopGradient, Tanh
 from deepbp.typing import Array, Shape
@@ -304,7 +304,7 @@ class UpdatesItself(Scale):
 
 @planted("input_gradient", r"∂L/∂x.* lacks the gradient of the penalty, which the layer adds to the loss")
 @define(eq=False)
-class PenaltyOfOutputsWithoutItsGradient(Priced):
+class PenaltyOfOutputsWithoutItsGradient(WithPenalty):
     def backward(self, saved: tuple[Array, Array], delta: Array) -> Array:
         x, _ = saved
         self.gain.accumulate((x * delta).sum(axis=0) + 0.2 * self.gain.value)
@@ -313,7 +313,7 @@ class PenaltyOfOutputsWithoutItsGradient(Priced):
 
 @planted("parameter_gradients", r"∂L/∂gain is wrong\nat \[")
 @define(eq=False)
-class PenaltyOfWeightsWithHalfItsGradient(Priced):
+class PenaltyOfWeightsWithHalfItsGradient(WithPenalty):
     def backward(self, saved: tuple[Array, Array], delta: Array) -> Array:
         moved = super().backward(saved, delta)
         self.gain.accumulate(-0.1 * self.gain.value)
@@ -322,7 +322,7 @@ class PenaltyOfWeightsWithHalfItsGradient(Priced):
 
 @planted("parameter_gradients", r"∂L/∂gain is wrong\nat \[")
 @define(eq=False)
-class PenaltyThatIsASumWithTheGradientOfAMean(Priced):
+class PenaltyThatIsASumWithTheGradientOfAMean(WithPenalty):
     def penalty(self, saved: tuple[Array, Array]) -> float:
         return float(0.1 * (self.gain.value**2).sum() + 0.2 * (saved[1] ** 2).sum())
 
@@ -344,7 +344,7 @@ class GradientOfAPenaltyThatNobodyPays(Scale):
 
 @planted("input_gradient", r"penalty: expected a float, what is added to the loss, returned array")
 @define(eq=False)
-class PenaltyIsAnArray(Priced):
+class PenaltyIsAnArray(WithPenalty):
     def penalty(self, saved: tuple[Array, Array]) -> Any:
         return 0.2 * (saved[1] ** 2).mean(axis=0)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from attrs import define, frozen
 from planting import Planted, planter
-from right_layers import Priced, Scale, Square
+from right_layers import Scale, Square, WithPenalty
 
 from deepbp.layers import Dense
 from deepbp.losses import MeanSquaredError as MeanOfSquares
@@ -75,7 +75,7 @@ class SlightBiasGradient(Dense):
 
 @planted_layer("parameter_gradients", rf"∂L/∂gain {FIVE_DIGITS}")
 @define(eq=False)
-class SlightPenaltyOfWeights(Priced):
+class SlightPenaltyOfWeights(WithPenalty):
     def backward(self, saved: tuple[Array, Array], delta: Array) -> Array:
         moved = super().backward(saved, delta)
         self.gain.accumulate(1e-5 * 0.2 * self.gain.value)
@@ -84,7 +84,7 @@ class SlightPenaltyOfWeights(Priced):
 
 @planted_layer("input_gradient", rf"∂L/∂x.* {FIVE_DIGITS}")
 @define(eq=False)
-class SlightPenaltyOfOutputs(Priced):
+class SlightPenaltyOfOutputs(WithPenalty):
     def penalty(self, saved: tuple[Array, Array]) -> float:
         return super().penalty(saved) + 1e-5 * float(0.2 * (saved[1] ** 2).sum() / max(len(saved[1]), 1))
 

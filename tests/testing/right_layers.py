@@ -200,7 +200,7 @@ class Residual(Layer[list[Any]]):
 
 
 @define(eq=False)
-class Priced(Layer[tuple[Array, Array]]):
+class WithPenalty(Layer[tuple[Array, Array]]):
     """y = gain · x, and L grows by 0.1 Σ gain² and by the batch's mean of 0.2 Σ y²."""
 
     gain: Parameter = field(init=False)

@@ -24,10 +24,10 @@ from right_layers import (
     LeakyReLU,
     Log,
     Lookup,
-    Priced,
     Residual,
     Scale,
     Square,
+    WithPenalty,
     positive,
     whole,
 )
@@ -98,7 +98,7 @@ def test_builtins_pass_with_other_seeds(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize(
     "layer",
-    [Scale(), Square(), GainOfTanh(), LeakyReLU(), Dropout(), Centre(), Largest(), Residual(), Priced()],
+    [Scale(), Square(), GainOfTanh(), LeakyReLU(), Dropout(), Centre(), Largest(), Residual(), WithPenalty()],
     ids=repr,
 )
 def test_correct_custom_layers_pass(layer: Layer[object], seed: int) -> None:
