@@ -141,7 +141,8 @@ class Encoder:
             return {"scalar": self.add_array(np.asarray(value), place)}
         plain: Any = next((kind for kind in (int, float, str, list, tuple, Mapping) if isinstance(value, kind)), None)
         if plain is not None:  # of a derived class
-            return self.encode((dict if plain is Mapping else plain)(value), place)
+            convert: Any = dict if plain is Mapping else plain
+            return self.encode(convert(value), place)
         raise ArgumentTypeError(f"{place}: expected numbers, text, arrays, lists, or dicts of them, got {value!r:.100}")
 
     def inside(self, place: str, key: Any, position: int) -> str:

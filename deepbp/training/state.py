@@ -14,7 +14,6 @@ from deepbp.files.network import TRAINING, TRAINING_VERSION, describe_model
 from deepbp.files.objects import FROM_THE_CONFIGURATION
 from deepbp.layers import Chain, Layer
 from deepbp.losses import Loss
-from deepbp.metrics.metric import MetricLike
 from deepbp.optimizers import Optimizer, State
 from deepbp.parameters import Buffer, Parameter, ParameterVector
 from deepbp.storage.contents import LIMIT, check_version
@@ -35,8 +34,8 @@ class Settings(Protocol):
     model: Layer[Any]
     loss: Loss[Any]
     optimizer: Optimizer
-    metrics: Sequence[MetricLike]
-    callbacks: Sequence[Any]
+    metrics: Any  # a sequence of MetricLike; pyright compares attributes with converters to Any alone
+    callbacks: Any  # a sequence of Callback
     clip_norm: float | None
     clip_value: float | None
     accumulate: int
@@ -78,8 +77,8 @@ class TrainingState:
     position: Position = field(factory=Position, init=False)
     callback_states: Sequence[CallbackState] | None = field(default=None, init=False)  # of a file, until the next fit
     consistent: bool = field(default=True, init=False)
-    _frozen: list[Parameter]
-    _generators: list[np.random.Generator]  # those that layers draw from in a pass
+    _frozen: list[Parameter] = field(alias="frozen")
+    _generators: list[np.random.Generator] = field(alias="generators")  # those that layers draw from in a pass
     _before: Snapshot | None = field(default=None, init=False)
 
     @classmethod
