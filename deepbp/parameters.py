@@ -153,6 +153,8 @@ class Parameter:
     def accumulate_product(self, a: Array, b: Array) -> None:
         """Add the share ``a @ b``, written directly into place the first time; raises as ``accumulate`` does."""
         if self.frozen:
+            if a.shape[-1:] != b.shape[-2:][:1]:  # without this, a delta of another batch would pass unnoticed
+                raise ContractError(f"gradient: the product of {a.shape} and {b.shape} does not exist")
             return
         if self in self._unwritten:
             try:

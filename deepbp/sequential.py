@@ -14,6 +14,7 @@ from deepbp._validation import as_dtype, as_generator, as_samples, as_shape
 from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError, PositionError, ShapeError
 from deepbp.files.network import load_network
 from deepbp.layers import Builder, Chain, Layer
+from deepbp.layers.boundary import is_inner_call
 from deepbp.layers.layer import Built
 from deepbp.losses import Loss
 from deepbp.metrics.metric import check_metrics
@@ -114,6 +115,9 @@ class Sequential(Network):
 
     Reading a network (``predict``, ``evaluate``) changes nothing in it, so many threads may do so at once.
     """
+
+    validates_itself = ("predict",)
+    _run_predict = Chain._run_predict
 
     _input_shape: Shape | None = field(default=None, alias="input_shape", kw_only=True, converter=_as_input_shape)
     rng: Seed = field(default=None, kw_only=True)
@@ -220,13 +224,13 @@ class Sequential(Network):
         if batch_size is not None:
             check_batch_size(batch_size)
         built = self._known()
+        if is_inner_call() and isinstance(x, np.ndarray):
+            return Chain.predict(self, x)  # the network around this one has validated the data
         array = as_samples(x, "x", built.input_shape, built.dtype, self._first_place)
         if batch_size is None or batch_size >= len(array):
-            return self.infer(array)
+            return Chain._run_predict(self, array)
         pieces = range(0, len(array), batch_size)
-        return np.concatenate([self.infer(array[start : start + batch_size]) for start in pieces])
-
-    infer = Chain.predict  # past the door
+        return np.concatenate([Chain._run_predict(self, array[start : start + batch_size]) for start in pieces])
 
     @explain_call
     def evaluate(

@@ -12,7 +12,6 @@ from deepbp.derivation.steps import MergeStep, PenaltyStep, SliceStep, Step, las
 from deepbp.errors import DeepBPError, PositionError
 from deepbp.formulas.printer import Symbol
 from deepbp.layers import Layer
-from deepbp.layers.boundary import CheckedLayer, checked
 from deepbp.layers.merging import added, merged, parted
 from deepbp.losses import Loss
 from deepbp.training.data import Data
@@ -105,10 +104,6 @@ class Run:
         return run
 
 
-def _checked(step: Step) -> Layer[Any] | CheckedLayer:
-    return checked(step.layer, step.input_shape, step.output_shape)
-
-
 def _forward(step: Step, inputs: list[Array], memories: dict[Symbol, Any]) -> tuple[Array, Any]:
     """The output, and what is needed on the way back; of a penalty, its price and the gradient of it."""
     if isinstance(step, SliceStep):
@@ -116,11 +111,12 @@ def _forward(step: Step, inputs: list[Array], memories: dict[Symbol, Any]) -> tu
     if isinstance(step, MergeStep):
         return merged(step.merge, inputs), None
     if not isinstance(step, PenaltyStep):
-        return _checked(step).forward(inputs[0])
+        pair: tuple[Array, Any] = step.layer._run_forward(inputs[0])
+        return pair
     array = step.held["w"].value if step.held else inputs[0]
     samples = 1 if step.held else max(len(array), 1)
     if step.penalty is None:
-        price, gradient = _checked(step).penalty(memories[step.inputs[0]]), np.zeros_like(array)
+        price, gradient = step.layer.penalty(memories[step.inputs[0]]), np.zeros_like(array)
     else:
         price, gradient = step.penalty(array)
         price, gradient = price / samples, gradient / samples
@@ -140,7 +136,7 @@ def _backward(step: Step, inputs: list[Array], memory: Any, delta: Array) -> tup
         return ((), {"w": memory[1]}) if step.held else ((memory[1],), {})
     for parameter in step.held.values():
         parameter.clear_grad()
-    moved = _checked(step).backward(memory, delta)
+    moved = step.layer._run_backward(memory, delta)
     return (moved,), {name: parameter.grad.copy() for name, parameter in step.held.items()}
 
 

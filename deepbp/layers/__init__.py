@@ -29,9 +29,9 @@ from deepbp.layers.activations import (
 )
 from deepbp.layers.bilinear import Bilinear
 from deepbp.layers.chain import Chain
-from deepbp.layers.composites import Inner as Inner  # in the pickles of composites
 from deepbp.layers.composites import Parallel, Repeat, Residual, Split
-from deepbp.layers.composites import Straight as Straight
+from deepbp.layers.composites import Sublayer as Sublayer  # in the pickles of composites
+from deepbp.layers.composites import _Identity as _Identity
 from deepbp.layers.dense import Dense, TiedDense
 from deepbp.layers.embedding import Embedding
 from deepbp.layers.layer import Builder, Layer

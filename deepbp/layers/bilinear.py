@@ -6,10 +6,10 @@ import numpy as np
 from attrs import define, field
 
 from deepbp._validation import as_shape, ones
-from deepbp.errors import ConfigurationError, NotBuiltError, ShapeError
+from deepbp.errors import ConfigurationError, ShapeError
 from deepbp.errors.validators import boolean, instance_of, positive_int
 from deepbp.initializers import GlorotUniform, Initializer, Zeros
-from deepbp.layers.boundary import expect_floats, refusal
+from deepbp.layers.boundary import check_samples
 from deepbp.layers.layer import Builder, Layer
 from deepbp.parameters import UNBUILT, Parameter
 from deepbp.typing import Array, Shape
@@ -77,17 +77,16 @@ class Bilinear(Layer[Array]):
         return z, x
 
     def backward(self, x: Array, delta: Array) -> Array:
-        self.backward_parameters(x, delta)
+        self._run_backward_parameters(x, delta)
         left, right = self._parts(x)
         products = delta.dot(self._matrix().T).reshape(len(x), left.shape[1], right.shape[1])  # ∂L/∂(uᵢ vⱼ)
-        moved = np.empty_like(x)
+        moved = np.empty(x.shape, np.result_type(x, products))
         np.einsum("bij,bj->bi", products, right, out=moved[:, : left.shape[1]])
         np.einsum("bij,bi->bj", products, left, out=moved[:, left.shape[1] :])
         return moved
 
     def backward_parameters(self, x: Array, delta: Array) -> None:
-        if getattr(delta, "shape", None) != (len(x), self.units):
-            raise refusal(self, ValueError(f"expected {(len(x), self.units)}"), "delta", delta)
+        check_samples(x, delta)
         products = self._products(*self._parts(x))
         self.weight.accumulate(products.T.dot(delta).reshape(self.weight.value.shape))  # ∂L/∂W = Σ uᵢ vⱼ δₖ
         if self.bias is not None:
@@ -98,13 +97,7 @@ class Bilinear(Layer[Array]):
         return self.weight.value.reshape(-1, self.units)
 
     def _parts(self, x: Array) -> tuple[Array, Array]:
-        try:
-            left, right, _ = self.weight.value.shape
-        except NotBuiltError as error:
-            raise error.placed(repr(self)) from None
-        expect_floats(self, x, "x")
-        if x.shape[1:] != (left + right,):
-            raise refusal(self, ValueError(f"expected {left + right} columns"), "x", x)
+        left = self.weight.value.shape[0]
         return x[:, :left], x[:, left:]
 
     @staticmethod

@@ -1,116 +1,350 @@
-"""Saying in words why an array does not fit a layer that is used by itself; a network has checked its arrays before."""
+"""Input validation of layers, and the location of exceptions: the boundary around the passes of every layer.
 
-from typing import Any, Literal
+``Layer`` installs the boundary in each subclass. The public ``forward``, ``backward``, ``backward_parameters`` and
+``predict`` validate their array and name the layer in any exception, so a layer's own code holds formulas only.
+``_run_forward``, ``_run_backward``, ``_run_backward_parameters`` and ``_run_predict`` are the functions as the class
+defines them: composites, whose own boundary has validated the array, call these. For a class that is defined outside
+deepbp, both forms also hold the function to the contract of a layer and raise ``ContractError``.
+"""
+
+import inspect
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import wraps
+from types import FunctionType
+from typing import Any, TypeAlias
 
 import numpy as np
-from attrs import frozen
 
 from deepbp.errors import ArgumentTypeError, ContractError, DataTypeError, DeepBPError, NotBuiltError, ShapeError
-from deepbp.layers.layer import Layer
 from deepbp.typing import Array, Shape
 
+Function: TypeAlias = Callable[..., Any]
 
-def refusal(layer: Layer[Any], error: Exception, name: Literal["x", "z", "delta"], array: Any) -> Exception:
-    """What to raise where an array made NumPy raise ``error``: who expected which shape, and what came.
+_MISSING: Any = object()
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_NOT_PLAIN = (np.matrix, np.ma.MaskedArray)  # subclasses of ndarray whose products, or sums, are other ones
 
-    The error itself where the array is not the reason.
+
+_in_users_predict: ContextVar[bool] = ContextVar("in the predict of a user's layer", default=False)
+is_inner_call = _in_users_predict.get
+"""Whether a composite of the user's calls: its data are activations, which may be empty or not finite."""
+
+
+def install(cls: Any, base: Any) -> None:
+    """Set the public and the private form of every pass on ``cls``, a subclass of ``base``, which is ``Layer``."""
+    is_own = is_part_of_deepbp(cls)
+    for method, validate, hold in (
+        ("forward", _validating_input, _returning_pair),
+        ("backward", _validating_delta, _returning_delta),
+        ("backward_parameters", _validating_delta, None),
+        ("predict", _validating_input, _returning_output),
+    ):
+        owner = next(parent for parent in cls.__mro__ if method in vars(parent))
+        public = vars(owner)[method]
+        if owner is base or (is_own and owner is not cls):
+            continue  # abstract, or a default in terms of the other methods, or inherited with its boundary
+        if not isinstance(public, FunctionType):  # a static method, for example, is left as it is
+            setattr(cls, f"_run_{method}", public)
+            continue
+        validates_itself = method in cls.validates_itself
+        function = unwrapped(getattr(owner, f"_run_{method}") if validates_itself and is_own else public)
+        run = function if is_own or hold is None else hold(function, method)
+        setattr(cls, f"_run_{method}", run)
+        if not validates_itself:
+            setattr(cls, method, validate(run, method))
+    if not is_own:
+        if cls.predict is base.predict:
+            cls._run_predict = _first(_returning_pair(unwrapped(cls.forward), "predict"))
+        if isinstance(penalty := vars(cls).get("penalty"), FunctionType):
+            cls.penalty = _returning_float(penalty)
+
+
+def is_part_of_deepbp(cls: type) -> bool:
+    """Whether deepbp's own tests hold this class to the contract, so that no check at run time has to."""
+    return cls.__module__.partition(".")[0] == "deepbp"
+
+
+def unwrapped(function: Any) -> Any:
+    """The function as its class defines it, without the boundary."""
+    while hasattr(function, "inside_boundary"):
+        function = function.inside_boundary
+    return function
+
+
+def comparing_delta(backward: Function) -> Function:
+    """``backward`` after a comparison of delta with ``saved``, or its first item: NumPy would repeat another shape."""
+
+    @wraps(backward)
+    def compared(self: Any, saved: Any, delta: Array) -> Any:
+        try:
+            shape = (saved[0] if type(saved) is tuple else saved).shape
+        except (AttributeError, IndexError):
+            raise ContractError(f"{self}: backward: expects what forward returned as saved, got {saved!r}") from None
+        if delta.shape != shape:
+            raise ShapeError(f"backward: expected a delta of the output's shape {shape}, got {delta.shape}")
+        return backward(self, saved, delta)
+
+    return compared
+
+
+def check_samples(x: Array, delta: Array) -> None:
+    """Raise ShapeError unless delta belongs to the same number of samples as x: NumPy would repeat a single one."""
+    if len(delta) != len(x):
+        raise ShapeError(f"backward: expected a delta for {len(x)} samples, got {delta.shape}")
+
+
+def _marked(wrapper: Any, function: Function) -> Function:
+    wrapper.inside_boundary = function
+    return wrapper  # type: ignore[no-any-return]
+
+
+# The public forms: validate the array, run the pass, and name the layer in an exception.
+
+
+def _validating_input(run: Function, method: str) -> Function:
+    name = _parameter(run, 1)
+
+    @wraps(run)
+    def validated(self: Any, x: Any = _MISSING, *more: Any, **named: Any) -> Any:
+        call = run
+        if x is _MISSING or more or named:
+            x, call = _bound(run, name, (x, *more), named)
+        built = self.built
+        if (  # an ordinary array of the shape that the layer was built for needs no closer look
+            built is None
+            or type(x) is not np.ndarray
+            or x.dtype not in FLOATS
+            or (shape := x.shape)[1:] != built.input_shape
+            or not shape
+        ):
+            is_super_call = getattr(type(self), method) is not validated and method not in self.validates_itself
+            _validate(self, name, x, is_delta=False, any_shape=is_super_call)
+        try:
+            return call(self, x)
+        except Exception as error:
+            _locate(self, error, method, name, x)
+            raise
+
+    return _marked(validated, run)
+
+
+def _validating_delta(run: Function, method: str) -> Function:
+    name = _parameter(run, 2)
+
+    @wraps(run)
+    def validated(self: Any, saved: Any = _MISSING, delta: Any = _MISSING, *more: Any, **named: Any) -> Any:
+        call = run
+        if delta is _MISSING or more or named:
+            delta, call = _bound(run, name, (saved, delta, *more), named)
+        built = self.built
+        if (
+            built is None
+            or type(delta) is not np.ndarray
+            or delta.dtype not in FLOATS
+            or (shape := delta.shape)[1:] != built.output_shape
+            or not shape
+        ):
+            is_super_call = getattr(type(self), method) is not validated
+            _validate(self, name, delta, is_delta=True, any_shape=is_super_call or self._compares_delta)
+        try:
+            return call(self, saved, delta)
+        except Exception as error:
+            _locate(self, error, method, name, delta)
+            raise
+
+    return _marked(validated, run)
+
+
+def _bound(run: Function, name: str, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Function]:
+    """The array of a call with keywords or further arguments, and the call; what is missing, ``run`` reports."""
+    arguments = [value for value in given if value is not _MISSING]
+    bound = inspect.signature(run).bind_partial(None, *arguments, **named)
+    return bound.arguments.get(name), lambda self, *_: run(self, *arguments, **named)
+
+
+def _parameter(function: Function, position: int) -> str:
+    """The name of a function's parameter."""
+    names = list(inspect.signature(function).parameters)
+    return names[position] if position < len(names) else "x"
+
+
+def _validate(layer: Any, name: str, array: Any, *, is_delta: bool, any_shape: bool) -> None:
+    """Raise unless ``array`` is one of native floats, of the built shape; in any shape where ``any_shape``.
+
+    A subclass may call ``super().forward`` with arrays of another shape than its own ``build`` promises.
     """
-    if isinstance(error, NotBuiltError):
-        return error.placed(repr(layer))
+    built = layer.built
+    if built is None:
+        layer._require_built()
+    place = layer._array_place(is_delta)
     if not isinstance(array, np.ndarray) or array.ndim == 0:
-        return ArgumentTypeError(
-            f"{layer}: {name}: expected an array with samples along axis 0, got {array!r}: use numpy.asarray({name})"
+        raise ArgumentTypeError(
+            f"{place}: {name}: expected an array with samples along axis 0, got {array!r}: use numpy.asarray({name})"
         )
-    shape = layer.built and (layer.built.output_shape if name == "delta" else layer.built.input_shape)
-    if shape is not None and array.shape[1:] != shape:
-        return ShapeError(f"{layer}: {name}: expected samples of shape {shape}, got an array of shape {array.shape}")
-    if array.dtype.kind not in "fiu":
-        return DataTypeError(f"{layer}: {name}: expected an array of float32 or float64, got {array.dtype}")
-    if isinstance(error, ValueError) and not isinstance(error, DeepBPError):
-        return ShapeError(f"{layer}: {name}: cannot take an array of shape {array.shape}: {error}")
-    return error
+    if isinstance(array, _NOT_PLAIN):
+        raise ArgumentTypeError(
+            f"{place}: {name}: expected a plain array, got a {type(array).__name__}: use numpy.asarray({name})"
+        )
+    if built is not None and built.is_fixed and not any_shape:
+        expected = built.output_shape if is_delta else built.input_shape
+        if array.shape[1:] != expected:
+            text = layer._wrong_delta if is_delta else layer._wrong_input
+            raise ShapeError(f"{place}: {text.format(name=name, expected=expected, got=array.shape)}")
+    if array.dtype in FLOATS or (layer.takes_categories and not is_delta and array.dtype.kind in "fiub"):
+        return
+    got = "whole numbers" if array.dtype.kind in "iu" else str(array.dtype)
+    raise DataTypeError(f"{place}: {name}: expected an array of float32 or float64, got {got}{_fix(array.dtype)}")
 
 
-def expect_floats(layer: Layer[Any], z: Any, name: Literal["x", "z"] = "z") -> None:
-    """Refuse what is no array of float32 or float64 with samples along axis 0, before NumPy makes something of it."""
-    dtype = getattr(z, "dtype", None)
-    if dtype is None or dtype.kind != "f" or z.ndim == 0:
-        from deepbp.kernels._messages import WHOLE_NUMBERS
-
-        raise refusal(layer, DataTypeError(WHOLE_NUMBERS), name, z)
-
-
-def expect_alike(output: Array, delta: Array) -> None:
-    """Refuse an error signal of another shape than the output, before NumPy repeats it along an axis."""
-    if output.shape != delta.shape:
-        from deepbp.kernels._messages import OTHER_SHAPE
-
-        raise ShapeError(OTHER_SHAPE, output.shape, delta.shape)
+def _fix(dtype: np.dtype[Any]) -> str:
+    if dtype.kind == "c":
+        return ": use .real, or .real and .imag as two features"
+    if dtype.kind in "fiub":
+        wide = dtype.kind == "f" and dtype.itemsize > 4
+        return f": use .astype('{'float64' if wide else 'float32'}')"
+    return ": convert it to numbers, with .astype('float32') where that is possible"
 
 
-def place_of(name: str, layer: Layer[Any]) -> str:
-    """``layer 2, Dense(4)``: of a layer made of layers the class alone, for those inside are named when it is they."""
-    inside = any(isinstance(found, Layer) for found in layer.named_layers().values())
-    return f"{name}, {type(layer).__name__ if inside else layer}"
+def predict(layer: Any, x: Array) -> Array:
+    """The inference pass of any layer on a batch; unlike ``Sequential.predict`` it converts no data."""
+    _validate(layer, "x", x, is_delta=False, any_shape=False)
+    try:
+        output: Array = layer._run_predict(x)
+    except Exception as error:
+        _locate(layer, error, "predict", "x", x)
+        raise
+    return output
 
 
-def explained(error: Exception, place: str, method: str, shape: Shape, input_shape: Shape) -> Exception:
-    """The error that a method raised, to be raised again: with the place in its message, or beside it in a note.
-
-    ``shape`` is that of the array which came in.
-    """
-    if isinstance(error, DeepBPError):
-        return error.placed(place)
-    got = "delta of shape" if method.startswith("backward") else "input of shape"
-    layer_input = str(("samples", *input_shape)).replace("'", "")
-    error.add_note(f"in {place}: {method}, {got} {shape}; the layer's input is {layer_input}")
-    return error
+# The contract: what a function of a user's class must return.
 
 
-@frozen(eq=False)
-class CheckedLayer:
-    """Runs a layer and checks what it returns: a pair, and arrays of the promised shapes."""
-
-    layer: Layer[Any]
-    input_shape: Shape
-    output_shape: Shape
-
-    def forward(self, x: Array) -> tuple[Array, Any]:
-        pair: Any = self.layer.forward(x)
+def _returning_pair(function: Function, method: str) -> Function:
+    @wraps(function)
+    def held(self: Any, *arguments: Any, **named: Any) -> Any:
+        pair = function(self, *arguments, **named)
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise ContractError(f"forward: expected the pair (output, saved), returned {_describe(pair)}")
-        self._check(pair[0], (len(x), *self.output_shape), "forward: build promised an output")
+        if type(self)._run_forward is held or method == "predict":
+            _check_output(self, pair[0], method, [*arguments, *named.values()][0])
         return pair
 
-    def backward(self, saved: Any, delta: Array) -> Array:
-        moved = self.layer.backward(saved, delta)
-        self._check(moved, (len(delta), *self.input_shape), "backward: expected the error signal of the input,")
-        return moved
+    return _marked(held, function)
 
-    def backward_parameters(self, saved: Any, delta: Array) -> None:
-        self.layer.backward_parameters(saved, delta)
 
-    def penalty(self, saved: Any) -> float:
-        value: Any = self.layer.penalty(saved)
+def _first(function: Function) -> Function:
+    def predict(self: Any, x: Array) -> Any:
+        return function(self, x)[0]
+
+    return predict
+
+
+def _returning_output(function: Function, method: str) -> Function:
+    @wraps(function)
+    def held(self: Any, *arguments: Any, **named: Any) -> Any:
+        token = _in_users_predict.set(True)
+        try:
+            output = function(self, *arguments, **named)
+        finally:
+            _in_users_predict.reset(token)
+        if type(self)._run_predict is held:
+            _check_output(self, output, method, [*arguments, *named.values()][0])
+        return output
+
+    return _marked(held, function)
+
+
+def _check_output(layer: Any, output: Any, method: str, x: Any) -> None:
+    expected = None if layer.built is None else layer.built.output_shapes.get(np.shape(x)[1:])
+    if expected is not None:
+        _check_result(output, {(len(x), *expected)}, f"{method}: build promised an output")
+    elif not isinstance(output, np.ndarray):
+        raise ContractError(f"{method}: expected an array as output, returned {output!r}")
+
+
+def _returning_delta(function: Function, method: str) -> Function:
+    @wraps(function)
+    def held(self: Any, *arguments: Any, **named: Any) -> Any:
+        result = function(self, *arguments, **named)
+        if type(self)._run_backward is held:
+            delta = [*arguments, *named.values()][1]
+            shapes = {} if self.built is None else self.built.output_shapes
+            expected = {(len(delta), *shape) for shape, output in shapes.items() if output == delta.shape[1:]}
+            if expected or not isinstance(result, np.ndarray):
+                _check_result(result, expected, "backward: expected the error signal of the input,")
+        return result
+
+    return _marked(held, function)
+
+
+def _check_result(value: Any, shapes: set[Shape], expected: str) -> None:
+    if not isinstance(value, np.ndarray) or value.shape not in shapes:
+        shape = " or ".join(map(str, sorted(shapes)))
+        raise ContractError(f"{expected} of shape {shape}, returned {_describe(value)}")
+
+
+def _returning_float(penalty: Function) -> Function:
+    @wraps(penalty)
+    def held(self: Any, saved: Any) -> float:
+        value = penalty(self, saved)
         if not isinstance(value, float):
             raise ContractError(f"penalty: expected a float, what is added to the loss, returned {_describe(value)}")
         return value
 
-    def infer(self, x: Array) -> Array:
-        output = self.layer.infer(x)
-        self._check(output, (len(x), *self.output_shape), "predict: build promised an output")
-        return output
-
-    def _check(self, value: Any, shape: Shape, expected: str) -> None:
-        if not isinstance(value, np.ndarray) or value.shape != shape:
-            raise ContractError(f"{expected} of shape {shape}, returned {_describe(value)}")
-
-
-def checked(layer: Layer[Any], input_shape: Shape, output_shape: Shape) -> "Layer[Any] | CheckedLayer":
-    """The layer itself where it is deepbp's own and proven by its tests, for checks cost a small net a fifth."""
-    own = type(layer).__module__.partition(".")[0] == "deepbp"
-    return layer if own else CheckedLayer(layer, input_shape, output_shape)
+    return _marked(held, penalty)
 
 
 def _describe(value: object) -> str:
     return f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else f"{value!r}"
+
+
+# Where an exception happened.
+
+
+def place_of(name: str, layer: Any) -> str:
+    """``layer 2, Dense(4)``; of a composite the class alone, whose sublayers follow by name."""
+    return f"{name}, {type(layer).__name__ if layer.named_layers() else layer}"
+
+
+def locate(error: Exception, place: str, method: str, array: Any, input_shape: Shape | None) -> None:
+    """Add the place to an exception of a pass: to the message of deepbp's errors, to any other as a note."""
+    if isinstance(error, DeepBPError):
+        error.placed(place)
+    else:
+        _add_note(error, place, method, array, input_shape)
+
+
+def _locate(layer: Any, error: Exception, method: str, name: str, array: Any) -> None:
+    """The same for a layer that is used alone."""
+    if layer._locates_errors:
+        return  # a composite: the exception names the path to the sublayer
+    if isinstance(error, NotBuiltError):
+        if not str(error).startswith(f"{layer}: "):  # from super()
+            error.placed(repr(layer))
+        return
+    if is_part_of_deepbp(type(layer)) and type(error) is ValueError and not hasattr(error, "__notes__"):
+        raise ShapeError(f"{layer}: {name}: {_wrong_shape(layer, error, method, array)}") from None
+    _add_note(error, repr(layer), method, array, layer.built and layer.built.input_shape)
+
+
+def _wrong_shape(layer: Any, error: ValueError, method: str, array: Any) -> str:
+    """Of a layer that fits many shapes, in whose formula NumPy failed."""
+    got = getattr(array, "shape", ())
+    if layer.built is not None:
+        shapes = layer.built.output_shapes
+        known = list(shapes.values() if method.startswith("backward") else shapes)
+        if got[1:] not in known:
+            return f"expected samples of shape {known[-1]}, got an array of shape {got}"
+    return f"cannot take an array of shape {got}: {error}"
+
+
+def _add_note(error: Exception, place: str, method: str, array: Any, input_shape: Shape | None) -> None:
+    note = f"in {place}: {method}"
+    if array is not None:
+        kind = "delta" if method.startswith("backward") else "input"
+        note += f", {kind} of shape {getattr(array, 'shape', None)}"
+    if input_shape is not None:
+        note += f"; the layer's input is {('samples', *input_shape)}".replace("'samples'", "samples")
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)

@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 from deepbp._validation import as_shape
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError, NotBuiltError, ShapeError
 from deepbp.errors.validators import boolean, positive_int
-from deepbp.layers.boundary import CheckedLayer, checked, explained, place_of, refusal
+from deepbp.layers.boundary import locate, place_of
 from deepbp.layers.chain import Chain
 from deepbp.layers.layer import Builder, Layer, check_class
 from deepbp.layers.merging import Merge, added, merged, merged_shape, parted, valid_merge
@@ -34,42 +34,27 @@ def as_layer(value: Any, name: str = "layer") -> Layer[Any]:
     return layer
 
 
-def check_array(layer: Layer[Any], name: Any, array: Any, shapes: tuple[Shape, ...]) -> None:
-    """An array must fit the layer that takes it: its ``x`` the first of the shapes, a ``delta`` the last."""
-    if not shapes:
-        raise NotBuiltError(
-            f"{type(layer).__name__}: its sizes are not known yet: give the network input_shape=..., or call build"
-        )
-    expected = shapes[-1] if name == "delta" else shapes[0]
-    try:
-        fits = array.shape[1:] == expected and array.ndim > 0
-    except AttributeError:
-        fits = False
-    if not fits:
-        raise refusal(layer, ValueError(f"expected samples of shape {expected}"), name, array)
+class _Identity:
+    """Stands for a branch that passes its input on."""
 
-
-class Straight:
-    """Stands where no layer does: everything passes as it is."""
-
-    def forward(self, x: Array) -> tuple[Array, None]:
+    def _run_forward(self, x: Array) -> tuple[Array, None]:
         return x, None
 
-    def backward(self, saved: None, delta: Array) -> Array:
+    def _run_backward(self, saved: None, delta: Array) -> Array:
         return delta
 
-    def infer(self, x: Array) -> Array:
+    def _run_predict(self, x: Array) -> Array:
         return x
 
 
 @frozen(eq=False)
-class Inner:
-    """A built layer that is run inside another.
+class Sublayer:
+    """A built layer that runs inside a composite, under the name by which exceptions refer to it.
 
     Attributes:
-        name: the field that holds it, such as ``"body"`` or ``"branches.1"``.
-        layer: None passes everything on as it is.
-        parameters: all that are inside.
+        name: the field that holds the layer, such as ``"body"`` or ``"branches.1"``.
+        layer: None is the identity.
+        parameters: all parameters inside.
     """
 
     name: str
@@ -78,14 +63,11 @@ class Inner:
     output_shape: Shape
     parameters: list[Parameter] = field(init=False)
     has_penalty: bool = field(init=False)
-    _step: Any = field(init=False)
+    _runs: Any = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         layer = self.layer
-        step: Layer[Any] | CheckedLayer | Straight = Straight()
-        if layer is not None:
-            step = checked(layer, self.input_shape, self.output_shape)
-        object.__setattr__(self, "_step", step)
+        object.__setattr__(self, "_runs", _Identity() if layer is None else layer)
         object.__setattr__(self, "parameters", [] if layer is None else layer.parameters())
         object.__setattr__(self, "has_penalty", layer is not None and layer.has_penalty())
 
@@ -108,44 +90,38 @@ class Inner:
         return any(not parameter.frozen for parameter in self.parameters)
 
     def forward(self, x: Array) -> tuple[Array, Any]:
-        try:
-            pair: tuple[Array, Any] = self._step.forward(x)
-        except Exception as error:
-            raise self._explained(error, "forward", x.shape) from error.__cause__
+        pair: tuple[Array, Any] = self._run("_run_forward", x)
         return pair
 
     def backward(self, saved: Any, delta: Array) -> Array:
-        try:
-            moved: Array = self._step.backward(saved, delta)
-        except Exception as error:
-            raise self._explained(error, "backward", delta.shape) from error.__cause__
+        moved: Array = self._run("_run_backward", saved, delta)
         return moved
 
     def backward_parameters(self, saved: Any, delta: Array) -> None:
-        try:
-            self._step.backward_parameters(saved, delta)
-        except Exception as error:
-            raise self._explained(error, "backward_parameters", delta.shape) from error.__cause__
+        self._run("_run_backward_parameters", saved, delta)
 
     def penalty(self, saved: Any) -> float:
-        if not self.has_penalty:
-            return 0.0
-        try:
-            value: float = self._step.penalty(saved)
-        except Exception as error:
-            raise self._explained(error, "penalty", ("samples", *self.input_shape)) from error.__cause__
-        return value
+        return float(self._run("penalty", saved)) if self.has_penalty else 0.0
 
-    def infer(self, x: Array) -> Array:
-        try:
-            output: Array = self._step.infer(x)
-        except Exception as error:
-            raise self._explained(error, "predict", x.shape) from error.__cause__
+    def predict(self, x: Array) -> Array:
+        output: Array = self._run("_run_predict", x)
         return output
 
-    def _explained(self, error: Exception, method: str, shape: Any) -> Exception:
-        assert self.layer is not None  # where there is none, nothing can go wrong
-        return explained(error, place_of(self.name, self.layer), method, shape, self.input_shape)
+    def _run(self, method: str, *arguments: Any) -> Any:
+        try:
+            return getattr(self._runs, method)(*arguments)
+        except Exception as error:
+            array = None if method == "penalty" else arguments[-1]
+            locate(error, place_of(self.name, self.layer), method.removeprefix("_run_"), array, self.input_shape)
+            raise
+
+
+def require_sublayers(layer: Layer[Any], inner: tuple[Sublayer, ...]) -> None:
+    """Raise NotBuiltError if the layers inside a composite are not built."""
+    if not inner:
+        raise NotBuiltError(
+            f"{type(layer).__name__}: its sizes are not known yet: give the network input_shape=..., or call build"
+        )
 
 
 @define(eq=False)
@@ -159,9 +135,10 @@ class Branched(Layer[tuple[list[Any], list[Array]]]):
     It remembers what the branches remember, and their outputs where a product needs them.
     """
 
-    inner: tuple[Inner, ...] = field(default=(), init=False)
+    _locates_errors = True
+
+    inner: tuple[Sublayer, ...] = field(default=(), init=False)
     columns: tuple[slice, ...] = field(default=(), init=False)  # of the input, one for each branch; none where copied
-    _shapes: tuple[Shape, ...] = field(default=(), init=False)
 
     @abstractmethod
     def named_branches(self) -> "dict[str, Layer[Any] | None]":
@@ -179,9 +156,9 @@ class Branched(Layer[tuple[list[Any], list[Array]]]):
         branches = self.named_branches()
         columns = self.cut(input_shape)
         shapes = [(*input_shape[:-1], one.stop - one.start) for one in columns] or [input_shape] * len(branches)
-        inner = [Inner.built(*named, shape, builder) for named, shape in zip(branches.items(), shapes, strict=True)]
+        inner = [Sublayer.built(*named, shape, builder) for named, shape in zip(branches.items(), shapes, strict=True)]
         output_shape = self.output_shape([one.output_shape for one in inner])
-        self.inner, self.columns, self._shapes = tuple(inner), columns, (input_shape, output_shape)
+        self.inner, self.columns = tuple(inner), columns
         return output_shape
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
@@ -189,7 +166,6 @@ class Branched(Layer[tuple[list[Any], list[Array]]]):
         return merged_shape(self.merging(), shapes)
 
     def forward(self, x: Array) -> tuple[Array, tuple[list[Any], list[Array]]]:
-        check_array(self, "x", x, self._shapes)
         outputs, memories = [], []
         for one, part in zip(self.inner, self._parts(x), strict=True):
             output, memory = one.forward(part)
@@ -215,14 +191,15 @@ class Branched(Layer[tuple[list[Any], list[Array]]]):
         return any(layer is not None and layer.has_penalty() for layer in self.named_branches().values())
 
     def predict(self, x: Array) -> Array:
-        check_array(self, "x", x, self._shapes)
-        return merged(self.merging(), [one.infer(part) for one, part in zip(self.inner, self._parts(x), strict=True)])
+        return merged(self.merging(), [one.predict(part) for one, part in zip(self.inner, self._parts(x), strict=True)])
+
+    def _require_built(self) -> None:
+        require_sublayers(self, self.inner)
 
     def _parts(self, x: Array) -> list[Array]:
         return [x[..., one] for one in self.columns] or [x] * len(self.inner)
 
     def _apart(self, saved: tuple[list[Any], list[Array]], delta: Array) -> list[Array]:
-        check_array(self, "delta", delta, self._shapes)
         widths = [one.output_shape[-1] if one.output_shape else 1 for one in self.inner]
         return parted(self.merging(), widths, saved[1], delta)
 

@@ -3,10 +3,9 @@
 import numpy as np
 from attrs import define, field
 
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, NotBuiltError
+from deepbp.errors import ConfigurationError, DataError
 from deepbp.errors.validators import instance_of, positive_int
 from deepbp.initializers import Initializer, Uniform
-from deepbp.layers.boundary import refusal
 from deepbp.layers.layer import Builder, Layer
 from deepbp.parameters import UNBUILT, Parameter
 from deepbp.typing import Array, Shape
@@ -39,6 +38,8 @@ class Embedding(Layer[Array]):
     Source: Bengio et al. 2003.
     """
 
+    takes_categories = True
+
     categories: int = field(validator=positive_int)
     units: int = field(validator=positive_int)
     table_init: Initializer = field(factory=Uniform, kw_only=True, validator=instance_of(Initializer))
@@ -59,21 +60,14 @@ class Embedding(Layer[Array]):
         return self.table.value.take(rows, axis=0), rows
 
     def backward(self, rows: Array, delta: Array) -> Array:
-        self.backward_parameters(rows, delta)
+        self._run_backward_parameters(rows, delta)
         return np.zeros(rows.shape, delta.dtype)
 
     def backward_parameters(self, rows: Array, delta: Array) -> None:
-        if getattr(delta, "shape", None) != (*rows.shape, self.units):
-            raise refusal(self, ValueError(f"expected {(*rows.shape, self.units)}"), "delta", delta)
         self.table.accumulate_rows(rows.reshape(-1), delta.reshape(-1, self.units))  # ∂L/∂E[k] = Σ δ where x is k
 
     def _rows(self, x: Array) -> Array:
-        if not isinstance(x, np.ndarray) or x.dtype.kind not in "fiub" or x.ndim == 0:
-            raise refusal(self, ArgumentTypeError(f"x: expected an array of numbers, got {x!r}"), "x", x)
-        try:
-            known = len(self.table.value)
-        except NotBuiltError as error:
-            raise error.placed(repr(self)) from None
+        known = len(self.table.value)
         with np.errstate(invalid="ignore"):  # NaN and infinity, which are no row
             rows = x.astype(np.intp)
         fits = (rows == x) & (rows >= 0) & (rows < known)

@@ -1,6 +1,7 @@
 """The contract of a layer: one step of a network, and the same step backwards."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar
 
 import attrs
@@ -12,6 +13,7 @@ from deepbp._validation import as_dtype, as_generator, as_shape
 from deepbp.errors import ArgumentTypeError, ContractError, DeepBPError, NotBuiltError, ShapeError
 from deepbp.formulas.language import Formula
 from deepbp.initializers import Initializer, Zeros
+from deepbp.layers import boundary
 from deepbp.parameters import Buffer, Parameter
 from deepbp.typing import Array, Shape
 
@@ -20,11 +22,18 @@ Saved = TypeVar("Saved")
 
 @frozen
 class Built:
-    """What a layer was built for."""
+    """The shapes and the dtype that a layer was built for.
+
+    Attributes:
+        output_shapes: by input shape; a layer that holds nothing may be built for several.
+        is_fixed: whether the layer holds parameters or sublayers, so that it takes samples of ``input_shape`` only.
+    """
 
     input_shape: Shape
     output_shape: Shape
     dtype: np.dtype[Any]
+    output_shapes: dict[Shape, Shape]
+    is_fixed: bool
 
 
 @define(eq=False)
@@ -43,9 +52,23 @@ class Layer(ABC, Generic[Saved]):
     surrogate_gradient: ClassVar[bool] = False
     """Whether ``backward`` passes on something else than the derivative on purpose; the formula must then say what."""
 
+    takes_categories: ClassVar[bool] = False
+    """Whether ``forward`` also takes arrays of whole numbers, such as the categories of ``Embedding``."""
+
+    validates_itself: ClassVar[tuple[str, ...]] = ()
+    """Names of passes whose public form validates its own input, as ``Sequential.predict`` does."""
+
     _member_fields: ClassVar[tuple[str, ...]] = ()  # the names of the fields that may hold members, public ones first
 
     built: Built | None = field(default=None, init=False)
+
+    # The boundary sets these on each subclass: the passes as the class defines them, without input validation.
+    _run_forward: ClassVar[Callable[..., Any]]
+    _run_backward: ClassVar[Callable[..., Any]]
+    _compares_delta: ClassVar[bool] = False  # backward itself compares delta with an array in saved
+    _locates_errors: ClassVar[bool] = False  # an exception from inside names the path to the sublayer
+    _wrong_input: ClassVar[str] = "{name}: expected samples of shape {expected}, got an array of shape {got}"
+    _wrong_delta: ClassVar[str] = _wrong_input
 
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
@@ -56,8 +79,7 @@ class Layer(ABC, Generic[Saved]):
             cls.__repr__ = Layer.__repr__  # type: ignore[method-assign]
         if added.added_pickling:  # attrs' own fails where a field has no value yet: a layer could not be copied unbuilt
             cls.__getstate__, cls.__setstate__ = Layer.__getstate__, Layer.__setstate__  # type: ignore[method-assign]
-        if "predict" in cls.__dict__ and "infer" not in cls.__dict__:
-            cls.infer = cls.predict  # type: ignore[method-assign]  # the same, without the cost of another call
+        boundary.install(cls, Layer)
 
     def build(self, input_shape: Shape, builder: "Builder") -> Shape:
         """Create the parameters for samples of this shape and return the shape of the output's samples."""
@@ -90,12 +112,19 @@ class Layer(ABC, Generic[Saved]):
         """The inference pass. Layers that behave differently in training, such as dropout, override it."""
         return self.forward(x)[0]
 
-    def infer(self, x: Array) -> Array:
-        """``predict`` for an array that was checked before: a whole network has a door, which is passed once.
+    def _run_backward_parameters(self, saved: Any, delta: Array) -> None:
+        self._run_backward(saved, delta)
 
-        It is what the class says ``predict`` is, unless it says something else.
-        """
-        return self.forward(x)[0]
+    def _run_predict(self, x: Array) -> Array:
+        output: Array = self._run_forward(x)[0]
+        return output
+
+    def _require_built(self) -> None:
+        """Raise NotBuiltError if the layer has no shapes yet; a layer without sublayers may be able to run."""
+
+    def _array_place(self, is_delta: bool) -> str:
+        """Where an array that does not fit was given, for the message."""
+        return repr(self)
 
     def stated_formula(self) -> Formula | None:
         """The formula of this very layer, for classes whose mathematics depends on the configuration."""
@@ -177,6 +206,25 @@ class Layer(ABC, Generic[Saved]):
                 if isinstance(found, Layer):
                     walked += found._walk(f"{prefix}{name}.", seen)
         return walked
+
+
+@define(eq=False)
+class Elementwise(Layer[Saved]):
+    """A layer whose output has the shape of its input, and whose ``saved`` is, or begins with, an array of that shape.
+
+    The base of most activations, of normalization and of noise: ``backward`` compares delta with that array.
+    """
+
+    _compares_delta = True
+
+    @classmethod
+    def __attrs_init_subclass__(cls) -> None:
+        if boundary.is_part_of_deepbp(cls):  # a user's subclass may save something else
+            for method in ("backward_parameters", "backward"):
+                if method in vars(cls):  # where there are both, backward calls backward_parameters first
+                    setattr(cls, method, boundary.comparing_delta(vars(cls)[method]))
+                    break
+        super().__attrs_init_subclass__()
 
 
 _Member = Parameter | Buffer | Layer[Any]
@@ -273,7 +321,9 @@ class Builder:
             raise
         if not isinstance(output_shape, tuple) or not all(isinstance(n, int | np.integer) for n in output_shape):
             raise ContractError(f"build: expected the output shape, a tuple of sizes, returned {output_shape!r}")
-        layer.built = Built(input_shape, output_shape, self.dtype)
+        known = {} if built is None else built.output_shapes
+        is_fixed = bool(layer._walk())
+        layer.built = Built(input_shape, output_shape, self.dtype, {**known, input_shape: output_shape}, is_fixed)
         self._made.append(layer)
         return output_shape
 

@@ -9,7 +9,7 @@ from deepbp._validation import ones
 from deepbp.errors import ShapeError
 from deepbp.errors.validators import instance_of, positive_int, whole_number
 from deepbp.initializers import Initializer, LeCunNormal, Zeros
-from deepbp.layers.boundary import expect_floats, refusal
+from deepbp.layers.boundary import check_samples
 from deepbp.layers.layer import Builder, Layer
 from deepbp.parameters import UNBUILT, Parameter
 from deepbp.typing import Array, Shape
@@ -56,12 +56,8 @@ class Maxout(Layer[Saved]):
         return (self.units,)
 
     def forward(self, x: Array) -> tuple[Array, Saved]:
-        expect_floats(self, x, "x")
-        try:
-            z = x.dot(self.weight.value) + self.bias.value
-            sums = z.reshape(len(x), self.pieces, self.units)
-        except Exception as error:
-            raise refusal(self, error, "x", x) from None
+        z = x.dot(self.weight.value) + self.bias.value
+        sums = z.reshape(len(x), self.pieces, self.units)
         winner = sums.argmax(axis=1)[:, None]  # (B, 1, O)
         return np.take_along_axis(sums, winner, axis=1)[:, 0], (x, winner)
 
@@ -75,8 +71,7 @@ class Maxout(Layer[Saved]):
     def _accumulated(self, saved: Saved, delta: Array) -> Array:
         """∂L/∂z: δ at the largest piece and 0 at the others; the parameters get theirs."""
         x, winner = saved
-        if getattr(delta, "shape", None) != (len(x), self.units):
-            raise refusal(self, ValueError(f"expected {(len(x), self.units)}"), "delta", delta)
+        check_samples(x, delta)
         sums = np.zeros((len(x), self.pieces, self.units), delta.dtype)
         np.put_along_axis(sums, winner, delta[:, None], axis=1)
         at_sums = sums.reshape(len(x), self.pieces * self.units)

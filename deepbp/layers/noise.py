@@ -4,14 +4,13 @@ import numpy as np
 from attrs import define, field
 
 from deepbp.errors.validators import fraction, non_negative
-from deepbp.layers.boundary import expect_alike, expect_floats, refusal
-from deepbp.layers.layer import Builder, Layer
+from deepbp.layers.layer import Builder, Elementwise
 from deepbp.parameters import UNBUILT
 from deepbp.typing import Array, Shape
 
 
 @define(eq=False)
-class Dropout(Layer[Array]):
+class Dropout(Elementwise[Array]):
     """y = m · x in training, where each m is 0 with probability p, else 1 / (1 − p); y = x in inference.
 
     For samples of any shape. The factor 1 / (1 − p) keeps the mean of y at x ("inverted" dropout), so that inference
@@ -33,26 +32,20 @@ class Dropout(Layer[Array]):
         return input_shape
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        expect_floats(self, x, "x")
-        try:
-            drawn = self.rng.random(x.shape, np.float32)  # the same draws in every network, at half the cost of float64
-        except Exception as error:
-            raise refusal(self, error, "x", x) from None
+        drawn = self.rng.random(x.shape, np.float32)  # the same draws in every network, at half the cost of float64
         mask = (drawn >= self.rate).astype(x.dtype)
         mask /= 1 - float(self.rate)
         return mask * x, mask
 
     def backward(self, mask: Array, delta: Array) -> Array:
-        expect_alike(mask, delta)
         return mask * delta
 
     def predict(self, x: Array) -> Array:
-        expect_floats(self, x, "x")
         return x.copy()
 
 
 @define(eq=False)
-class GaussianNoise(Layer[Array]):
+class GaussianNoise(Elementwise[Array]):
     """y = x + σ ε with normal ε in training; y = x in inference. For samples of any shape.
 
     Backward: δ as it is, for the noise is a constant.
@@ -71,18 +64,12 @@ class GaussianNoise(Layer[Array]):
         return input_shape
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        expect_floats(self, x, "x")
-        try:
-            noise = self.rng.standard_normal(x.shape, np.float32)  # the same draws in every network
-        except Exception as error:
-            raise refusal(self, error, "x", x) from None
+        noise = self.rng.standard_normal(x.shape, np.float32)  # the same draws in every network
         y = x + noise.astype(x.dtype, copy=False) * float(self.std)
         return y, y
 
     def backward(self, y: Array, delta: Array) -> Array:
-        expect_alike(y, delta)
         return delta.copy()
 
     def predict(self, x: Array) -> Array:
-        expect_floats(self, x, "x")
         return x.copy()

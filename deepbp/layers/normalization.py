@@ -2,18 +2,17 @@
 
 from collections.abc import Callable
 from math import prod
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from attrs import define, field
 
 from deepbp._validation import ones
-from deepbp.errors import NotBuiltError, ShapeError
+from deepbp.errors import ShapeError
 from deepbp.errors.validators import fraction, positive, positive_int
 from deepbp.formulas.language import Formula
 from deepbp.initializers import Ones, Zeros
-from deepbp.layers.boundary import expect_alike, expect_floats, refusal
-from deepbp.layers.layer import Builder, Layer
+from deepbp.layers.layer import Builder, Elementwise
 from deepbp.parameters import UNBUILT, Buffer, Parameter
 from deepbp.typing import Array, Shape
 
@@ -23,17 +22,6 @@ def features_of(input_shape: Shape) -> Shape:
     if not input_shape:
         raise ShapeError("expects samples with an axis of features, got (): single numbers have none")
     return input_shape[-1:]
-
-
-def expect_features(layer: Layer[Any], x: Any, held: Parameter) -> None:
-    """Refuse what is no array (B, …, F) of floats, where F is the length of ``held``, before NumPy repeats it."""
-    try:
-        features = held.value.shape[0]
-    except NotBuiltError as error:
-        raise error.placed(repr(layer)) from None
-    expect_floats(layer, x, "x")
-    if x.ndim < 2 or x.shape[-1] != features:
-        raise refusal(layer, ValueError(f"expected {features} features along the last axis"), "x", x)
 
 
 def accumulate_features(parameter: Parameter, shares: Array) -> None:
@@ -90,7 +78,7 @@ _BATCH_PROJECTED = f"feature_mean(delta * {_CENTRED})"
 
 
 @define(eq=False)
-class BatchNorm(Layer[BatchNormSaved]):
+class BatchNorm(Elementwise[BatchNormSaved]):
     """y = γ · x̂ + β with x̂ = (x − μ) / √(σ² + ε): each feature with its mean and variance over the batch.
 
     In inference μ and σ² are running averages, so that a sample's result does not depend on the others: after each
@@ -135,7 +123,6 @@ class BatchNorm(Layer[BatchNormSaved]):
         return input_shape
 
     def forward(self, x: Array) -> tuple[Array, BatchNormSaved]:
-        expect_features(self, x, self.gain)
         rows = x.reshape(-1, x.shape[-1])
         # differences from some sample are small where features are large: float32 then keeps the digits of the mean
         start = rows[0] if len(rows) else np.zeros_like(self.gain.value)
@@ -155,7 +142,7 @@ class BatchNorm(Layer[BatchNormSaved]):
             self.running_variance.value = kept * self.running_variance.value + (1 - kept) * unbiased
 
     def backward(self, saved: BatchNormSaved, delta: Array) -> Array:
-        self.backward_parameters(saved, delta)
+        self._run_backward_parameters(saved, delta)
         normal, inverse = saved
         features = len(inverse)
         rows = (delta * self.gain.value).reshape(-1, features)
@@ -164,12 +151,10 @@ class BatchNorm(Layer[BatchNormSaved]):
 
     def backward_parameters(self, saved: BatchNormSaved, delta: Array) -> None:
         normal, _ = saved
-        expect_alike(normal, delta)
         accumulate_features(self.gain, delta * normal)  # ∂L/∂γ = Σ δ x̂
         accumulate_features(self.shift, delta)  # ∂L/∂β = Σ δ
 
     def predict(self, x: Array) -> Array:
-        expect_features(self, x, self.gain)
         y = x - self.running_mean.value
         y *= self.gain.value / np.sqrt(self.running_variance.value + float(self.epsilon))
         y += self.shift.value
@@ -185,7 +170,7 @@ _ROW_PROJECTED = f"row_mean(gain * delta * {_ROW_CENTRED})"
 
 
 @define(eq=False)
-class LayerNorm(Layer[LayerNormSaved]):
+class LayerNorm(Elementwise[LayerNormSaved]):
     """y = γ · x̂ + β with x̂ = (x − μ) / √(σ² + ε): each row with the mean and variance of its own features.
 
     Shapes: x and y (B, …, F), γ and β (F,). Features lie along the last axis, and the means are taken along it alone,
@@ -222,19 +207,17 @@ class LayerNorm(Layer[LayerNormSaved]):
         return input_shape
 
     def forward(self, x: Array) -> tuple[Array, LayerNormSaved]:
-        expect_features(self, x, self.gain)
         normal, inverse, _, _ = standardized(x, row_mean, self.epsilon)
         y = normal * self.gain.value
         y += self.shift.value
         return y, (normal, inverse)
 
     def backward(self, saved: LayerNormSaved, delta: Array) -> Array:
-        self.backward_parameters(saved, delta)
+        self._run_backward_parameters(saved, delta)
         return standardized_backward(*saved, delta * self.gain.value, row_mean)
 
     def backward_parameters(self, saved: LayerNormSaved, delta: Array) -> None:
         normal, _ = saved
-        expect_alike(normal, delta)
         accumulate_features(self.gain, delta * normal)  # ∂L/∂γ = Σ δ x̂
         accumulate_features(self.shift, delta)  # ∂L/∂β = Σ δ
 
@@ -249,7 +232,7 @@ def _group_mean(grouped: Array) -> Array:
 
 
 @define(eq=False)
-class GroupNorm(Layer[GroupNormSaved]):
+class GroupNorm(Elementwise[GroupNormSaved]):
     """y = γ · x̂ + β with x̂ = (x − μ) / √(σ² + ε): each sample with the mean and variance of each group of its features.
 
     Shapes: x and y (B, …, F), γ and β (F,). The last axis, the features, is cut into G groups of F/G neighbours; a mean
@@ -287,7 +270,6 @@ class GroupNorm(Layer[GroupNormSaved]):
         return input_shape
 
     def forward(self, x: Array) -> tuple[Array, GroupNormSaved]:
-        expect_features(self, x, self.gain)
         grouped, inverse, _, _ = standardized(self._grouped(x), _group_mean, self.epsilon)
         normal = grouped.reshape(x.shape)
         y = normal * self.gain.value
@@ -295,14 +277,13 @@ class GroupNorm(Layer[GroupNormSaved]):
         return y, (normal, inverse)
 
     def backward(self, saved: GroupNormSaved, delta: Array) -> Array:
-        self.backward_parameters(saved, delta)
+        self._run_backward_parameters(saved, delta)
         normal, inverse = saved
         grouped = self._grouped(delta * self.gain.value)
         return standardized_backward(self._grouped(normal), inverse, grouped, _group_mean).reshape(delta.shape)
 
     def backward_parameters(self, saved: GroupNormSaved, delta: Array) -> None:
         normal, _ = saved
-        expect_alike(normal, delta)
         accumulate_features(self.gain, delta * normal)  # ∂L/∂γ = Σ δ x̂
         accumulate_features(self.shift, delta)  # ∂L/∂β = Σ δ
 
@@ -318,7 +299,7 @@ _MEAN_SQUARE = "(row_mean(x**2) + epsilon)"
 
 
 @define(eq=False)
-class RMSNorm(Layer[RMSNormSaved]):
+class RMSNorm(Elementwise[RMSNormSaved]):
     """y = γ · x̂ with x̂ = x / √(mean x² + ε): each row divided by the root mean square of its own features.
 
     A layer normalisation that leaves the mean where it is, and has no offset.
@@ -351,13 +332,12 @@ class RMSNorm(Layer[RMSNormSaved]):
         return input_shape
 
     def forward(self, x: Array) -> tuple[Array, RMSNormSaved]:
-        expect_features(self, x, self.gain)
         inverse = 1 / np.sqrt(row_mean(x * x) + float(self.epsilon))
         normal = x * inverse
         return normal * self.gain.value, (normal, inverse)
 
     def backward(self, saved: RMSNormSaved, delta: Array) -> Array:
-        self.backward_parameters(saved, delta)
+        self._run_backward_parameters(saved, delta)
         normal, inverse = saved
         moved = delta * self.gain.value
         moved -= normal * row_mean(moved * normal)  # x acts on x̂ by itself, and through the mean of the squares
@@ -366,5 +346,4 @@ class RMSNorm(Layer[RMSNormSaved]):
 
     def backward_parameters(self, saved: RMSNormSaved, delta: Array) -> None:
         normal, _ = saved
-        expect_alike(normal, delta)
         accumulate_features(self.gain, delta * normal)  # ∂L/∂γ = Σ δ x̂

@@ -10,7 +10,7 @@ from deepbp._suggestions import ExplainedArguments
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import instance_of, non_negative, optional
 from deepbp.formulas.language import PenaltyFormula
-from deepbp.layers.composites import Inner, as_layer, check_array
+from deepbp.layers.composites import Sublayer, as_layer, require_sublayers
 from deepbp.layers.layer import Builder, Layer
 from deepbp.parameters import Parameter
 from deepbp.typing import Array, Shape
@@ -116,19 +116,20 @@ class Penalized(Layer[Saved]):
         ConfigurationError: without a penalty; when built, where there are no weights to be penalised.
     """
 
+    _locates_errors = True
+
     layer: Layer[Any] = field(converter=as_layer)
     weights: Penalty | None = field(default=None, kw_only=True, validator=optional(instance_of(Penalty)))
     outputs: Penalty | None = field(default=None, kw_only=True, validator=optional(instance_of(Penalty)))
-    inner: tuple[Inner, ...] = field(default=(), init=False)
-    _shapes: tuple[Shape, ...] = field(default=(), init=False)
+    inner: tuple[Sublayer, ...] = field(default=(), init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.weights is None and self.outputs is None:
             raise ConfigurationError("Penalized: expected a penalty, got none: give weights=L2(1e-4), outputs=L1(1e-3)")
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
-        inner = Inner.built("layer", self.layer, input_shape, builder)
-        self.inner, self._shapes = (inner,), (input_shape, inner.output_shape)
+        inner = Sublayer.built("layer", self.layer, input_shape, builder)
+        self.inner = (inner,)
         if self.weights is not None and not any(p.value.ndim > 1 for p in inner.parameters):
             raise ConfigurationError(
                 f"weights={self.weights}: expected parameters of two or more dimensions in {self.layer}, got none: "
@@ -143,7 +144,6 @@ class Penalized(Layer[Saved]):
         return [p for p in self.inner[0].parameters if p.value.ndim > 1 and not p.frozen]
 
     def forward(self, x: Array) -> tuple[Array, Saved]:
-        check_array(self, "x", x, self._shapes)
         y, memory = self.inner[0].forward(x)
         price, by_outputs = 0.0, None
         by_weights: list[tuple[Parameter, Array]] = []
@@ -171,12 +171,13 @@ class Penalized(Layer[Saved]):
         return saved[1] + self.inner[0].penalty(saved[0])
 
     def predict(self, x: Array) -> Array:
-        check_array(self, "x", x, self._shapes)
-        return self.inner[0].infer(x)
+        return self.inner[0].predict(x)
+
+    def _require_built(self) -> None:
+        require_sublayers(self, self.inner)
 
     def _with_penalties(self, saved: Saved, delta: Array) -> Array:
         """Accumulates what the weights' penalty adds, and returns δ with what the outputs' penalty adds."""
-        check_array(self, "delta", delta, self._shapes)
         _, _, by_weights, by_outputs = saved
         for parameter, gradient in by_weights:
             parameter.accumulate(gradient)

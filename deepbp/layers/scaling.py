@@ -5,15 +5,14 @@ from attrs import define, field
 from deepbp.errors.validators import instance_of
 from deepbp.formulas.language import Formula
 from deepbp.initializers import Initializer, Ones, Zeros
-from deepbp.layers.boundary import expect_alike
-from deepbp.layers.layer import Builder, Layer
-from deepbp.layers.normalization import accumulate_features, expect_features, features_of
+from deepbp.layers.layer import Builder, Elementwise
+from deepbp.layers.normalization import accumulate_features, features_of
 from deepbp.parameters import UNBUILT, Parameter
 from deepbp.typing import Array, Shape
 
 
 @define(eq=False)
-class Scale(Layer[Array]):
+class Scale(Elementwise[Array]):
     """y = γ · x: each feature times a gain of its own.
 
     Shapes: x and y (B, …, F), γ (F,).
@@ -39,21 +38,19 @@ class Scale(Layer[Array]):
         return input_shape
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        expect_features(self, x, self.gain)
         return self.gain.value * x, x
 
     def backward(self, x: Array, delta: Array) -> Array:
-        self.backward_parameters(x, delta)
+        self._run_backward_parameters(x, delta)
         moved: Array = self.gain.value * delta
         return moved
 
     def backward_parameters(self, x: Array, delta: Array) -> None:
-        expect_alike(x, delta)
         accumulate_features(self.gain, delta * x)  # ∂L/∂γ = Σ δ x
 
 
 @define(eq=False)
-class Shift(Layer[Array]):
+class Shift(Elementwise[Array]):
     """y = x + β: each feature plus an offset of its own.
 
     Shapes: x and y (B, …, F), β (F,).
@@ -77,14 +74,12 @@ class Shift(Layer[Array]):
         return input_shape
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        expect_features(self, x, self.shift)
         y = x + self.shift.value
         return y, y
 
     def backward(self, y: Array, delta: Array) -> Array:
-        self.backward_parameters(y, delta)
+        self._run_backward_parameters(y, delta)
         return delta.copy()
 
     def backward_parameters(self, y: Array, delta: Array) -> None:
-        expect_alike(y, delta)
         accumulate_features(self.shift, delta)  # ∂L/∂β = Σ δ

@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 
 from deepbp.errors import DataError
 from deepbp.layers import Builder, Layer
+from deepbp.layers.boundary import unwrapped
 from deepbp.testing.check import CheckFailure
 from deepbp.testing.diagnosis import GradientSample
 from deepbp.testing.gradients import STEP, numeric_gradient
@@ -34,6 +35,28 @@ class Pass:
     gradients: dict[str, Array]
 
 
+@frozen
+class Passes:
+    """The passes of a layer as its class defines them: without input validation, so that every mistake shows here."""
+
+    layer: Layer[Any]
+
+    def forward(self, x: Array) -> Any:
+        return unwrapped(type(self.layer).forward)(self.layer, x)
+
+    def backward(self, saved: Any, delta: Array) -> Any:
+        return unwrapped(type(self.layer).backward)(self.layer, saved, delta)
+
+    def backward_parameters(self, saved: Any, delta: Array) -> None:
+        unwrapped(type(self.layer).backward_parameters)(self.layer, saved, delta)
+
+    def predict(self, x: Array) -> Any:
+        return self.layer._run_predict(x)
+
+    def penalty(self, saved: Any) -> Any:
+        return unwrapped(type(self.layer).penalty)(self.layer, saved)
+
+
 @define(eq=False)
 class BuiltLayer:
     """Test fixture: a built copy of the layer that can be reset to its state after ``build``.
@@ -49,6 +72,10 @@ class BuiltLayer:
     def __attrs_post_init__(self) -> None:
         self._buffers = [buffer.value.copy() for buffer in self.layer.named_buffers().values()]
         self._states = [deepcopy(generator.bit_generator.state) for generator in self._generators()]
+
+    @property
+    def passes(self) -> Passes:
+        return Passes(self.layer)
 
     @property
     def output_shape(self) -> Shape:
@@ -70,27 +97,29 @@ class BuiltLayer:
         This and the methods below pass and return copies, so that a layer that modifies an array fails one check only.
         """
         self.reset()
-        return self.layer.forward(x.copy())[0]
+        output: Array = self.passes.forward(x.copy())[0]
+        return output
 
     def output_and_penalty(self, x: Array) -> tuple[Array, float]:
         """Reset, and return the output and the penalty that the layer adds to the loss."""
         self.reset()
-        output, saved = self.layer.forward(x.copy())
-        output, penalty = output.copy(), self.layer.penalty(saved)
+        output, saved = self.passes.forward(x.copy())
+        output, penalty = output.copy(), self.passes.penalty(saved)
         if not isinstance(penalty, float):
             raise CheckFailure(f"penalty: expected a float, what is added to the loss, returned {penalty!r}")
         return output, penalty
 
     def predict(self, x: Array) -> Array:
-        """Run the inference pass as a network does: by ``infer``, i.e. without input validation."""
-        return self.layer.infer(x.copy())
+        """Run the inference pass."""
+        output: Array = self.passes.predict(x.copy())
+        return output
 
     def run(self, x: Array, delta: Array) -> Pass:
         """Reset, and run forward and backward."""
         self.reset()
-        output, saved = self.layer.forward(x.copy())
+        output, saved = self.passes.forward(x.copy())
         output = output.copy()
-        grad_input = self.layer.backward(saved, delta.copy())
+        grad_input = self.passes.backward(saved, delta.copy())
         return Pass(output, grad_input, self.gradients())
 
     def gradients(self) -> dict[str, Array]:
@@ -109,7 +138,7 @@ class BuiltLayer:
     def is_random(self, x: Array) -> bool:
         """Whether two training passes over the same input differ."""
         self.reset()
-        first, second = self.layer.forward(x.copy())[0].copy(), self.layer.forward(x.copy())[0]
+        first, second = self.passes.forward(x.copy())[0].copy(), self.passes.forward(x.copy())[0]
         return not np.array_equal(first, second, equal_nan=True)
 
     def is_plain(self, x: Array) -> bool:

@@ -135,8 +135,8 @@ def gradients_accumulate(case: LayerCase) -> None:
     once = built.run(x, delta).gradients
     built.reset()
     for _ in range(2):
-        _, saved = built.layer.forward(x.copy())
-        built.layer.backward(saved, delta.copy())
+        _, saved = built.passes.forward(x.copy())
+        built.passes.backward(saved, delta.copy())
         _reset_passes(built)
     for name, twice in built.gradients().items():
         hint = ""
@@ -152,9 +152,9 @@ def used_twice_in_one_net(case: LayerCase) -> None:
 
     def backward(*uses: int) -> dict[str, Array]:
         built.reset()
-        saved = [built.layer.forward(x.copy())[1] for x in (first, second)]
+        saved = [built.passes.forward(x.copy())[1] for x in (first, second)]
         for use in uses:
-            built.layer.backward(saved[use], (delta_first, delta_second)[use].copy())
+            built.passes.backward(saved[use], (delta_first, delta_second)[use].copy())
         return built.gradients()
 
     alone, other, both = backward(0), backward(1), backward(1, 0)
@@ -172,8 +172,8 @@ def backward_parameters_equals_backward(case: LayerCase) -> None:
     delta = built.delta(x, case.rng(10))
     whole = built.run(x, delta).gradients
     built.reset()
-    _, saved = built.layer.forward(x)
-    built.layer.backward_parameters(saved, delta)
+    _, saved = built.passes.forward(x)
+    built.passes.backward_parameters(saved, delta)
     for name, gradient in built.gradients().items():
         what = "backward_parameters and backward do not agree"
         if not np.any(gradient) and np.any(whole[name]):

@@ -12,7 +12,7 @@ from deepbp.parameters import Buffer, Parameter
 from deepbp.testing import configuration
 from deepbp.testing.check import CheckFailure, describe_exception
 from deepbp.testing.comparisons import arrays_in, copies, expect_same, read_only, unchanged
-from deepbp.testing.layer_case import BuiltLayer, LayerCase
+from deepbp.testing.layer_case import BuiltLayer, LayerCase, Passes
 from deepbp.typing import Array
 
 _STALE = "backward uses something that was kept on the layer: return it from forward, in saved"
@@ -24,10 +24,10 @@ def forward_twice_then_backward_of_the_first(case: LayerCase) -> None:
     delta = built.delta(first, case.rng(10))
     alone = built.run(first, delta)
     built.reset()
-    _, saved = built.layer.forward(first.copy())
-    built.layer.forward(second)
+    _, saved = built.passes.forward(first.copy())
+    built.passes.forward(second)
     built.predict(case.x(stream=2))
-    grad_input = built.layer.backward(saved, delta.copy())
+    grad_input = built.passes.backward(saved, delta.copy())
     expect_same(grad_input, alone.grad_input, f"∂L/∂x changes when another forward ran before backward: {_STALE}")
     for name, gradient in built.gradients().items():
         message = f"∂L/∂{name} changes when another forward ran before backward: {_STALE}"
@@ -41,8 +41,8 @@ def interleaved_uses(case: LayerCase) -> None:
 
     def input_gradients(order: tuple[int, ...]) -> list[Array]:
         built.reset()
-        saved = [built.layer.forward(x.copy())[1] for x in xs]
-        grad_input = {i: built.layer.backward(saved[i], deltas[i].copy()).copy() for i in order}
+        saved = [built.passes.forward(x.copy())[1] for x in xs]
+        grad_input = {i: built.passes.backward(saved[i], deltas[i].copy()).copy() for i in order}
         return [grad_input[i] for i in (0, 1)]
 
     try:
@@ -57,12 +57,12 @@ def nothing_kept_on_the_layer(case: LayerCase) -> None:
     """The passes change no field of the layer, except gradients, buffers and random generators."""
     built, x = case.build(), case.x()
     before = _fields(built)
-    _, saved = built.layer.forward(x)
+    _, saved = built.passes.forward(x)
     expected = _fields(built)
     for name, value in before.items():
         if not _alike(value, expected[name]):
             raise CheckFailure(f"forward changed the layer's field `{name}`: return what backward needs, in saved")
-    built.layer.backward(saved, built.delta(x, case.rng(10)))
+    built.passes.backward(saved, built.delta(x, case.rng(10)))
     built.predict(x)
     after = _fields(built)
     for name, value in before.items():
@@ -132,7 +132,7 @@ def _members_in(value: Any, depth: int = 0) -> list[Parameter | Buffer]:
 def input_stays(case: LayerCase) -> None:
     """``forward`` and ``predict`` do not modify x."""
     built = case.build()
-    for name, call in (("forward", built.layer.forward), ("predict", built.predict)):
+    for name, call in (("forward", built.passes.forward), ("predict", built.predict)):
         x = case.x()
         before = x.copy()
         call(x)
@@ -147,12 +147,12 @@ def delta_stays(case: LayerCase) -> None:
     built, x = case.build(), case.x()
     delta = built.delta(x, case.rng(10))
     message = "into delta, the error signal it received: make a new array"
-    for method in (built.layer.backward, built.layer.backward_parameters):
+    for method in (built.passes.backward, built.passes.backward_parameters):
         given = delta.copy()
-        method(built.layer.forward(x)[1], given)
+        method(built.passes.forward(x)[1], given)
         if not np.array_equal(given, delta):
             raise CheckFailure(f"{method.__name__} wrote {message}")
-        saved = built.layer.forward(x)[1]
+        saved = built.passes.forward(x)[1]
         _without_writing(f"{method.__name__} writes {message}", given, partial(method, saved, given))
 
 
@@ -160,32 +160,32 @@ def saved_stays(case: LayerCase) -> None:
     """Neither ``backward`` nor a later ``forward`` modifies the saved values."""
     built, x = case.build(), case.x()
     delta = built.delta(x, case.rng(10))
-    _, saved = built.layer.forward(x)
+    _, saved = built.passes.forward(x)
     before = copies(saved)
-    built.layer.forward(case.x(stream=1))
+    built.passes.forward(case.x(stream=1))
     if not unchanged(saved, before):
         raise CheckFailure("a second forward overwrote what the first one saved: return new arrays each time")
-    built.layer.backward(saved, delta.copy())
+    built.passes.backward(saved, delta.copy())
     if not unchanged(saved, before):
         raise CheckFailure("backward wrote into saved: another layer may hold the same array, make a new one")
-    _, saved = built.layer.forward(x.copy())
+    _, saved = built.passes.forward(x.copy())
     message = "backward writes into saved: another layer may hold the same array, make a new one"
-    _without_writing(message, saved, lambda: built.layer.backward(saved, delta.copy()))
+    _without_writing(message, saved, lambda: built.passes.backward(saved, delta.copy()))
 
 
 def results_stay(case: LayerCase) -> None:
     """Later passes do not modify arrays that earlier passes returned."""
     built, x = case.build(), case.x()
     delta = built.delta(x, case.rng(10))
-    output, saved = built.layer.forward(x)
+    output, saved = built.passes.forward(x)
     first = output.copy()
-    grad_input = built.layer.backward(saved, delta)
+    grad_input = built.passes.backward(saved, delta)
     if not np.array_equal(output, first):
         raise CheckFailure("backward wrote into the output that forward had handed out: make a new array")
     second = grad_input.copy()
     predicted = built.predict(x)
     third = predicted.copy()
-    built.layer.backward(built.layer.forward(case.x(stream=1))[1], built.delta(x, case.rng(12)))
+    built.passes.backward(built.passes.forward(case.x(stream=1))[1], built.delta(x, case.rng(12)))
     built.predict(case.x(stream=2))
     for name, array, before in (
         ("an output that forward had handed out", output, first),
@@ -199,8 +199,8 @@ def results_stay(case: LayerCase) -> None:
 def results_are_not_parameters(case: LayerCase) -> None:
     """Returned arrays share no memory with a parameter's value or gradient, which the next step changes."""
     built, x = case.build(), case.x()
-    output, saved = built.layer.forward(x)
-    grad_input = built.layer.backward(saved, built.delta(x, case.rng(10)))
+    output, saved = built.passes.forward(x)
+    grad_input = built.passes.backward(saved, built.delta(x, case.rng(10)))
     for name, parameter in built.layer.named_parameters().items():
         for what, result in (("the output", output), ("the error signal", grad_input)):
             for array in arrays_in([parameter.value, parameter.grad]):
@@ -247,8 +247,11 @@ def _expect_copy(case: LayerCase, make: Callable[[Any], Any], what: str) -> None
     make(case.prototype)
     original, x = case.build().layer, case.x()
     made: Layer[Any] = make(original)
-    expect_same(made.predict(x), original.predict(x), f"{what} predicts something else than the original", 0.0)
-    expect_same(made.forward(x)[0], original.forward(x)[0], f"{what} goes forward to something else", 0.0)
+    expect_same(
+        Passes(made).predict(x), Passes(original).predict(x), f"{what} predicts something else than the original", 0.0
+    )
+    output, expected = Passes(made).forward(x)[0], Passes(original).forward(x)[0]
+    expect_same(output, expected, f"{what} goes forward to something else", 0.0)
     theirs: dict[str, Parameter | Buffer] = {**made.named_parameters(), **made.named_buffers()}
     ours: dict[str, Parameter | Buffer] = {**original.named_parameters(), **original.named_buffers()}
     for name, member in ours.items():

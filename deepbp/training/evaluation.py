@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from deepbp.errors import ConfigurationError, DataError, FileFormatError
-from deepbp.layers import Layer
+from deepbp.layers import Layer, boundary
 from deepbp.losses import Loss
 from deepbp.losses.loss import broken_pair
 from deepbp.metrics.metric import MetricLike, compute, metric_name
@@ -79,7 +79,7 @@ def evaluate(
     meter = Meter(loss, metrics)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a loss that overflows says so by its value
         for batch in batches:
-            prediction = model.infer(batch.x)
+            prediction = boundary.predict(model, batch.x)
             pair = loss.forward(prediction, batch.y, batch.sample_weight)
             try:
                 value = float(pair[0])

@@ -232,7 +232,7 @@ def backpropagate(trainer: Settings, state: TrainingState, batch: Data) -> tuple
     model, loss = trainer.model, trainer.loss
     state.ensure_current()
     state.parameters.clear_grads()
-    prediction, saved = model.forward(batch.x)
+    prediction, saved = model._run_forward(batch.x)  # validated with the data
     pair = loss.forward(prediction, batch.y, batch.sample_weight)
     try:
         value, loss_saved = pair

@@ -21,7 +21,7 @@ def first_overflow(model: Layer[Any], x: Array, y: Array) -> str:
     layers: list[Layer[Any]] = [model]
     while layers:
         for position, layer in enumerate(layers):
-            output = layer.infer(x)
+            output = layer._run_predict(x)
             if not np.isfinite(output).all():
                 places.append(place_of(f"layer {position}", layer))
                 layers = list(layer.layers) if isinstance(layer, Chain) else []

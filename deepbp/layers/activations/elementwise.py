@@ -7,8 +7,7 @@ import numpy as np
 from attrs import Attribute, define, field
 
 from deepbp.errors import ArgumentTypeError, ContractError
-from deepbp.layers.boundary import expect_alike, expect_floats
-from deepbp.layers.layer import Layer
+from deepbp.layers.layer import Elementwise
 from deepbp.typing import Array
 
 
@@ -20,7 +19,7 @@ def _is_function(instance: Any, attribute: "Attribute[Any]", value: Any) -> None
 
 
 @define(eq=False)
-class Activation(Layer[Array]):
+class Activation(Elementwise[Array]):
     """y = f(z), for samples of any shape.
 
     Backward: δ · f′(z).
@@ -44,11 +43,9 @@ class Activation(Layer[Array]):
     f_prime: Callable[[Array], Array] = field(validator=_is_function)
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        expect_floats(self, z)
         return _values("f", self.f, z), z
 
     def backward(self, z: Array, delta: Array) -> Array:
-        expect_alike(z, delta)
         return delta * _values("f_prime", self.f_prime, z)
 
 

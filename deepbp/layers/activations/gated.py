@@ -9,8 +9,7 @@ from attrs import Attribute, define, field
 from deepbp import kernels
 from deepbp.errors import ConfigurationError
 from deepbp.formulas.language import Formula
-from deepbp.layers.boundary import expect_alike, expect_floats
-from deepbp.layers.layer import Layer
+from deepbp.layers.layer import Elementwise
 from deepbp.typing import Array
 
 _BY_TANH = Formula(
@@ -29,7 +28,7 @@ def _none_or_tanh(instance: Any, attribute: "Attribute[Any]", value: Any) -> Non
 
 
 @define(eq=False)
-class GELU(Layer[Array]):
+class GELU(Elementwise[Array]):
     """y = z Φ(z), where Φ(z) = ½ (1 + erf(z/√2)) is the normal distribution, for samples of any shape.
 
     Backward: δ · (Φ(z) + z e^(−z²/2) / √(2π)). The derivative falls out of the exponential that forward needs, so it is
@@ -55,12 +54,10 @@ class GELU(Layer[Array]):
         return _BY_TANH if self.approximate else self.formula
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        expect_floats(self, z)
         y, derivative = _by_tanh(z) if self.approximate else kernels.gelu(z)
         return y, derivative
 
     def backward(self, derivative: Array, delta: Array) -> Array:
-        expect_alike(derivative, delta)
         return delta * derivative
 
 
@@ -75,7 +72,7 @@ def _by_tanh(z: Array) -> tuple[Array, Array]:
 
 
 @define(eq=False)
-class SiLU(Layer[tuple[Array, Array]]):
+class SiLU(Elementwise[tuple[Array, Array]]):
     """y = z σ(z), for samples of any shape. It goes by the name of Swish, too.
 
     Backward: δ · (σ(z) + y (1 − σ(z))), by the product rule, so output and σ(z) are all it remembers.
@@ -86,14 +83,12 @@ class SiLU(Layer[tuple[Array, Array]]):
     formula = Formula("x * sigmoid(x)", derivative="sigmoid(x) + y * (1 - sigmoid(x))", input="z", function="SiLU")
 
     def forward(self, z: Array) -> tuple[Array, tuple[Array, Array]]:
-        expect_floats(self, z)
         s = kernels.sigmoid(z)
         y = z * s
         return y, (y, s)
 
     def backward(self, saved: tuple[Array, Array], delta: Array) -> Array:
         y, s = saved
-        expect_alike(y, delta)
         moved: Array = delta * (s + y * (1 - s))
         return moved
 
@@ -102,7 +97,7 @@ Swish = SiLU
 
 
 @define(eq=False)
-class HardSwish(Layer[Array]):
+class HardSwish(Elementwise[Array]):
     """y = z · h(z), where h(z) is z/6 + ½, cut off at 0 and 1; for samples of any shape.
 
     Backward: δ · (z/3 + ½) where −3 < z < 3, 0 to the left of it, δ to the right. At the kinks, z = ±3, the derivative
@@ -119,16 +114,14 @@ class HardSwish(Layer[Array]):
     )
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        expect_floats(self, z)
         return z * np.minimum(np.maximum(z / 6 + 0.5, 0), 1), z
 
     def backward(self, z: Array, delta: Array) -> Array:
-        expect_alike(z, delta)
         return delta * np.where((z > -3) & (z < 3), z / 3 + 0.5, z >= 3)
 
 
 @define(eq=False)
-class Mish(Layer[tuple[Array, Array]]):
+class Mish(Elementwise[tuple[Array, Array]]):
     """y = z t with t = tanh(ln(1 + eᶻ)), for samples of any shape.
 
     Backward: δ · (t + z (1 − t²) σ(z)), by the product rule and because σ is the derivative of ln(1 + eᶻ). Accurate
@@ -145,13 +138,11 @@ class Mish(Layer[tuple[Array, Array]]):
     )
 
     def forward(self, z: Array) -> tuple[Array, tuple[Array, Array]]:
-        expect_floats(self, z)
         t = _tanh_of_softplus(z)
         return z * t, (z, t)
 
     def backward(self, saved: tuple[Array, Array], delta: Array) -> Array:
         z, t = saved
-        expect_alike(z, delta)
         moved: Array = delta * (t + z * (1 - t * t) * kernels.sigmoid(z))
         return moved
 

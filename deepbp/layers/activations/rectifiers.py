@@ -8,8 +8,7 @@ from deepbp.errors import ShapeError
 from deepbp.errors.validators import boolean, fraction, instance_of, positive
 from deepbp.formulas.language import Formula
 from deepbp.initializers import Constant, Initializer
-from deepbp.layers.boundary import expect_alike, expect_floats, refusal
-from deepbp.layers.layer import Builder, Layer
+from deepbp.layers.layer import Builder, Elementwise, Layer
 from deepbp.parameters import UNBUILT, Parameter
 from deepbp.typing import Array, Shape
 
@@ -26,10 +25,7 @@ class ReLU(Layer[Array]):
     formula = Formula("maximum(x, 0)", derivative="y > 0", input="z", function="ReLU")
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        try:
-            y = kernels.relu(z)
-        except Exception as error:
-            raise refusal(self, error, "z", z) from None
+        y = kernels.relu(z)
         return y, y
 
     def backward(self, y: Array, delta: Array) -> Array:
@@ -37,7 +33,7 @@ class ReLU(Layer[Array]):
 
 
 @define(eq=False)
-class ReLU6(Layer[Array]):
+class ReLU6(Elementwise[Array]):
     """y = z, cut off at 0 and 6, for samples of any shape.
 
     Backward: δ where 0 < y < 6, else 0, so the output is all it remembers. At the kinks, z = 0 and 6, the derivative is
@@ -49,17 +45,15 @@ class ReLU6(Layer[Array]):
     formula = Formula("minimum(maximum(x, 0), 6)", derivative="(y > 0) * (y < 6)", input="z", function="ReLU6")
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        expect_floats(self, z)
         y = np.minimum(np.maximum(z, 0), 6)
         return y, y
 
     def backward(self, y: Array, delta: Array) -> Array:
-        expect_alike(y, delta)
         return delta * ((y > 0) & (y < 6))
 
 
 @define(eq=False)
-class LeakyReLU(Layer[Array]):
+class LeakyReLU(Elementwise[Array]):
     """y = max(z, slope · z), for samples of any shape: z where it is positive, slope · z elsewhere.
 
     Backward: δ where y > 0, else slope · δ, so the output is all it remembers. At the kink, z = 0, the derivative is
@@ -76,17 +70,15 @@ class LeakyReLU(Layer[Array]):
     slope: float = field(default=0.01, validator=fraction)
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        expect_floats(self, z)
         y = np.maximum(z, self.slope * z)
         return y, y
 
     def backward(self, y: Array, delta: Array) -> Array:
-        expect_alike(y, delta)
         return np.where(y > 0, delta, self.slope * delta)
 
 
 @define(eq=False)
-class PReLU(Layer[Array]):
+class PReLU(Elementwise[Array]):
     """y = max(z, 0) + s · min(z, 0): z where it is positive, s · z elsewhere, with a trained slope s.
 
     Shapes: z (B, …, F), s (F,): one slope for each feature, which lie along the last axis; or (1,) for one that all
@@ -131,27 +123,19 @@ class PReLU(Layer[Array]):
         return evolve(self.formula, gradients={"slope": "reshape(total(delta * minimum(x, 0)), 1)"})
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        expect_floats(self, z)
-        try:
-            y = np.maximum(z, 0) + self.slope.value * np.minimum(z, 0)
-            if y.shape != z.shape:
-                raise ShapeError("repeated along an axis")
-        except Exception as error:
-            raise refusal(self, error, "z", z) from None
-        return y, z
+        return np.maximum(z, 0) + self.slope.value * np.minimum(z, 0), z
 
     def backward(self, z: Array, delta: Array) -> Array:
-        self.backward_parameters(z, delta)
+        self._run_backward_parameters(z, delta)
         return np.where(z > 0, delta, delta * self.slope.value)
 
     def backward_parameters(self, z: Array, delta: Array) -> None:
-        expect_alike(z, delta)
         share = delta * np.minimum(z, 0)
         self.slope.accumulate(share.reshape(-1, self.slope.value.size).sum(axis=0))  # ∂L/∂s = Σ δ min(z, 0)
 
 
 @define(eq=False)
-class ELU(Layer[Array]):
+class ELU(Elementwise[Array]):
     """y = z where z > 0, else α (eᶻ − 1), for samples of any shape.
 
     Backward: δ where y > 0, else δ · α eᶻ = δ · (y + α), so the output is all it remembers; where that is −α to the
@@ -174,17 +158,15 @@ class ELU(Layer[Array]):
     alpha: float = field(default=1.0, validator=positive)
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        expect_floats(self, z)
         y = np.maximum(z, 0) + self.alpha * np.expm1(np.minimum(z, 0))  # eᶻ − 1 keeps its digits near zero
         return y, y
 
     def backward(self, y: Array, delta: Array) -> Array:
-        expect_alike(y, delta)
         return np.where(y > 0, delta, delta * (y + self.alpha))
 
 
 @define(eq=False)
-class CELU(Layer[Array]):
+class CELU(Elementwise[Array]):
     """y = z where z > 0, else α (e^(z/α) − 1), for samples of any shape.
 
     Backward: δ where y > 0, else δ · e^(z/α) = δ · (y/α + 1), so the output is all it remembers. The derivative is
@@ -207,12 +189,10 @@ class CELU(Layer[Array]):
     alpha: float = field(default=1.0, validator=positive)
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        expect_floats(self, z)
         y = np.maximum(z, 0) + self.alpha * np.expm1(np.minimum(z, 0) / self.alpha)
         return y, y
 
     def backward(self, y: Array, delta: Array) -> Array:
-        expect_alike(y, delta)
         return np.where(y > 0, delta, delta * (y / self.alpha + 1))
 
 
@@ -221,7 +201,7 @@ ALPHA = 1.6732632423543772848
 
 
 @define(eq=False)
-class SELU(Layer[Array]):
+class SELU(Elementwise[Array]):
     """y = λ z where z > 0, else λ α (eᶻ − 1), with λ = 1.0507… and α = 1.6733…, for samples of any shape.
 
     With weights drawn by ``LeCunNormal`` a deep network keeps its signals at mean 0 and variance 1.
@@ -240,10 +220,8 @@ class SELU(Layer[Array]):
     )
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        expect_floats(self, z)
         y = SCALE * np.maximum(z, 0) + SCALE * ALPHA * np.expm1(np.minimum(z, 0))
         return y, y
 
     def backward(self, y: Array, delta: Array) -> Array:
-        expect_alike(y, delta)
         return np.where(y > 0, SCALE * delta, delta * (y + SCALE * ALPHA))

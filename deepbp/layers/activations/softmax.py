@@ -5,8 +5,7 @@ from attrs import define
 
 from deepbp import kernels
 from deepbp.formulas.language import Formula
-from deepbp.layers.boundary import expect_alike, expect_floats, refusal
-from deepbp.layers.layer import Layer
+from deepbp.layers.layer import Elementwise, Layer
 from deepbp.typing import Array
 
 
@@ -25,10 +24,7 @@ class Softmax(Layer[Array]):
     )
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        try:
-            y = kernels.softmax(z)
-        except Exception as error:
-            raise refusal(self, error, "z", z) from None
+        y = kernels.softmax(z)
         return y, y
 
     def backward(self, y: Array, delta: Array) -> Array:
@@ -36,7 +32,7 @@ class Softmax(Layer[Array]):
 
 
 @define(eq=False)
-class LogSoftmax(Layer[Array]):
+class LogSoftmax(Elementwise[Array]):
     """y = z − ln Σ eᶻ, along the last axis: eʸ sums to 1 in each row.
 
     Backward applies the whole Jacobian ∂yᵢ/∂zⱼ = 𝟙ᵢⱼ − eʸʲ: δ − eʸ · Σ δ, so the output is all it remembers. Accurate
@@ -51,7 +47,6 @@ class LogSoftmax(Layer[Array]):
     )
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        expect_floats(self, z)
         top = z.argmax(axis=-1, keepdims=True)
         below = z - np.take_along_axis(z, top, axis=-1)  # so that nothing overflows
         e = np.exp(below)
@@ -60,6 +55,5 @@ class LogSoftmax(Layer[Array]):
         return y, y
 
     def backward(self, y: Array, delta: Array) -> Array:
-        expect_alike(y, delta)
         moved: Array = delta - np.exp(y) * delta.sum(axis=-1, keepdims=True)
         return moved
