@@ -70,7 +70,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=15, help="how often each contender runs each workload")
     parser.add_argument("--block", type=float, default=0.2, help="about how many seconds it runs each time")
     parser.add_argument("--only", type=int, nargs="*", help="numbers of the workloads; writes no page")
-    parser.add_argument("--contenders", nargs="*", help="names of those that run beside deepbp")
+    parser.add_argument("--contenders", nargs="*", help="names of the libraries to compare with deepbp")
     arguments = parser.parse_args()
     doctor = examine()
     best = dict(line.removeprefix("export ").split("=") for line in doctor.faster)

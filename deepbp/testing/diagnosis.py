@@ -47,7 +47,7 @@ def explain(samples: Sequence[GradientSample], sizes: Mapping[str, int], *, plac
         return "is zero everywhere, and the numeric gradient is not: was it computed at all?"
     if all(not np.any(m.numeric) for m in samples):
         return "should be zero: the output does not depend on it"
-    # The order is that of certainty: an exact factor or a known mistake says more than "wrong in these rows".
+    # In the order of certainty: an exact factor or a known mistake is more specific than "wrong in these rows".
     finders = [_constant_factor, _candidate, _known_factor, _unknown_factor]
     if places:
         finders += [_order, _only_some]
@@ -156,7 +156,7 @@ def _only_some(samples: Sequence[GradientSample], sizes: Mapping[str, int]) -> s
         ):
             return f"is wrong exactly where the input is {sign}"
     for axis, name in ((0, "row"), (-1, "column")):
-        if wrong[0].ndim < abs(axis) or (axis == -1 and wrong[0].ndim < 2):
+        if wrong[0].ndim < (2 if axis == -1 else 1):
             continue
         lines = [np.moveaxis(w, axis, 0).reshape(w.shape[axis], -1) for w in wrong]
         bad = lines[0].any(axis=1)

@@ -1,9 +1,11 @@
 """Numeric gradients, and their comparison with analytic ones."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from deepbp.errors import DataTypeError, ShapeError
+from deepbp.errors import ArgumentTypeError, DataTypeError, ShapeError
 from deepbp.testing import compare_gradients, numeric_gradient
 from deepbp.testing.gradients import one_sided_gradients
 from deepbp.typing import Array
@@ -65,6 +67,12 @@ def test_report_names_the_worst_entry_of_each_array() -> None:
 
 def test_nan_is_the_largest_error() -> None:
     assert compare_gradients({"a": np.array([np.nan])}, {"a": np.array([1.0])}).relative == np.inf
+
+
+@pytest.mark.parametrize("arguments", [([1.0], {}), ({}, [1.0])], ids=["analytic", "numeric"])
+def test_gradients_are_given_by_name(arguments: Any) -> None:
+    with pytest.raises(ArgumentTypeError, match="compare_gradients: expected arrays by name"):
+        compare_gradients(*arguments)
 
 
 def test_names_and_shapes_must_match() -> None:

@@ -26,6 +26,8 @@ from deepbp.testing import (
     optimizer_checks,
     parametrize_with_checks,
 )
+from deepbp.testing.check import describe_exception
+from deepbp.testing.comparisons import values_of_fields
 from deepbp.testing.gradients import MOST_ENTRIES
 from deepbp.typing import Array
 
@@ -185,6 +187,17 @@ def test_invalid_arguments_of_the_checks() -> None:
         optimizer_checks(Zeros())  # type: ignore[arg-type]
     with pytest.raises(ArgumentTypeError, match="initializer: expected an instance"):
         initializer_checks(Tanh())  # type: ignore[arg-type]
+
+
+def test_an_exception_without_a_line_of_the_user_names_no_file() -> None:
+    assert describe_exception(ValueError("wrong")) == "the check raised ValueError: wrong"
+    with pytest.raises(np.linalg.LinAlgError) as caught:
+        np.linalg.inv(np.zeros((1, 2)))
+    assert "in test_reports.py, line" in describe_exception(caught.value)  # the deepest frame outside of libraries
+
+
+def test_a_class_without_attrs_has_no_fields_for_its_formula() -> None:
+    assert values_of_fields(object()) == {}
 
 
 def test_names_of_checks_are_the_same_in_every_process() -> None:
