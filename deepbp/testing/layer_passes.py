@@ -197,10 +197,8 @@ def same_seed_same_passes(case: LayerCase) -> None:
     values: dict[str, Array] = {}
     for seed in (0, 0, 1):
         built = case.build(seed=seed)
-        for (
-            name,
-            parameter,
-        ) in built.layer.named_parameters().items():  # equal parameters: this concerns the passes alone
+        # Equal parameters for all seeds, so that only the randomness of the passes can make a difference.
+        for name, parameter in built.layer.named_parameters().items():
             parameter.value = values.setdefault(name, parameter.value.copy())
         outputs = [built.passes.forward(x.copy())[0].copy() for _ in range(2)]
         if seed in runs:

@@ -198,6 +198,23 @@ class NeedsASample(Square):
         return x * x, x
 
 
+@planted("batch_of_none", r"∂L/∂gain: a batch of no samples gave a gradient that is not zero")
+@define(eq=False)
+class CountsOneSampleTooMany(Scale):
+    def backward(self, x: Array, delta: Array) -> Array:
+        if len(x) == 0:
+            self.gain.accumulate(np.ones_like(self.gain.value))
+            return delta.copy()
+        return super().backward(x, delta)
+
+
+@planted("batch_of_one", r"forward: a batch of 1 gave numbers that are not finite")
+@define(eq=False)
+class UndefinedForOneSample(Square):
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        return np.full_like(x, np.nan) if len(x) == 1 else x * x, x
+
+
 @planted("batched_equals_one_by_one", r"predict: a batch gives something else than its samples one by one.*axis")
 @define(eq=False)
 class SoftmaxOverTheBatch(Softmax):
