@@ -54,7 +54,7 @@ def install(cls: Any, base: Any) -> None:
         if not validates_itself:
             setattr(cls, method, validate(run, method))
     if not is_own:
-        if cls.predict is base.predict:
+        if cls.predict is base.predict and isinstance(inspect.getattr_static(cls, "forward"), FunctionType):
             cls._run_predict = _first(_returning_pair(unwrapped(cls.forward), "predict"))
         if isinstance(penalty := vars(cls).get("penalty"), FunctionType):
             cls.penalty = _returning_float(penalty)
@@ -225,7 +225,7 @@ def _returning_pair(function: Function, method: str) -> Function:
     def held(self: Any, *arguments: Any, **named: Any) -> Any:
         pair = function(self, *arguments, **named)
         if not isinstance(pair, tuple) or len(pair) != 2:
-            raise ContractError(f"forward: expected the pair (output, saved), returned {_describe(pair)}")
+            raise ContractError(f"forward: expected the pair (output, saved), returned {describe(pair)}")
         if type(self)._run_forward is held or method == "predict":
             _check_output(self, pair[0], method, [*arguments, *named.values()][0])
         return pair
@@ -281,7 +281,7 @@ def _returning_delta(function: Function, method: str) -> Function:
 def _check_result(value: Any, shapes: set[Shape], expected: str) -> None:
     if not isinstance(value, np.ndarray) or value.shape not in shapes:
         shape = " or ".join(map(str, sorted(shapes)))
-        raise ContractError(f"{expected} of shape {shape}, returned {_describe(value)}")
+        raise ContractError(f"{expected} of shape {shape}, returned {describe(value)}")
 
 
 def _returning_float(penalty: Function) -> Function:
@@ -289,13 +289,14 @@ def _returning_float(penalty: Function) -> Function:
     def held(self: Any, saved: Any) -> float:
         value = penalty(self, saved)
         if not isinstance(value, float):
-            raise ContractError(f"penalty: expected a float, what is added to the loss, returned {_describe(value)}")
+            raise ContractError(f"penalty: expected a float, what is added to the loss, returned {describe(value)}")
         return value
 
     return _marked(held, penalty)
 
 
-def _describe(value: object) -> str:
+def describe(value: object) -> str:
+    """A value that is not the one expected, for the message."""
     return f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else f"{value!r}"
 
 

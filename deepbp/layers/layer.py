@@ -80,6 +80,8 @@ class Layer(ABC, Generic[Saved]):
         if added.added_pickling:  # attrs' own fails where a field has no value yet: a layer could not be copied unbuilt
             cls.__getstate__, cls.__setstate__ = Layer.__getstate__, Layer.__setstate__  # type: ignore[method-assign]
         boundary.install(cls, Layer)
+        if "__setattr__" in vars(cls) or cls.__setattr__ is object.__setattr__:  # attrs' own, with validators
+            cls.__setattr__ = _keeping_parameters(cls.__setattr__)  # type: ignore[method-assign]
 
     def build(self, input_shape: Shape, builder: "Builder") -> Shape:
         """Create the parameters for samples of this shape and return the shape of the output's samples."""
@@ -225,6 +227,25 @@ class Elementwise(Layer[Saved]):
                     setattr(cls, method, boundary.comparing_delta(vars(cls)[method]))
                     break
         super().__attrs_init_subclass__()
+
+
+def _keeping_parameters(assign: Callable[[Any, str, Any], None]) -> Callable[[Any, str, Any], None]:
+    """``__setattr__`` that raises where numbers would take the place of a parameter or buffer: nothing would train."""
+
+    def assign_member(self: Layer[Any], name: str, value: Any) -> None:
+        if isinstance(value, np.ndarray | np.generic | list | tuple | float):
+            held = getattr(self, name, None)
+            declared = str(next((a.type for a in attrs.fields(type(self)) if a.name == name), ""))
+            kind = next((kind for kind in ("Parameter", "Buffer") if kind in declared), type(held).__name__)
+            if isinstance(held, Parameter | Buffer) or (kind in declared and isinstance(value, np.ndarray)):
+                fix = f".{name}.value = ..."
+                if not isinstance(held, Parameter | Buffer):
+                    fix = f"builder.{kind.lower()}(...) in build, and {fix} from then on"
+                got = boundary.describe(value)
+                raise ArgumentTypeError(f"{type(self).__name__}: {name}: expected a {kind}, got {got}: use {fix}")
+        assign(self, name, value)
+
+    return assign_member
 
 
 _Member = Parameter | Buffer | Layer[Any]

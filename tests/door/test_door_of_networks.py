@@ -189,9 +189,9 @@ def test_backward(refusal: Refusal) -> None:
     ),
     Refusal("callbacks bare", lambda: fit(callbacks=Callback()), ArgumentTypeError, r"callbacks: expected a list"),
     Refusal("callbacks class", lambda: fit(callbacks=[Callback]), ArgumentTypeError, r"callbacks: .*instances, got"),
-    Refusal("epochs -1", lambda: fit(epochs=-1), ConfigurationError, r"epochs: expected at least 0, got -1"),
-    Refusal("epochs 1.5", lambda: fit(epochs=1.5), ArgumentTypeError, r"epochs: expected a whole number, got 1.5"),
-    Refusal("epochs None", lambda: fit(epochs=None), ArgumentTypeError, r"epochs: expected a whole number, got None"),
+    Refusal("epochs -1", lambda: fit(epochs=-1), ConfigurationError, r"epochs: expected .* at least 0, got -1"),
+    Refusal("epochs 1.5", lambda: fit(epochs=1.5), ArgumentTypeError, r"epochs: expected a whole number .*got 1.5"),
+    Refusal("epochs None", lambda: fit(epochs=None), ArgumentTypeError, r"epochs: expected a whole number .*got None"),
     Refusal("batch_size 0", lambda: fit(batch_size=0), ConfigurationError, r"batch_size: .*got 0"),
     Refusal("shuffle text", lambda: fit(shuffle="no"), ArgumentTypeError, r"shuffle: expected True or False, got 'no'"),
     Refusal(
