@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from leaving import CLASSES, FEATURES, HUGE, WAYS, Leaving, LeftError, Training, X, Y
+from random_trainings import CLASSES, FEATURES, HUGE, WAYS, Interruption, InterruptionError, Training, X, Y
 
 from deepbp import Sequential, Trainer
 from deepbp.layers import Dense, Dropout
@@ -32,7 +32,7 @@ def default_handler() -> Iterator[None]:
 
 @pytest.mark.parametrize("seed", range(TRAININGS))
 @pytest.mark.filterwarnings("ignore:overflow")
-def test_left_anyhow(seed: int, tmp_path: Path) -> None:
+def test_a_training_interrupted_at_random_resumes_to_the_same_bytes(seed: int, tmp_path: Path) -> None:
     draw, whole, path = Random(seed + 1000), Training(seed, tmp_path / "whole.npz"), tmp_path / "run.npz"
     whole.trainer.fit(**whole.arguments)
     if seed % 3 == 0:  # another training begins where one was complete, with the same trainer, or with its file
@@ -41,11 +41,11 @@ def test_left_anyhow(seed: int, tmp_path: Path) -> None:
         whole.trainer.fit(**whole.arguments)
     for time in range(TIMES + 1):
         way, place = draw.choice(WAYS)
-        leaving = Leaving(way, place, draw.randint(1, {"item": 60, "fit start": 1}.get(place, 9)))
-        one = Training(seed, path, Leaving() if time == TIMES else leaving)
+        interruption = Interruption(way, place, draw.randint(1, {"item": 60, "fit start": 1}.get(place, 9)))
+        one = Training(seed, path, Interruption() if time == TIMES else interruption)
         if path.exists():
             one.trainer.load(path)
-        with suppress(LeftError, KeyboardInterrupt):
+        with suppress(InterruptionError, KeyboardInterrupt):
             one.trainer.fit(**one.arguments)
     np.testing.assert_equal(one.result(), whole.result())
 

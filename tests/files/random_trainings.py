@@ -1,4 +1,4 @@
-"""Trainings of random kinds, which can be left in random ways."""
+"""Trainings of random kinds, and interruptions of random kinds at random places."""
 
 import signal
 from collections.abc import Iterator, Mapping
@@ -25,13 +25,13 @@ Y = (X[:, 0] > 0) + (X[:, 1] > 0).astype(int)
 HUGE = np.where(np.isin(np.arange(ROWS), [3, 20])[:, None], 1e300, X)  # two rows overflow
 
 
-class LeftError(Exception):
+class InterruptionError(Exception):
     """What a piece of the user's may raise."""
 
 
 @define
-class Leaving:
-    """Leaves the training at the nth time that a place is passed."""
+class Interruption:
+    """Interrupts the training at the nth time that a place is passed."""
 
     way: str = ""
     place: str = ""
@@ -46,7 +46,7 @@ class Leaving:
         if self.way == "stop":
             trainer.stop(now=True)
         elif self.way == "error":
-            raise LeftError
+            raise InterruptionError
         else:
             for _ in range(int(self.way)):
                 signal.raise_signal(signal.SIGINT)
@@ -64,18 +64,18 @@ WAYS = [
 class Passage(Layer[None]):
     """y = x."""
 
-    leaving: Leaving
+    interruption: Interruption
 
     def forward(self, x: Array) -> tuple[Array, None]:
-        self.leaving.passed("forward")
+        self.interruption.passed("forward")
         return x, None
 
     def backward(self, saved: None, delta: Array) -> Array:
-        self.leaving.passed("backward")
+        self.interruption.passed("backward")
         return delta
 
     def predict(self, x: Array) -> Array:
-        self.leaving.passed("predict")
+        self.interruption.passed("predict")
         return x
 
 
@@ -86,34 +86,34 @@ class Draws(Callback):
 
 
 @define(eq=False)
-class Leaves(Callback):
+class Interrupts(Callback):
     """Between the other callbacks and the one that stores: what one misses because another fails, it has missed."""
 
-    leaving: Leaving
+    interruption: Interruption
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        self.leaving.passed("fit start")
+        self.interruption.passed("fit start")
 
     def on_epoch_start(self, trainer: Trainer) -> None:
-        self.leaving.passed("epoch start")
+        self.interruption.passed("epoch start")
 
     def on_step_end(self, trainer: Trainer, loss: float) -> None:
-        self.leaving.passed("step end", trainer)
+        self.interruption.passed("step end", trainer)
 
     def on_epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> None:
-        self.leaving.passed("epoch end")
+        self.interruption.passed("epoch end")
 
 
 @define(eq=False)
 class Rows:
     x: Array
-    leaving: Leaving
+    interruption: Interruption
 
     def __len__(self) -> int:
         return ROWS
 
     def __getitem__(self, row: int) -> tuple[Any, Any]:
-        self.leaving.passed("item")
+        self.interruption.passed("item")
         return self.x[row], Y[row]
 
 
@@ -123,7 +123,7 @@ class Training:
 
     seed: int
     path: Path
-    leaving: Leaving = field(factory=Leaving)
+    interruption: Interruption = field(factory=Interruption)
     data: str = field(init=False)
     trainer: Trainer = field(init=False)
     arguments: dict[str, Any] = field(init=False)
@@ -154,7 +154,7 @@ class Training:
             metrics=[Accuracy()] if draw.random() < 0.4 else [],
             callbacks=[
                 *draw.sample(callbacks, draw.randrange(4)),
-                Leaves(self.leaving),
+                Interrupts(self.interruption),
                 ModelCheckpoint(self.path, every_epochs=draw.choice([None, 1]), every_steps=draw.choice([None, 2])),
             ],
             accumulate=draw.choice([1, 1, 2, 3]),
@@ -165,7 +165,7 @@ class Training:
     def _source(self, x: Array) -> dict[str, Any]:
         def batches() -> Iterator[tuple[Any, Any]]:
             for start in range(0, ROWS, BATCH):
-                self.leaving.passed("item")
+                self.interruption.passed("item")
                 yield x[start : start + BATCH], Y[start : start + BATCH]
 
         def endless() -> Iterator[tuple[Any, Any]]:
@@ -176,12 +176,12 @@ class Training:
             return {"x": endless(), "steps_per_epoch": 4}
         if self.data == "stream":
             return {"x": batches}
-        return {"x": Rows(x, self.leaving)} if self.data == "items" else {"x": x, "y": Y}
+        return {"x": Rows(x, self.interruption)} if self.data == "items" else {"x": x, "y": Y}
 
     def _network(self, draw: Random) -> Sequential:
         own_seed = Sequential([Dense(4), Dropout(0.2), GaussianNoise(0.1)], rng=7)
         some = draw.sample([BatchNorm(), Dropout(0.3), own_seed], draw.randrange(4))
-        layers = [Dense(6), Passage(self.leaving), *some, Tanh(), Dense(CLASSES)]
+        layers = [Dense(6), Passage(self.interruption), *some, Tanh(), Dense(CLASSES)]
         return Sequential(layers, input_shape=FEATURES, rng=1, dtype="float64")
 
     def result(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ X, Y, LOSS = SQUARES.x, SQUARES.y, SQUARES.loss
 
 @pytest.mark.parametrize("accumulate", [1, 3])
 @pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
-def test_a_step_that_was_cut_off_leaves_nothing_behind(error: type[BaseException], accumulate: int) -> None:
+def test_a_step_that_fails_is_rolled_back(error: type[BaseException], accumulate: int) -> None:
     """Neither in running means nor in the generators that layers draw from."""
 
     class CutOffSquaredError(SumSquaredError):
@@ -66,7 +66,7 @@ def test_a_penalty_that_fails_is_no_fault_of_the_loss() -> None:
         Trainer(net, LOSS, SGD(0.01)).step(X, Y)
 
 
-def test_an_update_that_was_cut_off_is_not_said_to_be_whole() -> None:
+def test_an_interrupted_update_is_not_called_complete() -> None:
     class CutOff(SGD):
         def step(self, parameters: Any, state: Any) -> None:
             parameters.values[:5] += 1
