@@ -1,4 +1,4 @@
-"""What is done to a whole network from outside: looked at and explained."""
+"""Sequential: a network of layers, with training, prediction, evaluation, explanation and serialization."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
@@ -36,20 +36,20 @@ if TYPE_CHECKING:
 
 @define(eq=False)
 class Network(Chain):
-    """A chain that can be asked about itself. Rooms of a higher floor are entered when they are asked for."""
+    """A chain with summary, derivation and trace. Modules that are rarely used are imported when they are called."""
 
     def summary(self) -> Summary:
-        """A table of layers, output shapes, parameters and formulas, with totals; it prints itself."""
+        """Summarize the network: a table of layers, output shapes, parameters and formulas, with totals."""
         return summarize(self)
 
     def derivation(self, loss: Loss[Any], optimizer: Optimizer | None = None) -> "Derivation":
-        """Backpropagation through this network, written out: it prints itself, as text, LaTeX or HTML."""
+        """Derive backpropagation through this network: a document that prints as text, LaTeX or HTML."""
         from deepbp.derivation.derivation import Derivation
 
         return Derivation.of(self, loss, optimizer)
 
     def trace(self, x: ArrayLike, y: ArrayLike, loss: Loss[Any], sample_weight: ArrayLike | None = None) -> "Trace":
-        """One step with every number it makes, which prints itself; the network stays as it is."""
+        """Trace one training step: a document with all its numbers. The network is not changed."""
         from deepbp.derivation.trace import Trace
 
         return Trace.of(self, x, y, loss, sample_weight)
@@ -57,7 +57,7 @@ class Network(Chain):
     def objective(
         self, x: ArrayLike, y: ArrayLike, loss: Loss[Any], sample_weight: ArrayLike | None = None
     ) -> Objective:
-        """The loss on these data as a function of one flat vector, which SciPy's optimizers take; see ``Objective``."""
+        """The objective function for SciPy's optimizers: the loss on these data at a flat vector; see ``Objective``."""
         return Objective(self, loss, x, y, sample_weight)
 
     def explore(
@@ -69,7 +69,7 @@ class Network(Chain):
         *,
         path: str | PathLike[str] = "step.html",
     ) -> Path:
-        """Write a page in which the step that ``trace`` makes can be played layer by layer; returns where it is."""
+        """Write an interactive HTML page that plays the step of ``trace`` layer by layer; returns its path."""
         from deepbp.derivation.explore import write_page
 
         return write_page(self.trace(x, y, loss, sample_weight), path)
@@ -104,16 +104,30 @@ def _dtype_name(dtype: npt.DTypeLike | None) -> str | None:
 
 @define(eq=False)
 class Sequential(Network):
-    """Layers one after another. A Sequential is a layer, so networks nest.
+    """A network of layers, one after another: y = fₙ(… f₂(f₁(x))). It is a layer itself, so networks nest.
+
+    ``predict`` and ``evaluate`` do not change the network, so several threads may call them at once.
+
+    >>> from deepbp import Sequential
+    >>> from deepbp.layers import Dense, Tanh
+    >>> from deepbp.losses import MeanSquaredError
+    >>> from deepbp.optimizers import Adam
+    >>> net = Sequential([Dense(8), Tanh(), Dense(1)], input_shape=2, rng=0)
+    >>> x, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [[0], [1], [1], [0]]
+    >>> history = net.fit(x, y, loss=MeanSquaredError(), optimizer=Adam(0.05), epochs=200)
+    >>> net.predict(x).round().ravel().tolist()  # exclusive or
+    [0.0, 1.0, 1.0, 0.0]
 
     Args:
         layers: from the first, which gets the input, to the last.
-        input_shape: of one sample; builds the network at once. Otherwise the network it stands in, ``build``, or the
-            first ``fit`` does.
-        rng: a seed or generator; first values, dropout and shuffling draw from it. None differs every time.
+        input_shape: the shape of a sample, which builds the network at once. Otherwise ``build``, the first ``fit``, or
+            the network that contains this one does.
+        rng: a seed or generator for initial values, dropout and shuffling. None differs every time.
         dtype: of all parameters and activations, ``"float32"`` (the default) or ``"float64"``.
 
-    Reading a network (``predict``, ``evaluate``) changes nothing in it, so many threads may do so at once.
+    Raises:
+        ArgumentTypeError, ConfigurationError: if ``layers`` is not a list of layers, or is empty.
+        ShapeError: if a layer cannot have this input shape.
     """
 
     validates_itself = ("predict",)
@@ -138,16 +152,16 @@ class Sequential(Network):
 
     @property
     def input_shape(self) -> Shape | None:
-        """Of one sample; None while it is not known."""
+        """The shape of a sample; None if it is not known yet."""
         return self.built.input_shape if self.built else self._input_shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of all parameters and activations."""
+        """The dtype of all parameters and activations."""
         return self.built.dtype if self.built else as_dtype(self._dtype or "float32")
 
     def build(self, input_shape: int | Sequence[int], builder: Builder | None = None) -> Shape:
-        """Create the parameters for samples of this shape. A network inside another gets that one's builder."""
+        """Build the layers: create their parameters for samples of this shape, and return the output shape."""
         shape = as_shape(input_shape)
         if builder is None:
             builder = Builder(self.generator, self.dtype)
@@ -190,7 +204,16 @@ class Sequential(Network):
         rng: Seed = None,
         progress: ProgressLike = None,
     ) -> History:
-        """Train, with a new optimizer state, and return the history; see ``Trainer`` and ``Trainer.fit``."""
+        """Train the network and return the history.
+
+        Each call starts with a new optimizer state; a ``Trainer`` keeps it from call to call. Ctrl-C ends the training
+        after the current step.
+
+        Args:
+            x, y: arrays; or x alone, a data set or stream; see ``Trainer.fit``.
+            loss, optimizer, metrics, callbacks, clip_norm, clip_value, accumulate, non_finite, rng: see ``Trainer``.
+            epochs, batch_size, and all others: see ``Trainer.fit``.
+        """
         options = FitOptions(
             epochs=epochs,
             batch_size=batch_size,
@@ -220,7 +243,7 @@ class Sequential(Network):
         return trainer._fit(x, y, options)
 
     def predict(self, x: ArrayLike, batch_size: int | None = None) -> Array:
-        """The outputs for these inputs, ``batch_size`` samples at a time where memory is short."""
+        """Predict: the outputs for these inputs, computed for ``batch_size`` samples at a time to save memory."""
         if batch_size is not None:
             check_batch_size(batch_size)
         built = self._known()
@@ -243,14 +266,14 @@ class Sequential(Network):
         batch_size: int | None = ROWS_AT_ONCE,
         sample_weight: ArrayLike | None = None,
     ) -> dict[str, float]:
-        """``{"loss": …}`` and each metric on these data."""
+        """Evaluate: the loss and the metrics on these data, ``{"loss": …}``."""
         self._known()
         check_batch_size(batch_size)
         data = Data.of(self, loss, x, y, sample_weight)
         return evaluate(self, loss, check_metrics(metrics), data.batches(batch_size))
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Write it to a file, ``.npz`` or ``.safetensors``, whole or not at all; ``deepbp.load`` reads it."""
+        """Serialize the network to a file, ``.npz`` or ``.safetensors``, which ``deepbp.load`` reads."""
         from deepbp.files.network import save
 
         return save(self, path)
@@ -264,7 +287,7 @@ class Sequential(Network):
         convention: Literal["deepbp", "pytorch"] = "deepbp",
         limit: int = 4 * 2**30,
     ) -> "WeightsReport":
-        """Take over the parameters and buffers in a file; see ``deepbp.files.load_weights``."""
+        """Load parameters and buffers from a file; see ``deepbp.files.load_weights``."""
         from deepbp.files.weights import load_weights
 
         return load_weights(self, path, strict=strict, names=names, convention=convention, limit=limit)
@@ -279,7 +302,7 @@ class Sequential(Network):
     def __getitem__(self, position: slice) -> "Sequential": ...
 
     def __getitem__(self, position: int | slice) -> "Layer[Any] | Sequential":
-        """A layer, or a network of some of the layers that shares their parameters."""
+        """A layer; or, for a slice, a network of some of the layers, which shares their parameters."""
         if not isinstance(position, slice):
             try:
                 return self.layers[position]

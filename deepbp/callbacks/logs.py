@@ -20,21 +20,34 @@ from deepbp.training.trainer import Callback, Trainer
 
 @define(eq=False)
 class CSVLog(Callback):
-    """The table that ``history.to_csv`` writes, complete after every epoch: a crash loses nothing of it.
+    """Writes the history to a CSV file after every epoch, as ``history.to_csv`` does: a crash loses nothing.
 
-    The file holds the history of its trainer. A training that goes on, also a stored one, goes on with it, and rows of
-    epochs that it does not know are gone; a new trainer begins it anew. A column that comes later is NaN in the rows
-    above.
+    The file has the history of its trainer. A training that resumes continues the file, without rows of epochs after
+    those that it has completed; a new trainer starts a new file. A column that is added later is NaN in earlier rows.
 
-    A file that cannot be written is an error before the first epoch. Later, with a disk that is full, it is a warning:
-    training goes on, and the next epoch tries to write all that is missing.
+    A file that cannot be written is an error before the first epoch. Later, for example if the disk is full, it is a
+    warning, and the next epoch writes what is missing.
+
+    >>> from pathlib import Path
+    >>> from deepbp import Sequential
+    >>> from deepbp.callbacks import CSVLog
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.losses import SumSquaredError
+    >>> from deepbp.optimizers import SGD
+    >>> net = Sequential([Dense(1)], input_shape=1, rng=0)
+    >>> options = {"loss": SumSquaredError(), "optimizer": SGD(0.25), "callbacks": [CSVLog("run.csv")]}
+    >>> history = net.fit([[0.0]], [[1.0]], epochs=2, **options)
+    >>> print(Path("run.csv").read_text().strip())
+    epoch,loss
+    0,1.0
+    1,0.25
 
     Args:
-        path: of the file; its folder must exist.
+        path: the name of the file, in a folder that exists.
     """
 
     path: str | os.PathLike[str] = field(validator=instance_of(str, os.PathLike))
-    _columns: list[str] = field(init=False, factory=list, repr=False)  # of the file; none: to be written anew
+    _columns: list[str] = field(init=False, factory=list, repr=False)  # of the file, if there is one
 
     def on_fit_start(self, trainer: Trainer) -> None:
         self._columns = []
@@ -47,7 +60,7 @@ class CSVLog(Callback):
         try:
             self._write(trainer)
         except OSError as error:
-            if self._columns:  # say it once
+            if self._columns:  # warn once
                 warnings.warn(f"CSVLog: {error}: training goes on, and each epoch tries again", stacklevel=2)
             self._columns = []
 
@@ -63,14 +76,14 @@ class CSVLog(Callback):
 
 
 STARTED = b"\x08\x01"
-"""A ``SessionLog`` of status START: what earlier files say about this step and later ones is hidden."""
+"""A ``SessionLog`` with status START, which hides what earlier files contain about this step and later ones."""
 
 
 def append(path: str | PathLike[str], step: int, values: Mapping[str, float], *, begins: bool = False) -> None:
-    """Add numbers of a step, by their tags, at the end of a file; one that does not exist yet is begun.
+    """Append values of a step, by their tags, to an event file, which is created if it does not exist.
 
     Args:
-        begins: a training starts with this step, perhaps once more.
+        begins: whether a training starts, or resumes, with this step.
     """
     with open(path, "ab") as file:
         if file.tell() == 0:
@@ -90,12 +103,12 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def _float(value: float) -> bytes:
-    with np.errstate(over="ignore"):  # what float32 cannot hold is drawn as infinity
+    with np.errstate(over="ignore"):  # a value too large for float32 is drawn as infinity
         return np.array(value).astype("<f4").tobytes()
 
 
 def _varint(number: int) -> bytes:
-    """Seven bits a byte, the lowest first; the eighth says that more follow."""
+    """Seven bits in each byte, the lowest first; the eighth bit is set if more bytes follow."""
     digits = bytearray()
     while number > 127:
         digits.append(number & 127 | 128)
@@ -109,7 +122,7 @@ def _record(data: bytes) -> bytes:
 
 
 def _masked(checksum: int) -> bytes:
-    """Rotated and shifted, for the checksum of data that hold checksums is weak."""
+    """Rotated and shifted, because checksums of data that include checksums are weak."""
     return struct.pack("<I", ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
@@ -133,22 +146,34 @@ def _table() -> list[int]:
 
 @define(eq=False)
 class TensorBoard(Callback):
-    """Each column of the history over the epochs, and the learning rate of each epoch's last step.
+    """Writes TensorBoard event files: the columns of the history, and the learning rate of each epoch's last step.
 
-    ``tensorboard --logdir FOLDER`` draws them; writing them needs nothing that deepbp does not have. Columns named
-    ``val_…`` lie in the folder ``validation``, the others in ``training``, so that both are lines of one picture. A
-    training that goes on hides what an earlier run wrote about the same epochs. Give each training its own folder:
-    ``runs/first``, ``runs/second``, and ``--logdir runs`` shows them side by side.
+    ``tensorboard --logdir FOLDER`` draws them; writing them needs no further package. Columns named ``val_…`` are in
+    the folder ``validation``, the others in ``training``, so that both are lines of one chart. A training that resumes
+    hides what an earlier run has written about the same epochs. Use a folder for each training, ``runs/first`` and
+    ``runs/second``: ``--logdir runs`` shows them side by side.
 
-    A folder that cannot be made is an error before the first epoch. Files that cannot be written later on are a
-    warning, and training goes on.
+    A folder that cannot be created is an error before the first epoch. Later, a file that cannot be written is a
+    warning, and the training continues.
+
+    >>> from pathlib import Path
+    >>> from deepbp import Sequential
+    >>> from deepbp.callbacks import TensorBoard
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.losses import MeanSquaredError
+    >>> from deepbp.optimizers import SGD
+    >>> net = Sequential([Dense(1)], input_shape=1, rng=0)
+    >>> options = {"loss": MeanSquaredError(), "optimizer": SGD(0.1), "validation_data": ([[1.0]], [[1.0]])}
+    >>> history = net.fit([[1.0]], [[1.0]], callbacks=[TensorBoard("runs/first")], **options)
+    >>> sorted(file.parent.name for file in Path("runs/first").rglob("events.*"))
+    ['training', 'validation']
 
     Args:
-        folder: of the event files; it is made, and may hold those of earlier runs.
+        folder: the folder for event files, which is created, and may have those of earlier runs.
     """
 
     folder: str | os.PathLike[str] = field(validator=instance_of(str, os.PathLike))
-    _files: dict[str, str] = field(init=False, factory=dict, repr=False)  # of this fit, by the part that they hold
+    _files: dict[str, str] = field(init=False, factory=dict, repr=False)  # of this call of fit
     _failed: bool = field(init=False, default=False, repr=False)
 
     def on_fit_start(self, trainer: Trainer) -> None:
@@ -167,7 +192,7 @@ class TensorBoard(Callback):
             if validation:
                 self._append("validation", trainer.epoch, validation)
         except OSError as error:
-            if not self._failed:  # say it once
+            if not self._failed:  # warn once
                 warnings.warn(f"TensorBoard: {error}: training goes on, and each epoch tries again", stacklevel=2)
             self._failed = True
 
@@ -175,6 +200,6 @@ class TensorBoard(Callback):
         begins = part not in self._files
         if begins:
             os.makedirs(os.path.join(self.folder, part), exist_ok=True)
-            name = f"events.out.tfevents.{time():.6f}.{socket.gethostname()}"  # TensorBoard reads them in this order
+            name = f"events.out.tfevents.{time():.6f}.{socket.gethostname()}"  # TensorBoard reads files in this order
             self._files[part] = os.path.join(self.folder, part, name)
         append(self._files[part], epoch, values, begins=begins)

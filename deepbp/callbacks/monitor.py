@@ -1,4 +1,4 @@
-"""Callbacks that compare a monitored value with its best, and snapshots of the best weights."""
+"""The base class of callbacks that monitor a column of the history."""
 
 from collections.abc import Mapping
 from math import isnan, nan
@@ -17,11 +17,11 @@ def _min_or_max(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
 
 
 @define(eq=False)
-class Watcher(Callback):
-    """What EarlyStopping and ReduceOnPlateau have in common.
+class MonitorCallback(Callback):
+    """Compares a column of the history with its best value: base class of EarlyStopping and ReduceOnPlateau.
 
-    An epoch is better when the column is *more* than ``min_delta`` below the best so far, or above it where more is
-    better. NaN never is.
+    An epoch is better if the column is *more* than ``min_delta`` below the best value so far, or above it in mode
+    ``"max"``. NaN is never better.
     """
 
     monitor: str = field(default="val_loss", validator=instance_of(str))
@@ -39,7 +39,7 @@ class Watcher(Callback):
             self.restore({"best": nan, "best_epoch": -1, "waited": 0})
 
     def improved(self, trainer: Trainer, row: Mapping[str, float]) -> bool:
-        """Whether this epoch is the best so far; counts those in a row that are not."""
+        """Whether this epoch is the best so far; otherwise adds one to ``waited``."""
         value, mode = self._value(row), self.mode or trainer.history.direction(self.monitor)
         if mode is None:
             raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""Callbacks that monitor a metric: early stopping, reduced learning rates; and time limits."""
+"""Callbacks that end a training or lower its learning rate: early stopping, plateaus, time limits."""
 
 from collections.abc import Mapping
 from time import monotonic
@@ -7,7 +7,7 @@ from typing import Any, cast
 import attrs
 from attrs import define, evolve, field
 
-from deepbp.callbacks.monitor import Watcher
+from deepbp.callbacks.monitor import MonitorCallback
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import boolean, non_negative, non_negative_int, number, positive
 from deepbp.optimizers import Optimizer, Schedule
@@ -17,26 +17,38 @@ from deepbp.training.trainer import Callback, Trainer
 
 
 @define(eq=False)
-class EarlyStopping(Watcher):
-    """Stops after ``patience`` epochs in a row without a new best, and puts back the weights and buffers of the best.
+class EarlyStopping(MonitorCallback):
+    """Early stopping: ends the training after ``patience`` epochs in a row without a new best, and restores the best.
 
-    They are put back whatever ends the training. A further ``fit`` of the same trainer goes on from them, and waits
-    anew for better than the best; with another trainer everything starts anew.
+    The best weights and buffers are restored whatever ends the training. Another ``fit`` of the same trainer continues
+    from them, and counts epochs from 0; with another trainer, the callback starts from the beginning.
+
+    >>> from deepbp import Sequential
+    >>> from deepbp.callbacks import EarlyStopping
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.losses import MeanSquaredError
+    >>> from deepbp.optimizers import SGD
+    >>> stopping = EarlyStopping("val_loss", patience=3)
+    >>> net = Sequential([Dense(1)], input_shape=1, rng=0)
+    >>> options = {"loss": MeanSquaredError(), "optimizer": SGD(0.1), "validation_data": ([[1.0]], [[1.9]])}
+    >>> history = net.fit([[1.0]], [[2.0]], epochs=100, callbacks=[stopping], **options)
+    >>> stopping.stopped, history.epochs - 1 - stopping.best_epoch
+    (True, 3)
 
     Args:
-        monitor: the column of the history to watch.
-        patience: with 1 the first epoch that is no better ends the training.
-        min_delta: what is not better by more than this is no better; at least 0, whichever way the column improves.
-        mode: "min" or "max", needed for metrics of which deepbp cannot know whether more is better.
-        restore_best: False leaves the network as the last epoch left it.
+        monitor: the column of the history to monitor.
+        patience: with 1, the first epoch that is not better ends the training.
+        min_delta: the smallest improvement that counts; at least 0, in both modes.
+        mode: "min" or "max"; needed for metrics of your own.
+        restore_best: False keeps the weights of the last epoch.
 
     Attributes:
-        best, best_epoch: the best value, and its epoch, counted from 0; NaN and −1 before there is one.
-        waited: epochs since.
+        best, best_epoch: the best value, and its epoch, counted from 0; NaN and −1 before the first.
+        waited: the number of epochs since the best.
         stopped: whether it has ended the last training.
 
     Raises:
-        ConfigurationError: after the first epoch, when there is no such column, or its direction is not known.
+        ConfigurationError: after the first epoch, if there is no such column, or its direction is not known.
 
     Source: Goodfellow, Bengio & Courville 2016, algorithm 7.1.
     """
@@ -77,22 +89,34 @@ class EarlyStopping(Watcher):
 
 
 @define(eq=False)
-class ReduceOnPlateau(Watcher):
-    """η ← factor · η after ``patience`` epochs in a row without a new best.
+class ReduceOnPlateau(MonitorCallback):
+    """Reduces the learning rate on a plateau: η ← factor · η after ``patience`` epochs in a row without a new best.
 
-    Of a schedule, all that it gives from then on is multiplied.
+    All later rates of a schedule are multiplied by the factor.
+
+    >>> from deepbp import Sequential
+    >>> from deepbp.callbacks import ReduceOnPlateau
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.losses import MeanSquaredError
+    >>> from deepbp.optimizers import SGD
+    >>> reducing = ReduceOnPlateau("loss", patience=2, factor=0.5)
+    >>> net = Sequential([Dense(1)], input_shape=1, rng=0)
+    >>> options = {"loss": MeanSquaredError(), "optimizer": SGD(0.6), "epochs": 4}  # too large: the loss grows
+    >>> history = net.fit([[1.0]], [[2.0]], callbacks=[reducing], **options)
+    >>> reducing.best_epoch, reducing.reductions
+    (0, [2])
 
     Args:
         monitor, mode: as in ``EarlyStopping``, whose patience should be longer.
         factor: above 0 and below 1.
-        patience: with 1 the first epoch that is no better lowers the rate.
-        min_delta: what is not better by more than this is no better.
-        min_rate: the rate is not lowered below it; what a schedule itself does is left to it.
-        cooldown: so many epochs after a reduction are not counted.
+        patience: with 1, the first epoch that is not better lowers the rate.
+        min_delta: the smallest improvement that counts.
+        min_rate: the callback does not lower the rate below it; a schedule itself may.
+        cooldown: the number of epochs after a reduction that are not counted.
 
     Attributes:
         best, best_epoch, waited: as in ``EarlyStopping``.
-        reductions: the epochs, counted from 0, after which it lowered the rate.
+        reductions: the epochs, counted from 0, after which the rate was lowered.
 
     Source: He et al. 2016, section 3.4: "divided by 10 when the error plateaus".
     """
@@ -143,7 +167,7 @@ class ReduceOnPlateau(Watcher):
 
 
 def _level(optimizer: Optimizer) -> float:
-    """The rate, where it is a number; the factor of a schedule."""
+    """The learning rate if it is a number, or the factor of a schedule."""
     rate = optimizer.learning_rate
     if isinstance(rate, Scaled):
         return rate.factor
@@ -160,12 +184,23 @@ def _set_level(trainer: Trainer, level: Any) -> None:
 
 @define(eq=False)
 class TimeLimit(Callback):
-    """Stops after the step, or the validation, in which the time is over; the network is usable.
+    """Time limit: ends the training after the step, or the validation, in which the time runs out.
 
-    Each ``fit`` has the time anew, also one that goes on with a stored training: nothing is stored.
+    Each call of ``fit`` has the full time, also one that resumes a stored training.
+
+    >>> from deepbp import Sequential
+    >>> from deepbp.callbacks import TimeLimit
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.losses import MeanSquaredError
+    >>> from deepbp.optimizers import SGD
+    >>> limit = TimeLimit(seconds=1e-6)
+    >>> net = Sequential([Dense(1)], input_shape=1, rng=0)
+    >>> options = {"loss": MeanSquaredError(), "optimizer": SGD(0.1), "epochs": 1000}
+    >>> net.fit([[1.0], [2.0]], [[2.0], [4.0]], callbacks=[limit], **options).epochs, limit.stopped
+    (1, True)
 
     Args:
-        seconds: from the start of ``fit``, by the clock on the wall.
+        seconds: from the start of ``fit``, wall-clock time.
 
     Attributes:
         stopped: whether it has ended the last training.

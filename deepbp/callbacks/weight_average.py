@@ -1,4 +1,4 @@
-"""The weights, averaged over the last steps: they often predict better than those of any single step."""
+"""Weight averaging: the average over the last steps often predicts better than the weights of a single step."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,20 +15,31 @@ from deepbp.typing import Array
 
 @define(eq=False)
 class WeightAverage(Callback):
-    """w̄ = Σ dᵏ wₜ₋ₖ / Σ dᵏ over the steps k = 0 … t − 1 ago: an exponential moving average, with its bias corrected.
+    """Exponential moving average of the weights, with bias correction: w̄ = Σ dᵏ wₜ₋ₖ / Σ dᵏ over k = 0 … t − 1.
 
-    The weights before the first step are not part of it, and after one step it is the weights: no warm-up is needed.
-    Buffers, such as the running means of a normalisation, are averaged alike. Training goes on to the bit as without.
+    The initial weights are not included, and after one step the average equals the weights: no warm-up is needed.
+    Buffers, such as running means, are averaged as well. The training itself is not changed by a single bit.
+    ``with average.applied(trainer):`` predicts and evaluates with the average, and then restores the trained weights.
 
-    ``with average.applied(trainer):`` predicts and evaluates with the average, and gives the trained weights back.
+    >>> from deepbp import Sequential, Trainer
+    >>> from deepbp.callbacks import WeightAverage
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.losses import SumSquaredError
+    >>> from deepbp.optimizers import SGD
+    >>> net, average = Sequential([Dense(1)], input_shape=1, rng=0), WeightAverage(decay=0.5)
+    >>> trainer = Trainer(net, SumSquaredError(), SGD(0.1), callbacks=[average])
+    >>> history = trainer.fit([[0.0]], [[1.0]], epochs=2)  # the bias is 0.2, then 0.36
+    >>> with average.applied(trainer):
+    ...     print(net.predict([[0.0]]).round(4))  # (0.36 + 0.5 · 0.2) / 1.5
+    [[0.3067]]
 
     Args:
-        decay: d; 0.999 looks back about 1 / (1 − d) = 1000 steps.
-        use: leave the average in the network when ``fit`` ends. The next ``fit`` of the same trainer goes on from the
-            trained weights all the same, unless the network's were changed in between.
+        decay: d; 0.999 averages over about 1 / (1 − d) = 1000 steps.
+        use: leave the average in the network when ``fit`` ends. The next ``fit`` of the same trainer still continues
+            from the trained weights, unless the network's weights were changed in between.
 
     Attributes:
-        count: t, the steps that are in the average.
+        count: t, the number of steps in the average.
 
     Source: Kingma & Ba 2015, section 7.2; Polyak & Juditsky 1992.
     """
@@ -42,7 +53,7 @@ class WeightAverage(Callback):
     _trainer: Any = field(init=False, default=None, repr=False)
 
     def update(self, trainer: Trainer) -> None:
-        """Add the present weights; training with ``fit`` does it by itself, steps by hand may ask for it."""
+        """Add the current weights to the average. ``fit`` calls it at each step; call it after steps by hand."""
         self._watch(trainer)
         self.count += 1
         if self._average is None:
@@ -55,10 +66,10 @@ class WeightAverage(Callback):
 
     @contextmanager
     def applied(self, trainer: Trainer) -> Iterator[None]:
-        """The network has the average of the weights inside the ``with``, and the trained ones again behind it.
+        """Context manager: the network has the average inside the ``with`` statement, and the trained weights after it.
 
         Raises:
-            ConfigurationError: when there is no average yet; when the network is trained inside, which is undone.
+            ConfigurationError: if there is no average yet; if the network is trained inside, which is undone.
         """
         if self._average is None or trainer is not self._trainer:
             raise ConfigurationError("WeightAverage: there is no average of this training yet: train first")
@@ -90,7 +101,7 @@ class WeightAverage(Callback):
     def _watch(self, trainer: Trainer) -> None:
         if self._applied:
             raise ConfigurationError("WeightAverage: expected no training inside applied(): leave it first")
-        if trainer is not self._trainer:  # another training: begin anew
+        if trainer is not self._trainer:  # of another training
             self._trainer, self.count, self._average, self._trained = trainer, 0, None, None
 
     def _give_back(self) -> None:
@@ -113,7 +124,7 @@ class WeightAverage(Callback):
 
 
 def _move(average: Array, value: Array, share: float) -> None:
-    """Average ← average + share · (value − average), which is exact where the two are equal."""
+    """Average ← average + share · (value − average), which is exact if the two are equal."""
     difference = value - average
     difference *= share
     average += difference

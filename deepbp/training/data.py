@@ -23,9 +23,20 @@ AS_DICT = "give batches weights as {0: 1.0, 1: 5.0}"
 
 @define(eq=False)
 class Data:
-    """Inputs x (N, …), targets y (N, …) and weights (N,) of a model's dtype.
+    """Validated training data: inputs x (N, …), targets y (N, …) and sample weights (N,).
 
-    ``rows``: those in use, None for all. ``dtype``: what batches of x are converted to, None where x has it already.
+    >>> from deepbp import Sequential
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.losses import MeanSquaredError
+    >>> from deepbp.training import Data
+    >>> net = Sequential([Dense(1)], input_shape=2, rng=0)
+    >>> data = Data.of(net, MeanSquaredError(), [[1, 2], [3, 4], [5, 6]], [[0], [1], [2]])
+    >>> [(len(batch), batch.x.dtype.name) for batch in data.batches(2)]
+    [(2, 'float32'), (1, 'float32')]
+
+    Attributes:
+        rows: the rows in use, None for all.
+        dtype: the dtype that batches of x are converted to, None if x has it already.
     """
 
     x: Array
@@ -44,9 +55,9 @@ class Data:
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | str | None = None,
     ) -> Self:
-        """Check and convert, once; what has the model's dtype already is not copied.
+        """Validate the data and convert them to the model's dtype; arrays that have it are not copied.
 
-        A ``numpy.memmap`` of another dtype may be larger than the memory: its batches are converted one by one.
+        A ``numpy.memmap`` of another dtype may be larger than the memory, so its batches are converted one by one.
         """
         if not isinstance(model, Layer):
             raise ArgumentTypeError(f"model: expected a layer, such as a Sequential, got {model!r}")
@@ -78,9 +89,9 @@ class Data:
 
     @classmethod
     def ready(cls, model: Layer[Any], x: Any, y: Any, sample_weight: Any) -> Self | None:
-        """The data as they are, where their types and shapes already fit, at the cost of a glance; otherwise None.
+        """The data without validation of their values, if their dtypes and shapes already fit; otherwise None.
 
-        The glance misses NaN and wrong labels: the loss, or the check of its value, finds those.
+        NaN and invalid labels are found later, by the loss or the check of its value.
         """
         built = model.built
         fits = (
@@ -104,7 +115,7 @@ class Data:
         return len(self)
 
     def take(self, rows: Array | slice) -> Self:
-        """The samples at these rows; a slice copies nothing."""
+        """Select the samples at these rows; a slice copies nothing."""
 
         def select(array: Array) -> Array:
             return array[rows] if isinstance(rows, slice) else array.take(rows, axis=0)
@@ -114,7 +125,7 @@ class Data:
         return type(self)(x, select(self.y), weight)
 
     def split(self, fraction: float, rng: np.random.Generator) -> tuple[Self, Self]:
-        """(training, validation) data, the rows of the second drawn by ``rng``; no sample is copied."""
+        """Split into (training, validation) data, whose rows ``rng`` draws; no sample is copied."""
         held_out = round(fraction * len(self))
         if not 0 < held_out < len(self):
             raise ConfigurationError(
@@ -125,10 +136,10 @@ class Data:
         return evolve(self, rows=np.sort(rows[held_out:])), evolve(self, rows=np.sort(rows[:held_out]))
 
     def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Self]:
-        """All samples once, ``batch_size`` at a time (None: all at once), the last batch being what is left over.
+        """Yield all samples once, ``batch_size`` at a time (None: all at once); the last batch may be smaller.
 
-        With a generator the rows, not the batches, are shuffled; the caller's arrays stay as they are. The first
-        ``skip`` batches are left out, for an epoch that was begun before.
+        With a generator the rows, not the batches, are shuffled; the arrays are not modified. The first ``skip``
+        batches are left out, for an epoch that is resumed.
         """
         size = len(self) if batch_size is None else batch_size
         rows = self.rows
@@ -143,24 +154,24 @@ class Data:
 
 
 Check: TypeAlias = Callable[..., Data]
-"""Makes a checked batch of (x, y) or (x, y, sample_weight)."""
+"""Makes a validated batch of (x, y) or (x, y, sample_weight)."""
 
 
 class Source(Protocol):
-    """Where the batches of an epoch come from."""
+    """A source of batches: arrays, a data set, or a stream."""
 
     @property
     def samples(self) -> int | None:
-        """How many an epoch has, where that is known."""
+        """The number of samples of an epoch, None if it is not known."""
 
     @abstractmethod
     def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Data]:
-        """Those of one epoch, in an order drawn by ``rng``; the first ``skip`` were seen before and are left out."""
+        """Yield the batches of one epoch, in an order that ``rng`` draws, without the first ``skip``."""
 
 
 @define(eq=False)
 class Items:
-    """A data set with ``__len__`` and ``__getitem__``, which gives (x, y) or (x, y, weight) of one sample."""
+    """A data set, whose ``__getitem__`` returns (x, y) or (x, y, weight) of one sample."""
 
     items: Any
     check: Check
@@ -171,7 +182,7 @@ class Items:
         return len(self.items)
 
     def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Data]:
-        """Batches of samples that are fetched one by one."""
+        """Yield batches of samples, which are read one by one."""
         count = len(self.items)
         if count == 0:
             raise DataError("x: expected a data set of at least one sample, got none")
@@ -198,7 +209,7 @@ class Items:
 
 @define(eq=False)
 class Stream:
-    """Batches that come one after another: from a function called for each epoch, an iterable, or a generator."""
+    """A stream of batches: a function that is called for each epoch, an iterable, or a generator."""
 
     batches_of: Any
     check: Check
@@ -207,10 +218,10 @@ class Stream:
 
     @property
     def samples(self) -> None:
-        """Nobody knows."""
+        """None: the length of a stream is not known."""
 
     def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Data]:
-        """The next epoch's batches, in the order and of the sizes in which they come."""
+        """Yield the batches of the next epoch; the stream determines their order and sizes."""
         given = 0
         for batch in islice(self._iterator(), self.steps):
             given += 1
@@ -224,7 +235,7 @@ class Stream:
             )
 
     def leave_out(self, epochs: int) -> None:
-        """So many were seen before: a generator that is cut into epochs runs on behind them; all else begins anew."""
+        """Skip epochs of a generator that provides several; any other stream starts again for each epoch."""
         if self.steps is not None and not callable(self.batches_of) and iter(self.batches_of) is self.batches_of:
             deque(islice(self.batches_of, epochs * self.steps), maxlen=0)
 
@@ -249,7 +260,7 @@ def as_source(
     class_weight: Mapping[int, float] | str | None = None,
     steps_per_epoch: int | None = None,
 ) -> Data | Items | Stream | Blocks:
-    """What ``fit`` trains on: arrays x and y, or, without y, a data set, an iterable of batches, or what makes one."""
+    """The source of batches for ``fit``: arrays x and y, or x alone, a data set or a stream of batches."""
 
     def check(x: Any, y: Any, sample_weight: Any = None) -> Data:
         return Data.of(model, loss, x, y, sample_weight, class_weight)
@@ -279,7 +290,7 @@ def as_source(
 
 
 def first_shape(x: Any, y: Any) -> Shape:
-    """The shape of one sample, by which a network that was given none is built."""
+    """The shape of one sample, for building a network that has no input_shape."""
     if is_lazy(x):
         return tuple(map(int, x.shape[1:]))
     if y is not None or hasattr(x, "__array__") or isinstance(x, list | tuple):
@@ -303,21 +314,21 @@ def _checked(check: Check, parts: tuple[Any, ...], place: str) -> Data:
 
 
 Item = TypeVar("Item")
-_WAIT = 0.05  # seconds after which a thread that can put nothing looks whether it is still wanted
+_WAIT = 0.05  # seconds after which a thread that waits for room checks whether it is still needed
 
 
 class _End:
-    """Stands behind the last item: the iterator is exhausted, or raised ``error``."""
+    """Marks the end of the items: the iterator is exhausted, or raised ``error``."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
 
 
 def prefetched(items: Iterator[Item], ahead: int) -> Iterator[Item]:
-    """The same items in the same order, up to ``ahead`` of them made in advance by a thread; 0 makes none.
+    """Prefetch: yield the same items, up to ``ahead`` of which a thread has made in advance; 0 starts no thread.
 
-    What the iterator raises is raised here, behind the items before it. When nobody takes any more, because training
-    stopped or raised, the thread ends with the item at hand.
+    Exceptions of the iterator are raised here, after the items before. When the consumer stops, the thread ends with
+    the current item.
     """
     if ahead == 0:
         yield from items
@@ -340,10 +351,12 @@ def prefetched(items: Iterator[Item], ahead: int) -> Iterator[Item]:
                 if not put(item):
                     return
             put(_End())
-        except BaseException as error:  # whatever it was: it is raised where the items are waited for
+        except BaseException as error:  # raised again in the consuming thread
             put(_End(error))
 
-    thread = threading.Thread(target=work, name="deepbp-prefetch", daemon=True)  # one that hangs holds up no exit
+    thread = threading.Thread(
+        target=work, name="deepbp-prefetch", daemon=True
+    )  # a daemon thread does not delay the end of the program
     thread.start()
     try:
         while not isinstance(item := _take(made, thread), _End):
@@ -356,7 +369,7 @@ def prefetched(items: Iterator[Item], ahead: int) -> Iterator[Item]:
 
 
 def _take(made: "queue.Queue[Item | _End]", thread: threading.Thread) -> Item | _End:
-    """The next item. A thread that died without a word, as in a process that was forked, is noticed."""
+    """The next item. A thread that died silently, as in a forked process, gives an error."""
     while True:
         try:
             return made.get(timeout=20 * _WAIT)

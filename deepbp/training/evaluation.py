@@ -17,16 +17,16 @@ ROWS_AT_ONCE = 1024
 
 
 class Meter:
-    """Puts the losses and predictions of batches together to those of an epoch."""
+    """Combines the losses and predictions of batches into the loss and the metrics of an epoch."""
 
     def __init__(self, loss: Loss[Any], metrics: Sequence[MetricLike]) -> None:
         self._loss, self._metrics = loss, metrics
         self.total, self.seen = 0.0, 0
-        self.predictions: list[Array] = []  # of each batch, kept where a metric needs them
+        self.predictions: list[Array] = []  # of each batch, if there are metrics
         self.targets: list[Array] = []
 
     def add(self, value: float, prediction: Array, target: Array) -> None:
-        """A batch: its loss, and what the model said."""
+        """Add the loss and the predictions of a batch."""
         count = len(prediction)
         self.total += value if self._loss.reduction == "sum" else value * count
         if self._metrics:
@@ -35,7 +35,7 @@ class Meter:
         self.seen += count
 
     def state(self) -> dict[str, Any]:
-        """For a training that is stored in the middle of an epoch."""
+        """The state, for a checkpoint within an epoch."""
         kept = {"predictions": self.predictions, "targets": self.targets}
         return {"total": float(self.total), "seen": self.seen, **{k: np.concatenate(v) for k, v in kept.items() if v}}
 
@@ -61,7 +61,7 @@ class Meter:
         self.total, self.seen = state["total"], state["seen"]
 
     def row(self) -> dict[str, float]:
-        """The loss of all samples together, as if they had been one batch, and each metric over all of them."""
+        """The loss and the metrics of all samples, as if they had been one batch."""
         if self.seen == 0:
             raise DataError("evaluate: expected at least one sample, got none")
         row = {"loss": self.total if self._loss.reduction == "sum" else self.total / self.seen}
@@ -75,9 +75,19 @@ class Meter:
 def evaluate(
     model: Layer[Any], loss: Loss[Any], metrics: Sequence[MetricLike], batches: Iterable[Data]
 ) -> dict[str, float]:
-    """``{"loss": …, "accuracy": …}`` of a model on batches of data."""
+    """Compute the loss and the metrics of a model on batches of data, without training on them.
+
+    >>> from deepbp import Sequential
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.losses import SumSquaredError
+    >>> from deepbp.training import Data, evaluate
+    >>> net, loss = Sequential([Dense(1)], input_shape=2, rng=0), SumSquaredError()
+    >>> data = Data.of(net, loss, [[0, 0], [0, 0], [0, 0]], [[1], [2], [3]])
+    >>> evaluate(net, loss, [], data.batches(2))  # the network predicts 0: 1² + 2² + 3²
+    {'loss': 14.0}
+    """
     meter = Meter(loss, metrics)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a loss that overflows says so by its value
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for batch in batches:
             prediction = boundary.predict(model, batch.x)
             pair = loss.forward(prediction, batch.y, batch.sample_weight)

@@ -19,12 +19,18 @@ from deepbp.typing import Array, ArrayLike
 
 
 class Iterations(History):
-    """A history whose rows are iterations: ``["loss"][0]`` is the loss of the start, ``["loss"][k]`` after iteration k.
+    """The history of a full-batch optimizer: ``["loss"][k]`` is the loss after k iterations.
+
+    >>> from deepbp.training import Iterations
+    >>> iterations = Iterations()
+    >>> iterations.append({"loss": 0.5})
+    >>> iterations["loss"], iterations.converged
+    ([0.5], False)
 
     Attributes:
-        converged: whether it ended because there was no more to gain, rather than at a limit.
-        message: why it ended, in the words of the optimizer.
-        interrupted: whether Ctrl-C ended it. The network has the values of the last whole iteration in any case.
+        converged: whether the optimizer converged, rather than reached a limit.
+        message: the optimizer's reason for ending.
+        interrupted: whether Ctrl-C ended it. The network has the values of the last complete iteration in any case.
     """
 
     def __init__(self) -> None:
@@ -33,12 +39,12 @@ class Iterations(History):
         self.message = ""
 
 
-class Enough(Exception):  # noqa: N818 (no error: it ends an optimizer from inside)
-    """Raised in what the optimizer calls, when it has done what it may."""
+class StopOptimization(Exception):  # noqa: N818 (not an error)
+    """Raised in a function that SciPy's optimizer calls, to end it."""
 
 
 class Run:
-    """Keeps the values that iterations reach and the losses there, and writes the last into the network at the end."""
+    """Records the iterations of an optimizer, and writes the values of the last one into the network."""
 
     def __init__(self, objective: Objective, max_iterations: int) -> None:
         self.history = Iterations()
@@ -47,19 +53,19 @@ class Run:
         self.reached = objective.start
 
     def note(self, values: Array, loss: float) -> None:
-        """An iteration reached these values. Raises Enough when it was the last one wanted."""
+        """Record the values of an iteration. Raises StopOptimization after the last one."""
         self.reached = np.array(values, np.float64)
         self.history.append({"loss": float(loss)})
         if self._interrupt.requested or self.history.epochs > self._limit:
-            raise Enough
+            raise StopOptimization
 
     def through(self, optimize: Callable[[], tuple[bool, str]]) -> Iterations:
-        """Let it run; it tells whether it converged, and why it ended."""
+        """Run an optimizer, a function that returns whether it converged, and why it ended."""
         history = self.history
         with self._interrupt:
             try:
                 history.converged, history.message = optimize()
-            except Enough:
+            except StopOptimization:
                 history.message = f"stopped after {history.epochs - 1} iterations"
             except KeyboardInterrupt:
                 self._interrupt.requested = True
@@ -70,7 +76,7 @@ class Run:
 
 
 def need_scipy(place: str) -> None:
-    """Raise ConfigurationError, with the fix, where SciPy is not installed."""
+    """Raise ConfigurationError if SciPy is not installed."""
     if not find_spec("scipy"):
         raise ConfigurationError(f"{place}: SciPy is not installed: pip install 'deepbp[scipy]'")
 
@@ -99,21 +105,31 @@ def fit_lbfgs(
     memory: int = 10,
     sample_weight: ArrayLike | None = None,
 ) -> Iterations:
-    """w ← w − α H g, where H ≈ (∂²L/∂w²)⁻¹ comes from the last steps and changes of g, and a line search finds α.
+    """Train with L-BFGS, a quasi-Newton method: w ← w − α H g, with H ≈ (∂²L/∂w²)⁻¹ and α from a line search.
 
-    For smooth losses of data that fit into one batch; SciPy's L-BFGS-B does the work, from the extra
-    ``deepbp[scipy]``. Build the network with ``dtype="float64"``: in float32 it ends at about seven digits of the loss.
+    H is approximated from the last steps and the changes of the gradient g. For smooth losses, and data that fit into
+    one batch. Uses SciPy's L-BFGS-B, from the extra ``deepbp[scipy]``. Build the network with ``dtype="float64"``:
+    float32 has only about seven digits of the loss.
+
+    >>> from deepbp import Sequential
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.losses import MeanSquaredError
+    >>> from deepbp.training import fit_lbfgs
+    >>> net = Sequential([Dense(1)], input_shape=1, rng=0, dtype="float64")
+    >>> history = fit_lbfgs(net, [[0.0], [1.0], [2.0]], [[1.0], [3.0], [5.0]], MeanSquaredError())
+    >>> history.converged, net.predict([[10.0]]).round(3)
+    (True, array([[21.]]))
 
     Args:
-        model: a built layer, usually a Sequential, without layers that draw at random.
-        max_iterations: where to end in any case.
-        tolerance: it has converged when no number of the gradient is larger, or the loss falls no more.
-        memory: how many steps H is made of.
-        sample_weight: one for each sample.
+        model: a built layer, usually a Sequential, without layers that draw random numbers.
+        max_iterations: the largest number of iterations.
+        tolerance: the optimizer has converged when no gradient is larger, or the loss does not fall any more.
+        memory: the number of steps that H is computed from.
+        sample_weight: a weight for each sample.
 
     Raises:
-        ConfigurationError: without SciPy, and for what ``Objective`` refuses.
-        NonFiniteError: when the loss overflows; the network then has the values of the last iteration.
+        ConfigurationError: if SciPy is not installed, and as ``Objective`` does.
+        NonFiniteError: if the loss overflows; the network then has the values of the last iteration.
 
     Source: Liu & Nocedal 1989; Byrd, Lu, Nocedal & Zhu 1995.
     """
@@ -163,24 +179,33 @@ def fit_levenberg_marquardt(
     tolerance: float = 1e-10,
     sample_weight: ArrayLike | None = None,
 ) -> Iterations:
-    """w ← w − (Jᵀ J + λ D)⁻¹ Jᵀ r, where the loss is Σ r², J = ∂r/∂w, and λ grows until the loss falls.
+    """Train with Levenberg-Marquardt: w ← w − (Jᵀ J + λ D)⁻¹ Jᵀ r, with the loss Σ r², J = ∂r/∂w and damping λ.
 
     For regression with small networks: J has a row for each output of each sample and a column for each parameter,
-    and each row is one backward pass. SciPy's ``least_squares``, from the extra ``deepbp[scipy]``, does the steps.
-    Build the network with ``dtype="float64"``.
+    and each row needs a backward pass. Uses SciPy's ``least_squares``, from the extra ``deepbp[scipy]``. Build the
+    network with ``dtype="float64"``.
+
+    >>> from deepbp import Sequential
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.losses import SumSquaredError
+    >>> from deepbp.training import fit_levenberg_marquardt
+    >>> net = Sequential([Dense(1)], input_shape=1, rng=0, dtype="float64")
+    >>> history = fit_levenberg_marquardt(net, [[0.0], [1.0], [2.0]], [[1.0], [3.0], [5.0]], SumSquaredError())
+    >>> history.converged, net.predict([[10.0]]).round(6)
+    (True, array([[21.]]))
 
     Args:
-        model: a built layer, usually a Sequential, without layers that draw at random or mix samples.
+        model: a built layer, usually a Sequential, without layers that draw random numbers or mix samples.
         loss: ``SumSquaredError`` or ``MeanSquaredError``, which have the same minimum.
-        max_iterations: where to end in any case.
-        tolerance: it has converged when the loss or the values change by a smaller share, or when r is so orthogonal
-            to the columns of J.
-        sample_weight: one for each sample.
+        max_iterations: the largest number of iterations.
+        tolerance: the optimizer has converged when the relative change of the loss or the values is smaller, or the
+            cosine between r and the columns of J is.
+        sample_weight: a weight for each sample.
 
     Raises:
-        ConfigurationError: without SciPy; for another loss; for penalties; when there are more parameters than
-            residuals, that is samples times outputs; and for what ``Objective`` refuses.
-        NonFiniteError: when the loss overflows; the network then has the values of the last iteration.
+        ConfigurationError: if SciPy is not installed; for another loss; for penalties; for more parameters than
+            residuals, that is samples times outputs; and as ``Objective`` does.
+        NonFiniteError: if the loss overflows; the network then has the values of the last iteration.
 
     Source: Levenberg 1944; Marquardt 1963; Moré 1978; for networks Hagan & Menhaj 1994.
     """
@@ -192,7 +217,7 @@ def fit_levenberg_marquardt(
     residuals = Residuals(objective)
     run = Run(objective, max_iterations)
 
-    def jacobian(values: Array) -> Array:  # asked for at the start and wherever an iteration arrives, at times twice
+    def jacobian(values: Array) -> Array:  # SciPy calls it at the start and after each iteration, sometimes twice
         if not run.history or not np.array_equal(values, run.reached):
             run.note(values, objective(values))
         return residuals.jacobian(values)
@@ -214,7 +239,7 @@ def fit_levenberg_marquardt(
 
 
 class Residuals:
-    """r = √c (ŷ − y), one for each output of each sample, so that the loss is Σ r²; and ∂r/∂values."""
+    """The residuals r = √c (ŷ − y), one for each output of each sample, with the loss Σ r²; and ∂r/∂values."""
 
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
@@ -239,13 +264,13 @@ class Residuals:
     def __call__(self, values: Array) -> Array:
         """(N · outputs,)."""
         objective, data = self._objective, self._objective.data
-        objective(values)  # refuses, in words, what is not finite
+        objective(values)  # raises for a loss that is not finite
         with np.errstate(all="ignore"):
             prediction = objective.model.forward(data.x)[0]
         return np.asarray(self._roots * (prediction - data.y)).reshape(-1)
 
     def jacobian(self, values: Array) -> Array:
-        """(N · outputs, P). One backward pass gives the sum over what it is given, so each row needs one of its own."""
+        """(N · outputs, P). A backward pass adds up the gradients of all outputs, so each row needs one of its own."""
         objective, x = self._objective, self._objective.data.x
         model, parameters = objective.model, objective.parameters
         objective.place(values)

@@ -1,4 +1,4 @@
-"""What happened, epoch by epoch."""
+"""The history of a training: its loss and metrics, epoch by epoch."""
 
 import os
 from collections.abc import Mapping
@@ -10,16 +10,29 @@ from deepbp.storage.atomic import whole_file
 
 
 class Best(NamedTuple):
-    """The best value of a column, and the epoch, counted from 0, in which it was reached first."""
+    """The best value of a column of a history, and the first epoch, counted from 0, that reached it.
+
+    >>> from deepbp.training import Best
+    >>> value, epoch = Best(value=0.25, epoch=7)
+    >>> epoch
+    7
+    """
 
     value: float
     epoch: int
 
 
 class History(dict[str, list[float]]):
-    """A list of numbers for each of ``"loss"``, ``"val_loss"``, ``"accuracy"``, …: one for each completed epoch.
+    """The loss and the metrics of each completed epoch: lists by name, such as ``"loss"`` and ``"val_accuracy"``.
 
-    ``interrupted`` says whether Ctrl-C ended the training.
+    ``interrupted`` is whether Ctrl-C ended the training.
+
+    >>> from deepbp import History
+    >>> history = History()
+    >>> for loss in (0.5, 0.2, 0.3):
+    ...     history.append({"loss": loss})
+    >>> history["loss"], history.best("loss")
+    ([0.5, 0.2, 0.3], Best(value=0.2, epoch=1))
     """
 
     def __init__(self) -> None:
@@ -29,20 +42,20 @@ class History(dict[str, list[float]]):
 
     @property
     def epochs(self) -> int:
-        """How many epochs were completed."""
+        """The number of completed epochs."""
         return max(map(len, self.values()), default=0)
 
     def note_direction(self, name: str, higher_is_better: bool) -> None:
-        """Let ``best`` know in which direction a column, and its ``val_`` twin, improves."""
+        """Set the direction in which a column, and its ``val_`` column, improves."""
         self._higher_is_better.update({name: higher_is_better, f"val_{name}": higher_is_better})
 
     def direction(self, name: str) -> Literal["min", "max"] | None:
-        """Whether a column improves downwards or upwards; None for one of which nobody has said it."""
+        """Whether a column improves downwards or upwards; None if that was not set."""
         higher = self._higher_is_better.get(name)
         return None if higher is None else "max" if higher else "min"
 
     def append(self, row: Mapping[str, float]) -> None:
-        """Add an epoch; a column that is new, or missing this time, is filled with NaN."""
+        """Add an epoch. A new column is filled up with NaN, and so is one that is missing in this row."""
         if not isinstance(row, Mapping) or not all(isinstance(value, Real) for value in row.values()):
             raise ArgumentTypeError(f"history: expected numbers by name, such as {{'loss': 0.5}}, got {row!r}")
         before = self.epochs
@@ -52,11 +65,11 @@ class History(dict[str, list[float]]):
                 column.append(row.get(name, float("nan")))
 
     def best(self, name: str, mode: Literal["min", "max"] | None = None) -> Best:
-        """The best value of a column, lowest for losses and errors, highest for accuracies; NaN never is.
+        """The best value of a column: the lowest loss or error, the highest accuracy. NaN is ignored.
 
         Raises:
-            ConfigurationError: for a column that does not exist, one without a number, or one of which deepbp cannot
-                know whether more is better, such as a metric of yours: give ``mode="min"`` or ``mode="max"``.
+            ConfigurationError: if the column does not exist or has no number, or if its direction is unknown, as for
+                a metric of your own: pass ``mode="min"`` or ``mode="max"``.
         """
         if name not in self:
             raise ConfigurationError(f"history: expected one of {list(self)}, got {name!r}")
@@ -73,8 +86,8 @@ class History(dict[str, list[float]]):
         return min(numbers, key=lambda best: (sign * best.value, best.epoch))
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write a table with a row for each epoch. A write that fails leaves an old file as it was."""
-        import csv  # needed here alone
+        """Write a CSV file with a row for each epoch. A write that fails leaves an old file unchanged."""
+        import csv  # only needed here
 
         with whole_file(path) as file:
             writer = csv.writer(file)

@@ -1,4 +1,4 @@
-"""The loss of all samples as a function of one flat vector: what numerical optimizers, such as SciPy's, take."""
+"""The objective function for numerical optimizers such as SciPy's: the loss of all samples at one flat vector."""
 
 from copy import deepcopy
 from math import isclose, isfinite, sqrt
@@ -19,28 +19,34 @@ from deepbp.typing import Array, ArrayLike
 
 
 class Objective:
-    """f(values) = the loss of a network that has these parameters, penalties included; its gradient by backpropagation.
+    """Objective function f(values): the loss of a network with these parameters, and its gradient by backpropagation.
 
-    It works on a copy: whatever an optimizer tries, and however it ends, the network itself stays as it is until
-    ``assign`` writes the result into it.
+    The loss includes penalties. The objective works on a copy, so the network is unchanged until ``assign`` writes
+    values into it. Values and gradients are float64, as optimizers expect; a float32 network still computes in float32,
+    where line searches end early: build it with ``dtype="float64"``.
 
-        result = scipy.optimize.minimize(objective.value_and_gradient, objective.start, jac=True, method="BFGS")
-        objective.assign(result.x)
-
-    Values and gradients are float64, as optimizers expect. A float32 network still computes in float32, so its loss is
-    known to about seven digits, where line searches give up early: ``dtype="float64"`` is what to build it with.
+    >>> from scipy.optimize import minimize
+    >>> from deepbp import Sequential
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.losses import SumSquaredError
+    >>> net = Sequential([Dense(1)], input_shape=1, rng=0, dtype="float64")
+    >>> objective = net.objective([[0.0], [1.0]], [[1.0], [3.0]], SumSquaredError())
+    >>> result = minimize(objective.value_and_gradient, objective.start, jac=True, method="BFGS")
+    >>> objective.assign(result.x)
+    >>> net.predict([[10.0]]).round(3)
+    array([[21.]])
 
     Args:
-        model: a built layer, usually a Sequential. Its frozen parameters are no variables.
-        sample_weight: one for each sample.
+        model: a built layer, usually a Sequential. Its frozen parameters are constants.
+        sample_weight: a weight for each sample.
 
     Attributes:
-        start: (P,) the values of the network's trainable parameters end to end, as they lie in a ``ParameterVector``:
-            those of two or more dimensions first.
+        start: (P,) the network's trainable parameters end to end, in the order of a ``ParameterVector``: those of two
+            or more dimensions first.
 
     Raises:
-        ConfigurationError: when there is nothing to train, or the loss is random, as it is with dropout.
-        NonFiniteError: when the loss or the gradient overflows.
+        ConfigurationError: if there is nothing to train, or the loss is random, for example because of dropout.
+        NonFiniteError: if the loss or the gradient overflows.
     """
 
     start: Array
@@ -60,24 +66,24 @@ class Objective:
         self._without_warnings = ErrstateContext()
         self.start = self.parameters.values.astype(np.float64)
         warn_if_squashed_twice(model, loss)
-        self._refuse_chance()
+        self._refuse_randomness()
 
     def __call__(self, values: ArrayLike) -> float:
-        """The loss."""
+        """Compute the loss."""
         self.place(values)
         return self._without_warnings(self._forward)[0]
 
     def gradient(self, values: ArrayLike) -> Array:
-        """∂L/∂values, (P,)."""
+        """Compute ∂L/∂values, (P,)."""
         return self.value_and_gradient(values)[1]
 
     def value_and_gradient(self, values: ArrayLike) -> tuple[float, Array]:
-        """The loss and ∂L/∂values from one pass, for ``jac=True``."""
+        """Compute the loss and ∂L/∂values in one pass, for ``jac=True``."""
         self.place(values)
         return self._without_warnings(self._backpropagate)
 
     def assign(self, values: ArrayLike) -> None:
-        """Write these values into the network, and with them what passes leave in buffers, such as running means."""
+        """Write these values into the network, and the buffers of the copy, such as running means."""
         self.place(values)
         parameters, buffers = self._original.named_parameters(), self._original.named_buffers()
         for name, own in self.model.named_parameters().items():
@@ -86,14 +92,14 @@ class Objective:
             buffers[name].value = held.value
 
     def place(self, values: ArrayLike) -> None:
-        """Let the copy have these values. Raises DataError for NaN, infinity and what the dtype cannot hold."""
+        """Write these values into the copy. Raises DataError for NaN, infinity and values too large for the dtype."""
         array = as_type(as_numbers(values, "values"), "values", self.parameters.values.dtype)
         if array.shape != self.start.shape:
             raise ShapeError(f"values: expected one for each parameter, shape {self.start.shape}, got {array.shape}")
         self.parameters.values[...] = array
 
     def _forward(self) -> tuple[float, Any, Any]:
-        """The loss, and what the model and the loss remember for the way back."""
+        """The loss, and what the model and the loss have saved for the backward pass."""
         data, kept = self.data, [buffer.value.copy() for buffer in self._buffers]
         prediction, saved = self.model.forward(data.x)
         pair = self.loss.forward(prediction, data.y, data.sample_weight)
@@ -125,7 +131,7 @@ class Objective:
             )
         return value, gradient
 
-    def _refuse_chance(self) -> None:
+    def _refuse_randomness(self) -> None:
         first, again = self(self.start), self(self.start)
         if not isclose(first, again, rel_tol=sqrt(np.finfo(self.parameters.values.dtype).eps)):
             raise ConfigurationError(

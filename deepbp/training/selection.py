@@ -36,15 +36,22 @@ class TrainableNetwork(Protocol):
 def k_fold(
     samples: int, folds: int = 5, *, stratify: ArrayLike | None = None, rng: Seed = None
 ) -> Iterator[tuple[Array, Array]]:
-    """The rows to train on and the rows to test on, in ascending order, for one fold after the other.
+    """Split rows for k-fold cross-validation: yields training rows and test rows, each in ascending order, per fold.
 
     Each row is tested in exactly one fold. The sizes of the folds differ by one at most; with ``stratify``, so do the
-    counts of each class in them. Which rows belong together is drawn at random.
+    counts of each class in them. Rows are assigned to folds at random.
+
+    >>> from deepbp.training import k_fold
+    >>> for train, test in k_fold(6, folds=3, rng=0):
+    ...     print(train, test)
+    [0 1 2 5] [3 4]
+    [1 3 4 5] [0 2]
+    [0 2 3 4] [1 5]
 
     Args:
-        samples: how many there are, ``len(x)``.
-        folds: at least 2; one for each sample is leave-one-out.
-        stratify: the class of each sample, whole numbers or texts, to give each fold its share of each class.
+        samples: the number of samples, ``len(x)``.
+        folds: at least 2; as many as samples is leave-one-out.
+        stratify: the class of each sample, whole numbers or text, if each fold is to have its share of each class.
         rng: a seed or a generator; None differs every time.
 
     Source: Stone 1974; Kohavi 1995 for the stratified form.
@@ -63,7 +70,7 @@ def k_fold(
 
 
 def _dealt(order: Array, folds: int) -> Iterator[tuple[Array, Array]]:
-    """The rows are dealt like cards, so that any run of them, such as those of a class, is spread evenly."""
+    """Assign rows to folds in turn, so that any run of them, such as those of a class, is spread evenly."""
     for fold in range(folds):
         tested = np.zeros(len(order), dtype=bool)
         tested[order[fold::folds]] = True
@@ -86,14 +93,19 @@ def _classes(labels: ArrayLike, samples: int) -> Array:
 
 
 class Scores(dict[str, list[float]]):
-    """A list of numbers for each of ``"loss"``, ``"accuracy"``, …: one for each fold. It prints itself."""
+    """The scores of a cross-validation: for each of ``"loss"``, ``"accuracy"``, …, a list with a number per fold.
+
+    >>> from deepbp.training import Scores
+    >>> print(Scores(loss=[0.1, 0.2, 0.3]))
+    loss  0.2 ± 0.1  (0.1, 0.2, 0.3)
+    """
 
     def mean(self, name: str) -> float:
-        """Over the folds."""
+        """The mean over the folds."""
         return float(np.mean(self._column(name)))
 
     def spread(self, name: str) -> float:
-        """The standard deviation from fold to fold, √(Σ (s − s̄)² / (k − 1))."""
+        """The standard deviation over the folds, √(Σ (s − s̄)² / (k − 1))."""
         return float(np.std(self._column(name), ddof=1))
 
     def _column(self, name: str) -> list[float]:
@@ -123,15 +135,31 @@ def cross_validate(
     rng: Seed = None,
     **fit: Any,
 ) -> Scores:
-    """Train a new network for each fold, on the others, and test it on this one; returns what ``evaluate`` says.
+    """Cross-validate: train a new network for each fold on the other folds, and evaluate it on this one.
+
+    The scores are estimates for a network that is trained on a fraction (folds − 1) / folds of the samples. If you
+    choose a network by them, test it on other samples.
+
+    >>> import numpy as np
+    >>> from deepbp import Sequential
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.losses import MeanSquaredError
+    >>> from deepbp.optimizers import SGD
+    >>> from deepbp.training import cross_validate
+    >>> x = np.linspace(0, 1, 12).reshape(-1, 1)
+    >>> options = {"loss": MeanSquaredError(), "optimizer": SGD(0.1), "epochs": 200}
+    >>> scores = cross_validate(lambda: Sequential([Dense(1)], rng=0), x, 2 * x, folds=3, rng=0, **options)
+    >>> len(scores["loss"]), scores.mean("loss") < 0.01
+    (3, True)
 
     Args:
-        make_network: makes a new network, ``lambda: Sequential([...], rng=0)``.
+        make_network: a function that returns a new network, ``lambda: Sequential([...], rng=0)``.
         folds, stratify, rng: as in ``k_fold``.
-        fit: all else that ``Sequential.fit`` takes: ``optimizer``, ``epochs``, ``validation_split``, …
+        fit: further arguments of ``Sequential.fit``: ``optimizer``, ``epochs``, ``validation_split``, …
 
-    The scores are estimates for a network trained on a share of (folds − 1) / folds. What was chosen by them must be
-    tested on other samples.
+    Raises:
+        ArgumentTypeError: if ``make_network`` does not return a network.
+        ConfigurationError: if it returns layers that were used in another fold.
     """
     x, y = as_numbers(x, "x"), as_numbers(y, "y")
     weight = None if sample_weight is None else as_numbers(sample_weight, "sample_weight")
@@ -164,17 +192,24 @@ PLACE = "learning_rate_range_test"
 
 @frozen(eq=False)
 class RangeTest:
-    """What a range test saw, for ``deepbp.plots.learning_rates``; each array is (T,), with T ≤ steps.
+    """The result of a learning-rate range test of T steps, which ``deepbp.plots.learning_rates`` draws.
+
+    >>> import numpy as np
+    >>> from deepbp.training import RangeTest
+    >>> losses = np.array([1.0, 0.5, 4.0])
+    >>> found = RangeTest(np.array([0.01, 0.1, 1.0]), losses, losses, suggestion=0.1, diverged=True)
+    >>> float(found.rates[found.losses.argmin()])
+    0.1
 
     Attributes:
-        rates: η of each step, until the test ended.
-        losses: of each step's batch, before its update.
-        smoothed: means of the losses around each, weighted by a triangle that reaches a tenth of the steps to each
-            side. It does not lag behind the rates, as a running mean would.
-        suggestion: the rate at which the smoothed loss falls most steeply over ln η, before it is at its lowest; None
-            where it does not fall.
-        diverged: whether it ended early, at a loss that was not finite, or more than four times the mean of those of
-            the first tenth of the steps.
+        rates: (T,) η of each step, until the test ended.
+        losses: (T,) the loss of each step's batch, before its update.
+        smoothed: (T,) means of neighbouring losses, with triangular weights that reach a tenth of the steps to each
+            side. They do not lag behind the rates, as a running mean would.
+        suggestion: the rate at which the smoothed loss falls most steeply over ln η, before its minimum; None if it
+            does not fall.
+        diverged: whether the test ended early, because the loss was not finite, or more than four times the mean loss
+            of the first tenth of the steps.
     """
 
     rates: Array
@@ -198,16 +233,28 @@ def learning_rate_range_test(
     sample_weight: ArrayLike | None = None,
     rng: Seed = None,
 ) -> RangeTest:
-    """Train a copy with η(t) = low · (high / low)^(t / (steps − 1)), and look where the loss falls, and where it grows.
+    """Learning-rate range test: train a copy with η(t) = low · (high / low)^(t / (steps − 1)) and record the losses.
 
-    The network stays as it is. The suggestion is a rate to begin with, or the peak of a ``OneCycle``; it holds for this
-    optimizer and batch size, and the picture tells more than the number.
+    The network itself is unchanged. The suggested rate is one to start with, or the peak of a ``OneCycle``. It is valid
+    for this optimizer and batch size only; look at the plot as well.
+
+    >>> import numpy as np
+    >>> from deepbp import Sequential
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.losses import MeanSquaredError
+    >>> from deepbp.optimizers import SGD
+    >>> from deepbp.training import learning_rate_range_test
+    >>> x = np.linspace(-1, 1, 64).reshape(-1, 1)
+    >>> net = Sequential([Dense(1)], input_shape=1, rng=0)
+    >>> found = learning_rate_range_test(net, x, 2 * x, MeanSquaredError(), SGD(0.1))
+    >>> found.diverged, 0.01 < found.suggestion < 1
+    (True, True)
 
     Args:
         model: a built layer, usually a Sequential.
-        optimizer: its learning rate is replaced; all else counts.
+        optimizer: its learning rate is replaced, its other arguments are used.
         low, high: the first and the last rate.
-        steps: at least 10. Batches are drawn as ``fit`` draws them, from as many epochs as it takes.
+        steps: at least 10. Batches are drawn as in ``fit``, from as many epochs as necessary.
         rng: a seed or generator for the batches; by default a copy of the model's own generator, so that the same test
             gives the same numbers.
 
@@ -244,7 +291,7 @@ def _endless(data: Data, batch_size: int | None, rng: np.random.Generator) -> It
 
 
 def _diverged(value: float, first: list[float], count: int) -> bool:
-    """Above four times the mean of the first losses, or, where that is negative, as far above it."""
+    """Whether a loss is above four times the mean of the first losses, or as far above it if that is negative."""
     if len(first) < count:
         return False
     level = float(np.mean(first))
@@ -252,7 +299,7 @@ def _diverged(value: float, first: list[float], count: int) -> bool:
 
 
 def _smooth(values: Array, reach: int) -> Array:
-    """At the ends, and so with few values, the triangle is cut off."""
+    """The triangle is cut off at both ends."""
     triangle = 1 - np.abs(np.arange(-reach, reach + 1)) / (reach + 1)
 
     def sums(numbers: Array) -> Array:

@@ -28,20 +28,35 @@ from deepbp.typing import ArrayLike, Seed
 
 
 class Callback(ExplainedArguments):
-    """Override what you need. A hook gets the trainer, and may change its model, its optimizer and its state.
+    """Base class of callbacks: code that a training calls between its steps and epochs.
 
-    ``trainer.stop()`` ends training after the epoch, ``trainer.stop(now=True)`` after the step. Callbacks are called
-    in the order of their list, and at the end of a training in the opposite order.
+    Override the hooks that you need. A hook gets the trainer, and may change its model, its optimizer and its state.
+    ``trainer.stop()`` ends the training after the epoch, ``trainer.stop(now=True)`` after the step. Callbacks are
+    called in the order of their list, and at the end of a training in reverse order.
+
+    >>> from deepbp import Sequential
+    >>> from deepbp.callbacks import Callback
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.losses import MeanSquaredError
+    >>> from deepbp.optimizers import SGD
+    >>> class StopBelow(Callback):
+    ...     def on_epoch_end(self, trainer, row):
+    ...         if row["loss"] < 0.1:
+    ...             trainer.stop()
+    >>> net = Sequential([Dense(1)], input_shape=1, rng=0)
+    >>> options = {"loss": MeanSquaredError(), "optimizer": SGD(0.1), "callbacks": [StopBelow()]}
+    >>> net.fit([[1.0], [2.0]], [[2.0], [4.0]], epochs=100, **options).epochs
+    4
     """
 
     runs_last: ClassVar[bool] = False
-    """Whether the others are called before it: those that store a training store what the others did."""
+    """Whether it is called after the others, so that a checkpoint includes what they did."""
 
     def on_fit_start(self, trainer: "Trainer") -> None:
         """Before the first epoch."""
 
     def on_epoch_start(self, trainer: "Trainer") -> None:
-        """Before each epoch; ``trainer.epoch`` counts from 0."""
+        """Before each epoch, whose number, counted from 0, is ``trainer.epoch``."""
 
     def on_step_end(self, trainer: "Trainer", loss: float) -> None:
         """After each update, with the loss of its batch."""
@@ -50,14 +65,14 @@ class Callback(ExplainedArguments):
         """After each epoch, with its row of the history."""
 
     def on_fit_end(self, trainer: "Trainer") -> None:
-        """After the last epoch, also where Ctrl-C, a callback or an error ended what ``on_fit_start`` had begun."""
+        """After the last epoch, or when Ctrl-C, a callback or an error has ended the training."""
 
     def state(self) -> dict[str, Any]:
-        """What a stored training must hold to go on exactly: arrays, numbers, texts and lists of them, by name."""
+        """The callback's state for a checkpoint, by name: arrays, numbers, text, and lists of them."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state that ``state`` returned: follows ``on_fit_start`` when a stored training goes on."""
+        """Restore what ``state`` returned; called after ``on_fit_start`` when a loaded training resumes."""
 
 
 def _as_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
@@ -78,20 +93,36 @@ def _check_non_finite(instance: Any, attribute: Any, value: Any) -> None:
 @explain_constructor
 @define(eq=False, repr=False)
 class Trainer:
-    """A model, a loss and an optimizer with its state, which it keeps from call to call.
+    """Trains a model with a loss and an optimizer, and keeps the optimizer's state between calls.
+
+    ``step`` makes one update, ``fit`` trains for epochs, and ``save`` and ``load`` write and read checkpoints from
+    which a training resumes exactly.
+
+    >>> import numpy as np
+    >>> from deepbp import Sequential, Trainer
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.losses import SumSquaredError
+    >>> from deepbp.optimizers import SGD
+    >>> net = Sequential([Dense(1, use_bias=False)], input_shape=1, rng=0)
+    >>> net.layers[0].weight.value[...] = 1
+    >>> trainer = Trainer(net, SumSquaredError(), SGD(learning_rate=0.1))
+    >>> [round(trainer.step(np.ones((1, 1)), np.full((1, 1), 2.0)), 4) for _ in range(3)]  # (ŵ − 2)²
+    [1.0, 0.64, 0.4096]
 
     Args:
         model: a built layer, usually a Sequential.
         metrics: such as ``[Accuracy()]``; any callable of predictions and targets.
-        clip_value: each number of the gradients is cut to between −clip_value and clip_value; then
-        clip_norm: gradients whose length, over all parameters together, is larger are scaled down to it.
-        accumulate: so many batches make one update of ``fit``, whose gradients are those of all their samples at once.
-        non_finite: a step of ``fit`` whose loss or gradients overflow is never applied; ``"raise"`` ends the training,
-            ``"skip"`` leaves it out and counts it in ``skipped``.
+        callbacks: called between steps and epochs of ``fit``.
+        clip_value: gradient clipping by value: each gradient is limited to ±clip_value, before clip_norm.
+        clip_norm: gradient clipping by norm: gradients with a larger norm, over all parameters, are scaled down.
+        accumulate: gradient accumulation: the number of batches for each update of ``fit``.
+        non_finite: what ``fit`` does with a step whose loss or gradients overflow, which is never applied: ``"raise"``
+            ends the training, ``"skip"`` skips the step and counts it in ``skipped``.
         rng: a seed or generator for shuffling; by default the model's own generator.
 
     Raises:
-        NotBuiltError: when the model's sizes are not known yet.
+        NotBuiltError: if the model is not built yet.
+        ConfigurationError: if it has nothing to train.
     """
 
     model: Layer[Any] = field(validator=instance_of(Layer))
@@ -170,7 +201,10 @@ class Trainer:
         return self._training.generator
 
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """One update from one batch; returns the loss before it. Raises NonFiniteError instead of a bad update."""
+        """Make one update from one batch, and return the loss before it.
+
+        Raises NonFiniteError if the loss or a gradient overflows; the update is then not applied.
+        """
         batch = Data.ready(self.model, x, y, sample_weight)
         if batch is None:
             batch = Data.of(self.model, self.loss, x, y, sample_weight)
@@ -198,23 +232,23 @@ class Trainer:
         prefetch: int = 0,
         progress: ProgressLike = None,
     ) -> History:
-        """Train for some epochs and return the history, which also holds those of earlier calls.
+        """Train for some epochs, and return the history, which includes the epochs of earlier calls.
 
-        Ctrl-C finishes the step at hand and returns the history so far, with ``history.interrupted`` set. After
-        ``load``, the next call goes on with the one that was stored: ``epochs`` counts those it had completed.
+        Ctrl-C ends the training after the current step, and sets ``history.interrupted``. After ``load``, the next call
+        resumes the call that was stored: ``epochs`` includes those that were completed.
 
         Args:
-            x, y: arrays; or x alone: a data set with ``__len__`` and ``__getitem__``, which gives (x, y) or
-                (x, y, sample_weight) of one sample; an iterable of such batches, a generator, or a function that
-                returns one for each epoch.
-            batch_size: None is full batch; batches of an iterable come as they are.
-            shuffle: draw the rows in a new order for each epoch; the arrays themselves stay as they are.
+            x, y: arrays; or x alone: a data set whose ``__getitem__`` returns (x, y) or (x, y, sample_weight) of one
+                sample; an iterable of such batches, a generator, or a function that returns one for each epoch.
+            batch_size: the number of samples for each update; None is full batch. An iterable has batches of its own.
+            shuffle: whether each epoch has its samples in a new random order; the arrays are not modified.
             validation_data: (x, y), (x, y, sample_weight), or anything else that x may be.
-            validation_split: the share of the samples, drawn at random, that is kept for validation.
+            validation_split: the fraction of the samples, drawn at random, that is used for validation.
+            sample_weight: a weight for each sample.
             class_weight: a weight for each class, ``{0: 1.0, 1: 5.0}``, or ``"balanced"``.
-            steps_per_epoch: how many batches of an iterable make an epoch; None: all.
-            prefetch: how many batches a thread prepares while the model trains.
-            progress: True or False, ``"steps"`` for a bar within each epoch, ``"text"`` for lines in a log; None means
+            steps_per_epoch: the number of batches of an iterable for each epoch; None is all.
+            prefetch: the number of batches that a thread prepares while the model trains.
+            progress: True or False, ``"steps"`` for a bar within each epoch, ``"text"`` for lines in a log; None shows
                 a bar on a terminal and in a notebook.
         """
         options = FitOptions(
@@ -257,37 +291,45 @@ class Trainer:
         batch_size: int | None = ROWS_AT_ONCE,
         sample_weight: ArrayLike | None = None,
     ) -> dict[str, float]:
-        """The loss and the metrics on these data."""
+        """Compute the loss and the metrics on these data, without training on them."""
         check_batch_size(batch_size)
         data = Data.of(self.model, self.loss, x, y, sample_weight)
         return evaluate(self.model, self.loss, self.metrics, data.batches(batch_size))
 
     def stop(self, now: bool = False) -> None:
-        """End training after this epoch, or ``now``, after this step; for callbacks."""
+        """End the training after this epoch, or with ``now`` after this step; for callbacks."""
         if self._running is not None:
             self._running.stopped_now |= now
             self._training.position.stopped |= not now
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write all that this training is: weights, optimizer state, random generators, position, history, callbacks.
+        """Write a checkpoint: weights, optimizer state, random generators, position, history, and callbacks.
 
-        A training that is read back goes on to the same bytes as one that was never stored, also in the middle of an
-        epoch, on the same machine and from data that come in the same order. A write that fails leaves an old file as
-        it was. ``ModelCheckpoint`` calls this while ``fit`` runs; afterwards, what callbacks did at its end is part of
-        it, such as the best weights that ``EarlyStopping`` has put back.
+        A training that is loaded and resumed ends with the same bytes as one that was never interrupted, even within an
+        epoch, on the same machine and with data in the same order. A write that fails leaves an old file unchanged.
+        ``ModelCheckpoint`` calls this method while ``fit`` runs. A file that is written afterwards includes what
+        callbacks did at the end, such as the best weights that ``EarlyStopping`` has restored.
+
+        Args:
+            path: the file name, ending in ``.npz`` or, with the extra ``safetensors``, in ``.safetensors``.
+
+        Raises:
+            ArgumentTypeError: if the state of a callback or an optimizer cannot be serialized.
+            ConfigurationError: for another ending, and if the last update was interrupted.
+            OSError: if the folder does not exist, the disk is full, and so on.
         """
         self._training.save(path, self)
 
     def load(self, path: str | PathLike[str]) -> None:
-        """Take over what ``save`` stored; this trainer must be made as that one was, with a network of its sizes.
+        """Load a checkpoint. This trainer must have been constructed like the one that was saved.
 
-        If the file was written while ``fit`` ran, or after it was interrupted, the next call of ``fit`` goes on there,
-        and must be the same call: its ``epochs`` count those that had been completed. A script that loads its file if
-        there is one, and then calls ``fit``, can be killed and started again at any time.
+        If the file was written while ``fit`` ran, or after it was interrupted, the next call of ``fit`` resumes there.
+        It must have the same arguments; its ``epochs`` include those that were completed. A script that loads its file
+        if there is one, and then calls ``fit``, can be killed and started again at any time.
 
         Raises:
-            ConfigurationError: when the file belongs to a training of other sizes, kinds or callbacks, or ``fit`` runs.
-            FileFormatError: when it is damaged, or no such file. The trainer is as it was, whatever was raised.
+            ConfigurationError: if the file is of a training with other sizes, kinds or callbacks, or ``fit`` runs.
+            FileFormatError: if it is damaged, or not a file of ``save``. After an error the trainer is unchanged.
         """
         self._refuse_while_running("load")
         self._training.load(path, self)
