@@ -1,4 +1,4 @@
-"""The derivation of a network, written out: what the handwritten pages do for two layers, for any."""
+"""Derivations: backpropagation through a network as equations, and one training step with all its numbers."""
 
 from deepbp._config import publish
 from deepbp.derivation.derivation import Derivation

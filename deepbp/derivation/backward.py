@@ -1,4 +1,4 @@
-"""The equations of a network backwards: the error signal from layer to layer, and the gradients."""
+"""Equations of the backward pass: the chain rule, the error signal from layer to layer, parameter gradients."""
 
 import ast
 from collections.abc import Sequence
@@ -8,17 +8,16 @@ from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import Expression, Math, total, tree
 from deepbp.derivation.forward import LOSS_SYMBOLS, batch, loss_rows, shape_text
 from deepbp.derivation.steps import (
-    MergeStep,
+    OperationStep,
     PenaltyStep,
-    SliceStep,
     Step,
-    columns_text,
     derivative,
     error_signal,
     last_signal,
     layers_in,
 )
 from deepbp.formulas.printer import Symbol
+from deepbp.layers import MergeBy
 from deepbp.losses import Loss
 
 OUTER_PRODUCT = ast.dump(tree("x.T @ delta"))
@@ -26,9 +25,9 @@ THROUGH_WEIGHTS = ast.dump(tree("delta @ weight.T"))
 
 
 def needed(steps: Sequence[Step]) -> list[Symbol]:
-    """The signals whose error signals a gradient needs, in forward order: those behind a layer that holds parameters.
+    """The signals whose error signals parameter gradients depend on, in forward order, without the network's output.
 
-    Where no layer holds any, all. The network's output, where the error signal starts, is not among them.
+    These are the outputs of layers with parameters and of all later steps; without parameters, all signals.
     """
     found: list[Symbol] = []
     for step in steps:
@@ -39,7 +38,7 @@ def needed(steps: Sequence[Step]) -> list[Symbol]:
 
 
 def error_row(steps: Sequence[Step], signal: Symbol) -> Row:
-    """The error signal at one signal: what the step that uses it passes back, or the sum, where several do."""
+    """The equation of the error signal at one signal: the backpropagated gradient, summed over the signal's uses."""
     rows = _shares(steps, signal)
     if len(rows) == 1:
         return rows[0]
@@ -47,31 +46,40 @@ def error_row(steps: Sequence[Step], signal: Symbol) -> Row:
 
 
 def uses_of(steps: Sequence[Step], signal: Symbol) -> list[tuple[Step, int]]:
-    """The steps that pass something back to a signal, penalties last, each with its position among their inputs."""
+    """The steps that take a signal, penalties last, each with the position of the signal among its inputs."""
     found = [(step, index) for step in steps for index, taken in enumerate(step.inputs) if taken == signal]
     penalties = [(step, index) for step, index in found if isinstance(step, PenaltyStep) and step.penalty is not None]
     return [*((step, index) for step, index in found if not isinstance(step, PenaltyStep)), *penalties]
 
 
 def _shares(steps: Sequence[Step], signal: Symbol) -> list[Row]:
-    """What each use of a signal passes back; the columns of one cut together."""
+    """The backpropagated gradient of each use of a signal; slices that cover the signal count as one use."""
     rows: list[Row] = []
-    cuts: dict[str, list[SliceStep]] = {}
-    for step, index in uses_of(steps, signal):
-        if isinstance(step, SliceStep):
-            cuts.setdefault(step.whole, []).append(step)
-            if len(cuts[step.whole]) == len(step.layer.inner):  # type: ignore[attr-defined]  # a Branched
-                rows.append(_whole_row(cuts[step.whole]))
-        else:
+    uses = uses_of(steps, signal)
+    slices = [step for step, _ in uses if isinstance(step, OperationStep) and step.is_slice]
+    for step, index in uses:
+        parts = [one for one in slices if isinstance(step, OperationStep) and one.whole == step.whole]
+        if step not in slices or not _cover(parts):
             rows.append(backward_row(step, index))
+        elif step is parts[-1]:
+            rows.append(_concat_row(parts))
     return rows
 
 
-def _whole_row(cuts: Sequence[SliceStep]) -> Row:
-    symbols = {f"part{i}": cut.delta for i, cut in enumerate(cuts)}
-    math = Math(("delta_input", f"concat({', '.join(symbols)})"), {**symbols, "delta_input": cuts[0].delta_input})
-    remark = f"side by side again, as layer {cuts[0].whole}, {cuts[0].kind}, cut them"
-    return Row(math, batch(cuts[0].input_shape), remark)
+def _cover(slices: Sequence[OperationStep]) -> bool:
+    """Whether these slices hold each column of their input once, in order."""
+    columns = [
+        c for one in slices for c in range(one.input_shape[-1]) if one.operation.output_column(0, c, ()) is not None
+    ]
+    return columns == list(range(slices[0].input_shape[-1]))
+
+
+def _concat_row(slices: Sequence[OperationStep]) -> Row:
+    symbols = {f"part{i}": one.delta for i, one in enumerate(slices)}
+    first = slices[0]
+    math = Math(("delta_input", f"concat({', '.join(symbols)})"), {**symbols, "delta_input": first.delta_input})
+    remark = f"side by side again, as layer {first.whole}, {first.kind}, cut them"
+    return Row(math, batch(first.input_shape), remark)
 
 
 def _sum_row(signal: Symbol, rows: Sequence[Row], remark: str) -> Row:
@@ -80,10 +88,10 @@ def _sum_row(signal: Symbol, rows: Sequence[Row], remark: str) -> Row:
 
 
 def backward_row(step: Step, index: int = 0) -> Row:
-    """What one step passes back to one of its inputs."""
+    """The backpropagated gradient of one step for one of its inputs."""
     sides, symbols = step.passed_back(index)
     math = Math(("delta_input", *sides), {**symbols, "delta_input": error_signal(step.inputs[index])})
-    if isinstance(step, MergeStep | PenaltyStep | SliceStep):
+    if isinstance(step, OperationStep | PenaltyStep):
         return Row(math, batch(step.input_shapes[index]), _remark(step, index))
     formula = step.formula
     if formula is None or not formula.passed_back:
@@ -96,22 +104,15 @@ def backward_row(step: Step, index: int = 0) -> Row:
     return Row(math, shape_text(sides[-1], "delta_input", step), remark)
 
 
-def _remark(step: MergeStep | PenaltyStep | SliceStep, index: int) -> str:
+def _remark(step: OperationStep | PenaltyStep, index: int) -> str:
     if isinstance(step, PenaltyStep):
         return f"the penalty of layer {step.place}, {step.penalty}"
-    if isinstance(step, SliceStep):
-        return f"{columns_text(step.columns.start, step.columns.stop)} of it"
-    words = {
-        "concat": columns_text(step.start(index), step.start(index + 1)),
-        "multiply": "times the other factors",
-        "add": "a sum hands it on to each of its terms",
-        "mean": "to each its share of the mean",
-    }
-    return f"back through layer {step.place}, {step.kind}: {words[step.merge]}"
+    remark = step.operation.backward_remark(index, step.input_shapes)
+    return remark if step.is_slice else f"back through layer {step.place}, {step.kind}: {remark}"
 
 
 def output_signal(steps: Sequence[Step], loss: Loss[Any]) -> Row:
-    """The error signal at the output, where it starts; a penalty of the output adds to it."""
+    """The error signal at the network's output: the gradient of the loss, plus that of a penalty of the output."""
     last = last_signal(steps)
     row, penalties = loss_rows(loss)[1], _shares(steps, last)
     math = Math(row.math.sides, {**row.math.symbols, "delta": error_signal(last)})
@@ -120,7 +121,7 @@ def output_signal(steps: Sequence[Step], loss: Loss[Any]) -> Row:
 
 
 def backward_blocks(steps: Sequence[Step], loss: Loss[Any]) -> list[Block]:
-    """The error signal from the output to the first layer that holds parameters."""
+    """The section on the error signal, from the output back to the first layer with parameters."""
     rows = [output_signal(steps, loss), *(error_row(steps, signal) for signal in reversed(needed(steps)))]
     text = "The error signal tells how the loss changes when a number changes: "
     numbered = next((step for step in reversed(steps) if step.delta.letter == "δ"), None)
@@ -129,14 +130,14 @@ def backward_blocks(steps: Sequence[Step], loss: Loss[Any]) -> list[Block]:
         meaning = Math(("delta", "partial(L, y)"), {**numbered.symbols, "L": Symbol("L")})
         parts = (text, meaning, " at a weighted sum. It starts at the output and goes back, layer by layer.")
     blocks: list[Block] = [Heading("Backward: the error signal"), Paragraph(parts), Equations(tuple(rows))]
-    if any(isinstance(step, MergeStep) for step in steps):
+    if any(isinstance(step, OperationStep) for step in steps):
         words = "Where a signal goes into several branches, it changes the loss through each of them, and what they "
         blocks.insert(2, Paragraph((words + "pass back is added: that is the chain rule for several paths.",)))
     return blocks
 
 
 def gradient_rows(steps: Sequence[Step]) -> dict[Symbol, Row]:
-    """∂L/∂parameter of every parameter, by its letter; of several uses the shares add, and penalties theirs."""
+    """The equation of ∂L/∂parameter by symbol: the sum over the uses of the parameter, plus its penalties."""
     uses: dict[Symbol, list[tuple[Step, str]]] = {}
     for step in steps:
         for name, symbol in step.parameters.items():
@@ -168,7 +169,7 @@ def _gradient_row(symbol: Symbol, uses: Sequence[tuple[Step, str]]) -> Row:
 
 
 def path_behind(steps: Sequence[Step], step: Step) -> list[Step]:
-    """The steps that its output goes through, as long as there is only one way: to the loss, or to where it forks."""
+    """The steps after this one as far as there is a single path: up to the loss, or to the first fork."""
     path: list[Step] = []
     uses = uses_of(steps, step.output)
     while len(uses) == 1 and not isinstance(uses[0][0], PenaltyStep):
@@ -178,7 +179,7 @@ def path_behind(steps: Sequence[Step], step: Step) -> list[Step]:
 
 
 def chain_rule_blocks(steps: Sequence[Step], loss: Loss[Any]) -> list[Block]:
-    """For the last layer that holds weights."""
+    """The section on the chain rule, for the last layer with weights: one factor for each step up to the loss."""
     holds = [step for step in steps if step.parameters and not isinstance(step, PenaltyStep)]
     if not holds:
         return []
@@ -205,7 +206,7 @@ def chain_rule_blocks(steps: Sequence[Step], loss: Loss[Any]) -> list[Block]:
         if later.formula is not None and later.formula.function and later.formula.derivative:
             named = {**symbols, "prime": Symbol(f"{later.formula.function}′")}
             rows.append(Row(Math((f"partial(y{i}, y{i - 1})", f"prime(y{i - 1})"), named)))
-        elif isinstance(later, MergeStep) and later.merge == "add":
+        elif isinstance(later, OperationStep) and later.operation == MergeBy("add"):
             rows.append(Row(Math((f"partial(y{i}, y{i - 1})", "1"), symbols), "", "for a term of a sum"))
     if step.formula is not None and ast.dump(tree(step.formula.gradients.get(name, "0"))) == OUTER_PRODUCT:
         rows.append(Row(Math(("partial(y, w)", "x"), {**symbols, "x": step.input})))

@@ -1,4 +1,4 @@
-"""Backpropagation through a network, written out from the formulas that its layers state."""
+"""The derivation of a network: all equations of backpropagation, from the formulas that its layers state."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -12,7 +12,7 @@ from deepbp.derivation.forward import batch, forward_blocks, loss_blocks, sums_e
 from deepbp.derivation.notes import notes_blocks
 from deepbp.derivation.numbering import steps
 from deepbp.derivation.rendering import Renderable
-from deepbp.derivation.steps import MergeStep, SliceStep, Step, layers_in
+from deepbp.derivation.steps import OperationStep, Step, layers_in
 from deepbp.errors import ArgumentTypeError
 from deepbp.formulas.printer import Symbol
 from deepbp.layers import Layer, UpdateFormula
@@ -23,9 +23,22 @@ from deepbp.typing import Shape
 
 @frozen(eq=False, repr=False)
 class Derivation(Renderable):
-    """Forward equations, the loss, the chain rule, the error signal back through every layer, gradients, the update.
+    """The equations of one training step: forward pass, loss, chain rule, error signals, gradients, update.
 
-    ``print`` it, or take ``to_latex()`` or ``to_html()``; a notebook shows it by itself.
+    ``print`` renders text, ``to_latex()`` and ``to_html()`` the other formats; notebooks show the HTML.
+
+    Attributes:
+        steps: the steps of the forward pass, with their symbols.
+        loss, optimizer: as given; without an optimizer, the update is that of gradient descent.
+
+    >>> from deepbp import Sequential
+    >>> from deepbp.derivation import Derivation
+    >>> from deepbp.layers import Dense, Sigmoid
+    >>> from deepbp.losses import SumSquaredError
+    >>> net = Sequential([Dense(4), Sigmoid()], input_shape=3, rng=0)
+    >>> page = str(Derivation.of(net, SumSquaredError()))
+    >>> [line.split("  ")[2].strip() for line in page.splitlines() if line.startswith("    ∂L/∂W")]
+    ['∂L/∂W¹ = ∂z¹/∂W¹ · ∂a¹/∂z¹ · ∂L/∂a¹', '∂L/∂W¹ = xᵀ δ¹']
     """
 
     steps: tuple[Step, ...]
@@ -34,7 +47,7 @@ class Derivation(Renderable):
 
     @classmethod
     def of(cls, network: Layer[Any], loss: Loss[Any], optimizer: Optimizer | None = None) -> Self:
-        """The derivation of a built network; without an optimizer, of plain gradient descent."""
+        """Derive the equations of a built network."""
         if not isinstance(loss, Loss):
             raise ArgumentTypeError(f"loss: expected an instance such as SumSquaredError(), got {loss!r}")
         if optimizer is not None and not isinstance(optimizer, Optimizer):
@@ -71,18 +84,18 @@ class Derivation(Renderable):
         symbols = {name: Symbol(letter) for name, letter in formula.symbols.items()}
         symbols |= {"w": Symbol("w"), "g": Symbol("g"), "gradient": Symbol("∂L/∂w")}
         rows = [Row(Math(assignment, symbols, "←")) for assignment in formula.assignments]
-        said = "" if self.optimizer is None else f" as {self.optimizer} does it"
+        suffix = "" if self.optimizer is None else f" as {self.optimizer} does it"
         opening = ("For every parameter ", alone(Symbol("w")), " with the gradient ", Math(("g", "gradient"), symbols))
         return [
             heading,
-            Paragraph((*opening, f"{said}:")),
+            Paragraph((*opening, f"{suffix}:")),
             Equations(tuple(rows)),
-            *_hints(formula, symbols),
+            *_update_notation(formula, symbols),
         ]
 
 
-def _hints(formula: UpdateFormula, symbols: dict[str, Symbol]) -> list[Block]:
-    """What the letters of an update stand for."""
+def _update_notation(formula: UpdateFormula, symbols: dict[str, Symbol]) -> list[Block]:
+    """The meaning of the letters in the update."""
     words = {
         "rate": "the learning rate",
         "t": "the number of the step, from 1",
@@ -96,11 +109,11 @@ def _hints(formula: UpdateFormula, symbols: dict[str, Symbol]) -> list[Block]:
 
 
 def title(steps: Sequence[Step]) -> str:
-    """Backpropagation through a network 3 → 4 → 1; of branches, which have no one row of sizes, only the ends."""
+    """The title, with the sizes of a chain (3 → 4 → 1), or those of input and output (3 → … → 1) with branches."""
     layers = layers_in(steps)
     first, last = _size(layers[0].input_shape), _size(layers[-1].output_shape)
     sizes = [_size(step.output_shape) for step in layers if step.parameters]
-    if any(isinstance(step, MergeStep) for step in steps):
+    if any(isinstance(step, OperationStep) for step in steps):
         sizes = ["…"]
     elif sizes and sizes[-1] == last:
         sizes.pop()
@@ -112,7 +125,7 @@ def _size(shape: Shape) -> str:
 
 
 def conventions(steps: Sequence[Step]) -> list[Block]:
-    """How the page is to be read."""
+    """The notation of the document."""
     x = steps[0].input
     blocks: list[Block] = [
         Paragraph(
@@ -128,7 +141,8 @@ def conventions(steps: Sequence[Step]) -> list[Block]:
             )
         )
     ]
-    if any(isinstance(step, SliceStep) or (isinstance(step, MergeStep) and step.merge == "concat") for step in steps):
+    used = {name for step in steps if isinstance(step, OperationStep) for name in names_in(step.made()[0][0])}
+    if used & {"concat", "columns"}:
         beside, part = Math(("concat(u, v)",), {}), Math(("columns(u, 2, 5)",), {})
         blocks.append(Paragraph((beside, " has the columns of both side by side; ", part, " is columns 2 to 4 of it.")))
     return blocks

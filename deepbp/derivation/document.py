@@ -1,4 +1,4 @@
-"""Documents made of blocks, and the numbers in them."""
+"""Documents as blocks, independent of an output format, and the formatting of the numbers in them."""
 
 from math import floor, log10
 from typing import TypeAlias
@@ -12,21 +12,21 @@ from deepbp.typing import Array
 
 @frozen
 class Heading:
-    """What the next blocks are about."""
+    """The heading of the blocks that follow."""
 
     text: str
 
 
 @frozen
 class Paragraph:
-    """Sentences, with formulas between the words."""
+    """Text with inline formulas."""
 
     parts: tuple[str | Math, ...]
 
 
 @frozen
 class Row:
-    """One equation; beside it the shapes, and a few words."""
+    """One equation, with the shapes of its arrays and a remark."""
 
     math: Math
     shape: str = ""
@@ -35,14 +35,14 @@ class Row:
 
 @frozen
 class Equations:
-    """Equations below one another."""
+    """Displayed equations, aligned in columns."""
 
     rows: tuple[Row, ...]
 
 
 @frozen
 class Values:
-    """What a formula comes to: a number or an array, in full where it is small."""
+    """The value of a formula: a number or an array, shown in full if it is small, otherwise by its statistics."""
 
     math: Math
     array: Array = field(eq=False)
@@ -60,12 +60,12 @@ class Document:
     blocks: tuple[Block, ...]
 
 
-LARGEST = 6  # rows and columns of a matrix that is shown in full
+LARGEST = 6  # a matrix with more rows or columns is summarized
 _DIGITS = {"float32": 6, "float64": 9}
 
 
 def cells(array: Array) -> list[list[str]] | None:
-    """The entries as rows of text, all written alike; None for an array too large, or of too many axes, to be shown."""
+    """The entries of a small array as rows of text with one number of decimals; None if it must be summarized."""
     array = np.asarray(array)
     if array.ndim > 2 or max(array.shape, default=1) > LARGEST or array.size == 0:
         return None
@@ -89,7 +89,7 @@ def cells(array: Array) -> list[list[str]] | None:
 
 
 def measures(array: Array) -> str:
-    """A large array in one line."""
+    """The summary of a large array in one line: shape, norm, range, share of zeros."""
     array = np.asarray(array)
     shape = " × ".join(map(str, array.shape))
     if array.size == 0:

@@ -1,4 +1,4 @@
-"""Why the gradient of one weight is what it is: the chain rule along single paths."""
+"""The explanation of one gradient entry: the chain rule along single paths, and a numeric check."""
 
 import ast
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from deepbp.derivation.document import LARGEST, Block, Document, Equations, Head
 from deepbp.derivation.expressions import Math, alone, tree
 from deepbp.derivation.recording import StepRecord, TraceStep
 from deepbp.derivation.rendering import Renderable
-from deepbp.derivation.steps import MergeStep, PenaltyStep, SliceStep, Step, derivative, error_signal, last_signal
+from deepbp.derivation.steps import OperationStep, PenaltyStep, Step, derivative, error_signal, last_signal
 from deepbp.errors import PositionError
 from deepbp.formulas.language import evaluate
 from deepbp.formulas.printer import Symbol
@@ -38,17 +38,17 @@ _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 def entry(symbol: Symbol, index: Index) -> Symbol:
-    """One number of an array: W¹ becomes W₁,₂¹."""
+    """The symbol of one entry of an array: W¹ becomes W₁,₂¹."""
     return Symbol(symbol.letter + ",".join(str(i).translate(_SUBSCRIPTS) for i in index), symbol.number)
 
 
 def rounded(value: Any) -> str:
-    """A number among others in a formula."""
+    """A number as text in a formula."""
     return f"{float(value):.6g}"
 
 
 def paths(trace: StepRecord, position: int, name: str, index: Index) -> list[Block]:
-    """What one use of a weight gives: for one sample down the whole chain, then for all samples."""
+    """The share of one use of a weight: the chain rule for one sample, then the sum over all samples."""
     used = trace.steps[position]
     step, weight = used.step, entry(used.step.parameters[name], index)
     if isinstance(step, PenaltyStep):
@@ -84,7 +84,7 @@ def paths(trace: StepRecord, position: int, name: str, index: Index) -> list[Blo
 
 
 def _factors(letters: Sequence[Step], step: Step, weight: Symbol, unit: Index) -> Row:
-    """∂L/∂w as a product of derivatives, up to the next step that mixes neurons, or from which several ways lead on."""
+    """∂L/∂w as a product of derivatives, up to the next step that mixes units, or to the first fork."""
     symbols = {"L": Symbol("L"), "w": weight, "y": entry(step.output, unit)}
     factors, here = ["partial(y, w)"], "y"
     for i, later in enumerate(path_behind(letters, step)):
@@ -98,10 +98,9 @@ def _factors(letters: Sequence[Step], step: Step, weight: Symbol, unit: Index) -
 
 
 def _chain(trace: StepRecord, step: Step, sample: int, unit: Index) -> Iterator[Values]:
-    """The error signal at everything that the weight acts on, from the weight towards the loss.
+    """The error signals between the weight and the loss, from the weight on.
 
-    As long as one number carries it, that one alone; behind what mixes neurons, and where several ways lead on, the
-    signals as a whole.
+    Single entries as long as the weight acts through one entry; whole signals after a step that mixes units or a fork.
     """
     letters = [one.step for one in trace.steps]
     signal, last = step.output, last_signal(letters)
@@ -122,26 +121,24 @@ def _chain(trace: StepRecord, step: Step, sample: int, unit: Index) -> Iterator[
 
 
 def _from_one(trace: StepRecord, signal: Symbol, sample: int, unit: Index) -> tuple[Values, _One | None]:
-    """∂L/∂ one number of a signal, and the one number by which alone it acts on the loss, if there is one."""
+    """∂L/∂ one entry of a signal, and the single entry of the next signal through which it acts, if there is one."""
     letters = [one.step for one in trace.steps]
     uses = [(trace.steps[letters.index(step)], index) for step, index in uses_of(letters, signal)]
-    uses = [
-        (later, index) for later, index in uses if not isinstance(later.step, SliceStep) or _holds(later.step, unit)
-    ]
+    uses = [(later, index) for later, index in uses if not _is_cut_away(later.step, index, unit)]
     passed, value = {"passed": entry(error_signal(signal), unit)}, trace.error_signals[signal][(sample, *unit)]
     if len(uses) > 1:
         shares = (rounded(later.passed_back[index][(sample, *unit)]) for later, index in uses)
         numbers = " + ".join(shares).replace("+ -", "- ")
         return Values(Math(("passed", numbers), passed), value, f"{len(uses)} ways lead on from here, added"), None
+    if not uses:
+        return Values(alone(passed["passed"]), value, "no way leads on from here"), None
     later, index = uses[0]
     step, row = later.step, backward_row(later.step, index)
-    if isinstance(step, SliceStep | MergeStep):
-        start = -step.columns.start if isinstance(step, SliceStep) else step.start(index) * (step.merge == "concat")
-        following = (unit[0] + start,)
+    if isinstance(step, OperationStep) and (column := _output_column(step, index, unit)) is not None:
         symbols = {name: entry(symbol, unit) for name, symbol in step.symbols.items()}
-        symbols |= passed | {"delta": entry(step.delta, following)}
-        side = "delta" if isinstance(step, SliceStep) or step.merge == "concat" else step.passed_back(index)[0][0]
-        return Values(Math(("passed", side), symbols), value, row.remark), (step.output, following)
+        symbols |= passed | {"delta": entry(step.delta, (column,))}
+        side = step.passed_back(index)[0][0] if step.operation.is_elementwise else "delta"
+        return Values(Math(("passed", side), symbols), value, row.remark), (step.output, (column,))
     if _elementwise(step):
         return _through_slope(later, sample, unit), (step.output, unit)
     if step.formula is not None and ast.dump(tree(step.formula.passed_back or "0")) == THROUGH_WEIGHTS:
@@ -149,8 +146,13 @@ def _from_one(trace: StepRecord, signal: Symbol, sample: int, unit: Index) -> tu
     return Values(alone(passed["passed"]), value, row.remark), None
 
 
-def _holds(cut: SliceStep, unit: Index) -> bool:
-    return unit[0] in range(cut.columns.start, cut.columns.stop)
+def _is_cut_away(step: Step, index: int, unit: Index) -> bool:
+    """Whether a slice leaves out this column."""
+    return isinstance(step, OperationStep) and step.is_slice and _output_column(step, index, unit) is None
+
+
+def _output_column(step: OperationStep, index: int, unit: Index) -> int | None:
+    return step.operation.output_column(index, unit[0], step.input_shapes)
 
 
 def _through_slope(later: TraceStep, sample: int, unit: Index) -> Values:
@@ -170,7 +172,7 @@ def _through_slope(later: TraceStep, sample: int, unit: Index) -> Values:
 
 
 def _through_weights(later: TraceStep, sample: int, unit: Index) -> Values:
-    """One path for each neuron that the number goes on to; the most important ones are shown."""
+    """The sum over the units of the next layer, one path for each; only the largest terms are shown."""
     step, signal, weight = later.step, later.delta[sample], later.parameters["weight"][unit[0]]
     shown = sorted(np.argsort(-np.abs(signal * weight), kind="stable")[:LARGEST].tolist())
     symbols = {"passed": entry(step.delta_input, unit), "more": Symbol("…")}
@@ -194,12 +196,25 @@ _DIFFERENCE = Math(("(L(w + h) - L(w - h)) / (2 * h)",), {"L": Symbol("L"), "w":
 
 @frozen(eq=False, repr=False)
 class Explanation(Renderable):
-    """One entry of one gradient: how it comes about, and what its definition gives. It prints itself.
+    """The gradient of a single weight, followed by the chain rule from the loss to the weight, with a numeric check.
+
+    ``print`` renders text, ``to_latex()`` and ``to_html()`` the other formats.
 
     Attributes:
         parameter, index: such as ``"0.weight"`` and ``(1, 2)``.
         gradient: ∂L/∂weight, from the trace.
-        numeric: the same as a difference, (L(w + h) − L(w − h)) / 2h, in float64.
+        numeric: the central difference (L(w + h) − L(w − h)) / 2h in float64.
+
+    >>> import numpy as np
+    >>> from deepbp import Sequential
+    >>> from deepbp.initializers import Ones
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.losses import SumSquaredError
+    >>> net = Sequential([Dense(1, weight_init=Ones())], input_shape=2, rng=0)
+    >>> trace = net.trace(np.array([[1.0, 2.0]]), np.array([[1.0]]), SumSquaredError())
+    >>> explanation = trace.explain("0.weight", (1, 0))
+    >>> explanation.gradient, round(explanation.numeric, 6)
+    (8.0, 8.0)
     """
 
     trace: StepRecord
@@ -210,7 +225,7 @@ class Explanation(Renderable):
 
     @classmethod
     def of(cls, trace: StepRecord, parameter: str, index: int | Index) -> Self:
-        """Raises PositionError where there is no such parameter, or no such entry."""
+        """Explain one entry of a gradient of the trace. Raises PositionError if there is no such parameter or entry."""
         if parameter not in trace.gradients:
             raise PositionError(
                 f"explain: no parameter {parameter!r}: there are {', '.join(trace.gradients) or 'none'}"
@@ -260,7 +275,7 @@ class Explanation(Renderable):
 
 
 def _difference(trace: StepRecord, parameter: str, index: Index) -> float:
-    """The central difference, each time on a fresh copy: layers that are random draw the same numbers again."""
+    """The central difference; each evaluation runs on a fresh copy, so random layers draw the same numbers."""
     x, y = _wide(trace.data.x), _wide(trace.data.y)
     weight = None if trace.data.sample_weight is None else _wide(trace.data.sample_weight)
     network = _in_float64(trace.network)

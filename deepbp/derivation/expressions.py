@@ -1,4 +1,4 @@
-"""What is done to expressions before they are set in type: numbers put in, names kept apart, signs turned."""
+"""Transformations of expressions before printing: substitution of values, renaming, sums, negation."""
 
 import ast
 from collections.abc import Container, Iterable, Mapping
@@ -14,13 +14,13 @@ Expression = str | ast.expr
 
 
 def tree(expression: Expression) -> ast.expr:
-    """The expression's tree, also of one that calls functions which only have a symbol."""
+    """Parse an expression, which may call functions that are known only by a symbol, such as f."""
     return ast.parse(expression, mode="eval").body if isinstance(expression, str) else expression
 
 
 @frozen
 class Math:
-    """One or more expressions with a sign between them: z¹ = x W¹."""
+    """One or more expressions, joined by a relation sign: z¹ = x W¹."""
 
     sides: tuple[Expression, ...]
     symbols: Mapping[str, Symbol]
@@ -35,12 +35,12 @@ class Math:
 
 
 def alone(symbol: Symbol) -> Math:
-    """A letter alone."""
+    """The formula that consists of one symbol."""
     return Math(("it",), {"it": symbol})
 
 
 def with_values(expression: Expression, holder: Any) -> ast.expr:
-    """The numbers that a layer or loss was made with, in place of their names; factors of 1 are left out."""
+    """Replace the names of numeric fields of a layer or loss by their values, and drop factors of 1."""
     fields = attrs.fields(type(holder)) if attrs.has(type(holder)) else ()
     held = {a.name: getattr(holder, a.name, None) for a in fields}
     numbers = {name: float(v) for name, v in held.items() if isinstance(v, Real) and not isinstance(v, bool)}
@@ -69,36 +69,36 @@ def _constant(value: float) -> ast.Constant:
 
 
 def names_in(expression: Expression) -> set[str]:
-    """All names that an expression uses, functions too."""
+    """All names in an expression, including those of functions."""
     return {node.id for node in ast.walk(tree(expression)) if isinstance(node, ast.Name)}
 
 
-def replaced(expression: Expression, name: str, by: str) -> ast.expr:
-    """The same with an expression in place of a name."""
+def substituted(expression: Expression, name: str, by: str) -> ast.expr:
+    """Substitute an expression for a name."""
 
-    class Replaced(ast.NodeTransformer):
+    class Substitution(ast.NodeTransformer):
         def visit_Name(self, node: ast.Name) -> ast.expr:
             return tree(by) if node.id == name else node
 
-    return Replaced().visit(tree(expression))  # type: ignore[no-any-return]
+    return Substitution().visit(tree(expression))  # type: ignore[no-any-return]
 
 
-def apart(expression: Expression, mark: int, names: Container[str]) -> ast.expr:
-    """The same with these names marked, so that expressions of several layers can stand in one."""
+def with_suffix(expression: Expression, mark: int, names: Container[str]) -> ast.expr:
+    """Add a suffix to these names, so that expressions of several layers can be combined without clashes."""
 
-    class Marked(ast.NodeTransformer):
+    class Suffixing(ast.NodeTransformer):
         def visit_Name(self, node: ast.Name) -> ast.expr:
             return ast.Name(f"{node.id}_{mark}") if node.id in names else node
 
-    return Marked().visit(tree(expression))  # type: ignore[no-any-return]
+    return Suffixing().visit(tree(expression))  # type: ignore[no-any-return]
 
 
 def total(parts: Iterable[tuple[Expression, Mapping[str, Symbol]]]) -> tuple[ast.expr, dict[str, Symbol]]:
-    """The sum of expressions, each with symbols of its own, and the symbols for all."""
+    """The sum of expressions, each with its own symbols, and the joint symbols."""
     whole: ast.expr | None = None
     symbols: dict[str, Symbol] = {}
     for mark, (expression, own) in enumerate(parts):
-        part = apart(expression, mark, own)
+        part = with_suffix(expression, mark, own)
         whole = part if whole is None else ast.BinOp(whole, ast.Add(), part)
         symbols.update({f"{name}_{mark}": symbol for name, symbol in own.items()})
     assert whole is not None
@@ -106,7 +106,7 @@ def total(parts: Iterable[tuple[Expression, Mapping[str, Symbol]]]) -> tuple[ast
 
 
 def negative(expression: Expression) -> ast.expr:
-    """−e, with the sign turned where the expression holds a difference: −2(ŷ − y) becomes 2(y − ŷ)."""
+    """−e; a difference absorbs the sign: −2(ŷ − y) becomes 2(y − ŷ)."""
     match tree(expression):
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return operand

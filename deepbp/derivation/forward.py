@@ -1,12 +1,12 @@
-"""The equations of a network forwards, and of its loss."""
+"""Equations of the forward pass and of the loss."""
 
 import ast
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
-from deepbp.derivation.expressions import Expression, Math, alone, names_in, replaced, tree, with_values
-from deepbp.derivation.steps import MergeStep, PenaltyStep, SliceStep, Step, columns_text, last_signal
+from deepbp.derivation.expressions import Expression, Math, alone, names_in, substituted, tree, with_values
+from deepbp.derivation.steps import OperationStep, PenaltyStep, Step, last_signal
 from deepbp.formulas.printer import Symbol, TextPrinter
 from deepbp.losses import Loss
 from deepbp.typing import Shape
@@ -24,10 +24,10 @@ LOSS_SYMBOLS = {
 
 
 def forward_row(step: Step, *, again: bool = False) -> Row:
-    """z¹ = x W¹ + b¹, with shapes; an activation is written with its letter."""
+    """The equation of one step, such as z¹ = x W¹ + b¹, with shapes; an activation appears as its letter, such as σ."""
     sides, symbols = step.made()
     math = Math(("y", *sides), symbols)
-    if isinstance(step, MergeStep | SliceStep | PenaltyStep):
+    if isinstance(step, OperationStep | PenaltyStep):
         return Row(math, "" if isinstance(step, PenaltyStep) else batch(step.output_shape), _remark(step))
     remark = f"layer {step.place}, {step.layer}{', used again' if again else ''}"
     if step.formula is None:
@@ -37,20 +37,17 @@ def forward_row(step: Step, *, again: bool = False) -> Row:
     return Row(math, shape_text(sides[-1], "y", step), remark)
 
 
-def _remark(step: MergeStep | SliceStep | PenaltyStep) -> str:
-    if isinstance(step, SliceStep):
-        return f"layer {step.whole}, {step.kind}: {columns_text(step.columns.start, step.columns.stop)}"
+def _remark(step: OperationStep | PenaltyStep) -> str:
+    if isinstance(step, OperationStep):
+        return f"layer {step.whole}, {step.kind}: {step.operation.forward_remark()}"
     start = f"layer {step.place}, {step.kind}"
-    if isinstance(step, MergeStep):
-        words = {"concat": "side by side", "multiply": "multiplied", "add": "added", "mean": "their mean"}
-        return f"{start}: its branches, {words[step.merge]}"
     if step.penalty is None:
         return f"{start} adds to the loss: a black box, no formula is stated"
     return f"{start}: {step.penalty} of its {'weights' if step.parameters else 'outputs'}"
 
 
 def definitions(steps: Iterable[Step]) -> list[Row]:
-    """What each activation's letter means, and its derivative's, each once."""
+    """The definition of each activation function and of its derivative, without repetitions."""
     rows: dict[str, Row] = {}
     for step in steps:
         formula = step.formula
@@ -60,15 +57,15 @@ def definitions(steps: Iterable[Step]) -> list[Row]:
         symbols = {**step.symbols, **letters}
         pairs = [("f(x)", formula.forward)] + [("prime(x)", formula.derivative)] * bool(formula.derivative)
         for left, right in pairs:
-            math = Math((left, with_values(replaced(right, "y", "f(x)"), step.layer)), symbols)
+            math = Math((left, with_values(substituted(right, "y", "f(x)"), step.layer)), symbols)
             remark = "" if left == "f(x)" else "its derivative, written with the output" * ("y" in names_in(right))
             rows.setdefault(math.written(TextPrinter()), Row(math, "", remark or type(step.layer).__name__))
-    stated = (text.split(" = ") for text in rows)  # a letter such as tanh says itself what it means
+    stated = (text.split(" = ") for text in rows)  # tanh(z) = tanh(z) would explain nothing
     return [row for (left, right), row in zip(stated, rows.values(), strict=True) if left != right]
 
 
 def forward_blocks(steps: Sequence[Step]) -> list[Block]:
-    """All equations of a network, and the letters of its activations."""
+    """The equations of all steps, and the definitions of the activation functions."""
     seen: set[int] = set()
     rows = []
     for step in steps:
@@ -82,7 +79,7 @@ def forward_blocks(steps: Sequence[Step]) -> list[Block]:
 
 
 def loss_rows(loss: Loss[Any]) -> tuple[Row, Row]:
-    """L and ∂L/∂ŷ."""
+    """The equations of L and of ∂L/∂ŷ."""
     formula = loss.stated_formula()
     if formula is None:
         symbols = {**LOSS_SYMBOLS, "f": Symbol(type(loss).__name__), "back": Symbol(f"{type(loss).__name__}.backward")}
@@ -99,7 +96,7 @@ def loss_rows(loss: Loss[Any]) -> tuple[Row, Row]:
 
 
 def value_row(steps: Iterable[Step], loss: Loss[Any]) -> Row:
-    """L, with the penalties that are added to it."""
+    """The equation of L, including the penalties."""
     row = loss_rows(loss)[0]
     penalties = {
         f"penalty{i}": step.output for i, step in enumerate(step for step in steps if isinstance(step, PenaltyStep))
@@ -112,7 +109,7 @@ def value_row(steps: Iterable[Step], loss: Loss[Any]) -> Row:
 
 
 def loss_blocks(steps: Iterable[Step], loss: Loss[Any]) -> list[Block]:
-    """L, ∂L/∂ŷ, and what they divide by."""
+    """The section on the loss: L, ∂L/∂ŷ, and the counts that they divide by."""
     rows = (value_row(steps, loss), loss_rows(loss)[1])
     used = names_in(rows[0].math.sides[1])
     counts = {
@@ -125,7 +122,7 @@ def loss_blocks(steps: Iterable[Step], loss: Loss[Any]) -> list[Block]:
 
 
 def sums_explained(expressions: Iterable[Expression]) -> list[Block]:
-    """What the sums add, for those that occur."""
+    """The meaning of the sum and mean signs that occur in these expressions."""
     words = {
         "total": " adds over everything",
         "batch_sum": " over the samples",
@@ -150,12 +147,12 @@ def sums_explained(expressions: Iterable[Expression]) -> list[Block]:
 
 
 def batch(shape: Shape) -> str:
-    """The shape of an array of samples; B counts them."""
+    """The shape of an array of B samples as text."""
     return f"({', '.join(map(str, ('B', *shape)))}{',' if not shape else ''})"
 
 
 def shape_text(expression: Expression, result: str, step: Step) -> str:
-    """(B, 3)(3, 4) → (B, 4) for a matrix product of letters, the shapes before and after where they differ."""
+    """The shapes of an equation: (B, 3)(3, 4) → (B, 4) for a matrix product, input → output where they differ."""
     known = shapes(step)
     for node in ast.walk(tree(expression)):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
@@ -169,7 +166,7 @@ def shape_text(expression: Expression, result: str, step: Step) -> str:
 
 
 def shapes(step: Step) -> dict[str, str]:
-    """Of all that a step's expressions name."""
+    """The shapes of all arrays that a step's expressions name."""
     samples = {
         "x": step.input_shape,
         "y": step.output_shape,

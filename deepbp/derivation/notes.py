@@ -1,4 +1,4 @@
-"""The gradients in the words of the handwritten notes: as negative gradients, which are added."""
+"""The notation of the handwritten notes: weight changes d₁, d₂ as negative gradients, which are added."""
 
 import ast
 from collections.abc import Sequence
@@ -14,20 +14,20 @@ from deepbp.derivation.steps import Step, derivative
 from deepbp.formulas.printer import Symbol
 from deepbp.losses import Loss
 
-DEEPEST = 4  # weights of more layers make lines that nobody reads
+DEEPEST = 4  # the nested formulas of more layers are unreadable
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 @frozen
 class _Neurons:
-    """A weighted sum and the activation behind it, if there is one."""
+    """A dense layer with the activation function that follows it, if any."""
 
     weighted: Step
     activation: Step | None
 
 
 def notes_blocks(steps: Sequence[Step], loss: Loss[Any]) -> list[Block]:
-    """Why the notes add, and each change of weights in one line, where the network is of the kind they treat."""
+    """The section on signs, and for networks of dense layers and elementwise activations the notes' formulas."""
     stated = loss.stated_formula()
     if stated is None:
         return []
@@ -63,7 +63,7 @@ def notes_blocks(steps: Sequence[Step], loss: Loss[Any]) -> list[Block]:
 
 
 def _as_in_the_notes(steps: Sequence[Step]) -> list[_Neurons] | None:
-    """Layers of neurons, if the network is nothing but those: weighted sums, and functions of single numbers."""
+    """The layers as in the notes; None if the network has other steps than dense layers and elementwise functions."""
     layers: list[_Neurons] = []
     for step in steps:
         formula = step.formula
@@ -74,7 +74,7 @@ def _as_in_the_notes(steps: Sequence[Step]) -> list[_Neurons] | None:
             layers.append(_Neurons(step, None))
         elif formula.derivative and formula.function and layers and layers[-1].activation is None:
             if "x" in names_in(formula.derivative):
-                return None  # the notes write it with the output
+                return None  # the notes express the derivative by the output
             layers[-1] = _Neurons(layers[-1].weighted, step)
         else:
             return None

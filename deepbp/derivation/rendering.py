@@ -15,7 +15,7 @@ _TEXT = TextPrinter()
 
 
 def as_text(document: Document) -> str:
-    """The page, with formulas in Unicode."""
+    """Render as plain text, with formulas in Unicode."""
     text = f"{document.title}\n{'═' * len(document.title)}"
     before: list[str] = []
     for block in document.blocks:
@@ -48,7 +48,7 @@ def _text_lines(block: Block) -> list[str]:
 
 
 def _wrapped(text: str) -> list[str]:
-    kept = text.replace("\N{NO-BREAK SPACE}", "\x00")  # which wrap would take for a place to break
+    kept = text.replace("\N{NO-BREAK SPACE}", "\x00")  # wrap would break at a no-break space
     return [
         line.replace("\x00", "\N{NO-BREAK SPACE}")
         for line in wrap(kept, WIDTH, break_long_words=False, break_on_hyphens=False)
@@ -91,13 +91,13 @@ _LATEX_ESCAPES = str.maketrans(
 
 
 def as_latex(document: Document, *, whole: bool) -> str:
-    """A fragment that needs amsmath, or a whole document."""
+    """Render as LaTeX: a fragment that needs amsmath, or a whole document."""
     body = "\n\n".join([rf"\section*{{{escaped(document.title)}}}", *map(_latex_block, document.blocks)]) + "\n"
     return f"{_LATEX_OPENING}\n{body}\n\\end{{document}}\n" if whole else body
 
 
 def escaped(text: str) -> str:
-    """Words, with the characters that mean something to LaTeX made harmless."""
+    """Escape the special characters of LaTeX."""
     return text.translate(_LATEX_ESCAPES)
 
 
@@ -176,12 +176,12 @@ _HTML_STYLE = """<style>
 
 
 def as_html(document: Document) -> str:
-    """A whole page."""
+    """Render as a complete HTML page."""
     return _HTML_PAGE.format(title=escape(document.title), body=as_fragment(document))
 
 
 def as_fragment(document: Document) -> str:
-    """The page's content with its own style, which takes colours and font from what stands around it."""
+    """Render as an HTML fragment with its style; colours and font are inherited from the surrounding page."""
     blocks = "\n".join(map(_html_block, document.blocks))
     return f"{_HTML_STYLE}\n<main class='deepbp'>\n<h1>{escape(document.title)}</h1>\n{blocks}\n</main>"
 
@@ -216,7 +216,7 @@ def _html_math(math: Math, *, tall: bool = False) -> str:
 
 
 def _html_matrix(rows: list[list[str]]) -> str:
-    """Numbers aligned at the right: MathML Core does not do it, so what a number is short of stands there unseen."""
+    """A matrix with right-aligned numbers. MathML Core has no alignment, so invisible digits pad the short ones."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     signs = [any(text.startswith("-") for text in column) for column in zip(*rows, strict=True)]
     lines = (

@@ -1,4 +1,4 @@
-"""The steps of backpropagation through a network, as equations."""
+"""The steps of a network: layers, operations and penalties with their symbols, equations and shapes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -9,26 +9,35 @@ from attrs import frozen
 from deepbp.derivation.expressions import Expression, with_values
 from deepbp.formulas.printer import Symbol
 from deepbp.layers import Formula, Layer, Penalty
-from deepbp.layers.merging import Merge
+from deepbp.layers.inner_graph import Operation, SliceColumns
 from deepbp.parameters import Parameter
 from deepbp.typing import Shape
 
 Forms: TypeAlias = tuple[tuple[Expression, ...], dict[str, Symbol]]
-"""Expressions of one thing, the shortest first, and the letters for their names."""
+"""Equivalent expressions, the shortest first, and the symbols of their names."""
 
 
 @frozen(eq=False)
 class Step:
-    """One layer of a built network, in forward order; a layer that is used twice makes two steps.
+    """One use of a layer in the forward pass of a built network, with the symbols of its equations.
+
+    A layer that is used twice makes two steps. ``steps(network)`` and ``Derivation.steps`` list them in forward order.
 
     Attributes:
-        place: the path that leads to it, such as ``"2.1"``, as in ``named_layers()``.
-        inputs: the signals that go in: x for the network's input, then z¹, a¹, …; one of them, but where branches meet.
-        output: the signal that comes out; letters never repeat.
-        parameters: W¹, b¹, … by the names of the layer's fields; one that was met before keeps its letter.
-        held: the parameters themselves, by the same names.
-        input_shapes, output_shape: of one sample.
-        formula: None for a black box, a layer that states no mathematics.
+        place: path of the layer, as in ``named_layers()``, such as ``"2.1"``.
+        inputs: symbols of the input signals: x for the network's input, then z¹, a¹, …; several where branches meet.
+        output: symbol of the output signal; each signal has its own symbol.
+        parameters: symbols W¹, b¹, … by field name; a parameter that is used again keeps its symbol.
+        held: the parameters, by the same names.
+        input_shapes, output_shape: shapes of one sample.
+        formula: the layer's mathematics; None for a black box.
+
+    >>> from deepbp import Sequential
+    >>> from deepbp.derivation import steps
+    >>> from deepbp.layers import Dense, Sigmoid
+    >>> last = steps(Sequential([Dense(4), Sigmoid()], input_shape=3, rng=0))[-1]
+    >>> last.place, last.kind, last.output_shape
+    ('1', 'Sigmoid', (4,))
     """
 
     place: str
@@ -43,17 +52,17 @@ class Step:
 
     @property
     def kind(self) -> str:
-        """The layer's class."""
+        """The name of the layer's class."""
         return type(self.layer).__name__
 
     @property
     def input(self) -> Symbol:
-        """The signal that goes in, the first of them where there are several."""
+        """The input signal; the first one where branches meet."""
         return self.inputs[0]
 
     @property
     def input_shape(self) -> Shape:
-        """Of one sample of ``input``."""
+        """The shape of one sample of ``input``."""
         return self.input_shapes[0]
 
     @property
@@ -68,13 +77,13 @@ class Step:
 
     @property
     def symbols(self) -> Mapping[str, Symbol]:
-        """For the names that the formula's expressions use."""
+        """The symbols of all names in the formula's expressions."""
         letters = self.formula.symbols if self.formula else {}
         known = {"x": self.input, "y": self.output, "delta": self.delta, "delta_input": self.delta_input}
         return {name: Symbol(letter) for name, letter in letters.items()} | self.parameters | known
 
     def made(self) -> Forms:
-        """The output; an activation is written with its letter."""
+        """The output as an expression; f(x), with its letter, for an activation function."""
         symbols = dict(self.symbols)
         if self.formula is None:
             return ("f(x)",), symbols | {"f": Symbol(self.kind)}
@@ -83,7 +92,7 @@ class Step:
         return (with_values(self.formula.forward, self.layer),), symbols
 
     def passed_back(self, index: int = 0) -> Forms:
-        """What it passes back to one of its inputs: ∂L/∂input, or a share of it, where others use that signal, too."""
+        """The backpropagated gradient ∂L/∂input as an expression: a share of it if other steps take that input."""
         symbols, formula = dict(self.symbols), self.formula
         if formula is None or not formula.passed_back:
             return ("back(delta)",), symbols | {"back": Symbol(f"{self.kind}.backward")}
@@ -93,7 +102,7 @@ class Step:
         return (passed,), symbols
 
     def gradient(self, name: str) -> Forms:
-        """∂L/∂parameter, or this use's share of it."""
+        """The parameter gradient ∂L/∂parameter as an expression: the share of this use."""
         symbols = dict(self.symbols)
         stated = self.formula.gradients.get(name) if self.formula is not None else None
         if stated is None:
@@ -102,20 +111,20 @@ class Step:
 
 
 def error_signal(at: Symbol) -> Symbol:
-    """∂L/∂ what the symbol stands for: δ² at z², by the usual short name, and ∂L/∂a² at a²."""
+    """The symbol of the error signal: δ² at z², and ∂L/∂a² at a²."""
     return Symbol("δ", at.number) if at.letter == "z" else derivative(at)
 
 
 def derivative(by: Symbol) -> Symbol:
-    """∂L/∂ what the symbol stands for, written out."""
+    """The symbol of the gradient, written out: ∂L/∂z²."""
     return attrs.evolve(by, letter=f"∂L/∂{by.letter}")
 
 
 @frozen(eq=False)
 class PenaltyStep(Step):
-    """A number that is added to the loss: a penalty of the parameter "w", or of outputs.
+    """A regularization term that is added to the loss: a penalty of the parameter "w", or of an output.
 
-    ``penalty`` is None where a layer adds something by itself, whose gradients are then in what that layer passes back.
+    ``penalty`` is None for the ``penalty`` method of a layer, whose own backward pass includes the gradients.
     """
 
     penalty: Penalty | None
@@ -126,7 +135,7 @@ class PenaltyStep(Step):
 
     @property
     def penalized_signal(self) -> Symbol:
-        """What is penalised: W¹, or a¹."""
+        """The symbol of the penalized parameter or output: W¹, or a¹."""
         return self.parameters.get("w") or self.inputs[0]
 
     def made(self) -> Forms:
@@ -145,81 +154,56 @@ class PenaltyStep(Step):
 
     def _derivative(self) -> Forms:
         penalty = self.penalty
-        assert penalty is not None, "such a layer passes its own back"
+        assert penalty is not None, "the layer's backward pass includes these gradients"
         if penalty.formula is None:
             return (self._mean("prime(w)"),), {**self.symbols, "prime": Symbol(f"{type(penalty).__name__}′")}
         return (with_values(self._mean(penalty.formula.gradient), penalty),), dict(self.symbols)
 
     def _mean(self, expression: str) -> str:
-        """Of outputs, the mean over the samples."""
+        """The penalty of an output is a mean over the samples."""
         return expression if self.parameters else f"({expression}) / samples"
 
 
 def layers_in(steps: Sequence[Step]) -> list[Step]:
-    """Without the penalties: what makes signals."""
+    """The steps without the penalties."""
     return [step for step in steps if not isinstance(step, PenaltyStep)]
 
 
 def last_signal(steps: Sequence[Step]) -> Symbol:
-    """The network's output."""
+    """The symbol of the network's output."""
     return layers_in(steps)[-1].output
 
 
 @frozen(eq=False)
-class SliceStep(Step):
-    """Columns of a signal, which go into a branch of their own; ``whole`` is the place of the layer that cuts it."""
+class OperationStep(Step):
+    """A step without a layer of its own: columns that are sliced off for a branch, or branches that are merged.
 
-    columns: slice
+    ``whole`` is the place of the composite layer that states it, and ``layer`` that composite.
+    """
+
+    operation: Operation
     whole: str
-
-    def made(self) -> Forms:
-        return (f"columns(x, {self.columns.start}, {self.columns.stop})",), dict(self.symbols)
-
-    def passed_back(self, index: int = 0) -> Forms:
-        return ("delta",), dict(self.symbols)
-
-
-@frozen(eq=False)
-class MergeStep(Step):
-    """Where branches meet."""
-
-    merge: Merge
 
     @property
     def symbols(self) -> Mapping[str, Symbol]:
-        signals = {f"x{i}": signal for i, signal in enumerate(self.inputs)}
-        return {**signals, "y": self.output, "delta": self.delta}
+        return {**dict(zip(self.names, self.inputs, strict=True)), "y": self.output, "delta": self.delta}
+
+    @property
+    def is_slice(self) -> bool:
+        """Whether it takes columns of a signal."""
+        return isinstance(self.operation, SliceColumns)
+
+    @property
+    def names(self) -> list[str]:
+        """What the operation's formulas call the inputs."""
+        return self.operation.names(len(self.inputs))
 
     def made(self) -> Forms:
-        names = [f"x{i}" for i in range(len(self.inputs))]
-        match self.merge:
-            case "concat":
-                made = f"concat({', '.join(names)})"
-            case "multiply":
-                made = " * ".join(names)
-            case "add":
-                made = " + ".join(names)
-            case "mean":
-                made = f"({' + '.join(names)}) / {len(names)}"
-        return (made,), dict(self.symbols)
+        if formula := self.operation.forward_formula(self.input_shapes):
+            return (formula,), dict(self.symbols)
+        return (f"f({', '.join(self.names)})",), {**self.symbols, "f": Symbol(type(self.operation).__name__)}
 
     def passed_back(self, index: int = 0) -> Forms:
-        match self.merge:
-            case "concat":
-                passed = f"columns(delta, {self.start(index)}, {self.start(index + 1)})"
-            case "multiply":
-                passed = " * ".join(["delta", *(f"x{i}" for i in range(len(self.inputs)) if i != index)])
-            case "add":
-                passed = "delta"
-            case "mean":
-                passed = f"delta / {len(self.inputs)}"
-        return (passed,), dict(self.symbols)
-
-    def start(self, index: int) -> int:
-        """The first column of the output that comes from this branch, where they stand side by side."""
-        return sum(shape[-1] for shape in self.input_shapes[:index])
-
-
-def columns_text(start: int, stop: int) -> str:
-    """Columns, as they are counted from 0."""
-    return f"column {start}" if stop == start + 1 else f"columns {start} to {stop - 1}"
+        if formula := self.operation.backward_formula(index, self.input_shapes):
+            return (formula,), dict(self.symbols)
+        return ("back(delta)",), {**self.symbols, "back": Symbol(f"{type(self.operation).__name__}.backward")}

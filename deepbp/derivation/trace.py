@@ -1,11 +1,9 @@
 """The trace of one training step: the derivation with its numbers."""
 
 from collections.abc import Iterator
-from copy import deepcopy
-from typing import Any, Self
 
 import numpy as np
-from attrs import evolve, frozen
+from attrs import frozen
 
 from deepbp.derivation.backward import error_row, gradient_rows, needed, output_signal
 from deepbp.derivation.derivation import conventions, title
@@ -13,58 +11,51 @@ from deepbp.derivation.document import Block, Document, Equations, Heading, Para
 from deepbp.derivation.explanation import Explanation
 from deepbp.derivation.expressions import Math, alone
 from deepbp.derivation.forward import LOSS_SYMBOLS, definitions, forward_row, value_row
-from deepbp.derivation.numbering import steps
-from deepbp.derivation.recording import Run, StepRecord
+from deepbp.derivation.recording import StepRecord
 from deepbp.derivation.rendering import Renderable
 from deepbp.derivation.steps import last_signal
 from deepbp.formulas.printer import Symbol
-from deepbp.layers import Layer
-from deepbp.losses import Loss
-from deepbp.training.data import Data
-from deepbp.typing import Array, ArrayLike
+from deepbp.typing import Array
 
 
 @frozen(eq=False, repr=False)
 class Trace(StepRecord, Renderable):
-    """A step forwards, the loss, and backwards; nothing in the network itself is changed.
+    """One training step with all its numbers: forward pass, loss and backward pass, without changing the network.
 
-    It prints itself: the derivation with numbers, small arrays in full, large ones by shape, norm and range.
-
-    ``trace[2]`` is the third step, and ``trace["2.1"]`` the one of the layer at that place. Chains are no steps of
-    their own; cuts, where branches meet, and penalties are.
+    ``print`` renders the derivation with values: small arrays in full, large ones by shape, norm and range.
+    ``trace[2]`` is the third step, and ``trace["2.1"]`` the step of the layer at that place. Composite layers are taken
+    apart: their slices, merges and penalties are steps, too.
 
     Attributes:
-        network: a copy, as it was before the step.
-        data: the inputs, targets and weights, as the network takes them.
+        network: a copy of the network before the step.
+        data: inputs, targets and sample weights after input validation.
         steps: in forward order.
-        loss: with the penalties that layers add.
-        error_signals: ∂L/∂ every signal, by its letter.
-        gradients: ∂L/∂parameter by the parameter's name in the network, such as ``"0.weight"``; the shares of a layer
-            that is used twice are added.
-    """
+        loss: including penalties.
+        error_signals: the gradient ∂L/∂signal by symbol.
+        gradients: ∂L/∂parameter by the parameter's name, such as ``"0.weight"``, summed over all uses.
 
-    @classmethod
-    def of(
-        cls, network: Layer[Any], x: ArrayLike, y: ArrayLike, loss: Loss[Any], sample_weight: ArrayLike | None = None
-    ) -> Self:
-        """Run one step in the network's dtype, as ``Trainer.step`` would without its update."""
-        data = Data.of(network, loss, x, y, sample_weight)
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            run = Run.of(deepcopy(network), loss, data)
-        letters = steps(network)  # whose layers are those of the network itself, not of the copy
-        traced = tuple(evolve(one, step=step) for one, step in zip(run.steps, letters, strict=True))
-        return cls(deepcopy(network), loss, data, traced, run.loss, run.error_signals, run.gradients)
+    >>> import numpy as np
+    >>> from deepbp import Sequential
+    >>> from deepbp.derivation import Trace
+    >>> from deepbp.initializers import Ones
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.losses import SumSquaredError
+    >>> net = Sequential([Dense(1, weight_init=Ones())], input_shape=2, rng=0)
+    >>> trace = Trace.of(net, np.array([[1.0, 2.0]]), np.array([[1.0]]), SumSquaredError())
+    >>> trace.loss, trace.gradients["0.weight"].tolist()
+    (4.0, [[4.0], [8.0]])
+    """
 
     def document(self) -> Document:
         return trace_document(self)
 
     def explain(self, parameter: str, index: int | tuple[int, ...]) -> Explanation:
-        """Why the gradient of one weight is what it is, such as ``explain("0.weight", (1, 2))``."""
+        """Follow the gradient of one weight along its paths, such as ``explain("0.weight", (1, 2))``."""
         return Explanation.of(self, parameter, index)
 
 
 def trace_document(trace: Trace) -> Document:
-    """Forwards, the loss, and backwards, in numbers."""
+    """The document of a trace: the equations of all steps with their values."""
     letters = [one.step for one in trace.steps]
     blocks: list[Block] = [
         *conventions(letters),

@@ -34,6 +34,7 @@ from deepbp.layers.composites import Sublayer as Sublayer  # in the pickles of c
 from deepbp.layers.composites import _Identity as _Identity
 from deepbp.layers.dense import Dense, TiedDense
 from deepbp.layers.embedding import Embedding
+from deepbp.layers.inner_graph import Expression, InnerGraph, MergeBy, Node, Operation, PenaltyTerm, SliceColumns
 from deepbp.layers.layer import Builder, Layer
 from deepbp.layers.layer import Built as Built  # in the pickle of every built layer
 from deepbp.layers.maxout import Maxout
@@ -59,6 +60,7 @@ __all__ = [
     "Dense",
     "Dropout",
     "Embedding",
+    "Expression",
     "Flatten",
     "Formula",
     "Gaussian",
@@ -66,6 +68,7 @@ __all__ = [
     "GroupNorm",
     "HardSigmoid",
     "HardSwish",
+    "InnerGraph",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
@@ -73,12 +76,16 @@ __all__ = [
     "LogSoftmax",
     "LossFormula",
     "Maxout",
+    "MergeBy",
     "Mish",
+    "Node",
+    "Operation",
     "PReLU",
     "Parallel",
     "Penalized",
     "Penalty",
     "PenaltyFormula",
+    "PenaltyTerm",
     "RMSNorm",
     "ReLU",
     "ReLU6",
@@ -90,6 +97,7 @@ __all__ = [
     "SiLU",
     "Sigmoid",
     "Sine",
+    "SliceColumns",
     "Softmax",
     "Softplus",
     "Softsign",

@@ -7,6 +7,7 @@ from attrs import define, field
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DeepBPError, NotBuiltError, ShapeError
 from deepbp.layers.boundary import locate, place_of
+from deepbp.layers.inner_graph import InnerGraph, Node
 from deepbp.layers.layer import Builder, Layer, check_class
 from deepbp.parameters import Parameter
 from deepbp.typing import Array, Shape
@@ -125,6 +126,11 @@ class Chain(Layer[list[Any]]):
             self._locate(error, position, "predict", x)
             raise
         return x
+
+    def inner_graph(self) -> InnerGraph:
+        names = ("x", *map(str, range(len(self.layers))))
+        nodes = (Node(name, layer, source) for name, layer, source in zip(names[1:], self.layers, names, strict=False))
+        return InnerGraph(self.shapes[0], nodes)
 
     def _check_saved(self, saved: Any) -> None:
         if not isinstance(saved, list) or len(saved) != len(self.layers):

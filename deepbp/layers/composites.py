@@ -14,6 +14,7 @@ from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError, No
 from deepbp.errors.validators import boolean, positive_int
 from deepbp.layers.boundary import locate, place_of
 from deepbp.layers.chain import Chain
+from deepbp.layers.inner_graph import InnerGraph, MergeBy, Node, SliceColumns
 from deepbp.layers.layer import Builder, Layer, check_class
 from deepbp.layers.merging import Merge, added, merged, merged_shape, parted, valid_merge
 from deepbp.parameters import Parameter
@@ -196,6 +197,27 @@ class Branched(Layer[tuple[list[Any], list[Array]]]):
     def _require_built(self) -> None:
         require_sublayers(self, self.inner)
 
+    def inner_graph(self) -> InnerGraph:
+        assert self.built is not None
+        nodes, ends = [], []
+        for position, one in enumerate(self.inner):
+            source = "x"
+            if self.columns:
+                source, columns = f"columns.{position}", self.columns[position]
+                nodes.append(Node(source, SliceColumns(columns.start, columns.stop)))
+            if one.layer is not None:
+                nodes.append(Node(one.name, one.layer, source))
+                source = one.name
+            ends.append(source)
+        nodes.append(Node("y", MergeBy(self.merging()), ends))
+        return InnerGraph(self.built.input_shape, nodes, self._formula_text())
+
+    def _formula_text(self) -> str:
+        """The whole in one line, for the summary."""
+        part = "fᵢ(xᵢ)" if self.columns else "fᵢ(x)"
+        merge = {"concat": f"[{part}, …]", "add": f"Σ {part}", "multiply": f"Π {part}", "mean": f"Σ {part} / n"}
+        return f"y = {merge[self.merging()]}"
+
     def _parts(self, x: Array) -> list[Array]:
         return [x[..., one] for one in self.columns] or [x] * len(self.inner)
 
@@ -347,6 +369,9 @@ class Residual(Branched):
                 f"the body gives samples of shape {body}, {name}, of shape {shortcut}, is to be added to it: {fix}"
             )
         return body
+
+    def _formula_text(self) -> str:
+        return f"y = body(x) + {'x' if self.shortcut is None else 'shortcut(x)'}"
 
 
 @define(eq=False)

@@ -14,6 +14,7 @@ from deepbp.errors import ArgumentTypeError, ContractError, DeepBPError, NotBuil
 from deepbp.formulas.language import Formula
 from deepbp.initializers import Initializer, Zeros
 from deepbp.layers import boundary
+from deepbp.layers.inner_graph import InnerGraph
 from deepbp.parameters import Buffer, Parameter
 from deepbp.typing import Array, Shape
 
@@ -127,6 +128,13 @@ class Layer(ABC, Generic[Saved]):
     def _array_place(self, is_delta: bool) -> str:
         """Where an array that does not fit was given, for the message."""
         return repr(self)
+
+    def inner_graph(self) -> InnerGraph | None:
+        """The graph of the layers inside, for a built composite layer; None, the default, leaves it a black box.
+
+        ``summary``, diagrams, traces, derivations and signals look inside a composite that states its graph.
+        """
+        return None
 
     def stated_formula(self) -> Formula | None:
         """The formula of this very layer, for classes whose mathematics depends on the configuration."""

@@ -11,6 +11,7 @@ from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import instance_of, non_negative, optional
 from deepbp.formulas.language import PenaltyFormula
 from deepbp.layers.composites import Sublayer, as_layer, require_sublayers
+from deepbp.layers.inner_graph import InnerGraph, Node, PenaltyTerm
 from deepbp.layers.layer import Builder, Layer
 from deepbp.parameters import Parameter
 from deepbp.typing import Array, Shape
@@ -175,6 +176,17 @@ class Penalized(Layer[Saved]):
 
     def _require_built(self) -> None:
         require_sublayers(self, self.inner)
+
+    def inner_graph(self) -> InnerGraph:
+        inner = self.inner[0]
+        nodes = [Node(inner.name, inner.layer)]
+        for i, parameter in enumerate(self.penalized_parameters()):
+            nodes.append(Node(f"weights.{i}", PenaltyTerm(self.weights, parameter), ()))
+        if self.outputs is not None:
+            nodes.append(Node("outputs", PenaltyTerm(self.outputs), inner.name))
+        penalties = (("weights", self.weights), ("outputs", self.outputs))
+        listed = ", ".join(f"{penalty} of {name}" for name, penalty in penalties if penalty is not None)
+        return InnerGraph(inner.input_shape, nodes, f"y = layer(x), plus {listed}")
 
     def _with_penalties(self, saved: Saved, delta: Array) -> Array:
         """Accumulates what the weights' penalty adds, and returns δ with what the outputs' penalty adds."""

@@ -5,7 +5,8 @@ figure; in a script, call ``ax.figure.savefig("plot.png")``.
 """
 
 from deepbp._config import publish
-from deepbp.plots.network_plots import decision_boundary, network_diagram, weight_images
+from deepbp.plots.diagram import network_diagram
+from deepbp.plots.network_plots import decision_boundary, weight_images
 from deepbp.plots.training_plots import confusion_matrix, learning_curves, learning_rates, signal, signals
 
 __all__ = [

@@ -41,6 +41,7 @@ STAGES: Stages = (
         layer_state.nothing_kept_on_the_layer,
         layer_state.every_parameter_is_found,
         layer_gradients.formula,
+        layer_passes.inner_graph,
         layer_passes.predict_equals_forward,
         layer_passes.predict_is_repeatable,
         layer_passes.batch_of_one,
@@ -73,7 +74,7 @@ def layer_checks(
     >>> from deepbp.testing import layer_checks
     >>> checks = list(layer_checks(Dense(2), input_shape=3))
     >>> len(checks), checks[10].name
-    (39, 'same_seed_same_parameters')
+    (40, 'same_seed_same_parameters')
 
     Args:
         layer: the layer to check; small sizes keep the checks fast.

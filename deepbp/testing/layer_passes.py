@@ -8,6 +8,7 @@ import numpy as np
 
 from deepbp.errors import DeepBPError
 from deepbp.layers.layer import check_class
+from deepbp.layers.observed_pass import ObservedPass
 from deepbp.testing.check import CheckFailure
 from deepbp.testing.comparisons import expect_same
 from deepbp.testing.layer_case import BuiltLayer, LayerCase, Pass
@@ -94,6 +95,30 @@ def predict_is_repeatable(case: LayerCase) -> None:
     for name, buffer in built.layer.named_buffers().items():
         if not np.array_equal(buffer.value, buffers[name], equal_nan=True):
             raise CheckFailure(f"predict changed the buffer `{name}`: only the training pass may")
+
+
+def inner_graph(case: LayerCase) -> None:
+    """The inner graph of a composite computes the outputs, penalties and gradients of its own passes."""
+    built, x = case.build(), case.x()
+    try:
+        observed = ObservedPass.of(built.layer)
+    except DeepBPError as error:
+        raise CheckFailure(str(error)) from None
+    if observed.nodes[0].layer is built.layer and observed.nodes[0].operation is None:
+        return  # no graph
+    delta = built.delta(x, case.rng(10))
+    expected, (_, penalty) = built.run(x, delta), built.output_and_penalty(x)
+    built.reset()
+    different = "inner_graph: its nodes, run one after another, give"
+    expect_same(observed.forward(x.copy()), expected.output, f"{different} another output than forward")
+    expect_same(np.array(observed.penalty()), np.array(penalty), f"{different} another penalty")
+    grad_input = observed.backward(delta.copy())
+    expect_same(grad_input, expected.grad_input, f"{different} another ∂L/∂x than backward")
+    gradients = observed.parameter_gradients()
+    for name, parameter in built.layer.named_parameters().items():
+        gradient = gradients.get(id(parameter), np.zeros_like(parameter.value))
+        expect_same(gradient, expected.gradients[name], f"{different} another ∂L/∂{name} than backward")
+    expect_same(observed.predict(x.copy()), built.predict(x), f"{different} other predictions than predict")
 
 
 def batch_of_one(case: LayerCase) -> None:

@@ -1,50 +1,45 @@
-"""Saying what is wrong with a training: where numbers stopped being finite, and a softmax applied twice."""
+"""Diagnosis of failing trainings: the first place that overflowed, and losses that do not fit the last layer."""
 
 import warnings
 from typing import Any
 
 import numpy as np
 
-from deepbp.layers import Chain, Layer, Penalized, Sigmoid, Softmax
-from deepbp.layers.boundary import place_of
+from deepbp.layers import Layer, Sigmoid, Softmax
+from deepbp.layers.observed_pass import ObservedPass, stated_graph
 from deepbp.losses import Loss
 from deepbp.parameters import ParameterVector
 from deepbp.typing import Array
 
 
 def first_overflow(model: Layer[Any], x: Array, y: Array) -> str:
-    """The first place that is not finite for this batch: the data themselves, or the output of a layer."""
+    """Name the first array that is not finite for this batch: the data, or the output of a layer, at any depth."""
     for name, array in (("the inputs x", x), ("the targets y", y)):
         if not np.isfinite(array).all():
             return name
-    places: list[str] = []
-    layers: list[Layer[Any]] = [model]
-    while layers:
-        for position, layer in enumerate(layers):
-            output = layer._run_predict(x)
-            if not np.isfinite(output).all():
-                places.append(place_of(f"layer {position}", layer))
-                layers = list(layer.layers) if isinstance(layer, Chain) else []
-                break
-            x = output
-        else:
-            break
-    return " > ".join(places[1:] if len(places) > 1 else places)
+    run = ObservedPass.of(model)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        run.predict(x)
+    overflowed = (one.node for one in run.records if one.node.is_signal and not np.isfinite(one.output).all())
+    node = next(overflowed, None)
+    return "" if node is None else node.description()
 
 
 def first_bad_gradient(model: Layer[Any], parameters: ParameterVector) -> str:
-    """The name of the parameter nearest to the output whose gradient is not finite: backward went wrong there first."""
+    """Name the parameter nearest to the output whose gradient is not finite: the backward pass failed there first."""
     held = set(parameters.parameters)
     names = [name for name, p in model.named_parameters().items() if p in held and not np.isfinite(p.grad).all()]
     return names[-1] if names else ""
 
 
 def warn_if_squashed_twice(model: Layer[Any], loss: Loss[Any], stacklevel: int = 4) -> None:
-    """Say so where a loss on logits or scores stands behind a softmax or sigmoid: it would train poorly, silently."""
+    """Warn about a loss on logits or scores after a softmax or sigmoid, which would train poorly without an error."""
+    if loss.expects not in ("logits", "scores"):
+        return
     last = model
-    while isinstance(last, Chain | Penalized):
-        last = last.layers[-1] if isinstance(last, Chain) else last.layer
-    if isinstance(last, Softmax | Sigmoid) and loss.expects in ("logits", "scores"):
+    while (graph := stated_graph(last)) is not None and graph.output.layer is not None:
+        last = graph.output.layer
+    if isinstance(last, Softmax | Sigmoid):
         wants = "logits and applies its own" if loss.expects == "logits" else "scores, which may have any size"
         instead = "CrossEntropy" if isinstance(last, Softmax) else "BinaryCrossEntropy"
         warnings.warn(

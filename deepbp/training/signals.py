@@ -1,4 +1,4 @@
-"""Signals in a network: sizes of activations and gradients, layer by layer."""
+"""Monitoring of signals: sizes of activations, error signals and gradients by layer, and a diagnosis of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -10,7 +10,8 @@ from attrs import define, field, frozen
 from deepbp.errors import ConfigurationError, DeepBPError
 from deepbp.errors.validators import optional, positive_int
 from deepbp.formulas.language import Formula, evaluate
-from deepbp.layers import Chain, Layer
+from deepbp.layers import Layer, SliceColumns
+from deepbp.layers.observed_pass import FlatNode, NodeRecord, ObservedPass, flattened
 from deepbp.losses import Loss
 from deepbp.training.data import Data
 from deepbp.training.trainer import Callback, Trainer
@@ -22,17 +23,29 @@ _GRID = np.linspace(-20.0, 20.0, 4001)
 
 @frozen(eq=False)
 class Signals:
-    """One look at a network of L layers, each array of shape (L,).
+    """Sizes of the signals of L layers after a step of a training; each array has shape (L,).
 
     Attributes:
-        step: how many updates had been made.
-        loss: of the samples that were looked at.
+        step: the number of updates before the measurement.
+        loss: the loss of the measured samples, without penalties.
         activations: root mean square of each layer's output.
         error_signals: root mean square of δ = ∂L/∂(the layer's output).
-        gradients: root mean square of ∂L/∂(the layer's parameters); NaN for a layer without any of its own.
-        dead: the share of units whose slope is 0 for every sample; NaN where no slope is known.
-        saturated: the share of activations whose slope is below 5 % of the steepest one; NaN for a layer that is no
-            squashing function, such as ReLU.
+        gradients: root mean square of ∂L/∂(the layer's parameters); NaN for a layer without parameters, and for one
+            whose parameters an earlier layer shares.
+        dead: share of the units whose slope is 0 for every sample; NaN if the layer states no derivative.
+        saturated: share of the activations whose slope is below 5 % of the steepest slope; NaN for functions that do
+            not saturate on both sides, such as ReLU.
+
+    >>> import numpy as np
+    >>> from deepbp import Sequential, Trainer
+    >>> from deepbp.layers import Dense, ReLU
+    >>> from deepbp.losses import MeanSquaredError
+    >>> from deepbp.optimizers import SGD
+    >>> from deepbp.training import SignalMonitor
+    >>> trainer = Trainer(Sequential([Dense(2), ReLU()], input_shape=2, rng=0), MeanSquaredError(), SGD(0.1))
+    >>> signals = SignalMonitor(np.ones((3, 2)), np.ones((3, 2))).look(trainer)
+    >>> signals.step, signals.activations.shape, bool(np.isnan(signals.gradients[1]))
+    (0, (2,), True)
     """
 
     step: int
@@ -44,87 +57,74 @@ class Signals:
     saturated: Array
 
 
-def leaves(model: Layer[Any], place: str = "") -> Iterator[tuple[str, Layer[Any]]]:
-    """The layers in the order in which they run, chains walked into, by the places that ``named_layers`` gives."""
-    if isinstance(model, Chain):
-        for position, layer in enumerate(model.layers):
-            yield from leaves(layer, f"{place}.{position}" if place else str(position))
-    else:
-        yield place, model
+def observed(model: Layer[Any]) -> list[FlatNode]:
+    """The layers and merges that a monitor records, in forward order, composites taken apart.
+
+    Columns that are sliced off for a branch, and penalties, are left out: neither changes a number of a signal.
+    """
+    return [node for node in flattened(model) if _is_recorded(node)]
+
+
+def _is_recorded(node: FlatNode) -> bool:
+    return node.is_signal and not isinstance(node.operation, SliceColumns)
 
 
 def measure(model: Layer[Any], loss: Loss[Any], data: Data, step: int) -> Signals:
-    """Run the samples forwards and backwards through a copy, so that nothing in the model changes."""
-    layers = [layer for _, layer in leaves(deepcopy(model))]
-    memories: list[Any] = []
-    activations, error_signals, shut = [], [], []
+    """Run the samples forward and backward through a copy, so that nothing in the model changes."""
+    run = ObservedPass.of(deepcopy(model))
     with np.errstate(all="ignore"):  # sizes that are not finite are part of the answer
-        x = data.x
-        for layer in layers:
-            x, memory = layer.forward(x)
-            memories.append(memory)
-            activations.append(_size(x))
-            shut.append(_shut(layer, memory, x))
-        value, loss_saved = loss.forward(x, data.y, data.sample_weight)
-        delta = loss.backward(loss_saved)
-        for layer in layers:
-            for parameter in layer.parameters():
-                parameter.clear_grad()
-        for layer, memory in zip(layers[:0:-1], memories[:0:-1], strict=True):
-            error_signals.append(_size(delta))
-            delta = layer.backward(memory, delta)
-        error_signals.append(_size(delta))
-        layers[0].backward_parameters(memories[0], delta)
+        value, saved = loss.forward(run.forward(data.x), data.y, data.sample_weight)
+        run.backward(loss.backward(saved))
+        records = [record for record in run.records if _is_recorded(record.node)]
         return Signals(
             step,
             value,
-            np.array(activations),
-            np.array(error_signals[::-1]),
-            np.array(list(_gradient_sizes(layers))),
-            *np.array(shut).T,
+            np.array([_size(record.output) for record in records]),
+            np.array([_size(record.delta) for record in records if record.delta is not None]),
+            np.array(_gradient_sizes(run)),
+            *np.array([_inactive(record) for record in records]).T,
         )
 
 
 def _size(*arrays: Array) -> float:
-    """Root mean square, summed in float64, for the square of a small float32 is 0; NaN of nothing."""
+    """Root mean square, in float64 because squares of small float32 numbers are 0; NaN for no numbers."""
     count = sum(array.size for array in arrays)
     total = sum(float(np.sum(np.square(array, dtype=np.float64))) for array in arrays)
     return float(np.sqrt(total / count)) if count else float("nan")
 
 
-def _gradient_sizes(layers: list[Layer[Any]]) -> Iterator[float]:
-    """One for each layer; a parameter that is used again counts where it is used first."""
-    seen: set[int] = set()
-    for layer in layers:
-        own = [parameter for parameter in layer.parameters() if id(parameter) not in seen]
-        seen.update(map(id, own))
-        yield _size(*(parameter.grad for parameter in own))
+def _gradient_sizes(run: ObservedPass) -> list[float]:
+    """One for each recorded node; a parameter that is used several times counts at its first use."""
+    totals = run.parameter_gradients()
+    recorded = (record for record in run.records if _is_recorded(record.node))
+    return [_size(*(totals.pop(id(p)) for p in one.parameters.values() if id(p) in totals)) for one in recorded]
 
 
-def _shut(layer: Layer[Any], memory: Any, y: Array) -> tuple[float, float]:
-    """The shares of dead units and of saturated activations."""
-    formula = layer.stated_formula()
+def _inactive(record: NodeRecord) -> tuple[float, float]:
+    """The share of dead units, and that of saturated activations."""
+    layer = record.node.layer
+    formula = layer.stated_formula() if record.node.operation is None else None
     if formula is None or not formula.derivative:
         return float("nan"), float("nan")
-    slopes = np.abs(layer.backward(memory, np.ones_like(y)))  # each number by itself, so ones give the slopes
+    slopes = np.abs(layer.backward(record.saved, np.ones_like(record.output)))  # elementwise: ones give the slopes
     steepest = _steepest_of_squashing(formula)
     saturated = float("nan") if steepest is None else float(np.mean(slopes < FLAT * steepest))
     return float(np.mean((slopes == 0).all(axis=0))), saturated
 
 
 def _steepest_of_squashing(formula: Formula) -> float | None:
-    """The steepest slope of a function that is flat on both sides; None for any other."""
+    """The steepest slope of a function that saturates on both sides; None for other functions."""
     try:
         names = {"x": _GRID, "y": evaluate(formula.forward, {"x": _GRID})}
         slopes = np.abs(np.broadcast_to(evaluate(formula.derivative, names), _GRID.shape).astype(float))
-    except ConfigurationError:  # it has parameters of its own
+    except ConfigurationError:  # the formula depends on parameters
         return None
     steepest = float(slopes.max())
     return steepest if max(slopes[0], slopes[-1]) < FLAT * steepest else None
 
 
-LARGE_FACTOR = 1000.0  # between the first layer and the last: a sound network stays within one or two powers of ten
-MANY_DEAD = 0.4  # a sound ReLU network has some that are off for a few dozen samples
+LARGE_FACTOR = 1000.0  # between first and last layer: healthy networks stay within one or two powers of ten
+MANY_DEAD = 0.4  # in healthy ReLU networks, too, some units are 0 for a few dozen samples
 MANY_SATURATED = 0.6
 
 REMEDIES = {
@@ -145,14 +145,14 @@ REMEDIES = {
 
 @frozen
 class Finding:
-    """Something unusual: its kind, one of ``REMEDIES``, and what was seen."""
+    """One symptom: its kind, a key of ``REMEDIES``, and its description."""
 
     kind: str
     text: str
 
 
 def findings(layers: Sequence[str], signals: Signals) -> list[Finding]:
-    """All that is unusual in one look."""
+    """The symptoms in one measurement."""
     sizes = np.stack([signals.activations, signals.error_signals, np.nan_to_num(signals.gradients, nan=0.0)])
     overflowed = ~np.isfinite(sizes).all(axis=0)
     if overflowed.any() or not np.isfinite(signals.loss):
@@ -162,8 +162,8 @@ def findings(layers: Sequence[str], signals: Signals) -> list[Finding]:
 
 
 def _findings(layers: Sequence[str], signals: Signals) -> Iterator[Finding]:
-    """Causes first, then what they lead to."""
-    hidden = np.arange(len(layers)) < len(layers) - 1  # a saturated output may be a sure, right answer
+    """The symptoms, causes before their effects."""
+    hidden = np.arange(len(layers)) < len(layers) - 1  # a saturated output may be a confident, correct prediction
     saturated = hidden & (signals.saturated > MANY_SATURATED)
     dead = hidden & (signals.dead > MANY_DEAD) & ~saturated
     if dead.any():
@@ -185,7 +185,7 @@ def _findings(layers: Sequence[str], signals: Signals) -> Iterator[Finding]:
             yield Finding("vanishing", f"{path}: the first layers hardly learn")
         else:
             yield Finding("exploding", f"{path}: updates of the first layers throw away what was learned")
-    if last > first:  # up to the last hidden layer: the output has the size of the targets
+    if last > first:  # up to the last hidden layer, as the size of the output depends on the targets
         shallow, deep = signals.activations[first], signals.activations[last - 1]
         path = f"activations are {shallow:.1e} after layer {layers[first]} and {_compared(deep, shallow)} after "
         path += f"layer {layers[last - 1]}"
@@ -196,7 +196,7 @@ def _findings(layers: Sequence[str], signals: Signals) -> Iterator[Finding]:
 
 
 def report(layers: Sequence[str], records: Sequence[Signals]) -> str:
-    """The findings of the last look, since when, and what usually helps; then those that have passed."""
+    """The symptoms of the last measurement, their start and the usual remedies; then the symptoms that have passed."""
     if not records:
         raise ConfigurationError("SignalMonitor: has seen nothing yet: give callbacks=[monitor] to fit")
     seen = [{finding.kind: finding for finding in findings(layers, signals)} for signals in records]
@@ -220,7 +220,7 @@ def report(layers: Sequence[str], records: Sequence[Signals]) -> str:
 
 
 def _compared(size: float, other: float) -> str:
-    """A size, and how many times smaller or larger than the other it is."""
+    """A size, and its ratio to another size, in words."""
     if size == 0 or other == 0:
         return f"{size:.1e}" if size else "0"
     factor, word = (other / size, "smaller") if size < other else (size / other, "larger")
@@ -228,7 +228,7 @@ def _compared(size: float, other: float) -> str:
 
 
 def _shares(layers: Sequence[str], shares: Array, which: Array) -> str:
-    """The three worst layers, by share and name, and how many more there are."""
+    """The three layers with the largest shares, and the number of others."""
     worst: list[int] = sorted(np.flatnonzero(which).tolist(), key=lambda i: -shares[i])
     listed = ", ".join(f"{shares[i]:.0%} of layer {layers[i]}" for i in worst[:3])
     return listed + (f", and {len(worst) - 3} more" if len(worst) > 3 else "")
@@ -236,23 +236,35 @@ def _shares(layers: Sequence[str], shares: Array, which: Array) -> str:
 
 @define(eq=False)
 class SignalMonitor(Callback):
-    """Records layer by layer, on a few fixed samples, the sizes of activations, error signals and gradients.
+    """Callback that records the sizes of activations, error signals and gradients by layer, on a few fixed samples.
 
-    Also the shares of dead and of saturated units; ``report`` says in words what is seen and what usually helps, and
-    ``deepbp.plots.signals`` draws it. Each look runs the samples through a copy of the model, so training goes on to
-    the bit as it would without.
+    It also records the shares of dead and of saturated units. ``report`` lists symptoms, such as vanishing gradients,
+    with the usual remedies; ``deepbp.plots.signals`` plots the records. Composite layers are taken apart. Measurements
+    run on a copy of the model, so training is identical, bit for bit, with and without the monitor.
 
     Args:
-        x, y: the samples to look at, some dozens of those to train on.
-        every: look after this many steps; None is after each epoch. The state before and after training is always
-            looked at.
+        x, y: the measured samples, a few dozen of the training samples.
+        every: number of steps between measurements; None measures after each epoch. The states before and after
+            training are always measured.
 
     Attributes:
-        layers: the names of the layers, such as ``"0 Dense"``, in the order in which they run.
-        records: one ``Signals`` for each look.
+        layers: names of the recorded layers, such as ``"0 Dense"``, in forward order.
+        records: one ``Signals`` for each measurement.
 
     Raises:
-        ConfigurationError: when it is used for a second network.
+        ConfigurationError: if the monitor is used for a second network.
+
+    >>> import numpy as np
+    >>> from deepbp import Sequential
+    >>> from deepbp.callbacks import SignalMonitor
+    >>> from deepbp.layers import Dense, Residual, Tanh
+    >>> from deepbp.losses import MeanSquaredError
+    >>> from deepbp.optimizers import SGD
+    >>> x, y = np.eye(3), np.ones((3, 3))
+    >>> net = Sequential([Residual([Dense(3), Tanh()])], input_shape=3, rng=0)
+    >>> history = net.fit(x, y, loss=MeanSquaredError(), optimizer=SGD(0.1), callbacks=[monitor := SignalMonitor(x, y)])
+    >>> monitor.layers, [record.step for record in monitor.records]
+    (('0.body.0 Dense', '0.body.1 Tanh', '0 Residual'), [0, 1])
     """
 
     x: ArrayLike = field(repr=False)
@@ -265,8 +277,8 @@ class SignalMonitor(Callback):
     _before: int = field(default=0, init=False, repr=False)  # steps made by earlier trainers
 
     def look(self, trainer: Trainer) -> Signals:
-        """Record the present state; training with ``fit`` does it by itself, steps by hand may ask for it."""
-        self._watch(trainer)
+        """Measure and record the present state. ``fit`` does so; call it yourself between calls of ``Trainer.step``."""
+        self._attach(trainer)
         step = self._before + trainer.steps
         if not self.records or self.records[-1].step != step:
             try:
@@ -277,7 +289,7 @@ class SignalMonitor(Callback):
         return self.records[-1]
 
     def report(self) -> str:
-        """What is to be seen, in words, and what usually helps. Raises ConfigurationError before the first look."""
+        """Return the symptoms and their usual remedies. Raises ConfigurationError before the first measurement."""
         return report(self.layers, self.records)
 
     def on_fit_start(self, trainer: Trainer) -> None:
@@ -294,12 +306,12 @@ class SignalMonitor(Callback):
     def on_fit_end(self, trainer: Trainer) -> None:
         self.look(trainer)
 
-    def _watch(self, trainer: Trainer) -> None:
+    def _attach(self, trainer: Trainer) -> None:
         if trainer is self._trainer:
             return
         if self._model not in (None, trainer.model):
             raise ConfigurationError("SignalMonitor: watches another network already: make one for each network")
-        if self.records:  # trained again, by a new trainer: its steps are counted on
+        if self.records:  # a new trainer continues the training: continue the step count
             self._before = self.records[-1].step - trainer.steps
         self._model, self._trainer = trainer.model, trainer
-        self.layers = tuple(f"{place} {type(layer).__name__}".lstrip() for place, layer in leaves(trainer.model))
+        self.layers = tuple(f"{node.place} {type(node.layer).__name__}".lstrip() for node in observed(trainer.model))

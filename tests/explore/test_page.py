@@ -165,7 +165,7 @@ def test_a_path_that_is_none_and_data_that_do_not_fit_are_refused(net: Sequentia
     with pytest.raises(ArgumentTypeError, match="path: expected a file name, got 3"):
         net.explore(X, Y, SumSquaredError(), path=3)  # type: ignore[arg-type]
     with pytest.raises(DeepBPError, match="y: "):
-        net.explore(X, Y[:, 0], SumSquaredError(), path=tmp_path / "step.html")
+        net.explore(X, np.hstack([Y, Y]), SumSquaredError(), path=tmp_path / "step.html")
     assert list(tmp_path.iterdir()) == []
 
 

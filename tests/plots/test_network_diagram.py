@@ -17,7 +17,24 @@ from matplotlib.patches import FancyBboxPatch
 from deepbp import Sequential
 from deepbp.errors import ArgumentTypeError, NotBuiltError
 from deepbp.initializers import Zeros
-from deepbp.layers import Builder, Dense, Flatten, Layer, ReLU, Tanh
+from deepbp.layers import (
+    L1,
+    L2,
+    Builder,
+    Dense,
+    Expression,
+    Flatten,
+    InnerGraph,
+    Layer,
+    Node,
+    Parallel,
+    Penalized,
+    ReLU,
+    Repeat,
+    Residual,
+    Split,
+    Tanh,
+)
 from deepbp.parameters import Parameter
 from deepbp.plots import network_diagram
 from deepbp.typing import Array, Shape
@@ -85,10 +102,69 @@ def test_a_layer_alone() -> None:
     ]
 
 
-@pytest.mark.parametrize("size", [None, (5, 12), (9, 4), (3, 3)], ids=str)
-def test_nothing_overlaps(size: Any) -> None:
+BRANCHED = Sequential(
+    [
+        Residual([Dense(6), Parallel([[Dense(3), Tanh()], None, Dense(2)]), Dense(6)]),
+        Split([[Dense(2), ReLU()], Residual(Residual(Tanh()))], sizes=(2, 4)),
+        Penalized([Dense(6), ReLU()], weights=L2(0.1), outputs=L1(0.2)),
+        Repeat(Residual([Dense(6), ReLU()]), 2, share=True),
+    ],
+    input_shape=6,
+    rng=0,
+)
+
+
+def test_branches_stand_side_by_side_and_meet() -> None:
+    ax = network_diagram(BRANCHED)
+    shown = texts(ax)
+    places = ["0 Residual", "0.body Chain", "0.body.0 Dense", "0.body.1 Parallel", "0.body.1.branches.0.1 Tanh"]
+    places += ["0.body.1.branches.2 Dense", "1.branches.1.body.body Tanh", "columns 0 to 1", "columns 2 to 5"]
+    places += ["2.layer.1 ReLU", "y = layer(x), plus L2(strength=0.1) of weights, L1(strength=0.2) of outputs"]
+    assert [place for place in places if place not in shown] == []
+    assert [shown.count(merge) for merge in ("add", "concat")] == [5, 2]
+    assert shown.count("the layer of 3.0, used again") == 1
+    heights = {text.get_text(): text.get_position()[1] for text in ax.texts}
+    assert heights["0.body.1.branches.0.1 Tanh"] < heights["0.body.1.branches.2 Dense"]  # the first layer of its branch
+
+
+def test_a_users_composite_is_framed_if_it_states_its_graph() -> None:
+    @define(eq=False)
+    class Doubled(Layer[Any]):
+        """y = 2 · body(x)."""
+
+        body: Layer[Any]
+
+        def build(self, input_shape: Shape, builder: Builder) -> Shape:
+            return builder.build(self.body, input_shape)
+
+        def forward(self, x: Array) -> tuple[Array, Any]:
+            y, saved = self.body.forward(x)
+            return 2 * y, saved
+
+        def backward(self, saved: Any, delta: Array) -> Array:
+            return self.body.backward(saved, 2 * delta)
+
+    @define(eq=False)
+    class Stated(Doubled):
+        def inner_graph(self) -> InnerGraph:
+            assert self.built is not None
+            nodes = [Node("body", self.body), Node("y", Expression("2 * y", {"y": "2"}), "body")]
+            return InnerGraph(self.built.input_shape, nodes, "y = 2 body(x)")
+
+    inside = {"0.body Tanh", "2 * y", "y = 2 body(x)"}
+    for kind, visible in (Doubled, set[str]()), (Stated, inside):
+        shown = texts(network_diagram(Sequential([kind(Tanh())], input_shape=3, rng=0)))
+        assert f"0 {kind.__name__}" in shown
+        assert inside & set(shown) == visible
+
+
+@pytest.mark.parametrize(
+    ("net", "size"),
+    [*((NESTED, size) for size in (None, (5, 12), (9, 4), (3, 3))), (BRANCHED, None), (BRANCHED, (5, 12))],
+)
+def test_nothing_overlaps(net: Sequential, size: Any) -> None:
     ax = None if size is None else pyplot.subplots(figsize=size)[1]
-    ax = network_diagram(NESTED, ax=ax)
+    ax = network_diagram(net, ax=ax)
     canvas: Any = FigureCanvasAgg(ax.figure.figure)
     canvas.draw()
     shown = [text for text in ax.texts if text.get_text()]

@@ -9,7 +9,19 @@ from planting import Planted, planter
 from right_layers import Centre, Dropout, Scale, Square
 
 from deepbp.initializers import Initializer, Ones
-from deepbp.layers import Builder, Layer, Softmax
+from deepbp.layers import (
+    L2,
+    Builder,
+    Dense,
+    Expression,
+    InnerGraph,
+    Layer,
+    MergeBy,
+    Node,
+    Penalized,
+    Softmax,
+    Tanh,
+)
 from deepbp.parameters import Parameter
 from deepbp.typing import Array, Shape
 
@@ -413,3 +425,109 @@ class WritesSavedInTuples(Layer[Any]):
         x: Array = saved[0][0]
         x[np.isnan(x)] = 0
         return 2 * x * delta
+
+
+@define(eq=False)
+class Bypassed(Layer[Any]):
+    """y = x + b(a(x)): a right composite of two layers, whose subclasses state a wrong inner graph."""
+
+    first: Layer[Any] = field(factory=lambda: Dense(3))
+    second: Layer[Any] = field(factory=Tanh)
+
+    def build(self, input_shape: Shape, builder: Builder) -> Shape:
+        return builder.build(self.second, builder.build(self.first, input_shape))
+
+    def forward(self, x: Array) -> tuple[Array, Any]:
+        inner, saved = self.first.forward(x)
+        output, second_saved = self.second.forward(inner)
+        return x + output, (saved, second_saved)
+
+    def backward(self, saved: Any, delta: Array) -> Array:
+        return delta + self.first.backward(saved[0], self.second.backward(saved[1], delta))
+
+    def graph(self, *nodes: Node) -> InnerGraph:
+        assert self.built is not None
+        return InnerGraph(self.built.input_shape, nodes)
+
+
+@planted("inner_graph", r"inner_graph: its nodes, run one after another, give another output than forward")
+@define(eq=False)
+class GraphInTheWrongOrder(Bypassed):
+    def inner_graph(self) -> InnerGraph:
+        nodes = Node("second", self.second), Node("first", self.first, "second")
+        return self.graph(*nodes, Node("y", MergeBy("add"), ["first", "x"]))
+
+
+@planted("inner_graph", r"inner_graph: its nodes, run one after another, give another output than forward")
+@define(eq=False)
+class GraphWithoutTheBypass(Bypassed):
+    def inner_graph(self) -> InnerGraph:
+        return self.graph(Node("first", self.first), Node("second", self.second, "first"))
+
+
+@planted("inner_graph", r"inner_graph: expected one output, that of the last node; no node takes: 'second', 'y'")
+@define(eq=False)
+class GraphWithAnOpenEnd(Bypassed):
+    def inner_graph(self) -> InnerGraph:
+        nodes = Node("first", self.first), Node("second", self.second, "first")
+        return self.graph(*nodes, Node("y", MergeBy("add"), ["first", "x"]))
+
+
+@planted("inner_graph", r"inner_graph: node 'second' takes 'first', which is not among those before it: 'x'")
+@define(eq=False)
+class GraphWithANodeTooEarly(Bypassed):
+    def inner_graph(self) -> InnerGraph:
+        return self.graph(Node("second", self.second, "first"), Node("first", self.first))
+
+
+@planted("inner_graph", r"inner_graph: its nodes, run one after another, give another penalty")
+@define(eq=False)
+class GraphWithoutThePenalty(Penalized):
+    layer: Layer[Any] = field(factory=lambda: Dense(3))
+    weights: Any = field(factory=lambda: L2(0.1), kw_only=True)
+
+    def inner_graph(self) -> InnerGraph:
+        assert self.built is not None
+        return InnerGraph(self.built.input_shape, [Node("layer", self.layer)])
+
+
+@planted("inner_graph", r"inner_graph: its nodes, run one after another, give another ∂L/∂x than backward")
+@define(eq=False)
+class GraphWithAWrongDerivative(Bypassed):
+    def inner_graph(self) -> InnerGraph:
+        doubled = Expression("u + x", {"u": "1", "x": "2"})
+        nodes = Node("first", self.first), Node("second", self.second, "first")
+        return self.graph(*nodes, Node("y", doubled, ["second", "x"]))
+
+
+@planted("inner_graph", r"inner_graph: its nodes, run one after another, give another ∂L/∂gain than backward")
+@define(eq=False)
+class GraphWithoutAParameter(Bypassed):
+    gain: Parameter = field(init=False)
+
+    def build(self, input_shape: Shape, builder: Builder) -> Shape:
+        self.gain = builder.parameter((), Ones())
+        return super().build(input_shape, builder)
+
+    def forward(self, x: Array) -> tuple[Array, Any]:
+        output, saved = super().forward(x)
+        return output + 0 * self.gain.value, saved
+
+    def backward(self, saved: Any, delta: Array) -> Array:
+        self.gain.accumulate(np.asarray(1e-3 + 0 * delta.sum()))
+        return super().backward(saved, delta)
+
+    def inner_graph(self) -> InnerGraph:
+        nodes = Node("first", self.first), Node("second", self.second, "first")
+        return self.graph(*nodes, Node("y", MergeBy("add"), ["second", "x"]))
+
+
+@planted("inner_graph", r"inner_graph: its nodes, run one after another, give other predictions than predict")
+@define(eq=False)
+class GraphOfTheTrainingPassOnly(Bypassed):
+    def predict(self, x: Array) -> Array:
+        return x + self.first.predict(x)
+
+    def inner_graph(self) -> InnerGraph:
+        nodes = Node("first", self.first), Node("second", self.second, "first")
+        return self.graph(*nodes, Node("y", MergeBy("add"), ["second", "x"]))

@@ -1,4 +1,4 @@
-"""A page to explore one step of training: the network drawn, played forwards and backwards layer by layer."""
+"""An interactive HTML page for one training step: a drawing of the network, and its passes layer by layer."""
 
 from deepbp.derivation.explore.page import page, write_page
 

@@ -1,4 +1,4 @@
-"""The drawing of a network."""
+"""The SVG drawing of a network: a column for each signal, joined by the weights."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
@@ -9,16 +9,14 @@ from attrs import field, frozen
 
 from deepbp.derivation.backward import uses_of
 from deepbp.derivation.numbering import steps
-from deepbp.derivation.steps import MergeStep, PenaltyStep, Step, last_signal
+from deepbp.derivation.steps import OperationStep, PenaltyStep, Step, last_signal
 from deepbp.derivation.trace import Trace
 from deepbp.formulas.printer import Symbol
 from deepbp.typing import Array, Shape
 
 
 def sources_of(steps: Sequence[Step]) -> dict[int, list[int]]:
-    """For each step's column, the columns that it is made of; the loss, in the last one, is made of the prediction and
-    the penalties.
-    """
+    """The columns of the inputs of each step; the loss, in the last column, takes the prediction and the penalties."""
     column: dict[Symbol, int] = {steps[0].input: 0}
     sources: dict[int, list[int]] = {}
     for position, step in enumerate(steps, start=1):
@@ -31,25 +29,25 @@ def sources_of(steps: Sequence[Step]) -> dict[int, list[int]]:
 
 @frozen
 class Stages:
-    """Stage 0 is the input, then one step after another, the loss forwards and backwards, and the steps back again.
+    """The stages of the animation: input, steps in forward order, loss forward and backward, steps in reverse order.
 
-    A part that is reached has the stage from which on, ``data-forward`` and ``data-backward``, and the stages at which
-    it is what is looked at, ``data-now``.
+    Each part of the drawing states the stages at which the passes reach it, ``data-forward`` and ``data-backward``, and
+    those at which it is highlighted, ``data-now``.
     """
 
     steps: Sequence[Step]
 
     def back(self, position: int) -> int:
-        """The stage in which a step is passed on the way back, by its position."""
+        """The stage of a step's backward pass, by its position."""
         return 2 * len(self.steps) + 2 - position
 
     def of_layer(self, column: int) -> str:
-        """What joins a column with those before it."""
+        """The attributes of the connections of a column with those before it."""
         backward = self.back(column - 1)
         return f'data-forward="{column}" data-backward="{backward}" data-now="{column} {backward}"'
 
     def of_signal(self, column: int) -> str:
-        """A column, whose error signal is complete when all that was made of it has been passed."""
+        """The attributes of a column. Its error signal is complete after the backward passes of all its uses."""
         steps = self.steps
         if column == len(steps) + 1:  # the loss
             return f'data-forward="{column}" data-now="{column}"'
@@ -61,13 +59,13 @@ class Stages:
         return f'data-forward="{column}" data-backward="{max(users)}" data-now="{now}"'
 
 
-WIDTH, APART = 60, 22  # of columns, and of circles
-MOST = 8  # circles in a column; of more, the first four and the last three are drawn, with dots between
+WIDTH, APART = 60, 22  # distances between columns and between circles
+MOST = 8  # circles in a column; of longer columns, the first four and the last three circles are drawn
 
 
 @frozen
 class Column:
-    """A signal: where each circle stands, by the number it stands for; none for samples that are not flat."""
+    """The column of a signal: y coordinates of circles by index; no circles for samples that are not flat."""
 
     position: int
     shape: Shape
@@ -93,12 +91,12 @@ class Column:
 
     @property
     def extent(self) -> tuple[float, float]:
-        """From where to where it reaches."""
+        """The y coordinates of its top and bottom."""
         ys = self.circles.values()
         return (min(ys) - 6, max(ys) + 6) if ys else (self.middle - 28, self.middle + 28)
 
     def before(self) -> "Column":
-        """The place to the left of it."""
+        """A column of the same shape one place to the left."""
         return Column(self.position - 1, self.shape, self.middle)
 
     def draw(self, stages: str) -> str:
@@ -113,13 +111,13 @@ class Column:
 
 
 def draw(trace: Trace) -> str:
-    """The whole network as an SVG element, from the input on the left to the loss on the right."""
+    """Draw the network as an SVG element, from the input on the left to the loss on the right."""
     letters = [one.step for one in trace.steps]
     shapes = [letters[0].input_shape, *(step.output_shape for step in letters), ()]
     tallest = max(min(prod(shape), MOST) if len(shape) <= 1 else 3 for shape in shapes)
     middle = APART * (tallest - 1) / 2 + 16
     columns = [Column(position, shape, middle) for position, shape in enumerate(shapes)]
-    own = [*steps(trace.network), None]  # with the parameters as they were in this step
+    own = [*steps(trace.network), None]  # with the parameter values of this step
     sources, stages = sources_of(letters), Stages(letters)
     roofs = _roofs([(i, position) for position in sources for i in sources[position] if position - i > 1])
     layers = "".join(
@@ -135,7 +133,7 @@ def draw(trace: Trace) -> str:
 
 
 def _roofs(pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], float]:
-    """How high the lines run that lead past other columns: short ones low, and none upon another."""
+    """The heights of the lines that bypass columns: short ones low, without overlaps."""
     levels: list[list[tuple[int, int]]] = []
     for start, end in sorted(pairs, key=lambda pair: pair[1] - pair[0]):
         free = (level for level in levels if all(end <= one or start >= other for one, other in level))
@@ -149,7 +147,7 @@ def _roofs(pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], float]:
 def _layer(
     step: Step | None, sources: Sequence[Column], column: Column, roofs: Mapping[tuple[int, int], float], stages: str
 ) -> str:
-    """What joins columns: lines where it is known which circles are joined, otherwise a band; others are led past."""
+    """The connections of a column: lines between circles, a band if these are unknown, or a line past other columns."""
     inner = ""
     for one in sources:
         roof = roofs.get((one.position, column.position))
@@ -168,7 +166,7 @@ def _band(one: Column, other: Column) -> str:
 
 
 def _past(one: Column, other: Column, roof: float) -> str:
-    """Up from one column, over all between, and down to the other; beside the middle, where others come and go."""
+    """A line over the columns between two columns, next to their middles, which adjacent columns use."""
     start, end = one.x + 4, other.x - 4
     up, down = f"M{start:g} {one.extent[0]:g}V{roof + 8:g}", f"V{other.extent[0]:g}"
     over = f"Q{start:g} {roof:g} {start + 8:g} {roof:g}H{end - 8:g}Q{end:g} {roof:g} {end:g} {roof + 8:g}"
@@ -176,10 +174,10 @@ def _past(one: Column, other: Column, roof: float) -> str:
 
 
 def _lines(step: Step | None, one: Column, other: Column) -> Iterator[str]:
-    """A weight's line is the thicker the larger it is, and broken where it is negative. The loss, None, joins all."""
+    """Lines whose width shows the weight, dashed if negative. The loss (``step`` is None) is joined with all."""
     weight = None if step is None else _weight(step, one, other)
     each_its_own = step is not None and step.formula is not None and bool(step.formula.derivative)
-    each_its_own = each_its_own or (isinstance(step, MergeStep) and step.merge != "concat")
+    each_its_own = each_its_own or (isinstance(step, OperationStep) and step.operation.is_elementwise)
     largest = 1.0 if weight is None else float(np.abs(weight).max()) or 1.0
     for i, start in one.circles.items():
         for j, end in other.circles.items():
@@ -193,7 +191,7 @@ def _lines(step: Step | None, one: Column, other: Column) -> Iterator[str]:
 
 
 def _arrow(kind: str, column: Column, start: float, end: float) -> str:
-    """Below the layer, and seen while it is passed: in which direction that is."""
+    """An arrow below the layer that shows the direction of the pass."""
     y, wing = 2 * column.middle + 6, 6 if start < end else -6
     start, end = (column.x + place for place in (start, end))
     head = f"M{end - wing:g} {y - 5:g}L{end:g} {y:g}L{end - wing:g} {y + 5:g}"
@@ -201,7 +199,7 @@ def _arrow(kind: str, column: Column, start: float, end: float) -> str:
 
 
 def _weight(step: Step, one: Column, other: Column) -> Array | None:
-    """The matrix by which a layer joins every number of its input with every number of its output."""
+    """The weight matrix of a layer, if it joins all inputs with all outputs."""
     for name, parameter in step.layer.named_parameters().items():
         joins = step.formula is not None and f"x @ {name}" in step.formula.forward
         if joins and parameter.value.shape == (one.size, other.size) and np.isfinite(parameter.value).all():

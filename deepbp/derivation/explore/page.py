@@ -1,4 +1,4 @@
-"""One self-contained page: the drawing, the controls, and a panel of formulas and numbers for each layer."""
+"""The self-contained HTML page: drawing, controls, and a panel of formulas and numbers for each step."""
 
 import os
 from collections.abc import Sequence
@@ -8,15 +8,15 @@ from string import Template
 
 from deepbp.derivation.explore.drawing import draw
 from deepbp.derivation.explore.panels import panels
-from deepbp.derivation.steps import MergeStep, PenaltyStep, SliceStep, Step
+from deepbp.derivation.steps import OperationStep, PenaltyStep, Step
 from deepbp.derivation.trace import Trace
 from deepbp.storage.atomic import whole_file
 
 
 def page(trace: Trace) -> str:
-    """The page's HTML. It asks for nothing outside itself, and without a script it shows all panels at once."""
+    """Render the page. It loads nothing from outside; without JavaScript, it shows all panels at once."""
     every, letters = panels(trace), [one.step for one in trace.steps]
-    layers = sum(not isinstance(step, SliceStep | MergeStep | PenaltyStep) for step in letters)
+    layers = sum(not isinstance(step, OperationStep | PenaltyStep) for step in letters)
     return Template(_part("page.html")).substitute(
         style=_part("style.css"),
         script=_part("script.js"),
@@ -32,16 +32,16 @@ def page(trace: Trace) -> str:
 
 
 def write_page(trace: Trace, path: str | os.PathLike[str]) -> Path:
-    """Write the page to a file, which an older one only gives way to once it is complete."""
+    """Write the page to a file, atomically: an older file is replaced only by a complete page."""
     with whole_file(path) as file:
         file.write(page(trace))
     return Path(path)
 
 
 def _more(steps: Sequence[Step]) -> str:
-    """What else is to be said of the letters, where there are branches or penalties."""
+    """Notes on the notation of branches and penalties, if there are any."""
     words = ""
-    if any(isinstance(step, MergeStep | SliceStep) for step in steps):
+    if any(isinstance(step, OperationStep) for step in steps):
         words += "\nSquare brackets set columns side by side. A line over the drawing leads past what lies between."
     if any(isinstance(step, PenaltyStep) for step in steps):
         words += "\nP is a penalty, which is added to the loss; B counts the samples."

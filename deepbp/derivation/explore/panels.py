@@ -1,4 +1,4 @@
-"""The panels of the page, one for each step."""
+"""The panels of the page: formulas and numbers of each step, forward and backward."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -14,11 +14,9 @@ from deepbp.derivation.forward import PREDICTION, forward_row, value_row
 from deepbp.derivation.numbering import steps
 from deepbp.derivation.recording import TraceStep
 from deepbp.derivation.steps import (
-    MergeStep,
+    OperationStep,
     PenaltyStep,
-    SliceStep,
     Step,
-    columns_text,
     derivative,
     error_signal,
     last_signal,
@@ -28,11 +26,11 @@ from deepbp.formulas.mathml import MathMLPrinter
 from deepbp.formulas.printer import Symbol, TextPrinter
 from deepbp.typing import Array, Shape
 
-MOST_NUMBERS = 10  # rows, and columns, of which all are shown
+MOST_NUMBERS = 10  # arrays with more rows or columns are summarized
 
 
 def figure(letter: str, name: str, array: Array, *, samples: bool = True) -> str:
-    """A captioned table; ``letter`` is MathML, ``name`` the same in words. Each sample's numbers stand in one row."""
+    """A captioned table, one row for each sample; ``letter`` is the symbol in MathML, ``name`` as text."""
     shape = " × ".join(map(str, array.shape))
     rows = array.reshape(len(array), -1) if samples else np.atleast_2d(array)
     small = rows.ndim == 2 and max(rows.shape) <= MOST_NUMBERS
@@ -45,12 +43,12 @@ def figure(letter: str, name: str, array: Array, *, samples: bool = True) -> str
 
 
 def number(value: float, scale: float | None = None) -> str:
-    """A number as people read it; ``scale`` is the size of the largest among which it stands."""
+    """A number as text; ``scale``, the largest number of its table, decides on the notation."""
     if not isfinite(value):
         return {float("inf"): "∞", float("-inf"): "−∞"}.get(value, "NaN")
     scale = abs(value) if scale is None else scale
     if value == 0 and 0 < scale < 1e-2:
-        return "0"  # exactly, among numbers that are written with an exponent
+        return "0"  # an exact zero among numbers in scientific notation
     return (f"{value:.4f}" if scale == 0 or 1e-2 <= scale < 1e4 else f"{value:.3e}").replace("-", "−")
 
 
@@ -89,7 +87,7 @@ LOSS = Symbol("L")
 
 @frozen(eq=False)
 class Quantity:
-    """An array and the letter it goes by, with words; ``samples`` says whether these stand along axis 0."""
+    """An array with its symbol; ``samples`` states whether axis 0 holds samples."""
 
     symbol: Symbol
     array: Array
@@ -105,12 +103,12 @@ class Quantity:
 
 @frozen(eq=False)
 class Half:
-    """One stage of the step.
+    """The forward or the backward half of a panel, which is one stage of the animation.
 
     Attributes:
-        stage: its number in the order in which the step is played.
-        direction: forward, backward, or neither.
-        title: what happens, as it is announced.
+        stage: position in the animation.
+        direction: "forward", "backward", or empty.
+        title: what a screen reader announces.
     """
 
     stage: int
@@ -142,7 +140,7 @@ class Half:
 
 @frozen(eq=False)
 class Panel:
-    """The halves of one column of the drawing, and what its button says; the last panel has no column."""
+    """The panel of one column of the drawing, with the texts of its button; the update has no column."""
 
     title: str
     halves: Sequence[Half]
@@ -168,19 +166,19 @@ class Panel:
 
 
 def step_panel(trace: Trace, position: int, own: Step) -> Panel:
-    """``own`` is the step with the parameters as they were."""
+    """The panel of one step; ``own`` is the step with the parameter values before the update."""
     traced = trace.steps[position]
     step = traced.step
-    halves = [_way_forward(traced, position, own), _way_back(trace, position)]
+    halves = [_forward_half(traced, position, own), _backward_half(trace, position)]
     return Panel(_title(step), halves, position + 1, step.output, step.kind, size(step.output_shape))
 
 
 def size(shape: Shape) -> str:
-    """Of a sample."""
+    """The shape of a sample as text."""
     return "×".join(map(str, shape)) or "1"
 
 
-def _way_forward(traced: TraceStep, position: int, own: Step) -> Half:
+def _forward_half(traced: TraceStep, position: int, own: Step) -> Half:
     step, made = traced.step, TEXT.symbol(traced.step.output)
     what = "a penalty, which is added to the loss" if isinstance(step, PenaltyStep) else f"of shape {step.output_shape}"
     return Half(
@@ -198,7 +196,7 @@ def _way_forward(traced: TraceStep, position: int, own: Step) -> Half:
     )
 
 
-def _way_back(trace: Trace, position: int) -> Half:
+def _backward_half(trace: Trace, position: int) -> Half:
     traced, letters = trace.steps[position], [one.step for one in trace.steps]
     step, first = traced.step, letters[0].input
     signals = list(dict.fromkeys(step.inputs))
@@ -216,7 +214,7 @@ def _way_back(trace: Trace, position: int) -> Half:
         stage=2 * len(trace) + 2 - position,
         direction="backward",
         heading="Backward",
-        title=f"Backward: {_name(step)}, {_does(step)}",
+        title=f"Backward: {_name(step)}, {_backward_text(step)}",
         rows=rows,
         quantities=[
             *([] if isinstance(step, PenaltyStep) else [Quantity(step.delta, traced.delta)]),
@@ -230,8 +228,8 @@ def _way_back(trace: Trace, position: int) -> Half:
     )
 
 
-def _does(step: Step) -> str:
-    """What it does on the way back."""
+def _backward_text(step: Step) -> str:
+    """The inputs and results of the backward step in words."""
     parts = [] if isinstance(step, PenaltyStep) else [f"takes {TEXT.symbol(step.delta)}"]
     if step.inputs:
         parts.append(f"passes back {_listed(map(error_signal, dict.fromkeys(step.inputs)))}")
@@ -241,14 +239,13 @@ def _does(step: Step) -> str:
 
 def _name(step: Step) -> str:
     start = "the penalty of " if isinstance(step, PenaltyStep) else ""
-    return f"{start}layer {step.whole if isinstance(step, SliceStep) else step.place}, {step.kind}"
+    return f"{start}layer {step.whole if isinstance(step, OperationStep) else step.place}, {step.kind}"
 
 
 def _title(step: Step) -> str:
-    if isinstance(step, SliceStep):
-        return f"Layer {step.whole}: {step.kind}, {columns_text(step.columns.start, step.columns.stop)}"
-    if isinstance(step, MergeStep):
-        return f"Layer {step.place}: {step.kind}, where its branches meet"
+    if isinstance(step, OperationStep):
+        remark = step.operation.forward_remark() if step.is_slice else "where its branches meet"
+        return f"Layer {step.whole}: {step.kind}, {remark}"
     if isinstance(step, PenaltyStep):
         what = step.penalty if step.penalty is not None else "what it adds to the loss"
         return f"Layer {step.place}: {step.kind}, {what}"
@@ -258,17 +255,17 @@ def _title(step: Step) -> str:
 def _is_black_box(step: Step) -> bool:
     if isinstance(step, PenaltyStep):
         return step.penalty is None or step.penalty.formula is None
-    return step.formula is None and not isinstance(step, SliceStep | MergeStep)
+    return step.formula is None and not isinstance(step, OperationStep)
 
 
 def _equation(step: Step) -> Row:
-    """An activation's letter and what it means, in one line."""
+    """The equation of a step; that of an activation continues with the definition of its letter."""
     row = forward_row(step)
     if step.formula is None or not step.formula.function:
         return row
     meant = Math((with_values(step.formula.forward, step.layer),), row.math.symbols)
     if row.math.written(TEXT).endswith(f"= {meant.written(TEXT)}"):
-        return row  # a letter that stands for itself, such as tanh
+        return row  # the letter is the definition, such as tanh
     return Row(Math((*row.math.sides, *meant.sides), row.math.symbols))
 
 
@@ -280,8 +277,8 @@ TARGET = Symbol("y")
 
 
 def panels(trace: Trace) -> list[Panel]:
-    """All panels, with the stages numbered as the step goes: forward, loss, backward, update."""
-    own = steps(trace.network)  # with the parameters as they were in this step
+    """All panels, in the order of the stages: forward, loss, backward, update."""
+    own = steps(trace.network)  # with the parameter values of this step
     layers = [step_panel(trace, position, one) for position, one in enumerate(own)]
     update = [_update(trace)] if any(one.parameters for one in own) else []
     return [_input(trace), *layers, _loss(trace), *update]
@@ -333,7 +330,7 @@ def _loss(trace: Trace) -> Panel:
 
 
 def _update(trace: Trace) -> Panel:
-    """The end: what an optimizer does with the gradients."""
+    """The last panel: the update by gradient descent."""
     parameters = {symbol: None for one in trace.steps for symbol in one.step.parameters.values()}
     half = Half(
         stage=2 * len(trace) + 3,
