@@ -3,11 +3,11 @@
 The archive begins with ``description.json``, which lists the dtype and shape of every array. The position and length of
 every structure follow from that list, so the reader parses no zip structures: it constructs the headers and the
 directory that deepbp would have written and compares them with the file. Every byte is then either covered by a
-checksum or compared, and a header can claim nothing.
+checksum or compared; the only size that is taken from a header is that of the description, which is limited.
 
-``numpy.load`` and ``zipfile`` read these files, but cannot replace this reader: ``zipfile`` ignores many header fields
-and accepts bytes in front of, between and behind the members (it reads a small archive unchanged after 1,951 of its
-11,264 possible one-bit changes), and loads a directory of any size. It cannot replace the writer either: the bytes that
+``numpy.load`` and ``zipfile`` read these files, but cannot replace this reader: ``zipfile`` ignores many header fields,
+accepts bytes in front of, between and behind the members (it reads the same contents after 1,951 of the 11,264 one-bit
+changes of a small archive), and loads a directory of any size. It cannot replace the writer either: the bytes that
 ``zipfile`` and ``numpy.lib.format`` write differ between releases.
 """
 

@@ -13,6 +13,7 @@ from deepbp.errors import ArgumentTypeError, ConfigurationError, DataTypeError, 
 from deepbp.files import read_archive, write_archive
 from deepbp.storage.contents import Spec, contents_text
 from deepbp.storage.json_codec import DTYPES
+from deepbp.storage.npz_format import open_archive
 from deepbp.storage.safetensors_format import open_tensors, write_tensors
 
 DESCRIPTION = {"epoch": 3, "name": "ü", "rate": 0.1, "seed": 2**128 - 1, "none": None, "list": [True, [], {"": ""}]}
@@ -44,6 +45,19 @@ def test_what_is_written_comes_back(path: Path) -> None:
         assert array.tobytes() == ARRAYS[name].astype(array.dtype).tobytes(), name
         assert array.flags.writeable
         assert array.flags.c_contiguous
+
+
+@pytest.mark.parametrize("change", ["a byte", "the end"])
+def test_a_file_that_changes_while_it_is_read(path: Path, change: str) -> None:
+    with open_archive(path) as archive, open(path, "r+b") as file:
+        if change == "a byte":
+            file.seek(path.read_bytes().index(ARRAYS["0.weight"].tobytes()))
+            file.write(b"\xff")
+        else:
+            file.truncate(path.read_bytes().index(ARRAYS["0.weight"].tobytes()) + 40)
+        file.flush()
+        with pytest.raises(FileFormatError, match=r"member '0.weight.npy': it changed while it was read"):
+            archive.array("0.weight")
 
 
 def test_what_is_written_as_safetensors_comes_back(tmp_path: Path) -> None:
