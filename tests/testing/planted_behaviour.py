@@ -101,6 +101,16 @@ class HiddenParameter(Square):
         return input_shape
 
 
+@planted("every_parameter_is_found", r"the field `blocks` of HiddenInNestedLists holds a Parameter")
+@define(eq=False)
+class HiddenInNestedLists(Square):
+    blocks: list[list[list[Parameter]]] = field(init=False)
+
+    def build(self, input_shape: Shape, builder: Builder) -> Shape:
+        self.blocks = [[[builder.parameter(input_shape, Ones())]]]
+        return input_shape
+
+
 @planted("input_stays", r"forward wrote into its input")
 @define(eq=False)
 class WritesItsInput(Square):

@@ -142,4 +142,5 @@ def test_correct_custom_losses_and_optimizers_pass() -> None:
     check_loss(NoAttrs())
     check_optimizer(SignDescent())
     check_optimizer(SGD(lambda step: 0.1 / (1 + step)))
+    check_layer(layers.Activation(lambda z: z * z, lambda z: 2 * z), 3)  # a lambda cannot be pickled
     check_optimizer(SGD(0.0))
