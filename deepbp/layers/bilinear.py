@@ -1,4 +1,4 @@
-"""Every output is a weighted sum of all products of a number from the left with one from the right."""
+"""Bilinear layer: products of pairs of features."""
 
 from typing import Any
 
@@ -26,23 +26,31 @@ def _as_sizes(sizes: Any) -> Shape | None:
 
 @define(eq=False)
 class Bilinear(Layer[Array]):
-    """zₖ = uᵀ Wₖ v + bₖ, where x = [u, v] is cut along its columns: zₖ = Σᵢⱼ uᵢ vⱼ wᵢⱼₖ + bₖ.
+    """Bilinear layer: zₖ = uᵀ Wₖ v + bₖ = Σᵢⱼ uᵢ vⱼ wᵢⱼₖ + bₖ, where x = [u, v].
 
-    It is a ``Dense`` on all the products uᵢ vⱼ, and multiplies what two parts of a network say.
+    Equals a ``Dense`` on all products uᵢ vⱼ; multiplies the outputs of two parts of a network.
 
     Shapes: x (B, I + J), u (B, I), v (B, J), W (I, J, O), b (O,), z (B, O).
 
-    Backward: ∂L/∂W = Σ uᵢ vⱼ δₖ and ∂L/∂b = Σ δ over the batch; ∂L/∂u = Σ vⱼ wᵢⱼₖ δₖ, ∂L/∂v = Σ uᵢ wᵢⱼₖ δₖ. It
-    remembers x alone; while it works, I·J numbers are in memory for each sample.
+    Gradients: ∂L/∂W = Σ uᵢ vⱼ δₖ and ∂L/∂b = Σ δ over the batch; ∂L/∂u = Σ vⱼ wᵢⱼₖ δₖ, ∂L/∂v = Σ uᵢ wᵢⱼₖ δₖ. Only x is
+    saved; each pass takes memory for I·J numbers a sample.
 
     Args:
         units: O, the number of outputs.
-        sizes: (I, J); None cuts the columns in two halves.
-        use_bias: whether there is a b.
-        weight_init, bias_init: how the first values are drawn.
+        sizes: (I, J); None splits the columns in two halves.
+        use_bias: whether there is a bias b.
+        weight_init, bias_init: the initializers of W and b.
 
     Raises:
-        ShapeError: when built for samples that are not flat, or whose columns the sizes do not use up.
+        ShapeError: by ``build``, for samples that are not flat or whose number of columns is not I + J.
+
+    >>> import numpy as np
+    >>> from deepbp.initializers import Ones
+    >>> from deepbp.layers import Bilinear, Builder
+    >>> layer = Bilinear(1, weight_init=Ones())
+    >>> _ = Builder(dtype="float64").build(layer, (4,))
+    >>> layer.predict(np.array([[1.0, 2.0, 3.0, 4.0]]))  # (1 + 2) · (3 + 4)
+    array([[21.]])
 
     Source: Tenenbaum & Freeman 2000.
     """

@@ -15,19 +15,29 @@ from deepbp.typing import Array, Shape
 
 @define(eq=False)
 class Dense(Layer[Array]):
-    """z = x W + b: every output is a weighted sum of every input, plus a bias.
+    """Fully connected (dense) layer: z = x W + b.
 
     Shapes: x (B, I), W (I, O), b (O,), z (B, O).
 
-    Backward: ∂L/∂W = xᵀ δ, ∂L/∂b = Σ δ over the batch, and the error signal moved by one layer, δ Wᵀ.
+    Gradients: ∂L/∂W = xᵀ δ, ∂L/∂b = Σ δ over the batch; backpropagated gradient (the error signal, moved by one layer):
+    δ Wᵀ.
 
     Args:
         units: O, the number of outputs.
-        use_bias: whether there is a b.
-        weight_init, bias_init: how the first values are drawn.
+        use_bias: whether there is a bias b.
+        weight_init, bias_init: the initializers of W and b.
 
     Raises:
-        ShapeError: when built for samples that are not flat.
+        ShapeError: by ``build``, for samples that are not flat.
+
+    >>> import numpy as np
+    >>> from deepbp.initializers import Constant
+    >>> from deepbp.layers import Builder, Dense
+    >>> dense = Dense(1, weight_init=Constant(2), bias_init=Constant(0.5))
+    >>> _ = Builder(dtype="float64").build(dense, (2,))
+    >>> z, saved = dense.forward(np.array([[1.0, 3.0]]))
+    >>> z, dense.backward(saved, np.ones((1, 1))), dense.weight.grad.tolist()
+    (array([[8.5]]), array([[2., 2.]]), [[1.0], [3.0]])
 
     Source: the notes' steps 4 and 5; Rumelhart, Hinton & Williams 1986.
     """
@@ -79,28 +89,33 @@ class Dense(Layer[Array]):
 
 @define(eq=False)
 class TiedDense(Layer[Array]):
-    """z = x Wᵀ + b with the weights W of another layer: what that one takes in, this one puts out.
+    """Dense layer with weight tying: z = x Wᵀ + b with the weights W of another ``Dense``, from its outputs back to its
+    inputs.
 
-    Both hold the same parameter. It counts once, its gradient is the sum of what both uses add, and copies of a network
-    keep the tie. An autoencoder that has its weights once::
-
-        encoder = Dense(32)
-        net = Sequential([encoder, Sigmoid(), TiedDense(encoder)], input_shape=64)
+    Both layers hold the same parameter: it counts once, its gradient is the sum of both uses, and copies of a network
+    keep the tie.
 
     Shapes: x (B, O), W (I, O), b (I,), z (B, I).
 
-    Backward: ∂L/∂W += δᵀ x, ∂L/∂b = Σ δ over the batch, and the error signal moved by one layer, δ W. While the other
-    layer is frozen, W gets nothing from either.
+    Gradients: ∂L/∂W += δᵀ x, ∂L/∂b = Σ δ over the batch; backpropagated gradient: δ W. While the other layer is frozen,
+    neither use adds to ∂L/∂W.
 
     Args:
-        other: the ``Dense`` whose weights these are, not its bias. It must be built before this one: stand before it
-            in the network, or have been built in another one.
-        use_bias: whether there is a b.
-        bias_init: how its first values are drawn.
+        other: the ``Dense`` that owns W; its bias is not shared. Build it first: place it before this layer, or build
+            it in another network.
+        use_bias: whether there is a bias b of its own.
+        bias_init: the initializer of b.
 
     Raises:
-        NotBuiltError: when built before the other.
-        ShapeError: when built for samples of another size than the other puts out.
+        NotBuiltError: by ``build``, if the other layer is not built.
+        ShapeError: by ``build``, for samples of another shape than the other layer's output.
+
+    >>> from deepbp import Sequential
+    >>> from deepbp.layers import Dense, Sigmoid, TiedDense
+    >>> encoder = Dense(32)
+    >>> autoencoder = Sequential([encoder, Sigmoid(), TiedDense(encoder)], input_shape=64)
+    >>> {name: p.value.shape for name, p in autoencoder.named_parameters().items()}
+    {'0.weight': (64, 32), '0.bias': (32,), '2.bias': (64,)}
 
     Source: Vincent et al. 2010.
     """

@@ -1,4 +1,4 @@
-"""A row of numbers for each category, learned."""
+"""Embedding layer for categorical inputs."""
 
 import numpy as np
 from attrs import define, field
@@ -13,27 +13,37 @@ from deepbp.typing import Array, Shape
 
 @define(eq=False)
 class Embedding(Layer[Array]):
-    """y = E[x]: each category, a whole number from 0 to K − 1, becomes its row of the table E.
+    """Embedding layer for categorical inputs: y = E[x], one row of a trainable table E for each category.
 
-    It is a ``Dense`` without bias on one-hot rows, without the zeros. The whole numbers may come in an array of any
-    type; a network makes floats of them, which hold them exactly. Several columns share the table; one for each column
-    is a ``Split``, which also takes columns that hold no categories::
+    Equals a ``Dense`` without bias on one-hot rows, without their zeros. The categories, whole numbers from 0 to K − 1,
+    may come in an array of any real type; a network converts them to floats, which represent them exactly. Several
+    columns share the table; for one table per column, and columns that hold no categories, use ``Split``::
 
         Split([[Embedding(7, 3), Flatten()], [Embedding(50, 8), Flatten()], None], sizes=(1, 1, 4))
 
     Shapes: x (B, …), E (K, O), y (B, …, O).
 
-    Backward: ∂L/∂E[k] = Σ δ over all places where x is k; other rows are not touched. A whole number cannot change a
-    little, so the error signal of the input is 0.
+    Gradients: ∂L/∂E[k] = Σ δ over all places where x is k; other rows are unchanged. Categories have no derivative, so
+    the backpropagated gradient is 0.
 
     Args:
-        categories: K, how many rows there are.
-        units: O, how many numbers stand for a category.
-        table_init: how the rows are drawn, evenly between −0.05 and 0.05 unless it says otherwise.
+        categories: K, the number of rows.
+        units: O, the number of features of a category.
+        table_init: the initializer of E; uniform between −0.05 and 0.05 by default.
 
     Raises:
-        ConfigurationError: when built for floats that cannot count so far: float32 is exact up to 2²⁴ = 16 777 216.
-        DataError: for what is no whole number from 0 to K − 1, naming the first place.
+        ConfigurationError: by ``build``, for more categories than floats represent exactly: 2²⁴ = 16 777 216 in
+            float32.
+        DataError: for a value that is not a whole number from 0 to K − 1; the message names the first one.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import Builder, Embedding
+    >>> embedding = Embedding(3, 2)
+    >>> _ = Builder().build(embedding, (2,))
+    >>> embedding.table.value = [[0, 0], [1, 10], [2, 20]]
+    >>> embedding.predict(np.array([[2, 1]]))
+    array([[[ 2., 20.],
+            [ 1., 10.]]], dtype=float32)
 
     Source: Bengio et al. 2003.
     """

@@ -1,4 +1,4 @@
-"""Every output is the largest of several weighted sums."""
+"""Maxout layer: the maximum of several dense layers."""
 
 from typing import TypeAlias
 
@@ -22,21 +22,30 @@ several = whole_number(2)
 
 @define(eq=False)
 class Maxout(Layer[Saved]):
-    """y = max over k of (x Wₖ + bₖ): an activation in pieces, each a straight line, and all of them trained.
+    """Maxout layer: y = max over k of (x Wₖ + bₖ), a trainable piecewise linear activation.
 
     Shapes: x (B, I), W (I, K·O), whose columns k·O to (k+1)·O − 1 are Wₖ, b (K·O,), y (B, O).
 
-    Backward: δ goes to the piece that was the largest, of equal ones to the first; for that one it goes on as in a
-    ``Dense``.
+    Gradients: δ belongs to the largest piece, to the first of equal ones; from there on as in a ``Dense``.
 
     Args:
         units: O, the number of outputs.
-        pieces: K, how many weighted sums there are for each output.
-        weight_init, bias_init: how the first values are drawn. The variance 1/I of ``LeCunNormal`` keeps the mean
-            square of the signals through two pieces: that of the larger of two alike numbers is that of each.
+        pieces: K, the number of weighted sums for each output.
+        weight_init, bias_init: the initializers of W and b. The variance 1/I of ``LeCunNormal`` keeps the mean square
+            of the activations with two pieces: the larger of two numbers with the same distribution around 0 has the
+            mean square of each.
 
     Raises:
-        ShapeError: when built for samples that are not flat.
+        ShapeError: by ``build``, for samples that are not flat.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import Builder, Maxout
+    >>> layer = Maxout(1)
+    >>> _ = Builder(dtype="float64").build(layer, (1,))
+    >>> layer.weight.value = [[1.0, -1.0]]
+    >>> layer.predict(np.array([[-3.0], [2.0]]))  # max(x, −x) = |x|
+    array([[3.],
+           [2.]])
 
     Source: Goodfellow et al. 2013.
     """

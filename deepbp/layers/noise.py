@@ -11,15 +11,23 @@ from deepbp.typing import Array, Shape
 
 @define(eq=False)
 class Dropout(Elementwise[Array]):
-    """y = m · x in training, where each m is 0 with probability p, else 1 / (1 − p); y = x in inference.
+    """Dropout regularization: y = m · x with random zeros in m in training, y = x in inference.
 
-    For samples of any shape. The factor 1 / (1 − p) keeps the mean of y at x ("inverted" dropout), so that inference
-    has nothing to make up for.
+    For samples of any shape. Each mᵢ is 0 with probability p, else 1 / (1 − p). That factor keeps the mean of y at x
+    ("inverted" dropout), so inference needs no scaling.
 
-    Backward: m · δ with the same m, which is all it remembers.
+    Backpropagated gradient: m · δ with the same m, which is saved.
 
     Args:
-        rate: p, at least 0 and below 1: the share of the numbers that is dropped.
+        rate: p, the fraction of values to drop; at least 0 and below 1.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import Builder, Dropout
+    >>> dropout = Dropout(0.5)
+    >>> _ = Builder(rng=0).build(dropout, (6,))
+    >>> x = np.ones((1, 6), np.float32)
+    >>> dropout.forward(x)[0], dropout.predict(x)
+    (array([[2., 2., 2., 0., 0., 0.]], dtype=float32), array([[1., 1., 1., 1., 1., 1.]], dtype=float32))
 
     Source: Srivastava et al. 2014.
     """
@@ -46,14 +54,24 @@ class Dropout(Elementwise[Array]):
 
 @define(eq=False)
 class GaussianNoise(Elementwise[Array]):
-    """y = x + σ ε with normal ε in training; y = x in inference. For samples of any shape.
+    """Regularization by Gaussian noise: y = x + σ ε with ε ~ N(0, 1) in training, y = x in inference.
 
-    Backward: δ as it is, for the noise is a constant.
+    For samples of any shape.
+
+    Backpropagated gradient: δ, since the noise is a constant.
 
     Args:
-        std: σ, at least 0: the standard deviation of the noise, in the units of x.
+        std: σ, the standard deviation of the noise, in the units of x; at least 0.
 
-    Source: Sietsma & Dow 1991; Bishop 1995 on what it is a penalty for.
+    >>> import numpy as np
+    >>> from deepbp.layers import Builder, GaussianNoise
+    >>> noise = GaussianNoise(0.1)
+    >>> _ = Builder(rng=0).build(noise, (1,))
+    >>> y, saved = noise.forward(np.zeros((10_000, 1)))
+    >>> print(f"{y.std():.2f}", noise.predict(np.ones((1, 1))))
+    0.10 [[1.]]
+
+    Source: Sietsma & Dow 1991; Bishop 1995 on the equivalent penalty.
     """
 
     std: float = field(validator=non_negative)

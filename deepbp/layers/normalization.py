@@ -18,14 +18,16 @@ from deepbp.typing import Array, Shape
 
 
 def features_of(input_shape: Shape) -> Shape:
-    """``(F,)`` of samples (…, F). Raises ShapeError for samples that are single numbers."""
+    """The shape ``(F,)`` of a parameter with one number per feature of samples (…, F). Raises ShapeError for single
+    numbers.
+    """
     if not input_shape:
         raise ShapeError("expects samples with an axis of features, got (): single numbers have none")
     return input_shape[-1:]
 
 
 def accumulate_features(parameter: Parameter, shares: Array) -> None:
-    """Add to the gradient of a parameter (F,) the shares (B, …, F), summed over all axes but the last."""
+    """Accumulate the gradient of a parameter (F,): terms (B, …, F), summed over all axes but the last."""
     rows = shares.reshape(-1, shares.shape[-1])
     parameter.accumulate_product(ones(len(rows), rows.dtype), rows)
 
@@ -35,21 +37,23 @@ Mean: TypeAlias = Callable[[Array], Array]
 
 
 def batch_mean(rows: Array) -> Array:
-    """Of each column, over all rows; zeros where there are none."""
+    """Mean of each column over all rows; zeros if there are no rows."""
     mean: Array = ones(len(rows), rows.dtype).dot(rows)  # at a fifth of the cost of rows.mean(axis=0)
     mean /= max(len(rows), 1)
     return mean
 
 
 def row_mean(x: Array) -> Array:
-    """Along the last axis."""
+    """Mean along the last axis."""
     mean: Array = x.dot(ones(x.shape[-1], x.dtype))[..., None]
     mean /= x.shape[-1]
     return mean
 
 
 def standardized(x: Array, mean: Mean, epsilon: float) -> tuple[Array, Array, Array, Array]:
-    """(x̂, 1 / √(σ² + ε), μ, σ²), where x̂ = (x − μ) / √(σ² + ε), μ = mean x and σ² = mean (x − μ)², the biased one."""
+    """Return (x̂, 1 / √(σ² + ε), μ, σ²), where x̂ = (x − μ) / √(σ² + ε), μ = mean x and σ² = mean (x − μ)², the biased
+    variance.
+    """
     centre = mean(x)
     normal = x - centre
     variance = mean(normal * normal)
@@ -59,9 +63,9 @@ def standardized(x: Array, mean: Mean, epsilon: float) -> tuple[Array, Array, Ar
 
 
 def standardized_backward(normal: Array, inverse: Array, delta: Array, mean: Mean) -> Array:
-    """∂L/∂x for δ = ∂L/∂x̂: (δ − mean δ − x̂ · mean(δ x̂)) / √(σ² + ε).
+    """Backpropagate δ = ∂L/∂x̂ to x: (δ − mean δ − x̂ · mean(δ x̂)) / √(σ² + ε).
 
-    Each x acts on x̂ by itself, through μ, and through σ²: one term for each.
+    Each x affects x̂ directly, through μ, and through σ²: one term for each.
     """
     moved = delta - mean(delta)
     moved -= normal * mean(delta * normal)
@@ -79,24 +83,34 @@ _BATCH_PROJECTED = f"feature_mean(delta * {_CENTRED})"
 
 @define(eq=False)
 class BatchNorm(Elementwise[BatchNormSaved]):
-    """y = γ · x̂ + β with x̂ = (x − μ) / √(σ² + ε): each feature with its mean and variance over the batch.
+    """Batch normalization: y = γ · x̂ + β with x̂ = (x − μ) / √(σ² + ε), with the batch's mean and variance.
 
-    In inference μ and σ² are running averages, so that a sample's result does not depend on the others: after each
-    training pass, running ← momentum · running + (1 − momentum) · batch. They start at 0 and 1.
+    In inference μ and σ² are running averages, so that the result for a sample does not depend on the others: each
+    training pass updates running ← momentum · running + (1 − momentum) · batch, from initial values 0 and 1.
 
-    Shapes: x and y (B, …, F); γ, β and the averages (F,). Features lie along the last axis, and the means are taken
-    over all the others. σ² is the mean of the squares, divided by n, the number of values of a feature in a batch; the
-    running average takes in the unbiased σ² · n / (n − 1). A batch of one value says nothing about the variance: x̂ is
-    0, no error signal passes, and the running variance stays as it is.
+    Shapes: x and y (B, …, F); γ, β and the running averages (F,). Features lie along the last axis; the means are taken
+    over all other axes. σ² is the biased variance, divided by n, the number of values of a feature in a batch; the
+    running average uses the unbiased σ² · n / (n − 1). For a batch of one value x̂ and the backpropagated gradient are
+    0, and the running variance keeps its value.
 
-    Backward: with δ̂ = γ δ, (δ̂ − mean δ̂ − x̂ · mean(δ̂ x̂)) / √(σ² + ε); ∂L/∂γ = Σ δ x̂, ∂L/∂β = Σ δ.
+    Gradients: ∂L/∂γ = Σ δ x̂, ∂L/∂β = Σ δ; backpropagated, with δ̂ = γ δ: (δ̂ − mean δ̂ − x̂ · mean(δ̂ x̂)) / √(σ² +
+    ε).
 
     Args:
-        momentum: the share of the running averages that stays in each step. PyTorch's ``momentum`` is 1 minus this.
-        epsilon: ε, inside the root.
+        momentum: the weight of the old running average in each update. PyTorch's ``momentum`` is 1 minus this.
+        epsilon: ε, inside the square root.
 
     Raises:
-        ShapeError: when built for samples that are single numbers.
+        ShapeError: by ``build``, for samples that are single numbers.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import BatchNorm, Builder
+    >>> norm = BatchNorm()
+    >>> _ = Builder(dtype="float64").build(norm, (1,))
+    >>> norm.forward(np.array([[1.0], [2.0], [3.0]]))[0].round(3).tolist()
+    [[-1.225], [0.0], [1.225]]
+    >>> norm.running_mean.value, norm.running_variance.value  # 0.1 · 2, and 0.9 + 0.1 · 1
+    (array([0.2]), array([1.]))
 
     Source: Ioffe & Szegedy 2015.
     """
@@ -171,18 +185,28 @@ _ROW_PROJECTED = f"row_mean(gain * delta * {_ROW_CENTRED})"
 
 @define(eq=False)
 class LayerNorm(Elementwise[LayerNormSaved]):
-    """y = γ · x̂ + β with x̂ = (x − μ) / √(σ² + ε): each row with the mean and variance of its own features.
+    """Layer normalization: y = γ · x̂ + β with x̂ = (x − μ) / √(σ² + ε), with mean and variance of each row's own
+    features.
 
-    Shapes: x and y (B, …, F), γ and β (F,). Features lie along the last axis, and the means are taken along it alone,
-    one for each sample and place. σ² is the mean of the squares, divided by F. Training and inference are the same.
+    Shapes: x and y (B, …, F), γ and β (F,). Features lie along the last axis; the means are taken along it. σ² is the
+    biased variance, divided by F. Training and inference are the same.
 
-    Backward: with δ̂ = γ δ, (δ̂ − mean δ̂ − x̂ · mean(δ̂ x̂)) / √(σ² + ε); ∂L/∂γ = Σ δ x̂, ∂L/∂β = Σ δ.
+    Gradients: ∂L/∂γ = Σ δ x̂, ∂L/∂β = Σ δ; backpropagated, with δ̂ = γ δ: (δ̂ − mean δ̂ − x̂ · mean(δ̂ x̂)) / √(σ² +
+    ε).
 
     Args:
-        epsilon: ε, inside the root.
+        epsilon: ε, inside the square root.
 
     Raises:
-        ShapeError: when built for a single feature, which minus its mean is always 0, or for single numbers.
+        ShapeError: by ``build``, for a single feature, which minus its mean is always 0, and for single numbers.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import Builder, LayerNorm
+    >>> norm = LayerNorm()
+    >>> _ = Builder(dtype="float64").build(norm, (3,))
+    >>> norm.predict(np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]])).round(3)
+    array([[-1.225,  0.   ,  1.225],
+           [-1.225,  0.   ,  1.225]])
 
     Source: Ba, Kiros & Hinton 2016.
     """
@@ -233,24 +257,31 @@ def _group_mean(grouped: Array) -> Array:
 
 @define(eq=False)
 class GroupNorm(Elementwise[GroupNormSaved]):
-    """y = γ · x̂ + β with x̂ = (x − μ) / √(σ² + ε): each sample with the mean and variance of each group of its features.
+    """Group normalization: y = γ · x̂ + β with x̂ = (x − μ) / √(σ² + ε), for groups of a sample's features.
 
-    Shapes: x and y (B, …, F), γ and β (F,). The last axis, the features, is cut into G groups of F/G neighbours; a mean
-    is taken over a group and over all axes between the samples and the features, for each sample by itself. So samples
-    of shape (F,) have F/G numbers in a mean, and images (H, W, F) have H·W·F/G. One group normalises a whole sample;
-    as many groups as features are instance normalisation. σ² is the mean of the squares. Training and inference are
-    the same.
+    Shapes: x and y (B, …, F), γ and β (F,). The last axis, the features, is split into G groups of F/G neighbours; each
+    mean is taken over a group and over all axes between samples and features, separately for each sample: over F/G
+    numbers for samples of shape (F,), over H·W·F/G for images (H, W, F). One group normalizes the whole sample; as many
+    groups as features are instance normalization. σ² is the biased variance. Training and inference are the same.
 
-    Backward: with δ̂ = γ δ, (δ̂ − mean δ̂ − x̂ · mean(δ̂ x̂)) / √(σ² + ε); ∂L/∂γ = Σ δ x̂, ∂L/∂β = Σ δ.
+    Gradients: ∂L/∂γ = Σ δ x̂, ∂L/∂β = Σ δ; backpropagated, with δ̂ = γ δ: (δ̂ − mean δ̂ − x̂ · mean(δ̂ x̂)) / √(σ² +
+    ε).
 
     Args:
         groups: G, a divisor of F.
-        epsilon: ε, inside the root.
+        epsilon: ε, inside the square root.
 
     Raises:
-        ShapeError: when built for a number of features that G does not divide, or where a mean would be of one number.
+        ShapeError: by ``build``, if G does not divide the number of features, or if a group is a single number.
 
-    Source: Wu & He 2018; instance normalisation: Ulyanov, Vedaldi & Lempitsky 2016.
+    >>> import numpy as np
+    >>> from deepbp.layers import Builder, GroupNorm
+    >>> norm = GroupNorm(2)
+    >>> _ = Builder(dtype="float64").build(norm, (4,))
+    >>> norm.predict(np.array([[1.0, 3.0, 10.0, 30.0]])).round(3)
+    array([[-1.,  1., -1.,  1.]])
+
+    Source: Wu & He 2018; instance normalization: Ulyanov, Vedaldi & Lempitsky 2016.
     """
 
     groups: int = field(validator=positive_int)
@@ -300,19 +331,26 @@ _MEAN_SQUARE = "(row_mean(x**2) + epsilon)"
 
 @define(eq=False)
 class RMSNorm(Elementwise[RMSNormSaved]):
-    """y = γ · x̂ with x̂ = x / √(mean x² + ε): each row divided by the root mean square of its own features.
+    """Root mean square normalization: y = γ · x̂ with x̂ = x / √(mean x² + ε), separately for each row.
 
-    A layer normalisation that leaves the mean where it is, and has no offset.
+    A layer normalization without centering and offset.
 
-    Shapes: x and y (B, …, F), γ (F,). Features lie along the last axis, and the mean is taken along it alone.
+    Shapes: x and y (B, …, F), γ (F,). Features lie along the last axis; the mean is taken along it.
 
-    Backward: with δ̂ = γ δ, (δ̂ − x̂ · mean(δ̂ x̂)) / √(mean x² + ε); ∂L/∂γ = Σ δ x̂.
+    Gradients: ∂L/∂γ = Σ δ x̂; backpropagated, with δ̂ = γ δ: (δ̂ − x̂ · mean(δ̂ x̂)) / √(mean x² + ε).
 
     Args:
-        epsilon: ε, inside the root.
+        epsilon: ε, inside the square root.
 
     Raises:
-        ShapeError: when built for samples that are single numbers.
+        ShapeError: by ``build``, for samples that are single numbers.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import Builder, RMSNorm
+    >>> norm = RMSNorm()
+    >>> _ = Builder(dtype="float64").build(norm, (2,))
+    >>> norm.predict(np.array([[1.0, 7.0]])).round(3)  # divided by √((1 + 49) / 2) = 5
+    array([[0.2, 1.4]])
 
     Source: Zhang & Sennrich 2019.
     """

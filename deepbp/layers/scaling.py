@@ -1,4 +1,4 @@
-"""Learned elementwise scale and shift."""
+"""Trainable scale and shift of features."""
 
 from attrs import define, field
 
@@ -13,17 +13,25 @@ from deepbp.typing import Array, Shape
 
 @define(eq=False)
 class Scale(Elementwise[Array]):
-    """y = γ · x: each feature times a gain of its own.
+    """Trainable scale of each feature: y = γ · x.
 
     Shapes: x and y (B, …, F), γ (F,).
 
-    Backward: γ · δ, and ∂L/∂γ = Σ δ x over all axes but the last.
+    Gradients: ∂L/∂γ = Σ δ x over all axes but the last; backpropagated gradient: γ · δ.
 
     Args:
-        gain_init: how the first gains are drawn; ones, so that it starts as the identity.
+        gain_init: the initializer of γ; ones by default, which make it the identity.
 
     Raises:
-        ShapeError: when built for samples that are single numbers.
+        ShapeError: by ``build``, for samples that are single numbers.
+
+    >>> import numpy as np
+    >>> from deepbp.initializers import Constant
+    >>> from deepbp.layers import Builder, Scale
+    >>> scale = Scale(gain_init=Constant(3))
+    >>> _ = Builder().build(scale, (2,))
+    >>> scale.predict(np.array([[1.0, 2.0]]))
+    array([[3., 6.]])
     """
 
     formula = Formula(
@@ -51,17 +59,25 @@ class Scale(Elementwise[Array]):
 
 @define(eq=False)
 class Shift(Elementwise[Array]):
-    """y = x + β: each feature plus an offset of its own.
+    """Trainable shift of each feature: y = x + β.
 
     Shapes: x and y (B, …, F), β (F,).
 
-    Backward: δ as it is, and ∂L/∂β = Σ δ over all axes but the last.
+    Gradients: ∂L/∂β = Σ δ over all axes but the last; backpropagated gradient: δ.
 
     Args:
-        shift_init: how the first offsets are drawn; zeros, so that it starts as the identity.
+        shift_init: the initializer of β; zeros by default, which make it the identity.
 
     Raises:
-        ShapeError: when built for samples that are single numbers.
+        ShapeError: by ``build``, for samples that are single numbers.
+
+    >>> import numpy as np
+    >>> from deepbp.initializers import Constant
+    >>> from deepbp.layers import Builder, Shift
+    >>> shift = Shift(shift_init=Constant(3))
+    >>> _ = Builder().build(shift, (2,))
+    >>> shift.predict(np.array([[1.0, 2.0]]))
+    array([[4., 5.]])
     """
 
     formula = Formula("x + shift", backward="delta", gradients={"shift": "feature_sum(delta)"}, symbols={"shift": "β"})

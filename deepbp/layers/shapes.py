@@ -1,4 +1,4 @@
-"""Layers without parameters that change the shape of samples, or cut the gradient."""
+"""Layers without parameters that reshape samples, or stop the gradient."""
 
 from math import prod
 from typing import ClassVar
@@ -15,7 +15,13 @@ from deepbp.typing import Array, Shape, ShapeLike
 
 @define(eq=False)
 class Flatten(Layer[tuple[int, ...]]):
-    """(B, H, W, …) becomes (B, H·W·…); backward gives the error signal its old shape."""
+    """Flatten samples: (B, H, W, …) becomes (B, H·W·…); ``backward`` restores the shape.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import Flatten
+    >>> Flatten().predict(np.ones((5, 28, 28))).shape
+    (5, 784)
+    """
 
     formula = Formula("reshape(x, output_shape)", backward="reshape(delta, input_shape)")
 
@@ -39,13 +45,18 @@ def _as_target(shape: ShapeLike) -> Shape:
 
 @define(eq=False)
 class Reshape(Layer[tuple[int, ...]]):
-    """The numbers of each sample, in order, in another shape; backward gives the error signal its old shape.
+    """Reshape samples, in the order of their numbers; ``backward`` restores the shape.
 
     Args:
-        shape: of the new samples; one size may be −1, for what is left over.
+        shape: the new shape of a sample; one size may be −1, which is inferred.
 
     Raises:
-        ShapeError: when built for samples that hold another number of numbers.
+        ShapeError: by ``build``, for samples with another number of elements.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import Reshape
+    >>> Reshape((28, -1)).predict(np.ones((5, 784))).shape
+    (5, 28, 28)
     """
 
     formula = Formula("reshape(x, output_shape)", backward="reshape(delta, input_shape)")
@@ -69,13 +80,19 @@ class Reshape(Layer[tuple[int, ...]]):
 
 @define(eq=False)
 class StopGradient(Elementwise[Array]):
-    """y = x, for samples of any shape, as if x were a constant.
+    """Identity with a gradient of zero: y = x, for samples of any shape, as if x were a constant.
 
-    Backward: 0, which is not the derivative: it is what this layer is for. In a chain everything below it then trains
-    nothing, and ``freeze`` says that better, for then nothing is computed, either. Its place is in one branch of a
-    ``Parallel``, whose input still gets the error signal of the others.
+    Backpropagated gradient: 0, a surrogate gradient, not the derivative. In a chain nothing below it trains, for which
+    ``freeze`` is the better way, since frozen layers compute no gradients. Use it in one branch of a ``Parallel``,
+    whose input still gets the gradients of the other branches.
 
-    Source: the bars over constants in papers; Bengio, Léonard & Courville 2013, where gradients are replaced.
+    >>> import numpy as np
+    >>> from deepbp.layers import StopGradient
+    >>> y, saved = StopGradient().forward(np.array([[1.0, 2.0]]))
+    >>> y, StopGradient().backward(saved, np.ones((1, 2)))
+    (array([[1., 2.]]), array([[0., 0.]]))
+
+    Source: the bars over constants in papers; Bengio, Léonard & Courville 2013 on replaced gradients.
     """
 
     formula = Formula("x", backward="0 * delta")

@@ -1,4 +1,4 @@
-"""The activations: functions of what a layer has summed up, most of them of each number by itself."""
+"""Activation functions, one layer each; most work elementwise."""
 
 from deepbp.layers.activations.elementwise import Activation
 from deepbp.layers.activations.gated import GELU, HardSwish, Mish, SiLU, Swish

@@ -1,4 +1,4 @@
-"""An activation of your own, from a function and its derivative."""
+"""Custom activation functions, from a function and its derivative."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,23 +20,27 @@ def _is_function(instance: Any, attribute: "Attribute[Any]", value: Any) -> None
 
 @define(eq=False)
 class Activation(Elementwise[Array]):
-    """y = f(z), for samples of any shape.
+    """Custom elementwise activation: y = f(z), for samples of any shape, from a function and its derivative.
 
-    Backward: δ · f′(z).
+    Backpropagated gradient: δ · f′(z). Both functions take z, and return a new array of z's shape and dtype; neither
+    may write into z. ``deepbp.testing.check_layer(Activation(f, f_prime), 4)`` compares the derivative with the
+    function.
 
-    Both functions take z, also the derivative, which is not to be written with the output. Each works number by number:
-    it returns a new array of z's shape and dtype, and does not write into z. Whether the one is the other's derivative
-    is found out by ``deepbp.testing.check_layer(Activation(f, f_prime), 4)``.
-
-    A network that holds it can be stored in a file or pickled when both are functions at the top level of a module, or
-    NumPy's own; a lambda cannot be stored.
+    A network with this layer can be saved and pickled if both are module-level functions or NumPy's own; a lambda
+    cannot be.
 
     Args:
-        f: such as ``numpy.sin``.
-        f_prime: such as ``numpy.cos``.
+        f: the function, such as ``numpy.sin``.
+        f_prime: its derivative, such as ``numpy.cos``.
 
     Raises:
-        ContractError: when what a function returns is no array of z's shape and dtype.
+        ContractError: if a function returns anything but an array of z's shape and dtype.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import Activation
+    >>> y, saved = Activation(np.square, lambda z: 2 * z).forward(np.array([[-1.0, 3.0]]))
+    >>> y, Activation(np.square, lambda z: 2 * z).backward(saved, np.ones((1, 2)))
+    (array([[1., 9.]]), array([[-2.,  6.]]))
     """
 
     f: Callable[[Array], Array] = field(validator=_is_function)

@@ -29,14 +29,21 @@ def _none_or_tanh(instance: Any, attribute: "Attribute[Any]", value: Any) -> Non
 
 @define(eq=False)
 class GELU(Elementwise[Array]):
-    """y = z Φ(z), where Φ(z) = ½ (1 + erf(z/√2)) is the normal distribution, for samples of any shape.
+    """Gaussian error linear unit (GELU) activation: y = z Φ(z), for samples of any shape.
 
-    Backward: δ · (Φ(z) + z e^(−z²/2) / √(2π)). The derivative falls out of the exponential that forward needs, so it is
-    all that is remembered. Value and derivative are accurate relative to their true values for very negative z, too.
+    Φ(z) = ½ (1 + erf(z/√2)) is the normal distribution function.
+
+    Backpropagated gradient: δ · (Φ(z) + z e^(−z²/2) / √(2π)). Forward computes the derivative from the same exponential
+    and saves only that. Both are accurate relative to the true value for very negative z, too.
 
     Args:
-        approximate: ``"tanh"`` for ½ z (1 + tanh(√(2/π) (z + 0.044715 z³))), which older models were trained with; it
+        approximate: ``"tanh"`` for ½ z (1 + tanh(√(2/π) (z + 0.044715 z³))), the approximation of older models, which
             is off by up to 0.0005.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import GELU
+    >>> GELU().predict(np.array([[-1.0, 0.0, 1.0]])).round(4)
+    array([[-0.1587,  0.    ,  0.8413]])
 
     Source: Hendrycks & Gimpel 2016.
     """
@@ -73,9 +80,14 @@ def _by_tanh(z: Array) -> tuple[Array, Array]:
 
 @define(eq=False)
 class SiLU(Elementwise[tuple[Array, Array]]):
-    """y = z σ(z), for samples of any shape. It goes by the name of Swish, too.
+    """Sigmoid linear unit (SiLU, also called Swish) activation: y = z σ(z), for samples of any shape.
 
-    Backward: δ · (σ(z) + y (1 − σ(z))), by the product rule, so output and σ(z) are all it remembers.
+    Backpropagated gradient: δ · (σ(z) + y (1 − σ(z))) by the product rule, so the output and σ(z) are saved.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import SiLU
+    >>> SiLU().predict(np.array([[-1.0, 0.0, 1.0]])).round(4)
+    array([[-0.2689,  0.    ,  0.7311]])
 
     Source: Elfwing, Uchibe & Doya 2018; as Swish, Ramachandran, Zoph & Le 2017.
     """
@@ -98,10 +110,15 @@ Swish = SiLU
 
 @define(eq=False)
 class HardSwish(Elementwise[Array]):
-    """y = z · h(z), where h(z) is z/6 + ½, cut off at 0 and 1; for samples of any shape.
+    """Hard Swish activation: y = z · h(z) with h(z) = min(max(z/6 + ½, 0), 1), for samples of any shape.
 
-    Backward: δ · (z/3 + ½) where −3 < z < 3, 0 to the left of it, δ to the right. At the kinks, z = ±3, the derivative
-    is taken as the outer one, 0 and 1.
+    Backpropagated gradient: δ · (z/3 + ½) where −3 < z < 3, 0 below, δ above. At the kinks, z = ±3, the derivative is
+    the outer one, 0 and 1.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import HardSwish
+    >>> HardSwish().predict(np.array([[-3.0, -1.5, 0.0, 3.0]]))
+    array([[-0.   , -0.375,  0.   ,  3.   ]])
 
     Source: Howard et al. 2019.
     """
@@ -122,10 +139,15 @@ class HardSwish(Elementwise[Array]):
 
 @define(eq=False)
 class Mish(Elementwise[tuple[Array, Array]]):
-    """y = z t with t = tanh(ln(1 + eᶻ)), for samples of any shape.
+    """Mish activation: y = z t with t = tanh(ln(1 + eᶻ)), for samples of any shape.
 
-    Backward: δ · (t + z (1 − t²) σ(z)), by the product rule and because σ is the derivative of ln(1 + eᶻ). Accurate
-    relative to the true value for very negative z, too.
+    Backpropagated gradient: δ · (t + z (1 − t²) σ(z)) by the product rule, because σ is the derivative of ln(1 + eᶻ).
+    Accurate relative to the true value for very negative z, too.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import Mish
+    >>> Mish().predict(np.array([[-1.0, 0.0, 1.0]])).round(4)
+    array([[-0.3034,  0.    ,  0.8651]])
 
     Source: Misra 2019.
     """

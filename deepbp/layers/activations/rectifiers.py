@@ -15,9 +15,15 @@ from deepbp.typing import Array, Shape
 
 @define(eq=False)
 class ReLU(Layer[Array]):
-    """y = max(z, 0), for samples of any shape.
+    """Rectified linear unit (ReLU) activation: y = max(z, 0), for samples of any shape.
 
-    Backward: δ where y > 0, else 0. At the kink, z = 0, the derivative is taken as 0.
+    Backpropagated gradient: δ where y > 0, else 0. At the kink, z = 0, the derivative is 0.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import ReLU
+    >>> y, saved = ReLU().forward(np.array([[-1.0, 0.0, 2.0]]))
+    >>> y, ReLU().backward(saved, np.array([[5.0, 6.0, 7.0]]))
+    (array([[0., 0., 2.]]), array([[0., 0., 7.]]))
 
     Source: Nair & Hinton 2010.
     """
@@ -34,10 +40,15 @@ class ReLU(Layer[Array]):
 
 @define(eq=False)
 class ReLU6(Elementwise[Array]):
-    """y = z, cut off at 0 and 6, for samples of any shape.
+    """ReLU6 activation: y = min(max(z, 0), 6), for samples of any shape.
 
-    Backward: δ where 0 < y < 6, else 0, so the output is all it remembers. At the kinks, z = 0 and 6, the derivative is
-    taken as 0.
+    Backpropagated gradient: δ where 0 < y < 6, else 0, so only the output is saved. At the kinks, z = 0 and z = 6, the
+    derivative is 0.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import ReLU6
+    >>> ReLU6().predict(np.array([[-1.0, 2.0, 7.0]]))
+    array([[0., 2., 6.]])
 
     Source: Krizhevsky 2010.
     """
@@ -54,13 +65,18 @@ class ReLU6(Elementwise[Array]):
 
 @define(eq=False)
 class LeakyReLU(Elementwise[Array]):
-    """y = max(z, slope · z), for samples of any shape: z where it is positive, slope · z elsewhere.
+    """Leaky ReLU activation: y = z where z > 0, else slope · z, for samples of any shape.
 
-    Backward: δ where y > 0, else slope · δ, so the output is all it remembers. At the kink, z = 0, the derivative is
-    taken as the slope.
+    Backpropagated gradient: δ where y > 0, else slope · δ, so only the output is saved. At the kink, z = 0, the
+    derivative is the slope.
 
     Args:
-        slope: of the left side, at least 0 and below 1.
+        slope: the slope for negative z; at least 0 and below 1.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import LeakyReLU
+    >>> LeakyReLU(0.1).predict(np.array([[-10.0, 0.0, 2.0]]))
+    array([[-1.,  0.,  2.]])
 
     Source: Maas, Hannun & Ng 2013.
     """
@@ -79,20 +95,29 @@ class LeakyReLU(Elementwise[Array]):
 
 @define(eq=False)
 class PReLU(Elementwise[Array]):
-    """y = max(z, 0) + s · min(z, 0): z where it is positive, s · z elsewhere, with a trained slope s.
+    """Parametric ReLU (PReLU) activation: y = max(z, 0) + s · min(z, 0), with a trainable slope s.
 
-    Shapes: z (B, …, F), s (F,): one slope for each feature, which lie along the last axis; or (1,) for one that all
-    share.
+    Shapes: z (B, …, F), s (F,): one slope for each feature, along the last axis; or (1,) if shared.
 
-    Backward: δ where z > 0, else s · δ; ∂L/∂s = Σ δ · min(z, 0) over all that a slope serves. At the kink, z = 0, the
-    derivative is taken as s. Weight decay leaves slopes alone, as it does all vectors.
+    Backpropagated gradient: δ where z > 0, else s · δ; ∂L/∂s = Σ δ · min(z, 0) over all values that share a slope. At
+    the kink, z = 0, the derivative is s. Weight decay does not apply to slopes, as to no vector.
 
     Args:
-        shared: whether there is one slope alone.
-        slope_init: how the first slopes are drawn, 0.25 each unless it says otherwise.
+        shared: whether all features share one slope.
+        slope_init: the initializer of the slopes; 0.25 by default.
 
     Raises:
-        ShapeError: when built for samples that are single numbers, unless the slope is shared.
+        ShapeError: by ``build``, for samples that are single numbers, unless the slope is shared.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import Builder, PReLU
+    >>> prelu = PReLU()
+    >>> _ = Builder(dtype="float64").build(prelu, (2,))
+    >>> y, saved = prelu.forward(np.array([[-4.0, 2.0], [-8.0, 1.0]]))
+    >>> y, prelu.backward(saved, np.ones((2, 2))), prelu.slope.grad
+    (array([[-1.,  2.],
+           [-2.,  1.]]), array([[0.25, 1.  ],
+           [0.25, 1.  ]]), array([-12.,   0.]))
 
     Source: He et al. 2015.
     """
@@ -136,13 +161,18 @@ class PReLU(Elementwise[Array]):
 
 @define(eq=False)
 class ELU(Elementwise[Array]):
-    """y = z where z > 0, else α (eᶻ − 1), for samples of any shape.
+    """Exponential linear unit (ELU) activation: y = z where z > 0, else α (eᶻ − 1), for samples of any shape.
 
-    Backward: δ where y > 0, else δ · α eᶻ = δ · (y + α), so the output is all it remembers; where that is −α to the
-    last digit, 0 passes back. At z = 0 the derivative is taken as α, which for α = 1 is no choice: there is no kink.
+    Backpropagated gradient: δ where y > 0, else δ · α eᶻ = δ · (y + α), so only the output is saved; where y is −α to
+    the last digit, the gradient is 0. At z = 0 the derivative is α; for α = 1 there is no kink.
 
     Args:
-        alpha: −α is what y comes to for very negative z; above 0.
+        alpha: α > 0; y tends to −α for very negative z.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import ELU
+    >>> ELU().predict(np.array([[-1.0, 0.0, 2.0]])).round(4)
+    array([[-0.6321,  0.    ,  2.    ]])
 
     Source: Clevert, Unterthiner & Hochreiter 2016.
     """
@@ -167,13 +197,18 @@ class ELU(Elementwise[Array]):
 
 @define(eq=False)
 class CELU(Elementwise[Array]):
-    """y = z where z > 0, else α (e^(z/α) − 1), for samples of any shape.
+    """CELU activation, a continuously differentiable ELU: y = z where z > 0, else α (e^(z/α) − 1).
 
-    Backward: δ where y > 0, else δ · e^(z/α) = δ · (y/α + 1), so the output is all it remembers. The derivative is
-    continuous, 1 at z = 0.
+    For samples of any shape. Backpropagated gradient: δ where y > 0, else δ · e^(z/α) = δ · (y/α + 1), so only the
+    output is saved. The derivative is continuous, 1 at z = 0.
 
     Args:
-        alpha: −α is what y comes to for very negative z; above 0.
+        alpha: α > 0; y tends to −α for very negative z.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import CELU
+    >>> CELU(2.0).predict(np.array([[-2.0, 0.0, 2.0]])).round(4)
+    array([[-1.2642,  0.    ,  2.    ]])
 
     Source: Barron 2017.
     """
@@ -202,12 +237,18 @@ ALPHA = 1.6732632423543772848
 
 @define(eq=False)
 class SELU(Elementwise[Array]):
-    """y = λ z where z > 0, else λ α (eᶻ − 1), with λ = 1.0507… and α = 1.6733…, for samples of any shape.
+    """Scaled ELU (SELU) activation: y = λ z where z > 0, else λ α (eᶻ − 1), with λ = 1.0507… and α = 1.6733….
 
-    With weights drawn by ``LeCunNormal`` a deep network keeps its signals at mean 0 and variance 1.
+    For samples of any shape. With weights drawn by ``LeCunNormal`` a deep network keeps its activations at mean 0 and
+    variance 1.
 
-    Backward: λ δ where y > 0, else δ · λ α eᶻ = δ · (y + λ α), so the output is all it remembers. At the kink, z = 0,
-    the derivative is taken as λ α, its left one.
+    Backpropagated gradient: λ δ where y > 0, else δ · λ α eᶻ = δ · (y + λ α), so only the output is saved. At the kink,
+    z = 0, the derivative is the left one, λ α.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import SELU
+    >>> SELU().predict(np.array([[-1.0, 0.0, 1.0]])).round(4)
+    array([[-1.1113,  0.    ,  1.0507]])
 
     Source: Klambauer et al. 2017.
     """

@@ -11,10 +11,15 @@ from deepbp.typing import Array
 
 @define(eq=False)
 class Softmax(Layer[Array]):
-    """y = eᶻ / Σ eᶻ: each row sums to 1.
+    """Softmax activation along the last axis: y = eᶻ / Σ eᶻ, so that each row sums to 1.
 
-    Along the last axis. Backward applies the whole Jacobian ∂yᵢ/∂zⱼ = yᵢ(𝟙ᵢⱼ − yⱼ): y · (δ − Σ δ y). For training a
-    classifier, ``SoftmaxCrossEntropy`` on the scores themselves is more accurate and faster.
+    Backpropagated gradient: the full Jacobian ∂yᵢ/∂zⱼ = yᵢ(𝟙ᵢⱼ − yⱼ) applied to δ, y · (δ − Σ δ y). To train a
+    classifier, ``SoftmaxCrossEntropy`` on the logits is more accurate and faster.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import Softmax
+    >>> Softmax().predict(np.log([[1.0, 2.0, 5.0]])).round(4)
+    array([[0.125, 0.25 , 0.625]])
 
     Source: Bridle 1990.
     """
@@ -33,11 +38,16 @@ class Softmax(Layer[Array]):
 
 @define(eq=False)
 class LogSoftmax(Elementwise[Array]):
-    """y = z − ln Σ eᶻ, along the last axis: eʸ sums to 1 in each row.
+    """Log-softmax activation along the last axis: y = z − ln Σ eᶻ, so that eʸ sums to 1 in each row.
 
-    Backward applies the whole Jacobian ∂yᵢ/∂zⱼ = 𝟙ᵢⱼ − eʸʲ: δ − eʸ · Σ δ, so the output is all it remembers. Accurate
-    relative to the true value also where a probability is 0 or 1 to the last digit. For training a classifier,
-    ``SoftmaxCrossEntropy`` on the scores themselves is faster.
+    Backpropagated gradient: the full Jacobian ∂yᵢ/∂zⱼ = 𝟙ᵢⱼ − eʸʲ applied to δ, δ − eʸ · Σ δ, so only the output is
+    saved. Accurate relative to the true value also where a probability is 0 or 1 to the last digit. To train a
+    classifier, ``SoftmaxCrossEntropy`` on the logits is faster.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import LogSoftmax
+    >>> np.exp(LogSoftmax().predict(np.log([[1.0, 2.0, 5.0]]))).round(4)
+    array([[0.125, 0.25 , 0.625]])
 
     Source: Bridle 1990.
     """

@@ -12,10 +12,16 @@ from deepbp.typing import Array
 
 @define(eq=False)
 class Sigmoid(Layer[Array]):
-    """y = 1 / (1 + e⁻ᶻ), for samples of any shape.
+    """Logistic sigmoid activation: y = σ(z) = 1 / (1 + e⁻ᶻ), for samples of any shape.
 
-    Backward: δ · y(1 − y), the derivative written with the output, so the output is all it remembers. Accurate
-    relative to the true value for very negative z, too.
+    Backpropagated gradient: δ · y(1 − y), in terms of the output, so only the output is saved. Accurate relative to the
+    true value for very negative z, too.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import Sigmoid
+    >>> y, saved = Sigmoid().forward(np.array([[-1.0, 0.0, 1.0]]))
+    >>> y.round(4), Sigmoid().backward(saved, np.ones((1, 3))).round(4)
+    (array([[0.2689, 0.5   , 0.7311]]), array([[0.1966, 0.25  , 0.1966]]))
 
     Source: the notes' step 3.
     """
@@ -32,10 +38,15 @@ class Sigmoid(Layer[Array]):
 
 @define(eq=False)
 class LogSigmoid(Elementwise[Array]):
-    """y = ln σ(z) = −ln(1 + e⁻ᶻ), for samples of any shape.
+    """Log-sigmoid activation: y = ln σ(z) = −ln(1 + e⁻ᶻ), for samples of any shape.
 
-    Backward: δ · (1 − σ(z)) = δ · (1 − eʸ), so the output is all it remembers. Accurate relative to the true value on
-    both sides, also where σ(z) itself is 0 or 1 to the last digit.
+    Backpropagated gradient: δ · (1 − σ(z)) = δ · (1 − eʸ), so only the output is saved. Accurate relative to the true
+    value on both sides, also where σ(z) is 0 or 1 to the last digit.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import LogSigmoid
+    >>> LogSigmoid().predict(np.array([[-800.0, 0.0]])).round(4)
+    array([[-8.000e+02, -6.931e-01]])
     """
 
     formula = Formula("-log(1 + exp(-x))", derivative="1 - exp(y)", input="z", function="LogSigmoid")
@@ -50,12 +61,17 @@ class LogSigmoid(Elementwise[Array]):
 
 @define(eq=False)
 class HardSigmoid(Elementwise[Array]):
-    """y = z/6 + ½, cut off at 0 and 1, for samples of any shape.
+    """Hard sigmoid activation: y = min(max(z/6 + ½, 0), 1), for samples of any shape.
 
-    Backward: δ/6 where 0 < y < 1, else 0, so the output is all it remembers. At the kinks, z = ±3, the derivative is
-    taken as 0.
+    Backpropagated gradient: δ/6 where 0 < y < 1, else 0, so only the output is saved. At the kinks, z = ±3, the
+    derivative is 0.
 
-    Source: Howard et al. 2019; with the slope ½, Courbariaux, Bengio & David 2015.
+    >>> import numpy as np
+    >>> from deepbp.layers import HardSigmoid
+    >>> HardSigmoid().predict(np.array([[-4.0, 0.0, 1.5]]))
+    array([[0.  , 0.5 , 0.75]])
+
+    Source: Howard et al. 2019; with slope ½, Courbariaux, Bengio & David 2015.
     """
 
     formula = Formula(
@@ -72,9 +88,14 @@ class HardSigmoid(Elementwise[Array]):
 
 @define(eq=False)
 class Tanh(Layer[Array]):
-    """y = tanh z, for samples of any shape.
+    """Hyperbolic tangent activation: y = tanh z, for samples of any shape.
 
-    Backward: δ · (1 − y²), so the output is all it remembers.
+    Backpropagated gradient: δ · (1 − y²), so only the output is saved.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import Tanh
+    >>> Tanh().predict(np.array([[-1.0, 0.0, 1.0]])).round(4)
+    array([[-0.7616,  0.    ,  0.7616]])
 
     Source: LeCun et al., Efficient BackProp, 1998.
     """
@@ -91,9 +112,14 @@ class Tanh(Layer[Array]):
 
 @define(eq=False)
 class Softsign(Elementwise[Array]):
-    """y = z / (1 + |z|), for samples of any shape.
+    """Softsign activation: y = z / (1 + |z|), for samples of any shape.
 
-    Backward: δ / (1 + |z|)², so 1 / (1 + |z|) is all it remembers.
+    Backpropagated gradient: δ / (1 + |z|)², so only 1 / (1 + |z|) is saved.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import Softsign
+    >>> Softsign().predict(np.array([[-1.0, 0.0, 3.0]]))
+    array([[-0.5 ,  0.  ,  0.75]])
 
     Source: Turian, Bergstra & Bengio 2009; Glorot & Bengio 2010.
     """
@@ -110,13 +136,18 @@ class Softsign(Elementwise[Array]):
 
 @define(eq=False)
 class Softplus(Elementwise[Array]):
-    """y = ln(1 + e^(βz)) / β, for samples of any shape.
+    """Softplus activation, a smooth ReLU: y = ln(1 + e^(βz)) / β, for samples of any shape.
 
-    Backward: δ · σ(βz) = δ · (1 − e^(−βy)), so the output is all it remembers. Accurate relative to the true value for
-    very negative z, too.
+    Backpropagated gradient: δ · σ(βz) = δ · (1 − e^(−βy)), so only the output is saved. Accurate relative to the true
+    value for very negative z, too.
 
     Args:
-        beta: how sharp the corner is; the larger, the closer to ReLU; above 0.
+        beta: β > 0, the sharpness of the bend; the larger, the closer to ReLU.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import Softplus
+    >>> Softplus().predict(np.array([[-1.0, 0.0, 1.0]])).round(4)
+    array([[0.3133, 0.6931, 1.3133]])
 
     Source: Dugas et al. 2001.
     """
@@ -142,11 +173,16 @@ class Softplus(Elementwise[Array]):
 
 @define(eq=False)
 class Gaussian(Elementwise[tuple[Array, Array]]):
-    """y = e^(−z²), for samples of any shape.
+    """Gaussian activation: y = e^(−z²), for samples of any shape.
 
-    Backward: δ · (−2 z y). Accurate relative to the true value far from zero, too.
+    Backpropagated gradient: δ · (−2 z y). Accurate relative to the true value far from zero, too.
 
-    Source: Broomhead & Lowe 1988, whose radial basis functions it is.
+    >>> import numpy as np
+    >>> from deepbp.layers import Gaussian
+    >>> Gaussian().predict(np.array([[-1.0, 0.0, 2.0]])).round(4)
+    array([[0.3679, 1.    , 0.0183]])
+
+    Source: Broomhead & Lowe 1988, as a radial basis function.
     """
 
     formula = Formula("exp(-x**2)", derivative="-(2 * x * y)", input="z", function="Gaussian")
@@ -163,14 +199,19 @@ class Gaussian(Elementwise[tuple[Array, Array]]):
 
 @define(eq=False)
 class Sine(Elementwise[Array]):
-    """y = sin(ω₀ z), for samples of any shape.
+    """Sine activation: y = sin(ω₀ z), for samples of any shape.
 
-    Backward: δ · ω₀ cos(ω₀ z).
+    Backpropagated gradient: δ · ω₀ cos(ω₀ z).
 
     Args:
-        w0: ω₀, the frequency. 30 is the paper's choice for coordinates between −1 and 1; it goes with first weights
-            drawn evenly between ±1/I in the first layer and ±√(6/I)/ω₀ in the others, where I counts a layer's inputs:
+        w0: the frequency ω₀. The paper uses 30, for coordinates between −1 and 1 and initial weights drawn uniformly
+            from ±1/I in the first layer and ±√(6/I)/ω₀ in the others, where I is a layer's number of inputs:
             ``Dense(units, weight_init=Uniform(-limit, limit))``.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import Sine
+    >>> Sine(1.0).predict(np.array([[0.0, np.pi / 2]]))
+    array([[0., 1.]])
 
     Source: Sitzmann et al. 2020 (SIREN).
     """
