@@ -119,3 +119,21 @@ def test_it_is_said_what_is_wrong_and_where(name: str, reason: str, tmp_path: Pa
     with pytest.raises(FileFormatError) as caught:
         deepbp.load(tmp_path / "file.npz")
     assert str(caught.value).startswith(f"{tmp_path / 'file.npz'}: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("zeros", "expected a safetensors file, got one that claims a header of 0 bytes"),
+        ("a long header", "expected a header of at most 4,194,304 bytes, got 5,000,002"),
+        ("a deep header", "the file is damaged, or no safetensors file: "),
+        ("other numbers", "its checksum is wrong: the file is damaged"),
+        ("no description", "expected a network, got arrays that deepbp did not write: build the network, and use"),
+    ],
+)
+def test_it_is_said_what_is_wrong_with_tensors(name: str, reason: str, tmp_path: Path) -> None:
+    (content,) = [content for found, _, content in FILES if found == f"{name} (safetensors)"][:1]
+    (tmp_path / "file.safetensors").write_bytes(content)
+    with pytest.raises(FileFormatError) as caught:
+        deepbp.load(tmp_path / "file.safetensors")
+    assert str(caught.value).startswith(f"{tmp_path / 'file.safetensors'}: {reason}")
