@@ -68,7 +68,7 @@ def replacements(node: ast.AST) -> Iterator[ast.AST | None]:
     elif isinstance(node, ast.Constant) and isinstance(node.value, int):
         yield ast.Constant(node.value + 1)
     elif isinstance(node, ast.Constant) and isinstance(node.value, float):
-        yield ast.Constant(node.value * 30)  # a tolerance that is 30 times as large must be noticed
+        yield ast.Constant(node.value * 30 or 1e-3)  # a tolerance that is 30 times as large must be noticed
     elif isinstance(node, ast.If | ast.IfExp):
         for value in (True, False):
             conditional = deepcopy(node)

@@ -27,7 +27,7 @@ def standard_normal(rng: np.random.Generator, shape: Shape) -> Array:
 
 
 @frozen
-class Pass:
+class PassResult:
     """Results of one forward and backward pass: the output, ∂L/∂x, and ∂L/∂parameter by name."""
 
     output: Array
@@ -114,13 +114,13 @@ class BuiltLayer:
         output: Array = self.passes.predict(x.copy())
         return output
 
-    def run(self, x: Array, delta: Array) -> Pass:
+    def run(self, x: Array, delta: Array) -> PassResult:
         """Reset, and run forward and backward."""
         self.reset()
         output, saved = self.passes.forward(x.copy())
         output = output.copy()
         grad_input = self.passes.backward(saved, delta.copy())
-        return Pass(output, grad_input, self.gradients())
+        return PassResult(output, grad_input, self.gradients())
 
     def gradients(self) -> dict[str, Array]:
         """Return copies of the accumulated parameter gradients."""

@@ -11,7 +11,7 @@ from deepbp.layers.layer import check_class
 from deepbp.layers.observed_pass import ObservedPass
 from deepbp.testing.check import CheckFailure
 from deepbp.testing.comparisons import expect_same
-from deepbp.testing.layer_case import BuiltLayer, LayerCase, Pass
+from deepbp.testing.layer_case import BuiltLayer, LayerCase, PassResult
 from deepbp.typing import Array
 
 
@@ -165,7 +165,7 @@ def any_memory_layout(case: LayerCase) -> None:
     for (name, laid_x), again, laid_delta in zip(_layouts(x), _layouts(x), _layouts(delta), strict=True):
         built.reset()
         output, saved = built.passes.forward(laid_x)
-        got = Pass(output.copy(), built.passes.backward(saved, laid_delta[1]), built.gradients())
+        got = PassResult(output.copy(), built.passes.backward(saved, laid_delta[1]), built.gradients())
         message = f"changes for {name} arrays: reshape, ravel and views must not assume a layout"
         expect_same(got.output, expected.output, f"the output {message}")
         expect_same(got.grad_input, expected.grad_input, f"∂L/∂x {message}")

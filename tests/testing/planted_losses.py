@@ -132,6 +132,25 @@ class WritesThePrediction(MeanOfSquares):
         return result
 
 
+@planted("nothing_is_written", r"wrote into the target: make a new array")
+@frozen
+class WritesTheTarget(MeanOfSquares):
+    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Array]:
+        result = super().forward(prediction, target, sample_weight)
+        target -= prediction
+        return result
+
+
+@planted("nothing_is_written", r"wrote into sample_weight: make a new array")
+@frozen
+class WritesTheWeights(MeanOfSquares):
+    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Array]:
+        result = super().forward(prediction, target, sample_weight)
+        if sample_weight is not None:
+            sample_weight /= sample_weight.sum()
+        return result
+
+
 @planted("nothing_is_written", r"backward wrote into saved")
 @frozen
 class WritesSaved(MeanOfSquares):
