@@ -3,9 +3,8 @@
 from deepbp._config import publish
 from deepbp.derivation.derivation import Derivation
 from deepbp.derivation.explanation import Explanation
-from deepbp.derivation.numbering import steps
 from deepbp.derivation.recording import TraceStep
-from deepbp.derivation.steps import Step
+from deepbp.derivation.steps import Step, steps
 from deepbp.derivation.trace import Trace
 
 __all__ = ["Derivation", "Explanation", "Step", "Trace", "TraceStep", "steps"]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
-from deepbp.derivation.expressions import Expression, Math, total, tree
+from deepbp.derivation.expressions import OUTER_PRODUCT, THROUGH_WEIGHTS, Expression, Math, total, tree
 from deepbp.derivation.forward import LOSS_SYMBOLS, batch, loss_rows, shape_text
 from deepbp.derivation.steps import (
     OperationStep,
@@ -15,13 +15,11 @@ from deepbp.derivation.steps import (
     error_signal,
     last_signal,
     layers_in,
+    uses_of,
 )
 from deepbp.formulas.printer import Symbol
 from deepbp.layers import MergeBy
 from deepbp.losses import Loss
-
-OUTER_PRODUCT = ast.dump(tree("x.T @ delta"))
-THROUGH_WEIGHTS = ast.dump(tree("delta @ weight.T"))
 
 
 def needed(steps: Sequence[Step]) -> list[Symbol]:
@@ -43,13 +41,6 @@ def error_row(steps: Sequence[Step], signal: Symbol) -> Row:
     if len(rows) == 1:
         return rows[0]
     return _sum_row(signal, rows, f"{len(rows)} ways lead on from here: their shares add")
-
-
-def uses_of(steps: Sequence[Step], signal: Symbol) -> list[tuple[Step, int]]:
-    """The steps that take a signal, penalties last, each with the position of the signal among its inputs."""
-    found = [(step, index) for step in steps for index, taken in enumerate(step.inputs) if taken == signal]
-    penalties = [(step, index) for step, index in found if isinstance(step, PenaltyStep) and step.penalty is not None]
-    return [*((step, index) for step, index in found if not isinstance(step, PenaltyStep)), *penalties]
 
 
 def _shares(steps: Sequence[Step], signal: Symbol) -> list[Row]:

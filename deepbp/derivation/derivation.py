@@ -10,9 +10,8 @@ from deepbp.derivation.document import Block, Document, Equations, Heading, Para
 from deepbp.derivation.expressions import Math, alone, names_in
 from deepbp.derivation.forward import batch, forward_blocks, loss_blocks, sums_explained
 from deepbp.derivation.notes import notes_blocks
-from deepbp.derivation.numbering import steps
 from deepbp.derivation.rendering import Renderable
-from deepbp.derivation.steps import OperationStep, Step, layers_in
+from deepbp.derivation.steps import OperationStep, Step, layers_in, steps
 from deepbp.errors import ArgumentTypeError
 from deepbp.formulas.printer import Symbol
 from deepbp.layers import Layer, UpdateFormula

@@ -9,20 +9,12 @@ import numpy as np
 from attrs import frozen
 
 from deepbp._config import configuration
-from deepbp.derivation.backward import (
-    OUTER_PRODUCT,
-    THROUGH_WEIGHTS,
-    backward_row,
-    error_row,
-    output_signal,
-    path_behind,
-    uses_of,
-)
+from deepbp.derivation.backward import backward_row, error_row, output_signal, path_behind
 from deepbp.derivation.document import LARGEST, Block, Document, Equations, Heading, Paragraph, Row, Values
-from deepbp.derivation.expressions import Math, alone, tree
+from deepbp.derivation.expressions import OUTER_PRODUCT, THROUGH_WEIGHTS, Math, alone, tree
 from deepbp.derivation.recording import StepRecord, TraceStep
 from deepbp.derivation.rendering import Renderable
-from deepbp.derivation.steps import OperationStep, PenaltyStep, Step, derivative, error_signal, last_signal
+from deepbp.derivation.steps import OperationStep, PenaltyStep, Step, derivative, error_signal, uses_of
 from deepbp.errors import PositionError
 from deepbp.formulas.language import evaluate
 from deepbp.formulas.printer import Symbol
@@ -75,7 +67,7 @@ def paths(trace: StepRecord, position: int, name: str, index: Index) -> list[Blo
     return [
         Equations((_factors(letters, step, weight, unit),)),
         Paragraph((f"In numbers, from the loss down to the weight, for sample {sample}, whose share is the largest:",)),
-        Values(start.math, trace.error_signals[last_signal(letters)][sample], start.remark),
+        Values(start.math, trace.error_signals[trace.last_signal][sample], start.remark),
         *reversed(list(_chain(trace, step, sample, unit))),
         Values(Math((product, *numbers), symbols), shares[sample], f"the share of sample {sample}"),
         Paragraph(("For all samples, whose shares are added:",)),
@@ -103,7 +95,7 @@ def _chain(trace: StepRecord, step: Step, sample: int, unit: Index) -> Iterator[
     Single entries as long as the weight acts through one entry; whole signals after a step that mixes units or a fork.
     """
     letters = [one.step for one in trace.steps]
-    signal, last = step.output, last_signal(letters)
+    signal, last = step.output, trace.last_signal
     following: _One | None = (signal, unit)
     while following is not None:
         signal, unit = following

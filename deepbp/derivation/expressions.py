@@ -18,6 +18,10 @@ def tree(expression: Expression) -> ast.expr:
     return ast.parse(expression, mode="eval").body if isinstance(expression, str) else expression
 
 
+OUTER_PRODUCT = ast.dump(tree("x.T @ delta"))  # ∂L/∂W of a dense layer
+THROUGH_WEIGHTS = ast.dump(tree("delta @ weight.T"))  # and ∂L/∂x
+
+
 @frozen
 class Math:
     """One or more expressions, joined by a relation sign: z¹ = x W¹."""

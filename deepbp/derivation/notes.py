@@ -6,9 +6,8 @@ from typing import Any
 
 from attrs import frozen
 
-from deepbp.derivation.backward import OUTER_PRODUCT, THROUGH_WEIGHTS
 from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
-from deepbp.derivation.expressions import Math, names_in, negative, tree, with_values
+from deepbp.derivation.expressions import OUTER_PRODUCT, THROUGH_WEIGHTS, Math, names_in, negative, tree, with_values
 from deepbp.derivation.forward import LOSS_SYMBOLS
 from deepbp.derivation.steps import Step, derivative
 from deepbp.formulas.printer import Symbol

@@ -6,8 +6,7 @@ from typing import Any, Self
 import numpy as np
 from attrs import frozen
 
-from deepbp.derivation.numbering import steps
-from deepbp.derivation.steps import Step, last_signal
+from deepbp.derivation.steps import Step, last_signal, steps
 from deepbp.errors import PositionError
 from deepbp.formulas.printer import Symbol
 from deepbp.layers import Layer
@@ -99,8 +98,12 @@ class StepRecord:
     @property
     def prediction(self) -> Array:
         """The network's output for these inputs."""
-        last = last_signal([one.step for one in self.steps])
-        return next(one.output for one in self.steps if one.step.output == last)
+        return next(one.output for one in self.steps if one.step.output == self.last_signal)
+
+    @property
+    def last_signal(self) -> Symbol:
+        """The symbol of the network's output."""
+        return last_signal([one.step for one in self.steps])
 
     @property
     def target(self) -> Array:

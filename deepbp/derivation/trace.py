@@ -13,7 +13,6 @@ from deepbp.derivation.expressions import Math, alone
 from deepbp.derivation.forward import LOSS_SYMBOLS, definitions, forward_row, value_row
 from deepbp.derivation.recording import StepRecord
 from deepbp.derivation.rendering import Renderable
-from deepbp.derivation.steps import last_signal
 from deepbp.formulas.printer import Symbol
 from deepbp.typing import Array
 
@@ -91,7 +90,7 @@ def _forward_blocks(trace: Trace) -> Iterator[Block]:
         row = forward_row(step, again=id(step.layer) in layers)
         layers.add(id(step.layer))
         yield Values(row.math, one.output, row.remark)
-    last = last_signal([one.step for one in trace.steps])
+    last = trace.last_signal
     yield Equations((Row(Math(("prediction", "y"), {**LOSS_SYMBOLS, "y": last}), "", "the prediction"),))
 
 
@@ -105,7 +104,7 @@ def _loss_blocks(trace: Trace) -> Iterator[Block]:
 def _backward_blocks(trace: Trace) -> Iterator[Block]:
     letters = [one.step for one in trace.steps]
     start = output_signal(letters, trace.loss_function)
-    yield Values(start.math, trace.error_signals[last_signal(letters)], start.remark)
+    yield Values(start.math, trace.error_signals[trace.last_signal], start.remark)
     for signal in reversed(needed(letters)):
         row = error_row(letters, signal)
         yield Values(Math(row.math.sides[:2], row.math.symbols), trace.error_signals[signal], row.remark)

@@ -8,7 +8,7 @@ from attrs import define, frozen
 from branched import NAMES, Taxed, Wrapped, branched_nets, net
 from test_derivation_text import equations
 
-from deepbp.derivation.numbering import steps
+from deepbp.derivation.steps import steps
 from deepbp.formulas.printer import TextPrinter
 from deepbp.layers import (
     L1,

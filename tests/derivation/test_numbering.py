@@ -4,7 +4,7 @@ import pytest
 from nets import StatedGain, notes_net, rich_net
 
 from deepbp import Sequential
-from deepbp.derivation.numbering import steps
+from deepbp.derivation.steps import steps
 from deepbp.errors import NotBuiltError
 from deepbp.formulas.printer import Symbol, TextPrinter
 from deepbp.layers import Dense, Flatten, Sigmoid, Softmax

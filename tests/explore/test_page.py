@@ -11,7 +11,7 @@ import pytest
 from explored import PLAYED, X, Y, write_pages
 
 from deepbp import Sequential
-from deepbp.derivation.explore.panels import figure, number
+from deepbp.derivation.explore.page import figure, number
 from deepbp.errors import ArgumentTypeError, DeepBPError
 from deepbp.layers import Dense, Sigmoid
 from deepbp.losses import SumSquaredError

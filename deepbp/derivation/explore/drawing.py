@@ -7,9 +7,7 @@ from math import prod
 import numpy as np
 from attrs import field, frozen
 
-from deepbp.derivation.backward import uses_of
-from deepbp.derivation.numbering import steps
-from deepbp.derivation.steps import OperationStep, PenaltyStep, Step, last_signal
+from deepbp.derivation.steps import OperationStep, PenaltyStep, Step, last_signal, steps, uses_of
 from deepbp.derivation.trace import Trace
 from deepbp.formulas.printer import Symbol
 from deepbp.typing import Array, Shape
