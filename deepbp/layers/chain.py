@@ -115,7 +115,7 @@ class Chain(Layer[list[Any]]):
         return total
 
     def has_penalty(self) -> bool:
-        return any(layer.has_penalty() for layer in self.layers)
+        return bool(self._penalized) if self.built else any(layer.has_penalty() for layer in self.layers)
 
     def predict(self, x: Array) -> Array:
         position = 0

@@ -1,25 +1,4 @@
-"""Alias of ``deepbp.callbacks``, where the callbacks live."""
+"""Alias of ``deepbp.callbacks``, where the callbacks are defined."""
 
-from deepbp.callbacks import (
-    Callback,
-    CSVLog,
-    EarlyStopping,
-    ModelCheckpoint,
-    ReduceOnPlateau,
-    SignalMonitor,
-    TensorBoard,
-    TimeLimit,
-    WeightAverage,
-)
-
-__all__ = [
-    "CSVLog",
-    "Callback",
-    "EarlyStopping",
-    "ModelCheckpoint",
-    "ReduceOnPlateau",
-    "SignalMonitor",
-    "TensorBoard",
-    "TimeLimit",
-    "WeightAverage",
-]
+from deepbp.callbacks import *  # noqa: F403
+from deepbp.callbacks import __all__ as __all__
