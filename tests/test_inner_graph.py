@@ -336,6 +336,72 @@ class Bidirectional(Layer[Any]):
         return InnerGraph(self.built.input_shape, nodes)
 
 
+@frozen
+class FoldSteps(Operation):
+    """(B, T, F) to (B T, F): each step becomes a sample."""
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        return shapes[0][1:]
+
+    def forward(self, inputs: Sequence[Array]) -> Array:
+        return inputs[0].reshape(-1, *inputs[0].shape[2:])
+
+    def backward(self, inputs: Sequence[Array], delta: Array) -> list[Array]:
+        return [delta.reshape(inputs[0].shape)]
+
+
+@frozen
+class UnfoldSteps(Operation):
+    """(B T, F) to (B, T, F)."""
+
+    steps: int
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        return (self.steps, *shapes[0])
+
+    def forward(self, inputs: Sequence[Array]) -> Array:
+        return inputs[0].reshape(-1, self.steps, *inputs[0].shape[1:])
+
+    def backward(self, inputs: Sequence[Array], delta: Array) -> list[Array]:
+        return [delta.reshape(inputs[0].shape)]
+
+
+@define(eq=False)
+class PerStep(Layer[Any]):
+    """One layer for each step of a sequence."""
+
+    layer: Layer[Any]
+
+    def build(self, input_shape: Shape, builder: Builder) -> Shape:
+        return (input_shape[0], *builder.build(self.layer, input_shape[1:]))
+
+    def forward(self, x: Array) -> tuple[Array, Any]:
+        output, saved = self.layer.forward(x.reshape(-1, *x.shape[2:]))
+        return output.reshape(*x.shape[:2], *output.shape[1:]), (saved, x.shape)
+
+    def backward(self, saved: Any, delta: Array) -> Array:
+        return self.layer.backward(saved[0], delta.reshape(-1, *delta.shape[2:])).reshape(saved[1])
+
+    def inner_graph(self) -> InnerGraph:
+        assert self.built is not None
+        shape = self.built.input_shape
+        nodes = (
+            Node("folded", FoldSteps()),
+            Node("layer", self.layer, "folded"),
+            Node("y", UnfoldSteps(shape[0]), "layer"),
+        )
+        return InnerGraph(shape, nodes)
+
+
+def test_a_layer_for_each_step() -> None:
+    check_layer(PerStep(Chain([Dense(3), Tanh()])), (4, 2))
+    network = Sequential([PerStep(Dense(3))], input_shape=(4, 2), rng=0, dtype="float64")
+    x, y = np.random.default_rng(0).normal(size=(5, 4, 2)), np.zeros((5, 4, 3))
+    trace = network.trace(x, y, SumSquaredError())
+    assert [one.output.shape for one in trace.steps] == [(20, 2), (20, 3), (5, 4, 3)]
+    assert [row[0] for row in network.summary().rows] == ["0 PerStep", "0.layer Dense"]
+
+
 def test_a_sequence_composite_with_an_operation_of_its_own() -> None:
     check_layer(Bidirectional(RunningSum(), RunningSum()), (4, 2))
     network = Sequential([Bidirectional(RunningSum(), RunningSum())], input_shape=(4, 2), rng=0, dtype="float64")
