@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from deepbp.layers import Layer, Sigmoid, Softmax
+from deepbp.layers import Chain, Layer, Sigmoid, Softmax
 from deepbp.layers.observed_pass import ObservedPass, stated_graph
 from deepbp.losses import Loss
 from deepbp.parameters import ParameterVector
@@ -37,8 +37,8 @@ def warn_if_squashed_twice(model: Layer[Any], loss: Loss[Any], stacklevel: int =
     if loss.expects not in ("logits", "scores"):
         return
     last = model
-    while (graph := stated_graph(last)) is not None and graph.output.layer is not None:
-        last = graph.output.layer
+    while (inner := _last_inside(last)) is not None:
+        last = inner
     if isinstance(last, Softmax | Sigmoid):
         wants = "logits and applies its own" if loss.expects == "logits" else "scores, which may have any size"
         instead = "CrossEntropy" if isinstance(last, Softmax) else "BinaryCrossEntropy"
@@ -48,3 +48,11 @@ def warn_if_squashed_twice(model: Layer[Any], loss: Loss[Any], stacklevel: int =
             UserWarning,
             stacklevel=stacklevel,
         )
+
+
+def _last_inside(layer: Layer[Any]) -> Layer[Any] | None:
+    """The layer that a composite ends with; None for a leaf, and where branches end together."""
+    if isinstance(layer, Chain):
+        return layer.layers[-1]
+    graph = None if type(layer).inner_graph is Layer.inner_graph else stated_graph(layer)
+    return None if graph is None else graph.output.layer
