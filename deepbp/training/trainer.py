@@ -274,7 +274,7 @@ class Trainer:
         position.resume_with(training.samples, options.batch_size, options.shuffle)
         if isinstance(training, Stream) and position.epochs < options.epochs:
             training.leave_out(position.epochs)
-        state.ensure_current()
+        state.acquire()
         state.position = position
         try:
             self._running = Fit(self, state, options, training, validation)
