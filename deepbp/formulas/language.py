@@ -1,8 +1,7 @@
-"""Mathematics that is stated once: printed in the derivation of a network, and evaluated to prove that code agrees.
+"""The formula language: mathematics stated once, printed in derivations, and evaluated to check the code against it.
 
 An expression is Python with NumPy's meaning: ``@`` is the matrix product, ``*`` the elementwise one, ``.T`` the
-transpose. It may use the functions below, and ``pi``. What the names stand for is said by the class that holds the
-expression.
+transpose. It may use the functions below, and ``pi``; the class that holds an expression defines its variables.
 """
 
 import ast
@@ -51,7 +50,7 @@ FUNCTIONS: dict[str, Any] = {
 
 
 def parse(expression: str) -> ast.expr:
-    """The expression's tree. Raises ConfigurationError where it is not one, or calls what is not a function above."""
+    """Parse an expression to a syntax tree. Raises ConfigurationError for anything else."""
     try:
         tree = ast.parse(expression, mode="eval").body
     except SyntaxError as error:
@@ -63,7 +62,7 @@ def parse(expression: str) -> ast.expr:
 
 
 def evaluate(expression: str, names: Mapping[str, Any]) -> Any:
-    """The expression's value for these names. Raises ConfigurationError for a name that stands for nothing."""
+    """Evaluate an expression for these variables. Raises ConfigurationError for an undefined name."""
     parse(expression)
     try:
         return eval(expression, {"__builtins__": {}, "pi": math.pi, **FUNCTIONS}, dict(names))
@@ -78,19 +77,23 @@ def _checked(instance: Any, attribute: Any, expression: str) -> None:
 
 @frozen
 class Formula:
-    """The mathematics of a layer, as expressions.
+    """The formula of a layer, as expressions.
 
-    They may use ``x`` (B, …), the input; ``y``, the output; ``delta``, the error signal at the output; the names of
-    the layer's fields, parameters standing for their values; and ``input_shape`` and ``output_shape``, with B in front.
+    They may use ``x`` (B, …), the input; ``y``, the output; ``delta``, the upstream gradient; the names of the layer's
+    fields, with parameters standing for their values; and ``input_shape`` and ``output_shape``, with B in front.
 
     Args:
-        forward: y.
-        backward: the error signal passed back; for a function of each number by itself, leave it out and give
-            ``derivative``, ∂y/∂x: then it is ``delta * derivative``.
+        forward: the output y.
+        backward: the backpropagated gradient; for an elementwise function give ``derivative``, ∂y/∂x, instead: the
+            gradient is then ``delta * derivative``.
         gradients: ∂L/∂parameter, for each parameter's field.
-        input, output: the letters they go by: z is a weighted sum, which Dense makes and an activation takes.
-        function: the letter of the function, where it has one, such as σ.
-        symbols: letters for fields, such as ``{"slope": "s"}``; others go by their names.
+        input, output: the letters of input and output: z for a pre-activation.
+        function: the symbol of the function, such as σ, if it has one.
+        symbols: symbols of fields, such as ``{"slope": "s"}``; other fields keep their names.
+
+    >>> from deepbp.layers import Formula
+    >>> Formula("maximum(x, 0)", derivative="y > 0", function="ReLU").passed_back
+    'delta * (y > 0)'
     """
 
     forward: str = field(validator=_checked)
@@ -104,21 +107,24 @@ class Formula:
 
     @property
     def passed_back(self) -> str:
-        """The error signal passed back, also where only the derivative was stated."""
+        """The backpropagated gradient, also if only the derivative was given."""
         return self.backward or (f"delta * ({self.derivative})" if self.derivative else "")
 
 
 @frozen
 class LossFormula:
-    """The mathematics of a loss, without weights of samples.
+    """The formula of a loss, without sample weights.
 
-    The expressions may use ``prediction``; ``target``, for a classifier as one-hot rows; ``n``, how many numbers a
-    prediction holds; ``rows``, how many rows; ``classes``, how many numbers each row; and the names of the loss's
-    fields.
+    The expressions may use ``prediction``; ``target``, one-hot rows for a classifier; ``n``, the number of predicted
+    numbers; ``rows``, the number of rows; ``classes``, the size of a row; and the names of the loss's fields.
 
     Args:
         value: L.
         delta: ∂L/∂prediction.
+
+    >>> from deepbp.layers import LossFormula
+    >>> LossFormula("total((prediction - target)**2)", "2 * (prediction - target)").delta
+    '2 * (prediction - target)'
     """
 
     value: str = field(validator=_checked)
@@ -128,11 +134,15 @@ class LossFormula:
 
 @frozen
 class PenaltyFormula:
-    """The mathematics of a penalty, as expressions of ``w``, the numbers penalised, and of its fields.
+    """The formula of a penalty, as expressions of ``w``, the penalized numbers, and of the penalty's fields.
 
     Args:
-        value: what is added to the loss.
+        value: the term added to the loss.
         gradient: its derivative by each number.
+
+    >>> from deepbp.layers import PenaltyFormula
+    >>> PenaltyFormula("strength * total(w**2)", "2 * strength * w").gradient
+    '2 * strength * w'
     """
 
     value: str = field(validator=_checked)
@@ -141,11 +151,15 @@ class PenaltyFormula:
 
 @frozen
 class UpdateFormula:
-    """The mathematics of an optimizer's step, as assignments that are carried out in order, the last one to ``w``.
+    """The formula of an optimizer's step: assignments, carried out in order, the last one to ``w``.
 
     The expressions may use ``w``, the values of a parameter; ``g``, its gradient; ``rate``, the learning rate; ``t``,
-    the number of the step, from 1; the names of the state's arrays, those of the optimizer's fields, and what was
-    assigned before.
+    the number of the step, from 1; the names of the state's arrays and of the optimizer's fields; and earlier
+    assignments.
+
+    >>> from deepbp.layers import UpdateFormula
+    >>> UpdateFormula((("velocity", "momentum * velocity + g"), ("w", "w - rate * velocity"))).assignments[-1]
+    ('w', 'w - rate * velocity')
     """
 
     assignments: tuple[tuple[str, str], ...]

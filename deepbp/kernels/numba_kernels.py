@@ -44,21 +44,21 @@ def sigmoid(z: Any) -> Any:
 @compiled
 def sigmoid_backward(output: Any, delta: Any) -> Any:
     check_alike(output, delta)
-    moved = np.empty(output.shape, output.dtype)
-    y, d, target, one = output.ravel(), delta.ravel(), moved.ravel(), output.dtype.type(1)
+    grad_input = np.empty(output.shape, output.dtype)
+    y, d, target, one = output.ravel(), delta.ravel(), grad_input.ravel(), output.dtype.type(1)
     for i in range(y.size):
         target[i] = d[i] * y[i] * (one - y[i])
-    return moved
+    return grad_input
 
 
 @compiled
 def tanh_backward(output: Any, delta: Any) -> Any:
     check_alike(output, delta)
-    moved = np.empty(output.shape, output.dtype)
-    y, d, target, one = output.ravel(), delta.ravel(), moved.ravel(), output.dtype.type(1)
+    grad_input = np.empty(output.shape, output.dtype)
+    y, d, target, one = output.ravel(), delta.ravel(), grad_input.ravel(), output.dtype.type(1)
     for i in range(y.size):
         target[i] = d[i] * (one - y[i] * y[i])
-    return moved
+    return grad_input
 
 
 @compiled
@@ -73,11 +73,11 @@ def relu(z: Any) -> Any:
 @compiled
 def relu_backward(output: Any, delta: Any) -> Any:
     check_alike(output, delta)
-    moved = np.empty(output.shape, output.dtype)
-    y, d, target, zero = output.ravel(), delta.ravel(), moved.ravel(), output.dtype.type(0)
+    grad_input = np.empty(output.shape, output.dtype)
+    y, d, target, zero = output.ravel(), delta.ravel(), grad_input.ravel(), output.dtype.type(0)
     for i in range(y.size):
         target[i] = d[i] if y[i] > 0 else zero
-    return moved
+    return grad_input
 
 
 @compiled
@@ -103,16 +103,16 @@ def softmax(z: Any) -> Any:
 @compiled
 def softmax_backward(output: Any, delta: Any) -> Any:
     check_alike(output, delta)
-    moved = np.empty(output.shape, output.dtype)
+    grad_input = np.empty(output.shape, output.dtype)
     classes = output.shape[-1]
-    y, d, target = output.ravel(), delta.ravel(), moved.ravel()
+    y, d, target = output.ravel(), delta.ravel(), grad_input.ravel()
     for start in range(0, y.size, classes):
         inner = y.dtype.type(0)
         for i in range(start, start + classes):
             inner += d[i] * y[i]
         for i in range(start, start + classes):
             target[i] = y[i] * (d[i] - inner)
-    return moved
+    return grad_input
 
 
 @compiled

@@ -88,10 +88,10 @@ class Bilinear(Layer[Array]):
         self._run_backward_parameters(x, delta)
         left, right = self._parts(x)
         products = delta.dot(self._matrix().T).reshape(len(x), left.shape[1], right.shape[1])  # ∂L/∂(uᵢ vⱼ)
-        moved = np.empty(x.shape, np.result_type(x, products))
-        np.einsum("bij,bj->bi", products, right, out=moved[:, : left.shape[1]])
-        np.einsum("bij,bi->bj", products, left, out=moved[:, left.shape[1] :])
-        return moved
+        grad_input = np.empty(x.shape, np.result_type(x, products))
+        np.einsum("bij,bj->bi", products, right, out=grad_input[:, : left.shape[1]])
+        np.einsum("bij,bi->bj", products, left, out=grad_input[:, left.shape[1] :])
+        return grad_input
 
     def backward_parameters(self, x: Array, delta: Array) -> None:
         check_samples(x, delta)

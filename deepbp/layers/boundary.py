@@ -23,12 +23,11 @@ Function: TypeAlias = Callable[..., Any]
 
 _MISSING: Any = object()
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-_NOT_PLAIN = (np.matrix, np.ma.MaskedArray)  # subclasses of ndarray whose products, or sums, are other ones
-
+_NOT_PLAIN = (np.matrix, np.ma.MaskedArray)  # subclasses of ndarray with other products and sums
 
 _in_users_predict: ContextVar[bool] = ContextVar("in the predict of a user's layer", default=False)
 is_inner_call = _in_users_predict.get
-"""Whether a composite of the user's calls: its data are activations, which may be empty or not finite."""
+"""Whether ``predict`` of a user's composite is the caller: its arrays are activations, possibly empty or infinite."""
 
 
 def install(cls: Any, base: Any) -> None:
@@ -43,15 +42,14 @@ def install(cls: Any, base: Any) -> None:
         owner = next(parent for parent in cls.__mro__ if method in vars(parent))
         public = vars(owner)[method]
         if owner is base or (is_own and owner is not cls):
-            continue  # abstract, or a default in terms of the other methods, or inherited with its boundary
+            continue  # abstract, a default that calls the other methods, or inherited together with its boundary
         if not isinstance(public, FunctionType):  # a static method, for example, is left as it is
             setattr(cls, f"_run_{method}", public)
             continue
-        validates_itself = method in cls.validates_itself
-        function = unwrapped(getattr(owner, f"_run_{method}") if validates_itself and is_own else public)
+        function = unwrapped(vars(owner).get(f"_run_{method}", public))
         run = function if is_own or hold is None else hold(function, method)
         setattr(cls, f"_run_{method}", run)
-        if not validates_itself:
+        if method not in cls.validates_itself:
             setattr(cls, method, validate(run, method))
     if not is_own:
         if cls.predict is base.predict and isinstance(inspect.getattr_static(cls, "forward"), FunctionType):
@@ -61,7 +59,7 @@ def install(cls: Any, base: Any) -> None:
 
 
 def is_part_of_deepbp(cls: type) -> bool:
-    """Whether deepbp's own tests hold this class to the contract, so that no check at run time has to."""
+    """Whether the class is deepbp's own: tests hold it to the contract, and no check is needed at run time."""
     return cls.__module__.partition(".")[0] == "deepbp"
 
 
@@ -73,7 +71,7 @@ def unwrapped(function: Any) -> Any:
 
 
 def comparing_delta(backward: Function) -> Function:
-    """``backward`` after a comparison of delta with ``saved``, or its first item: NumPy would repeat another shape."""
+    """Wrap ``backward`` to compare the shapes of delta and of ``saved``, or its first item: NumPy would broadcast."""
 
     @wraps(backward)
     def compared(self: Any, saved: Any, delta: Array) -> Any:
@@ -89,7 +87,7 @@ def comparing_delta(backward: Function) -> Function:
 
 
 def check_samples(x: Array, delta: Array) -> None:
-    """Raise ShapeError unless delta belongs to the same number of samples as x: NumPy would repeat a single one."""
+    """Raise ShapeError unless delta has as many samples as x: NumPy would broadcast a single one."""
     if len(delta) != len(x):
         raise ShapeError(f"backward: expected a delta for {len(x)} samples, got {delta.shape}")
 
@@ -157,10 +155,9 @@ def _validating_delta(run: Function, method: str) -> Function:
 
 
 def _bound(run: Function, name: str, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Function]:
-    """The array of a call with keywords or further arguments, and the call; what is missing, ``run`` reports."""
-    arguments = [value for value in given if value is not _MISSING]
-    bound = inspect.signature(run).bind_partial(None, *arguments, **named)
-    return bound.arguments.get(name), lambda self, *_: run(self, *arguments, **named)
+    """The array of a call with keywords or further arguments, and the call itself, which reports missing ones."""
+    bound = inspect.signature(run).bind_partial(None, *(value for value in given if value is not _MISSING), **named)
+    return bound.arguments.get(name), lambda self, *_: run(self, *bound.args[1:], **bound.kwargs)
 
 
 def _parameter(function: Function, position: int) -> str:
@@ -170,9 +167,9 @@ def _parameter(function: Function, position: int) -> str:
 
 
 def _validate(layer: Any, name: str, array: Any, *, is_delta: bool, any_shape: bool) -> None:
-    """Raise unless ``array`` is one of native floats, of the built shape; in any shape where ``any_shape``.
+    """Raise unless ``array`` holds native floats and samples of the built shape; of any shape if ``any_shape``.
 
-    A subclass may call ``super().forward`` with arrays of another shape than its own ``build`` promises.
+    A subclass may call ``super().forward`` with arrays of another shape than its own ``build`` returned.
     """
     built = layer.built
     if built is None:
@@ -317,9 +314,9 @@ def locate(error: Exception, place: str, method: str, array: Any, input_shape: S
 
 
 def _locate(layer: Any, error: Exception, method: str, name: str, array: Any) -> None:
-    """The same for a layer that is used alone."""
+    """Add the layer to an exception of its own public pass."""
     if layer._locates_errors:
-        return  # a composite: the exception names the path to the sublayer
+        return  # the exception names the path to the sublayer already
     if isinstance(error, NotBuiltError):
         if not str(error).startswith(f"{layer}: "):  # from super()
             error.placed(repr(layer))
@@ -330,7 +327,7 @@ def _locate(layer: Any, error: Exception, method: str, name: str, array: Any) ->
 
 
 def _wrong_shape(layer: Any, error: ValueError, method: str, array: Any) -> str:
-    """Of a layer that fits many shapes, in whose formula NumPy failed."""
+    """The message about an array that NumPy could not take, for a layer without a fixed shape."""
     got = getattr(array, "shape", ())
     if layer.built is not None:
         shapes = layer.built.output_shapes

@@ -1,4 +1,4 @@
-"""A chain of layers is a layer: forward from the first to the last, the error signal from the last to the first."""
+"""Sequential composition of layers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,7 +28,22 @@ def _as_layers(layers: Any) -> tuple[Layer[Any], ...]:
 
 @define(eq=False)
 class Chain(Layer[list[Any]]):
-    """y = fₙ(… f₂(f₁(x))): layers one after another. Remembers what each of them remembers."""
+    """Sequential composition of layers: y = fₙ(… f₂(f₁(x))). The base class of ``Sequential``.
+
+    Backpropagated gradient: the layers' ``backward`` in reverse order. ``backward_parameters`` ends at the first layer
+    with trainable parameters.
+
+    Args:
+        layers: from the first, which takes the input, to the last.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import Builder, Chain, Dense, ReLU
+    >>> chain = Chain([Dense(4), ReLU(), Dense(2)])
+    >>> Builder(rng=0).build(chain, (3,))
+    (2,)
+    >>> chain.predict(np.ones((5, 3), np.float32)).shape
+    (5, 2)
+    """
 
     _locates_errors = True
     _wrong_delta = (

@@ -16,7 +16,7 @@ from deepbp.layers.boundary import locate, place_of
 from deepbp.layers.chain import Chain
 from deepbp.layers.inner_graph import InnerGraph, MergeBy, Node, SliceColumns
 from deepbp.layers.layer import Builder, Layer, check_class
-from deepbp.layers.merging import Merge, added, merged, merged_shape, parted, valid_merge
+from deepbp.layers.merging import Merge, merge_outputs, merged_shape, split_delta, sum_arrays, validate_merge
 from deepbp.parameters import Parameter
 from deepbp.typing import Array, Shape
 
@@ -24,7 +24,7 @@ __all__ = ["Parallel", "Repeat", "Residual", "Split"]
 
 
 def as_layer(value: Any, name: str = "layer") -> Layer[Any]:
-    """A converter that lets a layer through and makes a chain of a list of layers."""
+    """Convert a list of layers to a chain; a layer stays as it is."""
     try:
         if isinstance(value, list | tuple):
             return Chain(value)
@@ -36,7 +36,7 @@ def as_layer(value: Any, name: str = "layer") -> Layer[Any]:
 
 
 class _Identity:
-    """Stands for a branch that passes its input on."""
+    """The identity, for a branch without a layer."""
 
     def _run_forward(self, x: Array) -> tuple[Array, None]:
         return x, None
@@ -95,8 +95,8 @@ class Sublayer:
         return pair
 
     def backward(self, saved: Any, delta: Array) -> Array:
-        moved: Array = self._run("_run_backward", saved, delta)
-        return moved
+        grad_input: Array = self._run("_run_backward", saved, delta)
+        return grad_input
 
     def backward_parameters(self, saved: Any, delta: Array) -> None:
         self._run("_run_backward_parameters", saved, delta)
@@ -117,8 +117,8 @@ class Sublayer:
             raise
 
 
-def require_sublayers(layer: Layer[Any], inner: tuple[Sublayer, ...]) -> None:
-    """Raise NotBuiltError if the layers inside a composite are not built."""
+def require_built_sublayers(layer: Layer[Any], inner: tuple[Sublayer, ...]) -> None:
+    """Raise NotBuiltError if a composite has no built sublayers."""
     if not inner:
         raise NotBuiltError(
             f"{type(layer).__name__}: its sizes are not known yet: give the network input_shape=..., or call build"
@@ -126,14 +126,13 @@ def require_sublayers(layer: Layer[Any], inner: tuple[Sublayer, ...]) -> None:
 
 
 @define(eq=False)
-class Branched(Layer[tuple[list[Any], list[Array]]]):
-    """y = merge(f₁(x₁), f₂(x₂), …), where each branch gets a copy of the input, or columns of its own.
+class ParallelContainer(Layer[tuple[list[Any], list[Array]]]):
+    """Base class of parallel branches: y = merge(f₁(x₁), f₂(x₂), …), each on the input or on its own columns.
 
-    Backward: merge's rule takes the error signal apart, each branch moves its part back, and at the input they meet:
-    where x was copied, x acts on the loss through every branch, so the error signals *add*; where it was cut into
-    columns, they stand side by side again.
+    Backpropagated gradient: the merge rule splits δ between the branches. If the branches share x, it affects the loss
+    through each of them, so their gradients add up; if x is split into columns, they are concatenated.
 
-    It remembers what the branches remember, and their outputs where a product needs them.
+    Saves what the branches save, and their outputs if the merge rule is a product.
     """
 
     _locates_errors = True
@@ -143,14 +142,14 @@ class Branched(Layer[tuple[list[Any], list[Array]]]):
 
     @abstractmethod
     def named_branches(self) -> "dict[str, Layer[Any] | None]":
-        """By the paths that lead there; None for a branch that passes on what it gets."""
+        """The branches by their paths; None for the identity."""
 
     @abstractmethod
     def merging(self) -> Merge:
-        """How the branches' outputs become one."""
+        """The name of the merge rule."""
 
     def cut(self, input_shape: Shape) -> tuple[slice, ...]:
-        """The columns for each branch; none where every branch gets them all."""
+        """The input's columns for each branch; none if every branch takes the whole input."""
         return ()
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
@@ -163,24 +162,24 @@ class Branched(Layer[tuple[list[Any], list[Array]]]):
         return output_shape
 
     def output_shape(self, shapes: Sequence[Shape]) -> Shape:
-        """Of the merged samples. Raises ShapeError where these do not fit together."""
+        """The sample shape of the merged output. Raises ShapeError if the branches' shapes do not fit."""
         return merged_shape(self.merging(), shapes)
 
     def forward(self, x: Array) -> tuple[Array, tuple[list[Any], list[Array]]]:
         outputs, memories = [], []
-        for one, part in zip(self.inner, self._parts(x), strict=True):
+        for one, part in zip(self.inner, self._inputs(x), strict=True):
             output, memory = one.forward(part)
             outputs.append(output)
             memories.append(memory)
-        return merged(self.merging(), outputs), (memories, outputs if self.merging() == "multiply" else [])
+        return merge_outputs(self.merging(), outputs), (memories, outputs if self.merging() == "multiply" else [])
 
     def backward(self, saved: tuple[list[Any], list[Array]], delta: Array) -> Array:
-        deltas = self._apart(saved, delta)
-        moved = [one.backward(*pair) for one, *pair in zip(self.inner, saved[0], deltas, strict=True)]
-        return np.concatenate(moved, axis=-1) if self.columns else added(moved)
+        deltas = self._split_delta(saved, delta)
+        grad_input = [one.backward(*pair) for one, *pair in zip(self.inner, saved[0], deltas, strict=True)]
+        return np.concatenate(grad_input, axis=-1) if self.columns else sum_arrays(grad_input)
 
     def backward_parameters(self, saved: tuple[list[Any], list[Array]], delta: Array) -> None:
-        deltas = self._apart(saved, delta)
+        deltas = self._split_delta(saved, delta)
         for one, memory, part in zip(self.inner, saved[0], deltas, strict=True):
             if one.is_trained:
                 one.backward_parameters(memory, part)
@@ -192,10 +191,11 @@ class Branched(Layer[tuple[list[Any], list[Array]]]):
         return any(layer is not None and layer.has_penalty() for layer in self.named_branches().values())
 
     def predict(self, x: Array) -> Array:
-        return merged(self.merging(), [one.predict(part) for one, part in zip(self.inner, self._parts(x), strict=True)])
+        outputs = [one.predict(part) for one, part in zip(self.inner, self._inputs(x), strict=True)]
+        return merge_outputs(self.merging(), outputs)
 
     def _require_built(self) -> None:
-        require_sublayers(self, self.inner)
+        require_built_sublayers(self, self.inner)
 
     def inner_graph(self) -> InnerGraph:
         assert self.built is not None
@@ -218,16 +218,16 @@ class Branched(Layer[tuple[list[Any], list[Array]]]):
         merge = {"concat": f"[{part}, …]", "add": f"Σ {part}", "multiply": f"Π {part}", "mean": f"Σ {part} / n"}
         return f"y = {merge[self.merging()]}"
 
-    def _parts(self, x: Array) -> list[Array]:
+    def _inputs(self, x: Array) -> list[Array]:
         return [x[..., one] for one in self.columns] or [x] * len(self.inner)
 
-    def _apart(self, saved: tuple[list[Any], list[Array]], delta: Array) -> list[Array]:
+    def _split_delta(self, saved: tuple[list[Any], list[Array]], delta: Array) -> list[Array]:
         widths = [one.output_shape[-1] if one.output_shape else 1 for one in self.inner]
-        return parted(self.merging(), widths, saved[1], delta)
+        return split_delta(self.merging(), widths, saved[1], delta)
 
 
 def as_branches(branches: Any) -> "tuple[Layer[Any] | None, ...]":
-    """A converter: each a layer, a list of layers, or None for one that passes its input on."""
+    """Convert branches: each a layer, a list of layers, or None for the identity."""
     if not isinstance(branches, list | tuple):
         raise ArgumentTypeError(f"branches: expected a list of layers, got {branches!r}: write [Dense(4), ...]")
     if not branches:
@@ -236,28 +236,36 @@ def as_branches(branches: Any) -> "tuple[Layer[Any] | None, ...]":
 
 
 @define(eq=False)
-class Parallel(Branched):
-    """y = merge(f₁(x), f₂(x), …): each branch gets the same input.
+class Parallel(ParallelContainer):
+    """Parallel branches on the same input: y = merge(f₁(x), f₂(x), …).
 
-    Backward: with "concat" each branch gets its columns of δ, with "add" all of it, with "mean" δ / n, and with
-    "multiply" δ · Π of the other branches' outputs, which is multiplied out, not divided, so it is right at 0. The
-    input was copied, so what the branches pass back adds: ∂L/∂x = Σ fᵢ.backward(δᵢ).
+    Backpropagated gradient: ∂L/∂x = Σ fᵢ.backward(δᵢ), because all branches take x. The merge rule gives δᵢ: with
+    "concat" its columns of δ, with "add" δ, with "mean" δ / n, and with "multiply" δ · Π of the other branches'
+    outputs.
 
-    A network of several outputs ends with one of these: its columns are the outputs one beside the other. See ``Split``
-    for several inputs.
+    A network with several outputs ends with a ``Parallel``, whose columns are the outputs; see ``Split`` for several
+    inputs.
 
     Args:
-        branches: each a layer, a list of layers, or None, which passes the input on as it is.
-        merge: "concat", side by side along the last axis; "add"; "multiply"; or "mean".
+        branches: each a layer, a list of layers, or None, the identity.
+        merge: "concat" along the last axis, "add", "multiply", or "mean".
 
     Raises:
-        ShapeError: when built, where the branches' outputs do not fit together.
+        ShapeError: by ``build``, if the branches' outputs do not fit together.
 
-    Source: Szegedy et al. 2015 for branches side by side; Srivastava, Greff & Schmidhuber 2015 for products, as gates.
+    >>> import numpy as np
+    >>> from deepbp.layers import Builder, Parallel, ReLU
+    >>> layer = Parallel([ReLU(), None])
+    >>> Builder().build(layer, (2,))
+    (4,)
+    >>> layer.predict(np.array([[-1.0, 2.0]]))
+    array([[ 0.,  2., -1.,  2.]])
+
+    Source: Szegedy et al. 2015; Srivastava, Greff & Schmidhuber 2015 for products, as gates.
     """
 
     branches: "Sequence[Layer[Any] | None]" = field(converter=as_branches)
-    merge: Merge = field(default="concat", kw_only=True, validator=valid_merge)
+    merge: Merge = field(default="concat", kw_only=True, validator=validate_merge)
 
     def named_branches(self) -> "dict[str, Layer[Any] | None]":
         return {f"branches.{i}": layer for i, layer in enumerate(self.branches)}
@@ -272,34 +280,33 @@ def _as_sizes(sizes: Any) -> Shape | None:
 
 @define(eq=False)
 class Split(Parallel):
-    """y = merge(f₁(x₁), f₂(x₂), …), where x = [x₁, x₂, …] is cut along its last axis.
+    """Branches on separate columns: y = merge(f₁(x₁), f₂(x₂), …), where x = [x₁, x₂, …] is split along its last axis.
 
-    Backward: merge's rule takes δ apart as in ``Parallel``, and what the branches pass back stands side by side, as
-    the columns did: ∂L/∂x = [f₁.backward(δ₁), f₂.backward(δ₂), …].
+    Backpropagated gradient: ∂L/∂x = [f₁.backward(δ₁), f₂.backward(δ₂), …], with δᵢ as in ``Parallel``.
 
-    This is how a network takes several inputs: they lie side by side in one array, and each goes to its own branch.
-    With a ``Parallel`` at the end, two inputs, of 3 and of 5 numbers, become two outputs, of 2 and of 1::
+    This is how a network takes several inputs: as columns of one array, with a branch for each. Flatten inputs of
+    several axes before; a ``Reshape`` at the start of a branch restores their shape. With a ``Parallel`` at the end,
+    the network also has several outputs::
 
-        net = Sequential(
-            [
-                Split([Dense(8), [Dense(16), ReLU(), Dense(8)]], sizes=(3, 5)),
-                ReLU(),
-                Parallel([Dense(2), Dense(1)]),
-            ],
-            input_shape=8,
-        )
+        net = Sequential([Split([Dense(8), Dense(8)], sizes=(3, 5)), Parallel([Dense(2), Dense(1)])], input_shape=8)
         net.fit(np.hstack([people, things]), np.hstack([scores, prices]), loss=MeanSquaredError(), optimizer=Adam())
         scores, prices = np.split(net.predict(np.hstack([people, things])), [2], axis=1)
 
-    Inputs of several axes are flattened before, and get their shape back from a ``Reshape`` at the start of a branch.
-
     Args:
         branches: as in ``Parallel``.
-        sizes: how many columns each branch gets; None cuts the input into equal parts.
+        sizes: the number of columns of each branch; None splits the input into equal parts.
         merge: as in ``Parallel``.
 
     Raises:
-        ShapeError: when built for samples whose last axis the sizes do not use up, and as ``Parallel`` does.
+        ShapeError: by ``build``, if the sizes do not add up to the last axis, and as in ``Parallel``.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import Builder, ReLU, Split
+    >>> layer = Split([ReLU(), None], sizes=(1, 2))
+    >>> Builder().build(layer, (3,))
+    (3,)
+    >>> layer.predict(np.array([[-1.0, -2.0, -3.0]]))
+    array([[ 0., -2., -3.]])
     """
 
     sizes: Shape | None = field(default=None, kw_only=True, converter=_as_sizes)
@@ -332,19 +339,26 @@ def _as_shortcut(shortcut: Any) -> Layer[Any] | None:
 
 
 @define(eq=False)
-class Residual(Branched):
-    """y = body(x) + shortcut(x): the body learns what is to be added to x, and errors pass by it unhindered.
+class Residual(ParallelContainer):
+    """Residual (skip) connection: y = body(x) + shortcut(x).
 
-    Backward: both terms get δ, and x acts through both, so ∂L/∂x = body.backward(δ) + shortcut.backward(δ). With the
-    plain shortcut that is body.backward(δ) + δ, which does not vanish where the body's part does: many blocks in a row
-    still learn.
+    Backpropagated gradient: body.backward(δ) + shortcut.backward(δ). With the identity as shortcut that is
+    body.backward(δ) + δ, which does not vanish where the body's gradient does, so that deep stacks still learn.
 
     Args:
-        body: a layer, or a list of layers, one after another.
-        shortcut: a layer that gives x the shape of the body's output, such as ``Dense(n)``; None passes x on as it is.
+        body: a layer, or a list of layers.
+        shortcut: a layer that gives x the shape of the body's output, such as ``Dense(n)``; None is the identity.
 
     Raises:
-        ShapeError: when built, where the two do not fit.
+        ShapeError: by ``build``, if the two outputs have different shapes.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import Builder, ReLU, Residual
+    >>> layer = Residual(ReLU())
+    >>> Builder().build(layer, (2,))
+    (2,)
+    >>> layer.predict(np.array([[-1.0, 2.0]]))
+    array([[-1.,  4.]])
 
     Source: He, Zhang, Ren & Sun 2016.
     """
@@ -376,23 +390,30 @@ class Residual(Branched):
 
 @define(eq=False)
 class Repeat(Chain):
-    """y = fₙ(… f₂(f₁(x))): copies of one layer, each with weights of its own; or, shared, that very layer n times.
+    """Repeated layer: y = fₙ(… f₂(f₁(x))), with n copies of one layer, or with one shared layer n times.
 
-    Backward: as in a chain. Of shared weights every use gives a share of the gradient, and the shares add: that is
-    backpropagation through a recurrent net, unrolled over n steps.
+    Backpropagated gradient: as in a chain. The gradients of shared weights add up over all uses: backpropagation
+    through a recurrent network that is unrolled over n steps.
 
-    Copies are made when it is built, and each draws first values of its own. A layer that was built before is copied
-    with the values it has, so that all copies start from those.
+    ``build`` creates the copies, each with initial values of its own; a layer that is built already is copied with its
+    values.
 
     Args:
-        layer: or a list of layers, one after another, of which the whole row is repeated.
+        layer: a layer, or a list of layers, which is repeated as a whole.
         times: n.
-        share: whether all uses have the same weights. The layer's output then needs the shape of its input.
+        share: whether all uses share the weights (weight sharing). The output then needs the shape of the input.
 
     Raises:
-        ShapeError: when built, where shared weights do not fit their own output.
+        ShapeError: by ``build``, if weights are shared and the output does not have the shape of the input.
 
-    Source: Vaswani et al. 2017 for stacks of like layers; Rumelhart, Hinton & Williams 1986 for a net unrolled in time.
+    >>> from deepbp.layers import Builder, Dense, Repeat
+    >>> layer = Repeat(Dense(3), times=4)
+    >>> Builder(rng=0).build(layer, (3,))
+    (3,)
+    >>> len(layer.parameters())  # W and b of each copy
+    8
+
+    Source: Vaswani et al. 2017 for stacks of equal layers; Rumelhart, Hinton & Williams 1986 for unrolled networks.
     """
 
     layers: Sequence[Layer[Any]] = field(default=(), init=False)  # when it is built: what runs

@@ -78,8 +78,8 @@ class Dense(Layer[Array]):
 
     def backward(self, x: Array, delta: Array) -> Array:
         self._run_backward_parameters(x, delta)
-        moved: Array = delta.dot(self.weight.value.T)  # moved by one layer
-        return moved
+        grad_input: Array = delta.dot(self.weight.value.T)  # moved by one layer
+        return grad_input
 
     def backward_parameters(self, x: Array, delta: Array) -> None:
         self.weight.accumulate_product(x.T, delta)  # ∂L/∂W = xᵀ δ
@@ -165,8 +165,8 @@ class TiedDense(Layer[Array]):
 
     def backward(self, x: Array, delta: Array) -> Array:
         self._run_backward_parameters(x, delta)
-        moved: Array = delta.dot(self.weight.value)  # moved by one layer
-        return moved
+        grad_input: Array = delta.dot(self.weight.value)  # moved by one layer
+        return grad_input
 
     def backward_parameters(self, x: Array, delta: Array) -> None:
         self.weight.accumulate_product(delta.T, x)  # ∂L/∂W += δᵀ x

@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from deepbp.errors import ContractError, ShapeError
 from deepbp.formulas.language import evaluate
-from deepbp.layers.merging import Merge, merged, merged_shape, parted, valid_merge
+from deepbp.layers.merging import Merge, merge_outputs, merged_shape, split_delta, validate_merge
 from deepbp.parameters import Parameter
 from deepbp.typing import Array, Shape
 
@@ -95,7 +95,7 @@ class MergeBy(Operation):
     [array([[ 3., 40.]]), array([[ 1., 20.]])]
     """
 
-    merge: Merge = field(validator=valid_merge)
+    merge: Merge = field(validator=validate_merge)
 
     @property
     def is_elementwise(self) -> bool:
@@ -108,10 +108,10 @@ class MergeBy(Operation):
         return merged_shape(self.merge, shapes)
 
     def forward(self, inputs: Sequence[Array]) -> Array:
-        return merged(self.merge, inputs)
+        return merge_outputs(self.merge, inputs)
 
     def backward(self, inputs: Sequence[Array], delta: Array) -> list[Array]:
-        return parted(self.merge, [one.shape[-1] for one in inputs], inputs, delta)
+        return split_delta(self.merge, [one.shape[-1] for one in inputs], inputs, delta)
 
     def forward_formula(self, shapes: Sequence[Shape]) -> str:
         names = self.names(len(shapes))

@@ -1,4 +1,4 @@
-"""The contract of a layer: one step of a network, and the same step backwards."""
+"""The contract of a layer, its base class, and the builder that creates its parameters."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -39,12 +39,29 @@ class Built:
 
 @define(eq=False)
 class Layer(ABC, Generic[Saved]):
-    """A step of a network. A subclass is an attrs class, ``@define(eq=False)``, with ``forward`` and ``backward``.
+    """Base class of layers: one step of a network, with its forward and backward pass.
 
-    Arrays hold samples along axis 0; a shape never includes that axis. ``delta`` is the error signal: ∂L/∂(output of
-    this layer) on the way in, ∂L/∂(its input) on the way out. Nobody writes into an array it received or has handed
-    out. The constructor's arguments are attrs fields and are the whole configuration: ``repr`` and copies come from
-    them. Parameters, buffers and layers inside a layer are found by walking its fields, also in lists.
+    A subclass is an attrs class, ``@define(eq=False)``, with ``forward`` and ``backward``; the arguments of the
+    constructor are its fields and its whole configuration, from which ``repr``, copies and files come. Parameters,
+    buffers and sublayers are found in the fields, also in lists and dicts.
+
+    Arrays hold samples along axis 0; a shape never includes that axis. ``delta`` is the upstream gradient (the error
+    signal) ∂L/∂output, and ``backward`` returns the backpropagated gradient ∂L/∂input. Never modify an input array, or
+    an array after returning it. The public passes validate their arrays and name the layer in exceptions; see
+    docs/extending.md.
+
+    >>> import numpy as np
+    >>> from attrs import define
+    >>> from deepbp.layers import Layer
+    >>> @define(eq=False)
+    ... class Square(Layer):
+    ...     def forward(self, x):
+    ...         return x * x, x
+    ...     def backward(self, x, delta):
+    ...         return 2 * x * delta
+    >>> y, saved = Square().forward(np.array([[3.0]]))
+    >>> y, Square().backward(saved, np.ones((1, 1)))
+    (array([[9.]]), array([[6.]]))
     """
 
     formula: ClassVar[Formula | None] = None
@@ -85,34 +102,37 @@ class Layer(ABC, Generic[Saved]):
             cls.__setattr__ = _keeping_parameters(cls.__setattr__)  # type: ignore[method-assign]
 
     def build(self, input_shape: Shape, builder: "Builder") -> Shape:
-        """Create the parameters for samples of this shape and return the shape of the output's samples."""
+        """Create the parameters for samples of this shape, and return the shape of the output's samples."""
         return input_shape
 
     @abstractmethod
     def forward(self, x: Array) -> tuple[Array, Saved]:
-        """The training pass: the output, and what ``backward`` must remember, which is never kept on the layer."""
+        """Run the training pass: return the output, and the values that ``backward`` needs, which the layer never keeps
+        itself.
+        """
 
     @abstractmethod
     def backward(self, saved: Saved, delta: Array) -> Array:
-        """Add the gradients of this layer's parameters and return the error signal moved one layer back."""
+        """Accumulate the parameter gradients, and return the backpropagated gradient ∂L/∂x."""
 
     def backward_parameters(self, saved: Saved, delta: Array) -> None:
-        """The first half of ``backward`` alone: a network's first layer passes no error signal on."""
+        """Accumulate the parameter gradients only: the input of a network's first layer needs no gradient."""
         self.backward(saved, delta)
 
     def penalty(self, saved: Saved) -> float:
-        """What this layer adds to the loss by itself, given what ``forward`` saved: usually nothing.
+        """Return the penalty that this layer adds to the loss (regularization), given what ``forward`` saved.
 
-        ``backward`` and ``backward_parameters`` then add its gradients. A layer made of layers adds up those inside.
+        ``backward`` and ``backward_parameters`` add the gradient of the penalty. A composite returns the sum over its
+        sublayers.
         """
         return 0.0
 
     def has_penalty(self) -> bool:
-        """Whether ``penalty`` is ever anything but 0, so that nobody asks where there is nothing."""
+        """Whether ``penalty`` can be other than 0."""
         return type(self).penalty is not Layer.penalty
 
     def predict(self, x: Array) -> Array:
-        """The inference pass. Layers that behave differently in training, such as dropout, override it."""
+        """Run the inference pass. Layers with another behaviour in training, such as dropout, override it."""
         return self.forward(x)[0]
 
     def _run_backward_parameters(self, saved: Any, delta: Array) -> None:
@@ -123,10 +143,10 @@ class Layer(ABC, Generic[Saved]):
         return output
 
     def _require_built(self) -> None:
-        """Raise NotBuiltError if the layer has no shapes yet; a layer without sublayers may be able to run."""
+        """Raise NotBuiltError if the layer cannot run before it is built; composites do."""
 
     def _array_place(self, is_delta: bool) -> str:
-        """Where an array that does not fit was given, for the message."""
+        """The place to name in the message about an array that does not fit."""
         return repr(self)
 
     def inner_graph(self) -> InnerGraph | None:
@@ -137,15 +157,15 @@ class Layer(ABC, Generic[Saved]):
         return None
 
     def stated_formula(self) -> Formula | None:
-        """The formula of this very layer, for classes whose mathematics depends on the configuration."""
+        """The formula of this layer, for classes whose formula depends on the configuration."""
         return self.formula
 
     def __repr__(self) -> str:
-        """The constructor call that makes a layer of the same configuration."""
+        """The constructor call that creates a layer of the same configuration."""
         return configuration_text(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy gets: the fields that have a value."""
+        """The fields that have a value, for copies and pickles."""
         names = [a.name for a in attrs.fields(type(self))]
         return {name: getattr(self, name) for name in names if hasattr(self, name)}
 
@@ -154,41 +174,40 @@ class Layer(ABC, Generic[Saved]):
             object.__setattr__(self, name, value)  # as they were: no converter or validator runs
 
     def named_parameters(self) -> dict[str, Parameter]:
-        """All parameters inside, by the path that leads there, such as ``"0.weight"``; a shared one counts once."""
+        """Return all parameters by their paths, such as ``"0.weight"``; a shared parameter has one path, the first."""
         return {name: found for name, found in self._walk() if isinstance(found, Parameter)}
 
     def named_buffers(self) -> dict[str, Buffer]:
-        """All buffers inside, by the path that leads there."""
+        """Return all buffers by their paths."""
         return {name: found for name, found in self._walk() if isinstance(found, Buffer)}
 
     def named_layers(self) -> dict[str, "Layer[Any]"]:
-        """All layers inside, at any depth, by the path that leads there."""
+        """Return the sublayers at all depths by their paths."""
         return {name: found for name, found in self._walk() if isinstance(found, Layer)}
 
     def parameters(self) -> list[Parameter]:
-        """All parameters inside, each once."""
+        """Return all parameters, each once."""
         return list(self.named_parameters().values())
 
     def trainable_parameters(self) -> list[Parameter]:
-        """Those that are not frozen: what a training changes."""
+        """Return the parameters that are not frozen."""
         return list(self.named_trainable_parameters().values())
 
     def named_trainable_parameters(self) -> dict[str, Parameter]:
-        """The same by the path that leads there."""
+        """Return the parameters that are not frozen by their paths."""
         return {name: parameter for name, parameter in self.named_parameters().items() if not parameter.frozen}
 
     def freeze(self) -> None:
-        """Keep all parameters inside as they are: a new ``Trainer``, or ``fit``, trains the others alone.
+        """Exclude all parameters inside from training, by the next ``Trainer`` or ``fit``.
 
-        The error signal still passes through; where nothing below needs it, it is not computed. Buffers, such as the
-        running means of a normalisation, go on being updated by training passes. Raises NotBuiltError where there are
-        no parameters yet.
+        Gradients still pass through the layer, unless nothing below it trains. Training passes still update buffers,
+        such as running means. Raises NotBuiltError if the layer has no parameters yet.
         """
         for parameter in self._existing_parameters("freeze"):
             parameter.freeze()
 
     def unfreeze(self) -> None:
-        """Let all parameters inside be trained again, by a new ``Trainer``, or by ``fit``."""
+        """Include all parameters inside in training again, by the next ``Trainer`` or ``fit``."""
         for parameter in self._existing_parameters("unfreeze"):
             parameter.freeze(False)
 
@@ -202,11 +221,13 @@ class Layer(ABC, Generic[Saved]):
         return parameters
 
     def named_members(self) -> "list[tuple[str, _Member]]":
-        """All parameters, buffers and layers inside, depth first, each once with the first path that leads to it."""
+        """Return all parameters, buffers and sublayers by their paths, depth first; a shared member has one path, the
+        first.
+        """
         return self._walk()
 
     def _walk(self, prefix: str = "", seen: set[int] | None = None) -> "list[tuple[str, _Member]]":
-        """Everything inside, depth first, each once."""
+        """All members, depth first, without those already in ``seen``."""
         seen = {id(self)} if seen is None else seen
         walked: list[tuple[str, _Member]] = []
         for name, found in members(self):
@@ -220,9 +241,9 @@ class Layer(ABC, Generic[Saved]):
 
 @define(eq=False)
 class Elementwise(Layer[Saved]):
-    """A layer whose output has the shape of its input, and whose ``saved`` is, or begins with, an array of that shape.
+    """Base class of layers that keep the shape, and whose ``saved`` is, or begins with, an array of that shape.
 
-    The base of most activations, of normalization and of noise: ``backward`` compares delta with that array.
+    Most activations, normalization and noise: ``backward`` compares the shape of delta with that array's.
     """
 
     _compares_delta = True
@@ -238,7 +259,7 @@ class Elementwise(Layer[Saved]):
 
 
 def _keeping_parameters(assign: Callable[[Any, str, Any], None]) -> Callable[[Any, str, Any], None]:
-    """``__setattr__`` that raises where numbers would take the place of a parameter or buffer: nothing would train."""
+    """Wrap ``__setattr__`` of a class so that it raises instead of replacing a parameter or buffer by plain numbers."""
 
     def assign_member(self: Layer[Any], name: str, value: Any) -> None:
         if isinstance(value, np.ndarray | np.generic | list | tuple | float):
@@ -260,8 +281,10 @@ _Member = Parameter | Buffer | Layer[Any]
 
 
 def members(layer: Layer[Any]) -> list[tuple[str, _Member]]:
-    """What the fields hold, also in lists, whose items are called ``field.index``, or ``index`` where the field is
-    called ``layers``. Public fields come first: what a private one holds besides goes by the public name.
+    """The parameters, buffers and sublayers in a layer's own fields, with their names.
+
+    Items of a list or dict are named ``field.key``, or only ``key`` if the field is ``layers``. Public fields come
+    first, so that a member that a private field also holds gets the public name.
     """
     found: list[tuple[str, _Member]] = []
     for name in layer._member_fields:
@@ -277,7 +300,7 @@ def members(layer: Layer[Any]) -> list[tuple[str, _Member]]:
 
 
 def replace_member(layer: Layer[Any], name: str, member: _Member) -> None:
-    """Put another parameter, buffer or layer under a name that ``members`` gives; no converter or validator runs."""
+    """Replace the member of a name as ``members`` returns it; no converter or validator runs."""
     attribute, _, key = name.partition(".")
     names = {a.name for a in attrs.fields(type(layer))}
     if name in names:
@@ -295,18 +318,30 @@ def replace_member(layer: Layer[Any], name: str, member: _Member) -> None:
 
 @define(eq=False)
 class Builder:
-    """Handed to each layer's ``build``."""
+    """Creates the parameters and buffers of layers, with one random generator and one dtype for a whole network.
+
+    Args:
+        rng: a seed or a generator for the initial values.
+        dtype: ``"float32"`` or ``"float64"``, of all parameters.
+
+    >>> from deepbp.layers import Builder, Dense
+    >>> dense = Dense(4)
+    >>> Builder(rng=0).build(dense, (3,))  # returns the output shape
+    (4,)
+    >>> dense.weight.value.shape
+    (3, 4)
+    """
 
     rng: np.random.Generator = field(default=None, converter=as_generator)
     dtype: np.dtype[Any] = field(default="float32", converter=as_dtype)
     _made: list[Layer[Any]] = field(factory=list, init=False)
 
     def parameter(self, shape: Shape, initializer: Initializer) -> Parameter:
-        """A new trained array, with its first values drawn by the initializer."""
+        """Create a trainable parameter with values from the initializer."""
         return Parameter(self._draw(shape, initializer))
 
     def buffer(self, shape: Shape, initializer: Initializer | None = None) -> Buffer:
-        """A new array that is saved but not trained; zeros unless an initializer is given."""
+        """Create a buffer, an array that is saved but not trained; zeros by default."""
         return Buffer(self._draw(shape, Zeros() if initializer is None else initializer))
 
     def _draw(self, shape: Shape, initializer: Initializer) -> Array:
@@ -324,15 +359,15 @@ class Builder:
         return values
 
     def build(self, layer: Layer[Any], input_shape: Shape) -> Shape:
-        """Build a layer for samples of this shape, or check that it was built for them, and return its output shape.
+        """Build a layer for samples of this shape, or check the shape of a built one, and return its output shape.
 
-        A composite layer calls this for the layers inside it. A layer that holds anything already, parameters or
-        layers, because it is used twice or comes trained from elsewhere, keeps it and its sizes.
+        Composites call this for their sublayers. A layer that already holds parameters or sublayers, because it is used
+        twice or was trained before, keeps them and their shapes.
         """
         check_class(layer)
         input_shape = as_shape(input_shape)
         built = layer.built
-        if built is not None and any(layer._walk()):
+        if built is not None and members(layer):
             if built.dtype != self.dtype:
                 raise ContractError(f"the layer was built with {built.dtype}, the network has {self.dtype}")
             if built.input_shape != input_shape:
@@ -351,25 +386,28 @@ class Builder:
         if not isinstance(output_shape, tuple) or not all(isinstance(n, int | np.integer) for n in output_shape):
             raise ContractError(f"build: expected the output shape, a tuple of sizes, returned {output_shape!r}")
         known = {} if built is None else built.output_shapes
-        is_fixed = bool(layer._walk())
+        is_fixed = bool(members(layer))
         layer.built = Built(input_shape, output_shape, self.dtype, {**known, input_shape: output_shape}, is_fixed)
         self._made.append(layer)
         return output_shape
 
     def with_rng(self, rng: np.random.Generator) -> "Builder":
-        """The same builder with another generator, for a network inside that has a seed of its own."""
+        """The same builder with another generator, for a nested network with a seed of its own."""
         other = attrs.evolve(self, rng=rng)
         other._made = self._made
         return other
 
     def undo(self) -> None:
-        """Forget what was built here, for a build that failed later on: another shape may be tried."""
+        """Mark all layers that this builder built as not built, after a failed build."""
         for layer in self._made:
             layer.built = None
 
 
 def check_class(layer: Any) -> None:
-    """A layer's class keeps the rules that make configuration, copies and threads safe."""
+    """Raise ContractError unless this is a layer whose class is an attrs class without ``__eq__``.
+
+    Configuration, copies and the absence of hidden state depend on it.
+    """
     if isinstance(layer, type) and issubclass(layer, Layer):
         raise ContractError(f"expected a layer, got the class {layer.__name__}: write {layer.__name__}()")
     if not isinstance(layer, Layer):

@@ -15,7 +15,7 @@ from deepbp.parameters import UNBUILT, Parameter
 from deepbp.typing import Array, Shape
 
 Saved: TypeAlias = tuple[Array, Array]
-"""x, and which piece was the largest."""
+"""x, and the index of the largest piece."""
 
 several = whole_number(2)
 
@@ -71,14 +71,14 @@ class Maxout(Layer[Saved]):
         return np.take_along_axis(sums, winner, axis=1)[:, 0], (x, winner)
 
     def backward(self, saved: Saved, delta: Array) -> Array:
-        moved: Array = self._accumulated(saved, delta).dot(self.weight.value.T)
-        return moved
+        grad_input: Array = self._accumulated(saved, delta).dot(self.weight.value.T)
+        return grad_input
 
     def backward_parameters(self, saved: Saved, delta: Array) -> None:
         self._accumulated(saved, delta)
 
     def _accumulated(self, saved: Saved, delta: Array) -> Array:
-        """∂L/∂z: δ at the largest piece and 0 at the others; the parameters get theirs."""
+        """Accumulate the parameter gradients, and return ∂L/∂z: δ at the largest piece, 0 at the others."""
         x, winner = saved
         check_samples(x, delta)
         sums = np.zeros((len(x), self.pieces, self.units), delta.dtype)

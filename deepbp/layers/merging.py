@@ -1,4 +1,4 @@
-"""How the outputs of branches become one, and how the error signal comes apart again."""
+"""Merging of branches: concatenation, sum, product or mean, and the gradient of each."""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -13,8 +13,8 @@ Merge: TypeAlias = Literal["concat", "add", "multiply", "mean"]
 """Side by side along the last axis; Σ fᵢ; Π fᵢ; Σ fᵢ / n."""
 
 
-def valid_merge(instance: Any, attribute: Any, value: Any) -> None:
-    """A validator: one of the names above."""
+def validate_merge(instance: Any, attribute: Any, value: Any) -> None:
+    """Validate the name of a merge rule."""
     names = ", ".join(map(repr, get_args(Merge)))
     place = f"{type(instance).__name__}: merge: expected one of {names}, got {value!r}"
     if not isinstance(value, str):
@@ -24,7 +24,7 @@ def valid_merge(instance: Any, attribute: Any, value: Any) -> None:
 
 
 def merged_shape(merge: Merge, shapes: Sequence[Shape]) -> Shape:
-    """The shape of the samples made of samples of these shapes."""
+    """The sample shape of the merged outputs, from the branches' output shapes."""
     listed = " and ".join(map(str, dict.fromkeys(shapes)))
     if merge == "concat":
         if () in shapes or len({shape[:-1] for shape in shapes}) > 1:
@@ -41,20 +41,22 @@ def merged_shape(merge: Merge, shapes: Sequence[Shape]) -> Shape:
     return shapes[0]
 
 
-def merged(merge: Merge, outputs: Sequence[Array]) -> Array:
-    """The branches' outputs as one array."""
+def merge_outputs(merge: Merge, outputs: Sequence[Array]) -> Array:
+    """Merge the branches' outputs into one array."""
     if merge == "concat":
         return np.concatenate(outputs, axis=-1)
     if merge == "multiply":
         return _product(outputs)
-    total = added(outputs)
+    total = sum_arrays(outputs)
     return total / len(outputs) if merge == "mean" else total
 
 
-def parted(merge: Merge, widths: Sequence[int], outputs: Sequence[Array], delta: Array) -> list[Array]:
-    """The error signal of each branch's output.
+def split_delta(merge: Merge, widths: Sequence[int], outputs: Sequence[Array], delta: Array) -> list[Array]:
+    """Return the upstream gradient of each branch's output.
 
-    ``widths`` are the branches' last sizes, for "concat"; ``outputs`` what they gave, for "multiply".
+    Args:
+        widths: the last sizes of the branches' outputs, for "concat".
+        outputs: the branches' outputs, for "multiply".
     """
     if merge == "concat":
         ends = list(accumulate(widths))
@@ -65,8 +67,8 @@ def parted(merge: Merge, widths: Sequence[int], outputs: Sequence[Array], delta:
     return [share] * len(widths)
 
 
-def added(arrays: Sequence[Array]) -> Array:
-    """Their sum; of one array, that array."""
+def sum_arrays(arrays: Sequence[Array]) -> Array:
+    """The sum of the arrays; a single array is returned as it is."""
     total = arrays[0]
     for position, array in enumerate(arrays[1:]):
         total = np.add(total, array, out=total if position else None)  # the first sum makes a new array
@@ -74,7 +76,7 @@ def added(arrays: Sequence[Array]) -> Array:
 
 
 def _product(arrays: Sequence[Array]) -> Array:
-    """Their product, without the division that would fail at 0 where one of them is to be left out."""
+    """The product of the arrays. A quotient instead would fail at 0."""
     product = arrays[0]
     for array in arrays[1:]:
         product = product * array

@@ -18,9 +18,7 @@ from deepbp.typing import Array, Shape
 
 
 def features_of(input_shape: Shape) -> Shape:
-    """The shape ``(F,)`` of a parameter with one number per feature of samples (…, F). Raises ShapeError for single
-    numbers.
-    """
+    """The shape (F,) of one number for each feature of samples (…, F). Raises ShapeError for single numbers."""
     if not input_shape:
         raise ShapeError("expects samples with an axis of features, got (): single numbers have none")
     return input_shape[-1:]
@@ -33,7 +31,7 @@ def accumulate_features(parameter: Parameter, shares: Array) -> None:
 
 
 Mean: TypeAlias = Callable[[Array], Array]
-"""The mean over the axes in question, of a shape that fits the array again."""
+"""Takes the mean over some axes, in a shape that broadcasts with the array."""
 
 
 def batch_mean(rows: Array) -> Array:
@@ -51,9 +49,7 @@ def row_mean(x: Array) -> Array:
 
 
 def standardized(x: Array, mean: Mean, epsilon: float) -> tuple[Array, Array, Array, Array]:
-    """Return (x̂, 1 / √(σ² + ε), μ, σ²), where x̂ = (x − μ) / √(σ² + ε), μ = mean x and σ² = mean (x − μ)², the biased
-    variance.
-    """
+    """Return (x̂, 1 / √(σ² + ε), μ, σ²) with x̂ = (x − μ) / √(σ² + ε), μ = mean x, and the biased σ² = mean (x − μ)²."""
     centre = mean(x)
     normal = x - centre
     variance = mean(normal * normal)
@@ -67,10 +63,10 @@ def standardized_backward(normal: Array, inverse: Array, delta: Array, mean: Mea
 
     Each x affects x̂ directly, through μ, and through σ²: one term for each.
     """
-    moved = delta - mean(delta)
-    moved -= normal * mean(delta * normal)
-    moved *= inverse
-    return moved
+    grad_input = delta - mean(delta)
+    grad_input -= normal * mean(delta * normal)
+    grad_input *= inverse
+    return grad_input
 
 
 BatchNormSaved: TypeAlias = tuple[Array, Array]
@@ -141,13 +137,13 @@ class BatchNorm(Elementwise[BatchNormSaved]):
         # differences from some sample are small where features are large: float32 then keeps the digits of the mean
         start = rows[0] if len(rows) else np.zeros_like(self.gain.value)
         normal, inverse, mean, variance = standardized(rows - start, batch_mean, self.epsilon)
-        self._remember(len(rows), start + mean, variance)
+        self._update_averages(len(rows), start + mean, variance)
         normal = normal.reshape(x.shape)
         y = normal * self.gain.value
         y += self.shift.value
         return y, (normal, inverse)
 
-    def _remember(self, count: int, mean: Array, variance: Array) -> None:
+    def _update_averages(self, count: int, mean: Array, variance: Array) -> None:
         kept = float(self.momentum)
         if count > 0:
             self.running_mean.value = kept * self.running_mean.value + (1 - kept) * mean
@@ -160,8 +156,8 @@ class BatchNorm(Elementwise[BatchNormSaved]):
         normal, inverse = saved
         features = len(inverse)
         rows = (delta * self.gain.value).reshape(-1, features)
-        moved = standardized_backward(normal.reshape(-1, features), inverse, rows, batch_mean)
-        return moved.reshape(delta.shape)
+        grad_input = standardized_backward(normal.reshape(-1, features), inverse, rows, batch_mean)
+        return grad_input.reshape(delta.shape)
 
     def backward_parameters(self, saved: BatchNormSaved, delta: Array) -> None:
         normal, _ = saved
@@ -377,10 +373,10 @@ class RMSNorm(Elementwise[RMSNormSaved]):
     def backward(self, saved: RMSNormSaved, delta: Array) -> Array:
         self._run_backward_parameters(saved, delta)
         normal, inverse = saved
-        moved = delta * self.gain.value
-        moved -= normal * row_mean(moved * normal)  # x acts on x̂ by itself, and through the mean of the squares
-        moved *= inverse
-        return moved
+        grad_input = delta * self.gain.value
+        grad_input -= normal * row_mean(grad_input * normal)  # x affects x̂ directly, and through the mean square
+        grad_input *= inverse
+        return grad_input
 
     def backward_parameters(self, saved: RMSNormSaved, delta: Array) -> None:
         normal, _ = saved

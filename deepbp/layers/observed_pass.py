@@ -11,7 +11,7 @@ from deepbp.errors import ContractError, DeepBPError, NotBuiltError
 from deepbp.layers.boundary import place_of, unwrapped
 from deepbp.layers.inner_graph import InnerGraph, Node, Operation, PenaltyTerm
 from deepbp.layers.layer import Layer
-from deepbp.layers.merging import added
+from deepbp.layers.merging import sum_arrays
 from deepbp.parameters import Parameter
 from deepbp.typing import Array, Shape
 
@@ -203,14 +203,14 @@ class ObservedPass:
         shares: dict[int, list[Array]] = {last: [delta]}
         for position, record in reversed(list(enumerate(self.records, start=1))):
             node = record.node
-            record.delta = added(shares[position]) if node.is_signal else np.ones_like(record.output)
+            record.delta = sum_arrays(shares[position]) if node.is_signal else np.ones_like(record.output)
             with _placed(node):
                 record.passed_back, record.gradients = _backward(record, record.delta)
             # Shares are added in forward order and those of penalties last, which is the order of training.
             for source, share in reversed(list(zip(node.inputs, record.passed_back, strict=True))):
                 found = shares.setdefault(source, [])
                 found.insert(0 if node.is_signal else len(found), share)
-        return added(shares[0])
+        return sum_arrays(shares[0])
 
     def _run(self, x: Array, observe: Observer | None, run: Callable[..., tuple[Array, Any]]) -> Array:
         self.records = []
@@ -259,8 +259,8 @@ def _backward(record: NodeRecord, delta: Array) -> tuple[tuple[Array, ...], dict
     held = record.parameters
     for parameter in held.values():
         parameter.clear_grad()
-    moved = node.layer._run_backward(record.saved, delta)
-    return (moved,), {name: parameter.grad.copy() for name, parameter in held.items()}
+    grad_input = node.layer._run_backward(record.saved, delta)
+    return (grad_input,), {name: parameter.grad.copy() for name, parameter in held.items()}
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from deepbp._suggestions import ExplainedArguments
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import instance_of, non_negative, optional
 from deepbp.formulas.language import PenaltyFormula
-from deepbp.layers.composites import Sublayer, as_layer, require_sublayers
+from deepbp.layers.composites import Sublayer, as_layer, require_built_sublayers
 from deepbp.layers.inner_graph import InnerGraph, Node, PenaltyTerm
 from deepbp.layers.layer import Builder, Layer
 from deepbp.parameters import Parameter
@@ -18,10 +18,20 @@ from deepbp.typing import Array, Shape
 
 
 class Penalty(ExplainedArguments, ABC):
-    """A price on numbers. It is configuration: a subclass is ``@frozen``, and one may stand in many places.
+    """Base class of penalties (regularization terms): a function of numbers that is added to the loss.
 
-    Value and gradient come from one method, so that they cannot be of two definitions. Both are sums over all the
-    numbers given; whoever asks says what they are sums of, and divides: see ``Penalized``.
+    A subclass is a ``@frozen`` attrs class and configuration only, so one instance may serve in many places. One method
+    returns value and gradient, so that the two cannot disagree. Both are sums over the numbers given.
+
+    >>> import numpy as np
+    >>> from attrs import frozen
+    >>> from deepbp.layers import Penalty
+    >>> @frozen
+    ... class Quartic(Penalty):
+    ...     def __call__(self, values):
+    ...         return float((values**4).sum()), 4 * values**3
+    >>> Quartic()(np.array([1.0, 2.0]))
+    (17.0, array([ 4., 32.]))
     """
 
     __slots__ = ()
@@ -31,17 +41,24 @@ class Penalty(ExplainedArguments, ABC):
 
     @abstractmethod
     def __call__(self, values: Array) -> tuple[float, Array]:
-        """What these numbers cost, and the derivative of that by each of them."""
+        """Return the penalty of these numbers, and its gradient by each of them."""
 
 
 @frozen
 class L1(Penalty):
-    """λ Σ |w|, which draws numbers to exactly 0: the gradient is λ sign w, and at 0, where |w| has a kink, it is 0.
+    """L1 penalty (lasso): λ Σ |w|, with the gradient λ sign w, which is 0 at the kink, w = 0.
+
+    Draws weights to exactly 0.
 
     Args:
         strength: λ.
 
-    Source: Tibshirani 1996, the lasso.
+    >>> import numpy as np
+    >>> from deepbp.layers import L1
+    >>> L1(0.5)(np.array([2.0, 0.0, -4.0]))
+    (3.0, array([ 0.5,  0. , -0.5]))
+
+    Source: Tibshirani 1996.
     """
 
     formula = PenaltyFormula("strength * total(abs(w))", "strength * sign(w)")
@@ -55,12 +72,17 @@ class L1(Penalty):
 
 @frozen
 class L2(Penalty):
-    """λ Σ w², which draws large numbers down the most: the gradient is 2 λ w, with the 2, for there is no ½ in front.
+    """L2 penalty (ridge): λ Σ w², with the gradient 2 λ w; there is no factor ½.
 
-    The ``weight_decay`` of plain gradient descent subtracts λ w, so it is the gradient of an L2 of half that strength.
+    The ``weight_decay`` of plain gradient descent subtracts λ w: it equals an L2 penalty of half that strength.
 
     Args:
         strength: λ.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import L2
+    >>> L2(0.5)(np.array([2.0, 0.0, -4.0]))
+    (10.0, array([ 2.,  0., -4.]))
 
     Source: Hoerl & Kennard 1970, ridge regression; Krogh & Hertz 1992.
     """
@@ -76,12 +98,17 @@ class L2(Penalty):
 
 @frozen
 class L1L2(Penalty):
-    """λ₁ Σ |w| + λ₂ Σ w²: both at once, with the gradient λ₁ sign w + 2 λ₂ w.
+    """Elastic net penalty: λ₁ Σ |w| + λ₂ Σ w², with the gradient λ₁ sign w + 2 λ₂ w.
 
     Args:
         l1, l2: λ₁ and λ₂.
 
-    Source: Zou & Hastie 2005, the elastic net.
+    >>> import numpy as np
+    >>> from deepbp.layers import L1L2
+    >>> L1L2(1.0, 0.5)(np.array([2.0, -4.0]))
+    (16.0, array([ 3., -5.]))
+
+    Source: Zou & Hastie 2005.
     """
 
     formula = PenaltyFormula("l1 * total(abs(w)) + l2 * total(w**2)", "l1 * sign(w) + 2 * l2 * w")
@@ -90,31 +117,40 @@ class L1L2(Penalty):
     l2: float = field(validator=non_negative)
 
     def __call__(self, values: Array) -> tuple[float, Array]:
-        (size, by_size), (square, by_square) = L1(self.l1)(values), L2(self.l2)(values)
-        return size + square, by_size + by_square
+        (one, one_gradient), (two, two_gradient) = L1(self.l1)(values), L2(self.l2)(values)
+        return one + two, one_gradient + two_gradient
 
 
 Saved: TypeAlias = tuple[Any, float, list[tuple[Parameter, Array]], Array | None]
-"""What the layer remembers, the penalty, its gradient by each weight, and by the outputs."""
+"""What the layer saved, the penalty, the gradient of the penalty by each parameter, and by the outputs."""
 
 
 @define(eq=False)
 class Penalized(Layer[Saved]):
-    """y = layer(x), and L grows by the penalty of the weights inside and by that of the outputs.
+    """Regularization of a layer: y = layer(x), with penalties of its weights and of its outputs added to the loss.
 
-    The penalty of the weights is summed over all parameters inside that have two or more dimensions, biases are left
-    out; each counts once, however often it is used inside, and frozen ones not at all, for nothing could lower their
-    price. The penalty of the outputs is summed over the units and is the mean over the samples of the batch.
+    The penalty of the weights is the sum over all parameters inside with two or more dimensions, so without biases;
+    shared ones count once, frozen ones not at all. The penalty of the outputs is summed over the units and averaged
+    over the samples of the batch.
 
-    Backward: ∂penalty/∂W is added to ∂L/∂W, and ∂penalty/∂y, divided by the number of samples, to δ, before that goes
-    back through the layer. A penalised layer that is itself used n times is paid for n times, in both.
+    Gradients: ∂penalty/∂W is added to ∂L/∂W, and ∂penalty/∂y, divided by the number of samples, to δ. If the penalized
+    layer is used n times, its penalty and its gradient count n times.
 
     Args:
-        layer: or a list of layers, one after another.
-        weights, outputs: such as ``L2(1e-4)``; at least one of them.
+        layer: a layer, or a list of layers.
+        weights, outputs: the penalties, such as ``L2(1e-4)``; at least one.
 
     Raises:
-        ConfigurationError: without a penalty; when built, where there are no weights to be penalised.
+        ConfigurationError: without a penalty; by ``build``, if there are no weights to penalize.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import L2, Builder, Dense, Penalized
+    >>> layer = Penalized(Dense(1), weights=L2(0.1))
+    >>> _ = Builder(dtype="float64").build(layer, (2,))
+    >>> layer.layer.weight.value = [[3.0], [1.0]]
+    >>> y, saved = layer.forward(np.ones((1, 2)))
+    >>> y, layer.penalty(saved)  # 0.1 · (9 + 1)
+    (array([[4.]]), 1.0)
     """
 
     _locates_errors = True
@@ -139,26 +175,26 @@ class Penalized(Layer[Saved]):
         return inner.output_shape
 
     def penalized_parameters(self) -> list[Parameter]:
-        """Those that ``weights`` is a price on."""
+        """The parameters to which the penalty of the weights applies."""
         if self.weights is None:
             return []
         return [p for p in self.inner[0].parameters if p.value.ndim > 1 and not p.frozen]
 
     def forward(self, x: Array) -> tuple[Array, Saved]:
         y, memory = self.inner[0].forward(x)
-        price, by_outputs = 0.0, None
-        by_weights: list[tuple[Parameter, Array]] = []
+        penalty, output_gradient = 0.0, None
+        weight_gradients: list[tuple[Parameter, Array]] = []
         if self.weights is not None:
             for parameter in self.penalized_parameters():
                 value, gradient = self.weights(parameter.value)
-                price += value
-                by_weights.append((parameter, gradient))
+                penalty += value
+                weight_gradients.append((parameter, gradient))
         if self.outputs is not None:
             value, gradient = self.outputs(y)
             samples = max(len(y), 1)
-            price += value / samples
-            by_outputs = gradient / samples
-        return y, (memory, price, by_weights, by_outputs)
+            penalty += value / samples
+            output_gradient = gradient / samples
+        return y, (memory, penalty, weight_gradients, output_gradient)
 
     def backward(self, saved: Saved, delta: Array) -> Array:
         delta = self._with_penalties(saved, delta)
@@ -175,7 +211,7 @@ class Penalized(Layer[Saved]):
         return self.inner[0].predict(x)
 
     def _require_built(self) -> None:
-        require_sublayers(self, self.inner)
+        require_built_sublayers(self, self.inner)
 
     def inner_graph(self) -> InnerGraph:
         inner = self.inner[0]
@@ -190,7 +226,7 @@ class Penalized(Layer[Saved]):
 
     def _with_penalties(self, saved: Saved, delta: Array) -> Array:
         """Accumulates what the weights' penalty adds, and returns δ with what the outputs' penalty adds."""
-        _, _, by_weights, by_outputs = saved
-        for parameter, gradient in by_weights:
+        _, _, weight_gradients, output_gradient = saved
+        for parameter, gradient in weight_gradients:
             parameter.accumulate(gradient)
-        return delta if by_outputs is None else delta + by_outputs
+        return delta if output_gradient is None else delta + output_gradient

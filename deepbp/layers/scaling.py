@@ -50,8 +50,8 @@ class Scale(Elementwise[Array]):
 
     def backward(self, x: Array, delta: Array) -> Array:
         self._run_backward_parameters(x, delta)
-        moved: Array = self.gain.value * delta
-        return moved
+        grad_input: Array = self.gain.value * delta
+        return grad_input
 
     def backward_parameters(self, x: Array, delta: Array) -> None:
         accumulate_features(self.gain, delta * x)  # ∂L/∂γ = Σ δ x

@@ -12,14 +12,14 @@ from deepbp.formulas.language import Formula
 from deepbp.layers.layer import Elementwise
 from deepbp.typing import Array
 
-_BY_TANH = Formula(
+_TANH_FORMULA = Formula(
     "x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2",
     derivative="(1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2 + x / 2 * sqrt(2 / pi) * (1 + 0.134145 * x**2)"
     " * (1 - tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))**2)",
     input="z",
     function="GELU",
 )
-_SATURATED = 40  # beyond it the tanh is ±1 to the last digit, and no cube of what was cut off there overflows
+_SATURATED = 40  # beyond it the tanh is ±1 to the last digit; the cube of a number this size does not overflow
 
 
 def _none_or_tanh(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
@@ -58,17 +58,17 @@ class GELU(Elementwise[Array]):
     approximate: Literal["tanh"] | None = field(default=None, validator=_none_or_tanh)
 
     def stated_formula(self) -> Formula:
-        return _BY_TANH if self.approximate else self.formula
+        return _TANH_FORMULA if self.approximate else self.formula
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        y, derivative = _by_tanh(z) if self.approximate else kernels.gelu(z)
+        y, derivative = _gelu_by_tanh(z) if self.approximate else kernels.gelu(z)
         return y, derivative
 
     def backward(self, derivative: Array, delta: Array) -> Array:
         return delta * derivative
 
 
-def _by_tanh(z: Array) -> tuple[Array, Array]:
+def _gelu_by_tanh(z: Array) -> tuple[Array, Array]:
     """With ½ (1 + tanh u) = σ(2u), which does not cancel for negative u."""
     near = np.minimum(np.maximum(z, -_SATURATED), _SATURATED)
     square = near * near
@@ -101,8 +101,8 @@ class SiLU(Elementwise[tuple[Array, Array]]):
 
     def backward(self, saved: tuple[Array, Array], delta: Array) -> Array:
         y, s = saved
-        moved: Array = delta * (s + y * (1 - s))
-        return moved
+        grad_input: Array = delta * (s + y * (1 - s))
+        return grad_input
 
 
 Swish = SiLU
@@ -165,8 +165,8 @@ class Mish(Elementwise[tuple[Array, Array]]):
 
     def backward(self, saved: tuple[Array, Array], delta: Array) -> Array:
         z, t = saved
-        moved: Array = delta * (t + z * (1 - t * t) * kernels.sigmoid(z))
-        return moved
+        grad_input: Array = delta * (t + z * (1 - t * t) * kernels.sigmoid(z))
+        return grad_input
 
 
 def _tanh_of_softplus(z: Array) -> Array:

@@ -65,5 +65,5 @@ class LogSoftmax(Elementwise[Array]):
         return y, y
 
     def backward(self, y: Array, delta: Array) -> Array:
-        moved: Array = delta - np.exp(y) * delta.sum(axis=-1, keepdims=True)
-        return moved
+        grad_input: Array = delta - np.exp(y) * delta.sum(axis=-1, keepdims=True)
+        return grad_input

@@ -193,8 +193,8 @@ class Gaussian(Elementwise[tuple[Array, Array]]):
 
     def backward(self, saved: tuple[Array, Array], delta: Array) -> Array:
         z, y = saved
-        moved: Array = delta * (z * y * -2)
-        return moved
+        grad_input: Array = delta * (z * y * -2)
+        return grad_input
 
 
 @define(eq=False)
