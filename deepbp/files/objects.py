@@ -225,8 +225,6 @@ class Deserializer(Decoder):
             cls, arguments = self.classes.find(entry), entry["arguments"]
             if not isinstance(arguments, dict):
                 raise FileFormatError(f"expected arguments by name, got {arguments!r:.100}")
-            if issubclass(cls, Enum):
-                raise FileFormatError(f"expected a class with a constructor, got {cls.__name__}")
             self._inside = []
             arguments = {name: self.decode(value) for name, value in arguments.items()}
             self._check_limits(cls, arguments)

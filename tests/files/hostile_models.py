@@ -87,6 +87,7 @@ def objects() -> Iterator[tuple[str, bytes]]:
         yield f"units {units!r}", _argument(2, "units", units)
     for value in NO_INITIALIZERS:
         yield f"weight_init {value}", _argument(2, "weight_init", value)
+    yield "an input_shape for which the network was not built", _argument(4, "input_shape", {"tuple": [4]})
     yield "units of much text", _argument(2, "units", "x" * 10**6)
     yield "no objects", _objects([])
     yield "no network", _objects(MODEL["objects"][:-1])
