@@ -104,14 +104,14 @@ def test_chain_of_single_neurons_has_the_notes_three_factors(x: float, y: float,
     np.testing.assert_array_max_ulp(cost_by_a.item(), 2 * (a2.item() - y), maxulp=4)
     assert_close(cost_by_a, numeric_gradient(lambda a: loss.forward(a, one(y))[0], a2), 1e-9)
 
-    a_by_z = net[3].backward(saved_sigmoid, one(1))
+    a_by_z = net[3].backward(saved_sigmoid, one(1.0))
     np.testing.assert_array_max_ulp(a_by_z.item(), a2.item() * (1 - a2.item()), maxulp=4)
     assert_close(a_by_z, numeric_gradient(lambda z: float(sigmoid(z).item()), z2), 1e-9)
 
     def z_of(w: Array) -> float:
         return float((a1 @ w).item() + 0.3)
 
-    output.backward(saved_dense, one(1))
+    output.backward(saved_dense, one(1.0))
     z_by_w = output.weight.grad.copy()
     assert_close(z_by_w, a1, 0)
     assert_close(z_by_w, numeric_gradient(z_of, np.array([[w2]])), 1e-9)

@@ -2,31 +2,7 @@
 
 from deepbp._config import configuration, publish, same_configuration
 from deepbp.formulas.language import Formula, LossFormula, PenaltyFormula, UpdateFormula
-from deepbp.layers.activations import (
-    CELU,
-    ELU,
-    GELU,
-    SELU,
-    Activation,
-    Gaussian,
-    HardSigmoid,
-    HardSwish,
-    LeakyReLU,
-    LogSigmoid,
-    LogSoftmax,
-    Mish,
-    PReLU,
-    ReLU,
-    ReLU6,
-    Sigmoid,
-    SiLU,
-    Sine,
-    Softmax,
-    Softplus,
-    Softsign,
-    Swish,
-    Tanh,
-)
+from deepbp.layers.activations import *  # their names are listed below
 from deepbp.layers.bilinear import Bilinear
 from deepbp.layers.chain import Chain
 from deepbp.layers.composites import Parallel, Repeat, Residual, Split
