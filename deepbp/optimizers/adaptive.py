@@ -13,7 +13,9 @@ from deepbp.optimizers.optimizer import (
     Schedule,
     State,
     decay,
+    decay_has_square,
     decayed_gradient,
+    has_square,
     rate_or_schedule,
     zeros,
 )
@@ -51,6 +53,10 @@ class Adagrad(Descent):
 
     def start(self, parameters: ParameterVector) -> State:
         return {"step": 0, "square": np.full_like(parameters.values, self.initial)}
+
+    def _may_overflow(self, parameters: ParameterVector, state: State, rate: float) -> bool:
+        # s is a sum that only grows
+        return not (has_square(state["square"]) and decay_has_square(parameters, self.weight_decay))
 
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
         grads = decayed_gradient(parameters, self.weight_decay)
@@ -102,6 +108,9 @@ class Adadelta(Descent):
 
     def start(self, parameters: ParameterVector) -> State:
         return zeros(parameters, "square", "moved")
+
+    def _may_overflow(self, parameters: ParameterVector, state: State, rate: float) -> bool:
+        return not decay_has_square(parameters, self.weight_decay)
 
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
         grads = decayed_gradient(parameters, self.weight_decay)
@@ -162,6 +171,9 @@ class RMSprop(Descent):
 
     def start(self, parameters: ParameterVector) -> State:
         return zeros(parameters, "square", *["mean"] * self.centered, *["velocity"] * bool(self.momentum))
+
+    def _may_overflow(self, parameters: ParameterVector, state: State, rate: float) -> bool:
+        return not decay_has_square(parameters, self.weight_decay)
 
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
         grads = decayed_gradient(parameters, self.weight_decay)

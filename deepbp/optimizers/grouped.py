@@ -9,7 +9,7 @@ import attrs
 from attrs import evolve, field, frozen
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError
-from deepbp.optimizers.optimizer import Descent, Optimizer, Schedule, State, rate_or_schedule
+from deepbp.optimizers.optimizer import LARGE_RATE, Descent, Optimizer, Schedule, State, rate_or_schedule
 from deepbp.parameters import Members, ParameterVector, Part
 from deepbp.typing import Shape
 
@@ -60,14 +60,22 @@ class Grouped(Descent):
             state |= {f"{place}{name}": value for name, value in optimizer.start(part).items() if name != "step"}
         return state
 
+    def _may_overflow(self, parameters: ParameterVector, state: State, rate: float) -> bool:
+        # All rates are computed, and so validated, before any parameter changes. The test is of all groups at once:
+        # after that of a single group, the parameters of others would have changed already.
+        step, may = state["step"], False
+        for place, optimizer in enumerate(self.groups.values()):
+            own_rate = rate * optimizer.rate(step)
+            if isinstance(optimizer, Descent):
+                own = {"step": step, **_own(state, f"{place}.")}
+                may |= own_rate > LARGE_RATE or optimizer._may_overflow(parameters, own, own_rate)
+        return may
+
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
         step = state["step"]
-        for optimizer in self.groups.values():
-            optimizer.rate(step)  # validates what schedules return before any parameter changes
         # Each optimizer steps on its part of the vector, with the entries of the state that have its prefix.
         for place, optimizer, part in self._parts(parameters):
-            own = {name[len(place) :]: value for name, value in state.items() if name.startswith(place)}
-            own["step"] = step
+            own = {"step": step, **_own(state, place)}
             (optimizer if rate == 1 else _scaled(optimizer, rate, step)).step(part, own)
             part.write_back()
             del own["step"]
@@ -78,6 +86,11 @@ class Grouped(Descent):
         members = _members(tuple(self.groups), parameters.names, parameters.shapes)
         pairs = zip(self.groups.values(), members, strict=True)
         return [(f"{place}.", optimizer, Part(parameters, own)) for place, (optimizer, own) in enumerate(pairs)]
+
+
+def _own(state: State, place: str) -> State:
+    """The entries of a group, under their own names."""
+    return {name[len(place) :]: value for name, value in state.items() if name.startswith(place)}
 
 
 @lru_cache(maxsize=64)  # the arguments are the same in each step

@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from math import isfinite
+from copy import copy
+from math import isfinite, prod
 from numbers import Real
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
@@ -11,7 +12,7 @@ import numpy as np
 from attrs import Attribute
 
 from deepbp._suggestions import ExplainedArguments
-from deepbp.errors import ArgumentTypeError, ConfigurationError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, NonFiniteError
 from deepbp.errors.validators import non_negative
 from deepbp.formulas.language import UpdateFormula
 from deepbp.parameters import ParameterVector
@@ -108,8 +109,18 @@ class Descent(Optimizer):
     _decay: ClassVar[tuple[str, str]] = DECAYED_GRADIENT
 
     def step(self, parameters: ParameterVector, state: State) -> None:
+        """One update. Raises NonFiniteError where a number of it overflows; values and state are then as before."""
         try:
-            self._move(parameters, state, self.rate(state["step"]))
+            rate = self.rate(state["step"])
+            grads = parameters.grads
+            try:  # a finite sum of squares: no g² overflows
+                large = not isfinite(grads.dot(grads)) or rate > LARGE_RATE
+            except (RuntimeWarning, FloatingPointError):  # an overflow, where NumPy is set to raise
+                large = True
+            if large or self._may_overflow(parameters, state, rate):
+                move_or_restore(lambda: self._move(parameters, state, rate), parameters, state)
+            else:
+                self._move(parameters, state, rate)
             state["step"] += 1
         except (AttributeError, KeyError, TypeError) as error:
             raise self._argument_error(parameters, state) or error from None
@@ -117,6 +128,10 @@ class Descent(Optimizer):
     @abstractmethod
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
         """One step with this learning rate; t of the formulas is ``state["step"] + 1``."""
+
+    def _may_overflow(self, parameters: ParameterVector, state: State, rate: float) -> bool:
+        """A cheap test before an update whose g² do not overflow: whether another number of it may."""
+        return False
 
     def _update(self, *rows: tuple[str, str], symbols: Mapping[str, str] = MappingProxyType({})) -> UpdateFormula:
         """The formula with these rows, after the row of weight decay where there is any."""
@@ -135,6 +150,68 @@ class Descent(Optimizer):
         return None
 
 
+LARGE_RATE = 1e15
+"""Above it, w − η g may overflow although the square of g does not."""
+
+
+def has_square(vector: Array, factor: float = 1.0) -> bool:
+    """Whether the sum of the squares of these numbers times ``factor`` is finite; then each square is."""
+    try:
+        return isfinite(vector.dot(vector) * factor * factor)
+    except (RuntimeWarning, FloatingPointError):
+        return False
+
+
+def move_or_restore(move: Callable[[], None], parameters: ParameterVector, state: State) -> None:
+    """Make an update that may overflow.
+
+    Raises NonFiniteError, which names the place, if a gradient, or a number of the new state or values, is not finite;
+    values and state are then as before.
+    """
+    values, before = parameters.values.copy(), {name: copy(value) for name, value in state.items()}
+    try:
+        place = _not_finite("the gradient", parameters.grads, parameters)
+        if not place:
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                move()
+            place = next(filter(None, (_not_finite(name, value, parameters) for name, value in state.items())), "")
+            fix = "clip_norm=1.0, or inputs and targets scaled to about ±1"
+        if not place and (place := _not_finite("the value", parameters.values, parameters)):
+            fix = "a lower learning rate"
+        elif place.startswith("the gradient"):
+            fix = "a lower learning rate, or inputs scaled to about ±1"
+        if place:
+            raise NonFiniteError(
+                f"the update overflowed; the first place that is not finite: {place}. "
+                f"The update was not applied. Try {fix}"
+            )
+    except BaseException:
+        parameters.values[...] = values
+        for name, value in before.items():
+            if isinstance(value, np.ndarray):
+                state[name][...] = value
+            else:
+                state[name] = value
+        raise
+
+
+def _not_finite(name: str, array: Any, parameters: ParameterVector) -> str:
+    """The first number of an array that is not finite, with the parameter that it belongs to; "" where all are."""
+    if not isinstance(array, np.ndarray) or (finite := np.isfinite(array)).all():
+        return ""
+    place = int(np.argmin(finite))
+    if array.shape != parameters.values.shape:
+        return f"{name}[{place}]"
+    gradient = "" if name == "the gradient" else f", whose gradient is {parameters.grads[place]:g}"
+    for parameter, shape in zip(parameters.names, parameters.shapes, strict=True):
+        size = prod(shape)
+        if place < size:
+            index = ", ".join(map(str, np.unravel_index(place, shape)))
+            return f"{name} of {parameter or 'a parameter'}[{index}]{gradient}"
+        place -= size
+    return name
+
+
 def zeros(parameters: ParameterVector, *names: str) -> State:
     """A state of arrays of zeros."""
     return {"step": 0, **{name: np.zeros_like(parameters.values) for name in names}}
@@ -144,6 +221,11 @@ def decay(parameters: ParameterVector, share: float) -> None:
     """w ← w − share · w, in parameters of two or more dimensions only."""
     if share:
         parameters.values[parameters.matrices] *= 1 - share
+
+
+def decay_has_square(parameters: ParameterVector, weight_decay: float) -> bool:
+    """Whether the squares of g + λ w are certain to be finite."""
+    return not weight_decay or (has_square(parameters.values, 2 * weight_decay) and has_square(parameters.grads, 2))
 
 
 def decayed_gradient(parameters: ParameterVector, weight_decay: float) -> Array:

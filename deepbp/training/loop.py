@@ -16,6 +16,7 @@ from attrs import define, field
 from deepbp import kernels
 from deepbp.errors import ConfigurationError, FileFormatError, NonFiniteError
 from deepbp.losses.loss import broken_pair
+from deepbp.optimizers.optimizer import Descent, has_square, move_or_restore
 from deepbp.parameters import ParameterVector
 from deepbp.training.data import Data, Source, prefetched
 from deepbp.training.evaluation import ROWS_AT_ONCE, Meter, evaluate
@@ -250,20 +251,32 @@ def backpropagate(trainer: Settings, state: TrainingState, batch: Data) -> tuple
 
 def update(trainer: Settings, state: TrainingState) -> None:
     """Clip the gradients and apply the optimizer to them. Raises NonFiniteError for a gradient."""
-    parameters = state.parameters
-    if not clip(parameters.grads, trainer.clip_value, trainer.clip_norm):
-        name = first_bad_gradient(trainer.model, parameters)
-        raise _non_finite(state, "a gradient is not finite", lambda: f"the gradient of {name}")
-    state.consistent = False
-    trainer.optimizer.step(parameters, state.optimizer_state)
+    parameters, optimizer, own = state.parameters, trainer.optimizer, state.optimizer_state
+    if trainer.clip_value is not None or trainer.clip_norm is not None:
+        clip(parameters.grads, trainer.clip_value, trainer.clip_norm)
+    consistent, state.consistent = state.consistent, False
+    try:
+        if isinstance(optimizer, Descent) or has_square(parameters.grads):
+            optimizer.step(parameters, own)
+        else:  # a class of a user, whose means of squares may overflow
+            move_or_restore(lambda: optimizer.step(parameters, own), parameters, own)
+    except NonFiniteError as error:  # then values and state are as they were
+        state.consistent = consistent
+        if name := first_bad_gradient(trainer.model, parameters):
+            raise _non_finite(state, "a gradient is not finite", lambda: f"the gradient of {name}") from None
+        state.rollback()
+        raise NonFiniteError(f"epoch {state.epoch}, step {state.steps}: {error}") from None
     state.commit()
 
 
 def _non_finite(state: TrainingState, what: str, first: Callable[[], str]) -> NonFiniteError:
     state.rollback()  # running means that include an overflow would spoil every prediction
+    state.begin()
+    place = first()  # runs the layers again, which changes running means and generators again
+    state.rollback()
     return NonFiniteError(
         f"epoch {state.epoch}, step {state.steps}: {what}; the first place that is not finite: "
-        f"{first() or 'the loss itself'}. "
+        f"{place or 'the loss itself'}. "
         "The update was not applied. Try a lower learning rate, clip_norm=1.0, or inputs scaled to about ±1"
     )
 
@@ -271,19 +284,32 @@ def _non_finite(state: TrainingState, what: str, first: Callable[[], str]) -> No
 def clip(grads: Array, value: float | None, norm: float | None) -> bool:
     """Clip each gradient to ±``value``, then the norm of the whole vector to ``norm``; False if it is not finite."""
     length = sqrt(grads.dot(grads))
-    if not isfinite(length) and not isfinite(length := _length(grads)):
-        return False
+    if not isfinite(length):
+        if not np.isfinite(grads).all():
+            return False
+        length = _length(grads)
     if value is not None:
         kernels.clip_values(grads, value)
         length = length if norm is None else _length(grads)
     if norm is not None:
-        kernels.clip_norm(grads, length, norm)
+        if length > max(norm, LARGE_NORM):  # norm / length may be too small a factor for the dtype
+            grads /= np.abs(grads).max()
+            grads *= norm / _length(grads)
+        else:
+            kernels.clip_norm(grads, length, norm)
     return True
+
+
+LARGE_NORM = 1e30
 
 
 def _length(grads: Array) -> float:
     """The norm in float64: the square of a large float32 overflows although the number does not."""
-    return float(np.linalg.norm(grads.astype(np.float64)))
+    length = float(np.linalg.norm(grads.astype(np.float64)))
+    if isfinite(length) or not len(grads):
+        return length
+    largest = float(np.abs(grads).max())
+    return largest * float(np.linalg.norm(grads / largest))
 
 
 @define(eq=False)

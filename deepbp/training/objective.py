@@ -109,9 +109,9 @@ class Objective:
         except (TypeError, ValueError):
             raise broken_pair(self.loss, pair) from None
         if not isfinite(value):
+            place = first_overflow(self.model, data.x, data.y) or "the loss itself"
             for buffer, before in zip(self._buffers, kept, strict=True):
                 buffer.value = before  # running means that took in an overflow would spoil every prediction
-            place = first_overflow(self.model, data.x, data.y) or "the loss itself"
             raise NonFiniteError(
                 f"objective: the loss became {value}; the first place that is not finite: {place}: "
                 "try inputs scaled to about ±1, and values nearer to the start"

@@ -13,13 +13,16 @@ from deepbp.typing import Array
 
 
 def first_overflow(model: Layer[Any], x: Array, y: Array) -> str:
-    """Name the first array that is not finite for this batch: the data, or the output of a layer, at any depth."""
+    """Name the first array that is not finite for this batch: the data, or the output of a layer, at any depth.
+
+    Runs the training pass, which changes running averages and draws random numbers: restore both afterwards.
+    """
     for name, array in (("the inputs x", x), ("the targets y", y)):
         if not np.isfinite(array).all():
             return name
     run = ObservedPass.of(model)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        run.predict(x)
+        run.forward(x)  # what overflows in training may not in inference, as in BatchNorm
     overflowed = (one.node for one in run.records if one.node.is_signal and not np.isfinite(one.output).all())
     node = next(overflowed, None)
     return "" if node is None else node.description()
