@@ -1,8 +1,12 @@
-"""Validators of constructor arguments, for ``attrs.field(validator=...)``."""
+"""Validators of constructor arguments, for ``attrs.field(validator=...)``.
+
+Validators of numbers also convert them to Python's own: a NumPy number, or a fraction, would bring its dtype along, and
+the layer or loss that multiplies by it would turn float32 into float64.
+"""
 
 from collections.abc import Callable
 from math import isfinite
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, TypeAlias
 
 from attrs import Attribute
@@ -16,6 +20,19 @@ REAL: Any = Real  # for mypy, which does not compare a Real with a number
 Validator: TypeAlias = Callable[[Any, "Attribute[Any]", Any], None]
 
 
+def as_python_number(value: Any) -> Any:
+    """A real number of any type as int or float; other values as they are."""
+    if type(value) in (int, float) or isinstance(value, bool) or not isinstance(value, REAL):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
+
+
+def store(instance: Any, attribute: "Attribute[Any]", value: Any, converted: Any) -> None:
+    """Replace the value of a field that was just validated, also in a frozen class."""
+    if converted is not value and getattr(instance, attribute.name, None) is value:
+        object.__setattr__(instance, attribute.name, converted)
+
+
 def number(condition: Callable[[float], bool], expected: str) -> Validator:
     """A validator of one finite number with the condition that ``expected`` states."""
 
@@ -25,6 +42,7 @@ def number(condition: Callable[[float], bool], expected: str) -> Validator:
             raise ArgumentTypeError(f"{place}: expected {expected}, got {value!r}")
         if not isfinite(value) or not condition(value):
             raise ConfigurationError(f"{place}: expected {expected}, got {value!r}")
+        store(instance, attribute, value, as_python_number(value))
 
     return validate
 
@@ -33,7 +51,7 @@ def whole_number(least: int) -> Validator:
     """A validator of whole numbers of at least ``least``."""
 
     def validate(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
-        whole(f"{type(instance).__name__}: {attribute.name}", value, least)
+        store(instance, attribute, value, whole(f"{type(instance).__name__}: {attribute.name}", value, least))
 
     return validate
 

@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 from deepbp._config import configuration_text
 from deepbp._validation import as_dtype, as_generator, as_shape
 from deepbp.errors import ArgumentTypeError, ContractError, DeepBPError, NotBuiltError, ShapeError
+from deepbp.errors.validators import as_python_number
 from deepbp.formulas.language import Formula
 from deepbp.initializers import Initializer, Zeros
 from deepbp.layers import boundary
@@ -272,6 +273,8 @@ def _keeping_parameters(assign: Callable[[Any, str, Any], None]) -> Callable[[An
                     fix = f"builder.{kind.lower()}(...) in build, and {fix} from then on"
                 got = boundary.describe(value)
                 raise ArgumentTypeError(f"{type(self).__name__}: {name}: expected a {kind}, got {got}: use {fix}")
+            if isinstance(value, np.generic) and getattr(attrs.fields_dict(type(self)).get(name), "validator", None):
+                value = as_python_number(value)  # as the validator does for an argument of the constructor
         assign(self, name, value)
 
     return assign_member

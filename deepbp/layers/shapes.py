@@ -8,6 +8,7 @@ from attrs import define, field
 
 from deepbp._validation import as_shape
 from deepbp.errors import ConfigurationError, ShapeError
+from deepbp.errors.validators import as_python_number
 from deepbp.formulas.language import Formula
 from deepbp.layers.layer import Builder, Elementwise, Layer
 from deepbp.typing import Array, Shape, ShapeLike
@@ -36,7 +37,7 @@ class Flatten(Layer[tuple[int, ...]]):
 
 
 def _as_target(shape: ShapeLike) -> Shape:
-    sizes = tuple(shape) if isinstance(shape, list | tuple) else (shape,)
+    sizes = tuple(map(as_python_number, shape if isinstance(shape, list | tuple) else (shape,)))
     as_shape([1 if isinstance(size, int) and size == -1 else size for size in sizes], "Reshape")
     if sizes.count(-1) > 1:
         raise ConfigurationError(f"Reshape: expected at most one -1, got {shape!r}")

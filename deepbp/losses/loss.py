@@ -12,7 +12,7 @@ from deepbp._config import configuration_text
 from deepbp._suggestions import explain_constructor
 from deepbp._validation import as_numbers, as_type, check_sample_shape
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataError, DataTypeError, ShapeError
-from deepbp.errors.validators import Validator
+from deepbp.errors.validators import Validator, as_python_number
 from deepbp.formulas.language import LossFormula
 from deepbp.typing import Array, ArrayLike, Shape
 
@@ -177,10 +177,10 @@ def check_range(array: Array, name: str, fix: str) -> None:
 
 
 def as_tuple(value: Any) -> Any:
-    """A converter: a list or vector becomes a tuple, which can be compared; other values stay as they are."""
+    """A converter: a list or vector becomes a tuple, which can be compared, of Python numbers where it holds any."""
     if isinstance(value, np.ndarray) and value.ndim == 1:
         return tuple(value.tolist())
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(map(as_python_number, value)) if isinstance(value, list | tuple) else value
 
 
 def scalar_or_tuple(value: float | Sequence[float] | Array) -> float | tuple[float, ...]:

@@ -11,7 +11,7 @@ from attrs import Attribute, field, frozen
 from deepbp._suggestions import ExplainedArguments, suggest_names
 from deepbp._validation import whole
 from deepbp.errors import ArgumentTypeError, ConfigurationError
-from deepbp.errors.validators import fraction, non_negative, number, one_of, positive, positive_int
+from deepbp.errors.validators import as_python_number, fraction, non_negative, number, one_of, positive, positive_int
 from deepbp.optimizers.optimizer import Schedule, rate_or_schedule
 
 at_most_one = number(lambda v: 0 < v <= 1, "a number above 0 and at most 1")
@@ -231,11 +231,11 @@ class InverseSqrt(LearningRateSchedule):
 
 
 def _as_boundaries(boundaries: Sequence[int]) -> tuple[int, ...]:
-    return tuple(boundaries) if isinstance(boundaries, list) else boundaries  # type: ignore[return-value]  # validated
+    return tuple(map(as_python_number, boundaries)) if isinstance(boundaries, list | tuple) else boundaries  # type: ignore[return-value]  # validated
 
 
 def _as_pieces(pieces: Sequence[float | Schedule]) -> tuple[float | Schedule, ...]:
-    return tuple(pieces) if isinstance(pieces, list) else pieces  # type: ignore[return-value]  # validated
+    return tuple(map(as_python_number, pieces)) if isinstance(pieces, list | tuple) else pieces  # type: ignore[return-value]  # validated
 
 
 @frozen
