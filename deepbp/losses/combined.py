@@ -86,6 +86,15 @@ class OnOutputs(Loss[tuple[Any, Shape]]):
         self.loss.prepare_target(own, own_shape, dtype, f"{name}[..., {self._targets[0]}:{self._targets[1]}]")
         return array
 
+    def probabilities(self, prediction: Array) -> Array | None:
+        """Those of the inner loss in its columns; the other columns stay as they are."""
+        own = self.loss.probabilities(_columns(prediction, "prediction", self.start, self.stop))
+        if own is None:
+            return None
+        whole = prediction.astype(own.dtype)
+        whole[..., self.start : self.stop] = own
+        return whole
+
     def forward(
         self, prediction: Array, target: Array, sample_weight: Array | None = None
     ) -> tuple[float, tuple[Any, Shape]]:
@@ -171,6 +180,27 @@ class SumOfLosses(Loss[list[Any]]):
     def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
         prepared = [loss.prepare_target(target, output_shape, dtype, name) for loss in self.losses]
         return prepared[0]
+
+    def probabilities(self, prediction: Array) -> Array | None:
+        """Those of each loss in its columns; None if no loss has any, or two losses differ on the same columns."""
+        whole: Array | None = None
+        filled = np.zeros(prediction.shape[-1:], dtype=bool)
+        for loss in self.losses:
+            own = loss.probabilities(prediction)
+            if own is None:
+                continue
+            columns = np.ones_like(filled)
+            if isinstance(loss, OnOutputs):
+                columns[:] = False
+                columns[loss.start : loss.stop] = True
+            both = columns & filled
+            if whole is None:
+                whole = own.copy()
+            elif not np.array_equal(whole[..., both], own[..., both], equal_nan=True):
+                return None
+            whole[..., columns] = own[..., columns]
+            filled |= columns
+        return whole
 
     def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, list[Any]]:
         pairs = [loss.forward(prediction, target, sample_weight) for loss in self.losses]

@@ -21,7 +21,15 @@ from deepbp.losses.loss import (
     scalar_or_each,
     scalar_or_tuple,
 )
-from deepbp.losses.targets import BinaryTargetLoss, ClassTargetLoss, as_rows, check_labels, row_weights, smoothed
+from deepbp.losses.targets import (
+    BinaryTargetLoss,
+    ClassTargetLoss,
+    as_rows,
+    check_labels,
+    row_weights,
+    sigmoid,
+    smoothed,
+)
 from deepbp.typing import Array, ArrayLike, Shape
 
 Weighted: TypeAlias = tuple[Array, Array, Array | None]
@@ -184,6 +192,9 @@ class _BinaryCrossEntropyLoss(MeanLoss):
         array = super().prepare_target(target, output_shape, dtype, name)
         check_range(array, name, _FIX_TARGET)
         return array
+
+    def probabilities(self, prediction: Array) -> Array | None:
+        return sigmoid(prediction) if self.expects == "logits" else super().probabilities(prediction)
 
     def check(self, prediction: Array, target: Array) -> None:
         check_same_shape(prediction, target)

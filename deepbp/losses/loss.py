@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 from attrs import Attribute
 
+from deepbp import kernels
 from deepbp._config import configuration_text
 from deepbp._suggestions import explain_constructor
 from deepbp._validation import as_numbers, as_type, check_sample_shape
@@ -75,6 +76,31 @@ class Loss(ABC, Generic[Saved]):
             array = array.reshape(-1, 1)
         check_sample_shape(array, name, output_shape, "the network's output, and so the loss,", target)
         return as_type(array, name, dtype, target)
+
+    def probabilities(self, prediction: Array) -> Array | None:
+        """The probabilities, or expected counts, that raw predictions stand for; None where the loss has none.
+
+        Metrics, thresholds and plots call this function, so that logits are never compared with ½. It follows from
+        ``expects``: probabilities and rates stay as they are, log-rates become eᶻ, and logits σ(z), or softmax(z) in
+        losses of classes. Values and scores of a margin are no probabilities: None. A loss of your own with logits
+        of several outputs overrides this method, because they may mean either.
+
+        >>> import numpy as np
+        >>> from deepbp.losses import Hinge, SigmoidBinaryCrossEntropy, SoftmaxCrossEntropy
+        >>> z = np.array([[0.0, np.log(3)]])
+        >>> SigmoidBinaryCrossEntropy().probabilities(z), SoftmaxCrossEntropy().probabilities(z)
+        (array([[0.5 , 0.75]]), array([[0.25, 0.75]]))
+        >>> Hinge().probabilities(z) is None
+        True
+        """
+        match self.expects:
+            case "probabilities" | "rates":
+                return prediction
+            case "log-rates":
+                return np.asarray(np.exp(prediction))
+            case "logits" if prediction.shape[-1:] == (1,):
+                return np.asarray(kernels.sigmoid(prediction))
+        return None
 
     def __repr__(self) -> str:
         """The constructor call that makes the same loss."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from attrs import evolve
 
+from deepbp import kernels
 from deepbp._validation import as_numbers, as_type, check_same_length
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DataTypeError, ShapeError
 from deepbp.formulas.language import LossFormula
@@ -36,7 +37,8 @@ def check_labels(target: Array, scores: Shape, name: str = "target", data: Any =
     if not isinstance(target, np.ndarray):
         raise not_arrays(target=target)
     classes = scores[-1]
-    whole = name if data is None or isinstance(data, np.ndarray) else f"numpy.asarray({name})"
+    own = name.rpartition(": ")[2]  # without the place before it
+    whole = own if data is None or isinstance(data, np.ndarray) else f"numpy.asarray({own})"
     if scores[0] == 0:
         raise DataError(f"{name}: expected at least one sample, got none")
     if target.shape == scores[:-1]:
@@ -104,6 +106,9 @@ class ClassTargetLoss(Loss[Saved]):
     def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
         return prepare_labels(target, output_shape, dtype, name)
 
+    def probabilities(self, prediction: Array) -> Array | None:
+        return softmax(prediction) if self.expects == "logits" else super().probabilities(prediction)
+
     def check(self, prediction: Array, target: Array) -> None:
         """Validate one batch, as ``MeanLoss.check`` does."""
         if not getattr(prediction, "shape", ()):
@@ -116,19 +121,36 @@ class BinaryTargetLoss(MeanLoss):
 
     def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
         array = super().prepare_target(target, output_shape, dtype, name)
-        _check_binary(array, name)
+        check_binary(array, name)
         return array
+
+    def probabilities(self, prediction: Array) -> Array | None:
+        return sigmoid(prediction) if self.expects == "logits" else super().probabilities(prediction)
 
     def check(self, prediction: Array, target: Array) -> None:
         check_same_shape(prediction, target)
-        _check_binary(target, "target")
+        check_binary(target, "target")
 
 
-def _check_binary(target: Array, name: str) -> None:
+def sigmoid(logits: Array) -> Array:
+    """The probability σ(z) of each logit."""
+    return np.asarray(kernels.sigmoid(logits))
+
+
+def softmax(logits: Array) -> Array:
+    """The probabilities of classes along the last axis."""
+    return np.asarray(kernels.softmax(logits))
+
+
+def check_binary(target: Array, name: str) -> None:
     """Raise DataError unless every number is 0 or 1; for −1 and 1, the other convention, the message has the fix."""
     wrong = target[(target != 0) & (target != 1)]
     if wrong.size:
-        fix = f"use ({name} + 1) / 2" if np.isin(target, (-1, 1)).all() else "encode the answers as 0 and 1"
+        fix = (
+            f"use ({name.rpartition(': ')[2]} + 1) / 2"
+            if np.isin(target, (-1, 1)).all()
+            else "encode the answers as 0 and 1"
+        )
         raise DataError(f"{name}: expected answers 0 or 1, got {wrong.flat[0]}: {fix}")
 
 

@@ -1,8 +1,16 @@
-"""Metrics of classification and regression, computed from all predictions of an epoch."""
+"""Metrics of classification and regression, exact over all samples of an epoch."""
 
 from deepbp._config import publish
 from deepbp.metrics.classification import F1, ROCAUC, Accuracy, BinaryAccuracy, Precision, Recall, TopKAccuracy
-from deepbp.metrics.metric import Metric, MetricLike, check_metrics, compute, confusion_matrix, metric_name
+from deepbp.metrics.metric import (
+    Metric,
+    MetricLike,
+    StreamingMetric,
+    check_metrics,
+    compute,
+    confusion_matrix,
+    metric_name,
+)
 from deepbp.metrics.regression import R2, MeanAbsoluteError, RootMeanSquaredError
 
 __all__ = [
@@ -17,6 +25,7 @@ __all__ = [
     "Precision",
     "Recall",
     "RootMeanSquaredError",
+    "StreamingMetric",
     "TopKAccuracy",
     "check_metrics",
     "compute",

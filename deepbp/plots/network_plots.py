@@ -8,7 +8,8 @@ import numpy as np
 from deepbp._validation import as_numbers, as_samples, as_shape, check_same_length
 from deepbp.errors import ArgumentTypeError, NotBuiltError, ShapeError
 from deepbp.layers import Layer
-from deepbp.metrics.metric import as_labels
+from deepbp.losses import Loss
+from deepbp.metrics.metric import as_true_labels, comparable
 from deepbp.parameters import Parameter
 from deepbp.plots.canvas import axes_for, class_colors
 from deepbp.sequential import Sequential
@@ -70,14 +71,22 @@ _POINTS = 240  # along each axis
 
 
 def decision_boundary(
-    net: Sequential, x: ArrayLike, y: ArrayLike, *, threshold: float = 0.5, ax: "Axes | None" = None
+    net: Sequential,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    threshold: float = 0.5,
+    ax: "Axes | None" = None,
+    loss: Loss[Any] | None = None,
 ) -> "Axes":
     """Plot the predicted classes of a network with two inputs: class regions, decision boundaries, and samples.
 
     Args:
         x: samples (N, 2).
         y: labels (N,), answers 0 or 1 of shape (N, 1), or one-hot rows (N, C).
-        threshold: decision threshold of a network with one output: 0.5 for probabilities, 0 for logits.
+        threshold: for a network with one output, the probability above which class 1 is predicted.
+        loss: the loss of the training: with logits or scores, ½ is an output of 0. Without it, outputs are compared
+            as they are.
 
     Raises:
         ShapeError: if the network does not map samples of shape (2,) to scores of shape (C,).
@@ -98,7 +107,7 @@ def decision_boundary(
         sizes = "one that is not built" if built is None else f"{built.input_shape} to {built.output_shape}"
         raise ShapeError(f"decision_boundary: expected a network from samples (2,) to scores (C,), got {sizes}")
     points = as_samples(x, "x", (2,), np.dtype(np.float64))
-    labels = as_labels(y, "y", 0.5)
+    labels = as_true_labels(y, "y")
     check_same_length(x=points, y=labels)
 
     ax = axes_for(ax, (5.6, 4.6))
@@ -108,6 +117,7 @@ def decision_boundary(
     grid = np.stack(np.meshgrid(across, up), axis=-1)
     scores = net.predict(grid.reshape(-1, 2))
     if scores.shape[1] == 1:
+        scores, threshold = comparable(scores, threshold, loss, "decision_boundary")
         scores = np.concatenate([threshold - scores, scores - threshold], axis=1)
     scores = scores.reshape(_POINTS, _POINTS, -1)
     predicted, count = scores.argmax(axis=-1), max(scores.shape[-1], int(labels.max()) + 1)

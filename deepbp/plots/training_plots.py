@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError
+from deepbp.losses import Loss
 from deepbp.plots.canvas import COLORS, axes_for, need_matplotlib, quiet
 from deepbp.training import RangeTest, SignalMonitor, metrics
 from deepbp.typing import ArrayLike
@@ -160,6 +161,8 @@ def confusion_matrix(
     names: Sequence[str] | None = None,
     threshold: float = 0.5,
     ax: "Axes | None" = None,
+    loss: Loss[Any] | None = None,
+    sample_weight: ArrayLike | None = None,
 ) -> "Axes":
     """Plot the confusion matrix: the number of samples of each class (row) predicted as each class (column).
 
@@ -173,9 +176,12 @@ def confusion_matrix(
         prediction: the result of ``net.predict(x)``, (N, C) or (N, 1), or labels (N,).
         target: labels (N,), binary targets (N, 1), or one-hot rows (N, C).
         names: names of the classes, in the order of their labels.
-        threshold: for one output, the least score of class 1: 0.5 for probabilities, 0 for logits.
+        threshold: for one output, the probability above which class 1 is predicted.
+        loss: the loss of the training: with logits or scores, ½ is a prediction of 0. Without it, predictions are
+            compared as they are.
+        sample_weight: (N,); the cells then hold sums of weights.
     """
-    counts = metrics.confusion_matrix(prediction, target, threshold=threshold)
+    counts = metrics.confusion_matrix(prediction, target, threshold=threshold, loss=loss, sample_weight=sample_weight)
     count = len(counts)
     if names is not None and len(names) != count:
         raise ConfigurationError(f"names: expected one for each of {count} classes, got {list(names)}")
@@ -185,12 +191,13 @@ def confusion_matrix(
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.argwhere(counts):
         color = "white" if shares[row, column] > 0.5 else "black"
-        ax.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=color, fontsize="small")
+        ax.text(column, row, f"{counts[row, column]:.6g}", ha="center", va="center", color=color, fontsize="small")
     labels = [str(k) for k in range(count)] if names is None else list(names)
     rotation = 45 if max(map(len, labels)) * count > 36 else 0
     ax.set_xticks(range(count), labels, rotation=rotation, ha="right" if rotation else "center")
     ax.set_yticks(range(count), labels)
     ax.tick_params(length=0)
     ax.set(xlabel="predicted class", ylabel="true class")
-    ax.set_title(f"{np.trace(counts) / counts.sum():.1%} of {counts.sum():,} right")
+    total = f"{counts.sum():,}" if counts.dtype.kind == "i" else f"a weight of {counts.sum():,.6g}"
+    ax.set_title(f"{np.trace(counts) / counts.sum():.1%} of {total} right")
     return ax

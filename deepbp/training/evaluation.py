@@ -9,55 +9,107 @@ from deepbp.errors import ConfigurationError, DataError, FileFormatError
 from deepbp.layers import Layer, boundary
 from deepbp.losses import Loss
 from deepbp.losses.loss import broken_pair
-from deepbp.metrics.metric import MetricLike, compute, metric_name
+from deepbp.metrics.metric import (
+    MetricLike,
+    StreamingMetric,
+    as_number,
+    bind_metrics,
+    compute,
+    is_streaming,
+    metric_name,
+    noted,
+)
 from deepbp.training.data import Data
 from deepbp.typing import Array
 
 ROWS_AT_ONCE = 1024
+PENDING = 2**20  # bytes of predictions and targets that are kept before they are added to sums
 
 
 class Meter:
-    """Combines the losses and predictions of batches into the loss and the metrics of an epoch."""
+    """Combines the losses and predictions of batches into those of an epoch.
+
+    Where all metrics are computed from sums, predictions are kept until there are ``PENDING`` bytes of them, and then
+    added to the sums, all but the last row. Otherwise they are kept to the end of the epoch.
+    """
 
     def __init__(self, loss: Loss[Any], metrics: Sequence[MetricLike]) -> None:
-        self._loss, self._metrics = loss, metrics
+        self._loss, self._metrics = loss, bind_metrics(metrics, loss)
+        streaming = [metric for metric in self._metrics if is_streaming(metric)]
+        self._streaming: list[StreamingMetric] = streaming if len(streaming) == len(metrics) else []
         self.total, self.seen = 0.0, 0
-        self.predictions: list[Array] = []  # of each batch, if there are metrics
-        self.targets: list[Array] = []
+        self.sums: dict[str, Array] = {}  # the state of each metric that is computed from sums
+        self.pending = Pending()
 
-    def add(self, value: float, prediction: Array, target: Array) -> None:
-        """Add the loss and the predictions of a batch."""
+    def add(self, value: float, prediction: Array, target: Array, sample_weight: Array | None = None) -> None:
+        """Add a batch: its loss, predictions, targets and weights."""
         count = len(prediction)
         self.total += value if self._loss.reduction == "sum" else value * count
-        if self._metrics:
-            self.predictions.append(prediction)
-            self.targets.append(target)
         self.seen += count
+        if self._metrics:
+            self.pending.add(prediction, target, sample_weight)
+            if self._streaming and self.pending.size > PENDING:
+                self._flush(*self.pending.arrays())
+
+    def _flush(self, prediction: Array, target: Array, sample_weight: Array | None) -> None:
+        """Add what is pending to the sums; the last row, by which a file is validated, stays."""
+        if len(prediction) > 1:
+            weights = (None, None) if sample_weight is None else (sample_weight[:-1], sample_weight[-1:].copy())
+            self.sums, self.pending = self._updated(prediction[:-1], target[:-1], weights[0]), Pending()
+            self.pending.add(prediction[-1:].copy(), target[-1:].copy(), weights[1])
+
+    def _updated(self, prediction: Array, target: Array, sample_weight: Array | None) -> dict[str, Array]:
+        """The sums with further samples, which are added in pieces, so that the memory for a step is small."""
+        sums = dict(self.sums)
+        rows = max(1, PENDING // max(1, (prediction.nbytes + target.nbytes) // len(prediction)))
+        for start in range(0, len(prediction), rows):
+            here = slice(start, start + rows)
+            given = prediction[here], target[here], None if sample_weight is None else sample_weight[here]
+            for metric in self._streaming:
+                name = metric_name(metric)
+                with noted(metric, prediction, target), np.errstate(over="ignore", invalid="ignore"):
+                    sums[name] = metric.update(sums.get(name), *given)
+        return sums
 
     def state(self) -> dict[str, Any]:
-        """The state, for a checkpoint within an epoch."""
-        kept = {"predictions": self.predictions, "targets": self.targets}
-        return {"total": float(self.total), "seen": self.seen, **{k: np.concatenate(v) for k, v in kept.items() if v}}
+        """The state, for a training that is stored in the middle of an epoch."""
+        kept: dict[str, Any] = self.pending.describe()
+        return {"total": float(self.total), "seen": self.seen, **kept, **({"sums": self.sums} if self.sums else {})}
 
     def restore(self, state: Mapping[str, Any], built: Any) -> None:
-        """Continue from a state. Raises FileFormatError, or another error, if a model ``built`` so cannot have it."""
+        """Continue from a state. Raises FileFormatError, or another error, if a model ``built`` so cannot have it.
+
+        States of earlier versions hold all predictions of the epoch, without weights, which then are 1.
+        """
         kept = {"predictions", "targets"} if state["seen"] and self._metrics else set()
-        if (state.keys() - {"total", "seen"} == set()) != (kept == set()):
+        optional = {"weights", "sums"} & state.keys() if kept else set()
+        sums = state["sums"] if "sums" in optional else {}
+        names = [metric_name(metric) for metric in self._streaming]
+        if (state.keys() - {"total", "seen"} == set()) != (kept == set()) or (sums and [*sums] != names):
             raise ConfigurationError(
                 "load: the metrics: the file was stored in the middle of an epoch, with metrics or without: "
                 "make the trainer as it was made for the training that was stored"
             )
-        if state.keys() != {"total", "seen"} | kept or type(state["total"]) is not float:
+        if state.keys() != {"total", "seen"} | kept | optional or type(state["total"]) is not float:
             raise FileFormatError(f"expected the loss and the samples seen so far, got {state!r:.200}")
         if kept:
-            prediction, target = state["predictions"], state["targets"]
-            wanted = (state["seen"], *built.output_shape)
+            prediction, target, weight = state["predictions"], state["targets"], state.get("weights")
+            count = len(prediction) if sums and 0 < len(prediction) <= state["seen"] else state["seen"]
+            wanted = (count, *built.output_shape)
             if not isinstance(prediction, np.ndarray) or (prediction.dtype, prediction.shape) != (built.dtype, wanted):
                 raise FileFormatError(f"expected predictions of shape {wanted}, got {prediction!r:.100}")
             again = self._loss.prepare_target(target, built.output_shape, built.dtype)
-            if not isinstance(target, np.ndarray) or again.dtype != target.dtype or len(again) != state["seen"]:
-                raise FileFormatError(f"expected {state['seen']} targets, got {target!r:.100}")
-            self.predictions, self.targets = [prediction], [target]
+            if not isinstance(target, np.ndarray) or again.dtype != target.dtype or len(again) != count:
+                raise FileFormatError(f"expected {count} targets, got {target!r:.100}")
+            if weight is not None and (not isinstance(weight, np.ndarray) or weight.shape[:1] != (count,)):
+                raise FileFormatError(f"expected {count} weights, got {weight!r:.100}")
+            for metric in self._streaming if sums else ():
+                fitting = metric.update(None, prediction, target, weight)
+                found = sums[metric_name(metric)]
+                if not isinstance(found, np.ndarray) or (found.dtype, found.shape) != (fitting.dtype, fitting.shape):
+                    raise FileFormatError(f"expected the sums of {metric}, {fitting.shape}, got {found!r:.100}")
+            self.sums, self.pending = dict(sums), Pending()
+            self.pending.add(prediction, target, weight)
         self.total, self.seen = state["total"], state["seen"]
 
     def row(self) -> dict[str, float]:
@@ -66,10 +118,46 @@ class Meter:
             raise DataError("evaluate: expected at least one sample, got none")
         row = {"loss": self.total if self._loss.reduction == "sum" else self.total / self.seen}
         if self._metrics:
-            prediction, target = np.concatenate(self.predictions), np.concatenate(self.targets)
+            given = self.pending.arrays()
+            sums = self._updated(*given)
             for metric in self._metrics:
-                row[metric_name(metric)] = compute(metric, prediction, target)
+                name = metric_name(metric)
+                if self._streaming and isinstance(metric, StreamingMetric):
+                    row[name] = as_number(metric, metric.result(sums[name]))
+                else:
+                    row[name] = compute(metric, *given)
         return row
+
+
+class Pending:
+    """Predictions, targets and weights of batches that no metric has been computed from."""
+
+    def __init__(self) -> None:
+        self.size = 0  # bytes
+        self._batches: list[tuple[Array, Array, Array | None]] = []
+
+    def add(self, prediction: Array, target: Array, sample_weight: Array | None) -> None:
+        """Append a batch."""
+        self.size += prediction.nbytes + target.nbytes
+        self._batches.append((prediction, target, sample_weight))
+
+    def arrays(self) -> tuple[Array, Array, Array | None]:
+        """All of them. Batches without weights have the weight 1 where others have some."""
+        if len(self._batches) == 1:
+            return self._batches[0]
+        predictions, targets, weights = zip(*self._batches, strict=True)
+        together = None
+        if any(weight is not None for weight in weights):
+            pairs = zip(predictions, weights, strict=True)
+            together = np.concatenate([np.ones(len(one)) if weight is None else weight for one, weight in pairs])
+        return np.concatenate(predictions), np.concatenate(targets), together
+
+    def describe(self) -> dict[str, Array]:
+        """The arrays by name, for a file."""
+        if not self._batches:
+            return {}
+        named = zip(("predictions", "targets", "weights"), self.arrays(), strict=True)
+        return {name: array for name, array in named if array is not None}
 
 
 def evaluate(
@@ -95,5 +183,5 @@ def evaluate(
                 value = float(pair[0])
             except (TypeError, ValueError, IndexError):
                 raise broken_pair(loss, pair) from None
-            meter.add(value, prediction, batch.y)
+            meter.add(value, prediction, batch.y, batch.sample_weight)
     return meter.row()

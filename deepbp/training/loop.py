@@ -166,13 +166,13 @@ class Fit:
         try:
             if batch is not None and trainer.accumulate == 1:
                 loss, prediction = step(trainer, state, batch)
-                meter.add(loss, prediction, batch.y)
+                meter.add(loss, prediction, batch.y, batch.sample_weight)
             else:
                 if batch is not None:
                     if not accumulation.results:
                         state.begin()
                     loss, prediction = backpropagate(trainer, state, batch)
-                    accumulation.add(state.parameters, loss, prediction, batch.y)
+                    accumulation.add(state.parameters, loss, prediction, batch)
                     if len(accumulation.results) < trainer.accumulate:
                         return
                 loss = accumulation.write_gradients(state.parameters)
@@ -321,12 +321,12 @@ class Accumulation:
     """
 
     is_sum: bool
-    results: list[tuple[float, Array, Array]] = field(factory=list, init=False)  # for a Meter
+    results: list[tuple[float, Array, Array, Array | None]] = field(factory=list, init=False)  # for a Meter
     _grads: Array | None = field(default=None, init=False)
     _loss: float = field(default=0.0, init=False)
     _weight: int = field(default=0, init=False)
 
-    def add(self, parameters: ParameterVector, loss: float, prediction: Array, target: Array) -> None:
+    def add(self, parameters: ParameterVector, loss: float, prediction: Array, batch: Data) -> None:
         """Add the gradients and the loss of one batch."""
         weight = 1 if self.is_sum else len(prediction)
         if self._grads is None:
@@ -334,7 +334,7 @@ class Accumulation:
         self._grads += parameters.grads * parameters.grads.dtype.type(weight)
         self._loss += loss * weight
         self._weight += weight
-        self.results.append((loss, prediction, target))
+        self.results.append((loss, prediction, batch.y, batch.sample_weight))
 
     def write_gradients(self, parameters: ParameterVector) -> float:
         """Write the combined gradients into the parameters; returns the loss of all samples."""

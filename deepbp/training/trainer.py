@@ -13,7 +13,7 @@ from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError
 from deepbp.errors.validators import instance_of, optional, positive, positive_int
 from deepbp.layers import Layer
 from deepbp.losses import Loss
-from deepbp.metrics.metric import MetricLike, check_metrics, metric_name
+from deepbp.metrics.metric import MetricLike, bind_metrics, check_metrics, metric_name
 from deepbp.optimizers import Optimizer, State
 from deepbp.parameters import Buffer, ParameterVector
 from deepbp.training.data import Data, Stream
@@ -147,7 +147,7 @@ class Trainer:
         own = getattr(self.model, "generator", None)
         generator = own if self.rng is None and own is not None else as_generator(self.rng)
         self._training = TrainingState.of(self.model, self.optimizer, generator)
-        for metric in self.metrics:
+        for metric in bind_metrics(self.metrics, self.loss):  # raises for a threshold that the loss does not allow
             if (higher := getattr(metric, "higher_is_better", None)) is not None:
                 self.history.note_direction(metric_name(metric), higher)
         warn_if_squashed_twice(self.model, self.loss, stacklevel=5)  # the caller of the constructor

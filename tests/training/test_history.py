@@ -11,7 +11,7 @@ from problems import SQUARES
 from deepbp import History
 from deepbp.errors import ConfigurationError
 from deepbp.optimizers import SGD
-from deepbp.training import Accuracy, Best, MeanAbsoluteError
+from deepbp.training import R2, Best, MeanAbsoluteError
 
 NAN = float("nan")
 
@@ -72,11 +72,11 @@ def test_fit_tells_the_direction_of_each_metric() -> None:
         loss=SQUARES.loss,
         optimizer=SGD(0.01),
         epochs=5,
-        metrics=[Accuracy(), MeanAbsoluteError()],
+        metrics=[R2(), MeanAbsoluteError()],
         validation_data=(x, y),
     )
     for prefix in ("", "val_"):
-        assert history.best(prefix + "accuracy").value == max(history[prefix + "accuracy"])
+        assert history.best(prefix + "r2").value == max(history[prefix + "r2"])
         assert history.best(prefix + "mean_absolute_error").value == min(history[prefix + "mean_absolute_error"])
 
 
