@@ -11,7 +11,7 @@ from attrs import define, field
 
 from deepbp._suggestions import FOREIGN_METHODS, add_foreign_methods, explain_call
 from deepbp._validation import as_dtype, as_generator, as_samples, as_shape
-from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError, PositionError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, NotBuiltError, PositionError, ShapeError
 from deepbp.files.network import load_network
 from deepbp.layers import Builder, Chain, Layer
 from deepbp.layers.boundary import is_inner_call
@@ -21,8 +21,8 @@ from deepbp.metrics.metric import check_metrics
 from deepbp.optimizers import Optimizer
 from deepbp.storage.contents import LIMIT
 from deepbp.summary import Summary, summarize
-from deepbp.training import Callback, Data, History, MetricLike, Objective, Trainer, evaluate
-from deepbp.training.data import first_shape
+from deepbp.training import Callback, History, MetricLike, Objective, Trainer, evaluate
+from deepbp.training.data import as_source, first_shape, input_batches
 from deepbp.training.evaluation import ROWS_AT_ONCE
 from deepbp.training.options import FitOptions, check_batch_size
 from deepbp.training.progress import ProgressLike
@@ -203,6 +203,8 @@ class Sequential(Network):
         prefetch: int = 0,
         rng: Seed = None,
         progress: ProgressLike = None,
+        validation_steps: int | None = None,
+        stratify: bool = False,
     ) -> History:
         """Train the network and return the history.
 
@@ -225,6 +227,8 @@ class Sequential(Network):
             steps_per_epoch=steps_per_epoch,
             prefetch=prefetch,
             progress=progress,
+            validation_steps=validation_steps,
+            stratify=stratify,
         )
         if self.built is None:
             self.build(first_shape(x, y))
@@ -242,34 +246,48 @@ class Sequential(Network):
         )
         return trainer._fit(x, y, options)
 
-    def predict(self, x: ArrayLike, batch_size: int | None = None) -> Array:
-        """Predict: the outputs for these inputs, computed for ``batch_size`` samples at a time to save memory."""
+    def predict(self, x: Any, batch_size: int | None = None) -> Array:
+        """Predict: the outputs for these inputs, computed for ``batch_size`` samples at a time to save memory.
+
+        x may be anything that ``fit`` takes: an array or data frame, a data set, a stream of batches, or an array on
+        disk, which is read and converted batch by batch.
+        """
         if batch_size is not None:
             check_batch_size(batch_size)
-        built = self._known()
+        self._known()
         if is_inner_call() and isinstance(x, np.ndarray):
             return Chain.predict(self, x)  # the network around this one has validated the data
-        array = as_samples(x, "x", built.input_shape, built.dtype, self._first_place)
-        if batch_size is None or batch_size >= len(array):
-            return Chain._run_predict(self, array)
-        pieces = range(0, len(array), batch_size)
-        return np.concatenate([Chain._run_predict(self, array[start : start + batch_size]) for start in pieces])
+        if batch_size is None and type(x) is np.ndarray:
+            return Chain._run_predict(self, self._as_input(x))
+        batches = input_batches(x, self._as_input, batch_size)
+        outputs = [Chain._run_predict(self, batch) for batch in batches]
+        if not outputs:
+            raise DataError("x: expected at least one batch, got none: a generator may have been used before")
+        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+
+    def _as_input(self, x: ArrayLike) -> Array:
+        built = self._known()
+        return as_samples(x, "x", built.input_shape, built.dtype, self._first_place)
 
     @explain_call
     def evaluate(
         self,
-        x: ArrayLike,
-        y: ArrayLike,
+        x: Any,
+        y: ArrayLike | None = None,
         *,
         loss: Loss[Any],
         metrics: Sequence[MetricLike] = (),
         batch_size: int | None = ROWS_AT_ONCE,
         sample_weight: ArrayLike | None = None,
+        steps: int | None = None,
     ) -> dict[str, float]:
-        """Evaluate: the loss and the metrics on these data, ``{"loss": …}``."""
+        """Evaluate: the loss and the metrics on these data, ``{"loss": …}``.
+
+        The data may be anything that ``fit`` takes; ``steps`` is the number of batches of a stream, None for all.
+        """
         self._known()
         check_batch_size(batch_size)
-        data = Data.of(self, loss, x, y, sample_weight)
+        data = as_source(self, loss, x, y, sample_weight, steps_per_epoch=steps)
         return evaluate(self, loss, check_metrics(metrics), data.batches(batch_size))
 
     def save(self, path: str | PathLike[str]) -> Path:

@@ -175,7 +175,7 @@ def sample_weights(class_weight: Mapping[int, float] | str, target: Array, outpu
 
     Source: King & Zeng 2001, "Logistic regression in rare events data", for "balanced" (scikit-learn's convention).
     """
-    labels = _labels(target, output_shape)
+    labels = class_labels(target, output_shape)
     classes = max(2, output_shape[-1])
     if isinstance(class_weight, str) and class_weight == "balanced":
         counts = np.bincount(labels, minlength=classes)
@@ -191,18 +191,19 @@ def sample_weights(class_weight: Mapping[int, float] | str, target: Array, outpu
     return np.asarray(weights[labels])
 
 
-def _labels(target: Array, output_shape: Shape) -> Array:
+def class_labels(target: Array, output_shape: Shape, name: str = "class_weight") -> Array:
     """The class of each sample."""
     if target.ndim == 1 and target.dtype.kind in "iu" and len(output_shape) == 1:
         return target
     if target.ndim != 2 or target.shape[1:] != output_shape:
+        fix = ": use sample_weight" if name == "class_weight" else ""
         raise ShapeError(
-            "class_weight: expected one class for each sample: labels (N,), one-hot rows (N, C) or answers (N, 1), "
-            f"got targets {target.shape} for outputs of shape {output_shape}: use sample_weight"
+            f"{name}: expected one class for each sample: labels (N,), one-hot rows (N, C) or answers (N, 1), "
+            f"got targets {target.shape} for outputs of shape {output_shape}{fix}"
         )
     if not ((target == 0) | (target == 1)).all() or (target.shape[1] > 1 and (target.sum(axis=1) != 1).any()):
         raise DataError(
-            "class_weight: expected one class for each sample: answers 0 or 1, or rows of 0 and a single 1, got others"
+            f"{name}: expected one class for each sample: answers 0 or 1, or rows of 0 and a single 1, got others"
         )
     labels: Array = target[:, 0].astype(np.intp) if target.shape[1] == 1 else target.argmax(axis=1)
     return labels

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import warnings
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,6 +19,8 @@ from deepbp.losses import Loss, sample_weights
 from deepbp.training.lazy import Blocks, is_lazy
 from deepbp.typing import Array, ArrayLike, Shape
 
+ROWS_AT_ONCE = 4096  # of a prediction from a source that is not in memory
+ENDLESS = 100_000  # batches of an epoch after which a stream without a number of steps is reported
 AS_DICT = "give batches weights as {0: 1.0, 1: 5.0}"
 
 
@@ -124,15 +127,30 @@ class Data:
         x = select(self.x) if self.dtype is None else as_type(select(self.x), "x", self.dtype)
         return type(self)(x, select(self.y), weight)
 
-    def split(self, fraction: float, rng: np.random.Generator) -> tuple[Self, Self]:
-        """Split into (training, validation) data, whose rows ``rng`` draws; no sample is copied."""
+    def split(
+        self, fraction: float, rng: np.random.Generator | None, classes: Array | None = None
+    ) -> tuple[Self, Self]:
+        """Split into (training, validation) data; no sample is copied.
+
+        ``rng`` draws the validation rows; None takes the last ones, as a time series needs. With ``classes`` (N,),
+        every class has the same share of both parts, rounded.
+        """
         held_out = round(fraction * len(self))
         if not 0 < held_out < len(self):
             raise ConfigurationError(
                 f"validation_split: {fraction} of {len(self)} samples leaves {len(self) - held_out} for training and "
                 f"{held_out} for validation: both need at least one"
             )
-        rows = rng.permutation(len(self))
+        rows = np.arange(len(self))[::-1] if rng is None else rng.permutation(len(self))
+        if classes is not None:
+            # The samples of each class, in the drawn order, get evenly spaced ranks from 0 to 1. Those of the smallest
+            # ranks are held out: each class gives its share, the first sample if it has two, and never the last one.
+            rank = np.empty(len(rows))
+            for label in np.unique(classes):
+                members = rows[classes[rows] == label]
+                rank[members] = np.arange(len(members)) / len(members)
+                rank[members[-1]] = 1
+            rows = rows[np.argsort(rank[rows], kind="stable")]
         return evolve(self, rows=np.sort(rows[held_out:])), evolve(self, rows=np.sort(rows[:held_out]))
 
     def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Self]:
@@ -225,6 +243,12 @@ class Stream:
         given = 0
         for batch in islice(self._iterator(), self.steps):
             given += 1
+            if given == ENDLESS and self.steps is None:
+                warnings.warn(
+                    f"x: {given:,} batches of this epoch, and no end: if the source never ends, give the number of "
+                    "batches, steps_per_epoch=... or validation_steps=...",
+                    stacklevel=2,
+                )
             if given > skip:
                 yield _checked(self.check, _pair(batch), f"batch {given - 1}")
         if given == 0 or (self.steps is not None and given < self.steps):
@@ -287,6 +311,43 @@ def as_source(
     if callable(x) or isinstance(x, Iterable):
         return Stream(x, check, steps_per_epoch)
     raise ArgumentTypeError(f"x: expected arrays, a data set, an iterable of batches or what makes one, got {x!r}")
+
+
+def input_batches(x: Any, convert: Callable[[Any], Array], batch_size: int | None) -> Iterator[Array]:
+    """The inputs of a prediction, converted batch by batch: of arrays, of anything else that ``fit`` takes alone.
+
+    Of items and batches that are pairs (x, y), or (x, y, sample_weight), the inputs are used.
+    """
+    in_memory = isinstance(x, list | tuple | str | dict) or hasattr(x, "__array__") or x is None
+    if is_lazy(x) or (isinstance(x, np.memmap) and batch_size is not None):
+        size = ROWS_AT_ONCE if batch_size is None else batch_size
+        yield from (_placed(convert, x[start : start + size], start) for start in range(0, x.shape[0], size))
+    elif in_memory or not (callable(x) or isinstance(x, Iterable) or hasattr(x, "__getitem__")):
+        array = convert(x)
+        size = len(array) if batch_size is None else batch_size
+        yield from (array[start : start + size] for start in range(0, len(array), size))
+    elif hasattr(x, "__getitem__") and hasattr(x, "__len__"):
+        size = ROWS_AT_ONCE if batch_size is None else batch_size
+        for start in range(0, len(x), size):
+            rows = range(start, min(start + size, len(x)))
+            yield _placed(convert, np.stack([np.asarray(_inputs(x[row])) for row in rows]), start)
+    else:
+        for number, batch in enumerate(x() if callable(x) else x):
+            try:
+                yield convert(_inputs(batch))
+            except DeepBPError as error:
+                raise error.placed(f"batch {number}") from None
+
+
+def _inputs(item: Any) -> Any:
+    return item[0] if isinstance(item, tuple) and len(item) in (2, 3) else item
+
+
+def _placed(convert: Callable[[Any], Array], rows: Any, start: int) -> Array:
+    try:
+        return convert(np.asarray(rows))
+    except DeepBPError as error:
+        raise error.placed(f"rows from {start} on") from None
 
 
 def first_shape(x: Any, y: Any) -> Shape:

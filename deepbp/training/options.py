@@ -1,6 +1,6 @@
 """The options of a call of ``fit``: validation, and the data that they select."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -11,6 +11,7 @@ from deepbp._validation import whole
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError
 from deepbp.layers import Layer
 from deepbp.losses import Loss
+from deepbp.losses.targets import class_labels
 from deepbp.training.data import Data, Items, Source, Stream, as_source
 from deepbp.training.lazy import Blocks
 from deepbp.training.progress import ProgressLike, check_progress
@@ -31,19 +32,24 @@ class FitOptions:
     steps_per_epoch: int | None = None
     prefetch: int = 0
     progress: ProgressLike = None
+    validation_steps: int | None = None
+    stratify: bool = False
 
     def __attrs_post_init__(self) -> None:
         check_batch_size(self.batch_size)
-        shuffle: Any = self.shuffle
-        if not isinstance(shuffle, bool | np.bool):
-            raise ArgumentTypeError(f"shuffle: expected True or False, got {shuffle!r}")
+        for name in ("shuffle", "stratify"):
+            if not isinstance(flag := getattr(self, name), bool | np.bool):
+                raise ArgumentTypeError(f"{name}: expected True or False, got {flag!r}")
         split: Any = self.validation_split
         if not isinstance(split, Real) or not 0 <= float(split) < 1:
             raise ConfigurationError(f"validation_split: expected at least 0 and below 1, got {split!r}")
         whole("epochs", self.epochs, least=0)
         whole("prefetch", self.prefetch, least=0)
-        if self.steps_per_epoch is not None:
-            whole("steps_per_epoch", self.steps_per_epoch)
+        for name in ("steps_per_epoch", "validation_steps"):
+            if (steps := getattr(self, name)) is not None:
+                whole(name, steps)
+        if self.stratify and not self.validation_split:
+            raise ConfigurationError("stratify: is for validation_split=..., which is 0")
         check_progress(self.progress)
 
     def training_data(self, model: Layer[Any], loss: Loss[Any], x: Any, y: Any) -> Data | Items | Stream | Blocks:
@@ -69,7 +75,9 @@ class FitOptions:
             raise ConfigurationError("give validation_data or validation_split, not both")
         if not isinstance(source, Data):
             raise ConfigurationError("validation_split: is for arrays; give a data set or stream its validation_data")
-        return source.split(self.validation_split, rng)
+        shape = model.built.output_shape if model.built else ()
+        classes = class_labels(source.y, shape, "stratify") if self.stratify else None
+        return source.split(self.validation_split, rng if self.shuffle else None, classes)
 
     def _validation_data(self, model: Layer[Any], loss: Loss[Any]) -> Source | None:
         given = self.validation_data
@@ -78,8 +86,14 @@ class FitOptions:
         pair = isinstance(given, list | tuple)
         if len(given) not in (2, 3) if pair else hasattr(given, "__array__") or isinstance(given, str | dict | Data):
             raise ArgumentTypeError(f"validation_data: expected (x, y) or (x, y, sample_weight), got {given!r}")
+        may_be_endless = callable(given) or (isinstance(given, Iterable) and iter(given) is given)
+        if may_be_endless and self.validation_steps is None and self.steps_per_epoch is not None:
+            raise ConfigurationError(
+                "validation_steps: expected the number of batches of a validation stream, as for training, got "
+                f"None: give validation_steps=..., such as {self.steps_per_epoch}"
+            )
         try:
-            return as_source(model, loss, *(given if pair else (given,)))
+            return as_source(model, loss, *(given if pair else (given,)), steps_per_epoch=self.validation_steps)
         except DeepBPError as error:
             raise error.placed("validation_data") from None
 

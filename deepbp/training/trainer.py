@@ -16,7 +16,7 @@ from deepbp.losses import Loss
 from deepbp.metrics.metric import MetricLike, bind_metrics, check_metrics, metric_name
 from deepbp.optimizers import Optimizer, State
 from deepbp.parameters import Buffer, ParameterVector
-from deepbp.training.data import Data, Stream
+from deepbp.training.data import Data, Stream, as_source
 from deepbp.training.evaluation import ROWS_AT_ONCE, evaluate
 from deepbp.training.history import History
 from deepbp.training.loop import ErrstateContext, Fit, step
@@ -231,6 +231,8 @@ class Trainer:
         steps_per_epoch: int | None = None,
         prefetch: int = 0,
         progress: ProgressLike = None,
+        validation_steps: int | None = None,
+        stratify: bool = False,
     ) -> History:
         """Train for some epochs, and return the history, which includes the epochs of earlier calls.
 
@@ -243,13 +245,16 @@ class Trainer:
             batch_size: the number of samples for each update; None is full batch. An iterable has batches of its own.
             shuffle: whether each epoch has its samples in a new random order; the arrays are not modified.
             validation_data: (x, y), (x, y, sample_weight), or anything else that x may be.
-            validation_split: the fraction of the samples, drawn at random, that is used for validation.
+            validation_split: the fraction of the samples that is used for validation: drawn at random, or the last
+                ones where ``shuffle`` is False.
             sample_weight: a weight for each sample.
             class_weight: a weight for each class, ``{0: 1.0, 1: 5.0}``, or ``"balanced"``.
             steps_per_epoch: the number of batches of an iterable for each epoch; None is all.
             prefetch: the number of batches that a thread prepares while the model trains.
             progress: True or False, ``"steps"`` for a bar within each epoch, ``"text"`` for lines in a log; None shows
                 a bar on a terminal and in a notebook.
+            validation_steps: the number of batches of an iterable ``validation_data``; None is all.
+            stratify: whether ``validation_split`` takes the same share of each class.
         """
         options = FitOptions(
             epochs=epochs,
@@ -262,6 +267,8 @@ class Trainer:
             steps_per_epoch=steps_per_epoch,
             prefetch=prefetch,
             progress=progress,
+            validation_steps=validation_steps,
+            stratify=stratify,
         )
         return self._fit(x, y, options)
 
@@ -285,15 +292,19 @@ class Trainer:
     @explain_call
     def evaluate(
         self,
-        x: ArrayLike,
-        y: ArrayLike,
+        x: Any,
+        y: ArrayLike | None = None,
         *,
         batch_size: int | None = ROWS_AT_ONCE,
         sample_weight: ArrayLike | None = None,
+        steps: int | None = None,
     ) -> dict[str, float]:
-        """Compute the loss and the metrics on these data, without training on them."""
+        """Compute the loss and the metrics on these data, without training on them.
+
+        The data may be anything that ``fit`` takes; ``steps`` is the number of batches of a stream, None for all.
+        """
         check_batch_size(batch_size)
-        data = Data.of(self.model, self.loss, x, y, sample_weight)
+        data = as_source(self.model, self.loss, x, y, sample_weight, steps_per_epoch=steps)
         return evaluate(self.model, self.loss, self.metrics, data.batches(batch_size))
 
     def stop(self, now: bool = False) -> None:
