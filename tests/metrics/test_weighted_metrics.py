@@ -87,7 +87,7 @@ CASES: list[tuple[Any, Array, Array, Reference]] = [
 ]
 
 
-@pytest.mark.parametrize(("metric", "prediction", "target", "reference"), CASES, ids=lambda value: repr(value)[:40])
+@pytest.mark.parametrize(("metric", "prediction", "target", "reference"), CASES, ids=[repr(case[0]) for case in CASES])
 def test_against_scikit_learn(metric: Any, prediction: Array, target: Array, reference: Reference) -> None:
     assert metric(prediction, target, WEIGHT) == pytest.approx(reference(WEIGHT), rel=1e-12)
     assert metric(prediction, target) == pytest.approx(reference(None), rel=1e-12)
@@ -97,7 +97,7 @@ def test_against_scikit_learn(metric: Any, prediction: Array, target: Array, ref
         assert metric(prediction, np.eye(4)[target], WEIGHT) == metric(prediction, target, WEIGHT)
 
 
-@pytest.mark.parametrize(("metric", "prediction", "target", "reference"), CASES, ids=lambda value: repr(value)[:40])
+@pytest.mark.parametrize(("metric", "prediction", "target", "reference"), CASES, ids=[repr(case[0]) for case in CASES])
 def test_a_whole_weight_is_a_repetition(metric: Any, prediction: Array, target: Array, reference: Reference) -> None:
     times = RNG.integers(0, 4, N)
     expected = metric(np.repeat(prediction, times, axis=0), np.repeat(target, times, axis=0))
@@ -135,7 +135,7 @@ def test_confusion_matrix() -> None:
         confusion_matrix(SCORES, LABELS, sample_weight=[1, 2, 3])
 
 
-@pytest.mark.parametrize(("metric", "prediction", "target", "reference"), CASES, ids=lambda value: repr(value)[:40])
+@pytest.mark.parametrize(("metric", "prediction", "target", "reference"), CASES, ids=[repr(case[0]) for case in CASES])
 def test_weights_that_do_not_fit(metric: Any, prediction: Array, target: Array, reference: Reference) -> None:
     with pytest.raises(ShapeError, match=r"sample_weight: expected one weight a sample, shape \(120,\), got \(7,\)"):
         metric(prediction, target, np.ones(7))
