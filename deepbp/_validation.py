@@ -7,6 +7,7 @@ from math import isfinite
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from deepbp._tables import as_plain_array, place_in
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, NotBuiltError, ShapeError
@@ -56,7 +57,7 @@ def as_shape(value: ShapeLike, name: str = "input_shape") -> Shape:
     return tuple(int(size) for size in sizes)
 
 
-def as_dtype(value: Any) -> np.dtype[Any]:
+def as_dtype(value: npt.DTypeLike | None) -> np.dtype[Any]:
     """``float32`` or ``float64``, however it is spelled."""
     try:
         dtype: np.dtype[Any] = np.dtype(object if value is None else value)  # None would mean float64 to NumPy

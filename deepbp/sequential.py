@@ -13,12 +13,13 @@ from deepbp._suggestions import FOREIGN_METHODS, add_foreign_methods, explain_ca
 from deepbp._validation import as_dtype, as_generator, as_samples, as_shape
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, NotBuiltError, PositionError, ShapeError
 from deepbp.files.network import load_network
-from deepbp.layers import Builder, Chain, Layer
+from deepbp.layers import Builder, Chain
 from deepbp.layers.boundary import is_inner_call
-from deepbp.layers.layer import Built
+from deepbp.layers.layer import AnyLayer, Built
 from deepbp.losses import Loss
 from deepbp.metrics.metric import check_metrics
 from deepbp.optimizers import Optimizer
+from deepbp.parameters import Parameter
 from deepbp.storage.contents import LIMIT
 from deepbp.summary import Summary, summarize
 from deepbp.training import Callback, History, MetricLike, Objective, Trainer, evaluate
@@ -74,13 +75,21 @@ class Network(Chain):
 
         return write_page(self.trace(x, y, loss, sample_weight), path)
 
+    def parameter(self, name: str) -> Parameter:
+        """The parameter at this path, such as ``"0.weight"``. Raises PositionError if there is none."""
+        named = self.named_parameters()
+        if not isinstance(name, str) or name not in named:
+            listed = ", ".join(map(repr, named)) or "none before the network is built"
+            raise PositionError(f"{type(self).__name__}: parameter: expected one of {listed}, got {name!r}")
+        return named[name]
+
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if name not in FOREIGN_METHODS]
 
     def __len__(self) -> int:
         return len(self.layers)
 
-    def __iter__(self) -> Iterator[Layer[Any]]:
+    def __iter__(self) -> Iterator[AnyLayer]:
         return iter(self.layers)
 
     def _known(self) -> Built:
@@ -246,6 +255,10 @@ class Sequential(Network):
         )
         return trainer._fit(x, y, options)
 
+    def __call__(self, x: Any) -> Array:
+        """``predict(x)``."""
+        return self.predict(x)
+
     def predict(self, x: Any, batch_size: int | None = None) -> Array:
         """Predict: the outputs for these inputs, computed for ``batch_size`` samples at a time to save memory.
 
@@ -314,12 +327,12 @@ class Sequential(Network):
         return self._place(0)
 
     @overload
-    def __getitem__(self, position: int) -> Layer[Any]: ...
+    def __getitem__(self, position: int) -> AnyLayer: ...
 
     @overload
     def __getitem__(self, position: slice) -> "Sequential": ...
 
-    def __getitem__(self, position: int | slice) -> "Layer[Any] | Sequential":
+    def __getitem__(self, position: int | slice) -> "AnyLayer | Sequential":
         """A layer; or, for a slice, a network of some of the layers, which shares their parameters."""
         if not isinstance(position, slice):
             try:

@@ -1,7 +1,7 @@
 """Type aliases used in all signatures."""
 
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, TypeVar, TypeVarTuple, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -28,3 +28,11 @@ ArrayLike: TypeAlias = npt.ArrayLike
 
 ShapeLike: TypeAlias = int | Sequence[int]
 """A shape as users write it: ``3``, ``(3,)`` or ``[28, 28]``."""
+
+_Result = TypeVar("_Result")
+_Arguments = TypeVarTuple("_Arguments")
+
+
+def freely_named(method: Callable[[Unpack[_Arguments]], _Result]) -> Callable[[Unpack[_Arguments]], _Result]:
+    """Let an override name its arguments: for type checkers alone, for which ``forward(self, z)`` would be an error."""
+    return method

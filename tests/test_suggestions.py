@@ -66,12 +66,34 @@ ARGUMENTS = {
     "Normal(stddev=0.1)": "Normal(std=0.1)",
     "TopKAccuracy(n=3, K=2)": None,
     "L2(0.1, 0.2)": "L2(0.1)",
+    "Dense(2, bias=False)": "Dense(2, use_bias=False)",
+    "Dense(4, 2)": "Dense(2)",
+    "Dense(in_features=4, out_features=2)": "Dense(units=2)",
+    "Dense(2, activation='relu')": "[Dense(2), ReLU()]",
+    "Dense(2, bias=False, activation='leaky_relu')": "[Dense(2, use_bias=False), LeakyReLU()]",
+    "Dense(2, activation='xyzzy')": "[Dense(2), ReLU()]",
+    "Dense(2, input_shape=(4,))": "Sequential([Dense(2)], input_shape=(4,))",
+    "Dense(2, input_dim=4)": "Sequential([Dense(2)], input_shape=4)",
+    "Dense(2, dtype='float64')": "Sequential([Dense(2)], dtype='float64')",
+    "Dense(2, kernel_initializer=Zeros())": "Dense(2, weight_init=Zeros())",
+    "Dense(2, name='first')": "Dense(2)",
+    "Dense(2, regularization=0.1)": None,
+    "Embedding(num_embeddings=10, embedding_dim=3)": "Embedding(categories=10, units=3)",
+    "Dropout(p=0.5)": "Dropout(rate=0.5)",
+    "ReLU(inplace=True)": "ReLU()",
+    "LeakyReLU(negative_slope=0.2)": "LeakyReLU(slope=0.2)",
+    "BatchNorm(8)": "BatchNorm()",
+    "BatchNorm(num_features=8, eps=0.1)": "BatchNorm(epsilon=0.1)",
+    "GaussianNoise(stddev=0.1)": "GaussianNoise(std=0.1)",
+    "Sequential(Dense(1), ReLU())": "Sequential([Dense(1), ReLU()])",
+    "Sequential([Dense(1)], seed=0, input_size=3)": "Sequential([Dense(1)], rng=0, input_shape=3)",
+    "Trainer(model=net, criterion=MeanSquaredError(), optimizer=SGD(0.1))": None,
 }
 
 
 @pytest.mark.parametrize("call", ARGUMENTS)
 def test_an_argument_with_another_name(call: str) -> None:
-    error = error_of(call)
+    error = error_of(call, net=Sequential([Dense(1)], input_shape=3))
     assert isinstance(error, ArgumentTypeError)
     assert str(error).startswith(f"{call.split('(')[0]}: ")
     if (expected := ARGUMENTS[call]) is not None:
@@ -265,3 +287,29 @@ def test_a_method_that_networks_have_elsewhere(name: str, tmp_path: Any) -> None
     error = error_of(f"net.{name}()", net=net)
     assert str(error).startswith(f"'Sequential' object has no attribute {name!r}: ")
     eval(fix_in(error), names() | {"net": net, "x": np.zeros((4, 3)), "y": np.zeros((4, 1)), "path": path})
+
+
+def test_a_layer_of_a_user_explains_its_arguments() -> None:
+    @define(eq=False)
+    class Shifted(Dense):
+        shift: float = field(default=0.0, kw_only=True)
+
+    with pytest.raises(ArgumentTypeError, match=r"^Shifted: unexpected argument 'shfit': write Shifted\(2, shift=1\)$"):
+        Shifted(2, shfit=1)  # type: ignore[call-arg]
+    assert repr(Shifted(2, shift=1.0)) == "Shifted(2, shift=1.0)"
+
+
+def test_layers_are_called_like_functions() -> None:
+    net, x = Sequential([Dense(2), Sigmoid()], input_shape=3, rng=0), np.ones((4, 3))
+    assert (net(x) == net.predict(x)).all()
+    assert (net(x.tolist()) == net.predict(x)).all()
+    assert (net.layers[1](net.layers[0](x.astype(np.float32))) == net(x)).all()
+
+
+def test_a_parameter_by_its_path() -> None:
+    net = Sequential([Dense(2)], input_shape=3)
+    assert net.parameter("0.weight") is net.layers[0].weight
+    with pytest.raises(IndexError, match=r"^Sequential: parameter: expected one of '0.weight', '0.bias', got '0.w'$"):
+        net.parameter("0.w")
+    with pytest.raises(IndexError, match="expected one of none before the network is built, got"):
+        Sequential([Dense(2)]).parameter("0.weight")

@@ -1,7 +1,5 @@
 """Bilinear layer: products of pairs of features."""
 
-from typing import Any
-
 import numpy as np
 from attrs import define, field
 
@@ -12,10 +10,10 @@ from deepbp.initializers import GlorotUniform, Initializer, Zeros
 from deepbp.layers.boundary import check_samples
 from deepbp.layers.layer import Builder, Layer
 from deepbp.parameters import UNBUILT, Parameter
-from deepbp.typing import Array, Shape
+from deepbp.typing import Array, Shape, ShapeLike
 
 
-def _as_sizes(sizes: Any) -> Shape | None:
+def _as_sizes(sizes: ShapeLike | None) -> Shape | None:
     if sizes is None:
         return None
     shape = as_shape(sizes, "Bilinear: sizes")

@@ -1,19 +1,19 @@
 """Sequential composition of layers."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from attrs import define, field
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DeepBPError, NotBuiltError, ShapeError
 from deepbp.layers.boundary import locate, place_of
 from deepbp.layers.inner_graph import InnerGraph, Node
-from deepbp.layers.layer import Builder, Layer, check_class
+from deepbp.layers.layer import AnyLayer, Builder, Layer, check_class
 from deepbp.parameters import Parameter
 from deepbp.typing import Array, Shape
 
 
-def _as_layers(layers: Any) -> tuple[Layer[Any], ...]:
+def _as_layers(layers: Sequence[Layer[Any]]) -> tuple[AnyLayer, ...]:
     if not isinstance(layers, list | tuple):
         raise ArgumentTypeError(f"layers: expected a list of layers, got {layers!r}: write [Dense(4), ...]")
     if not layers:
@@ -23,7 +23,7 @@ def _as_layers(layers: Any) -> tuple[Layer[Any], ...]:
             check_class(layer)
         except DeepBPError as error:
             raise error.placed(f"layer {position}") from None
-    return tuple(layers)
+    return tuple(cast(Sequence[AnyLayer], layers))
 
 
 @define(eq=False)
@@ -51,7 +51,7 @@ class Chain(Layer[list[Any]]):
         "a loss returns ∂L/∂prediction, of the prediction's shape"
     )
 
-    layers: Sequence[Layer[Any]] = field(converter=_as_layers)
+    layers: tuple[AnyLayer, ...] = field(converter=_as_layers)
     shapes: tuple[Shape, ...] = field(default=(), init=False)  # of the input, and of each layer's output
     _parameters: "tuple[list[Parameter], ...]" = field(default=(), init=False)  # of each layer
     _penalized: tuple[int, ...] = field(default=(), init=False)  # the positions of the layers that add to the loss

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from copy import deepcopy
 from itertools import accumulate
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from attrs import define, field, frozen
@@ -15,24 +15,23 @@ from deepbp.errors.validators import boolean, positive_int
 from deepbp.layers.boundary import locate, place_of
 from deepbp.layers.chain import Chain
 from deepbp.layers.inner_graph import InnerGraph, MergeBy, Node, SliceColumns
-from deepbp.layers.layer import Builder, Layer, check_class
+from deepbp.layers.layer import AnyLayer, Builder, Layer, LayerLike, check_class
 from deepbp.layers.merging import Merge, merge_outputs, merged_shape, split_delta, sum_arrays, validate_merge
 from deepbp.parameters import Parameter
-from deepbp.typing import Array, Shape
+from deepbp.typing import Array, Shape, ShapeLike
 
 __all__ = ["Parallel", "Repeat", "Residual", "Split"]
 
 
-def as_layer(value: Any, name: str = "layer") -> Layer[Any]:
+def as_layer(value: LayerLike, name: str = "layer") -> AnyLayer:
     """Convert a list of layers to a chain; a layer stays as it is."""
     try:
         if isinstance(value, list | tuple):
-            return Chain(value)
+            value = Chain(value)
         check_class(value)
     except DeepBPError as error:
         raise error.placed(name) from None
-    layer: Layer[Any] = value
-    return layer
+    return cast(AnyLayer, value)
 
 
 class _Identity:
@@ -226,7 +225,7 @@ class ParallelContainer(Layer[tuple[list[Any], list[Array]]]):
         return split_delta(self.merging(), widths, saved[1], delta)
 
 
-def as_branches(branches: Any) -> "tuple[Layer[Any] | None, ...]":
+def as_branches(branches: Sequence[LayerLike | None]) -> tuple[AnyLayer | None, ...]:
     """Convert branches: each a layer, a list of layers, or None for the identity."""
     if not isinstance(branches, list | tuple):
         raise ArgumentTypeError(f"branches: expected a list of layers, got {branches!r}: write [Dense(4), ...]")
@@ -264,7 +263,7 @@ class Parallel(ParallelContainer):
     Source: Szegedy et al. 2015; Srivastava, Greff & Schmidhuber 2015 for products, as gates.
     """
 
-    branches: "Sequence[Layer[Any] | None]" = field(converter=as_branches)
+    branches: tuple[AnyLayer | None, ...] = field(converter=as_branches)
     merge: Merge = field(default="concat", kw_only=True, validator=validate_merge)
 
     def named_branches(self) -> "dict[str, Layer[Any] | None]":
@@ -274,7 +273,7 @@ class Parallel(ParallelContainer):
         return self.merge
 
 
-def _as_sizes(sizes: Any) -> Shape | None:
+def _as_sizes(sizes: ShapeLike | None) -> Shape | None:
     return None if sizes is None else as_shape(sizes, "Split: sizes")
 
 
@@ -330,11 +329,11 @@ class Split(Parallel):
         return tuple(slice(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True))
 
 
-def _as_body(body: Any) -> Layer[Any]:
+def _as_body(body: LayerLike) -> AnyLayer:
     return as_layer(body, "body")
 
 
-def _as_shortcut(shortcut: Any) -> Layer[Any] | None:
+def _as_shortcut(shortcut: LayerLike | None) -> AnyLayer | None:
     return None if shortcut is None else as_layer(shortcut, "shortcut")
 
 
@@ -363,8 +362,8 @@ class Residual(ParallelContainer):
     Source: He, Zhang, Ren & Sun 2016.
     """
 
-    body: Layer[Any] = field(converter=_as_body)
-    shortcut: Layer[Any] | None = field(default=None, converter=_as_shortcut)
+    body: AnyLayer = field(converter=_as_body)
+    shortcut: AnyLayer | None = field(default=None, converter=_as_shortcut)
 
     def named_branches(self) -> "dict[str, Layer[Any] | None]":
         return {"body": self.body, "shortcut": self.shortcut}
@@ -416,8 +415,8 @@ class Repeat(Chain):
     Source: Vaswani et al. 2017 for stacks of equal layers; Rumelhart, Hinton & Williams 1986 for unrolled networks.
     """
 
-    layers: Sequence[Layer[Any]] = field(default=(), init=False)  # when it is built: what runs
-    layer: Layer[Any] = field(converter=as_layer)
+    layers: tuple[AnyLayer, ...] = field(default=(), init=False)  # when it is built: what runs
+    layer: AnyLayer = field(converter=as_layer)
     times: int = field(validator=positive_int)
     share: bool = field(default=False, kw_only=True, validator=boolean)
 
@@ -430,7 +429,7 @@ class Repeat(Chain):
                     f"a layer that is used again needs the shape of its input as output, {input_shape}, got "
                     f"{output_shape}: share=False makes copies, each for the shape it meets"
                 )
-        self.layers = (self.layer, *copies)
+        self.layers = (self.layer, *copies)  # pyright: ignore[reportIncompatibleVariableOverride]
         return super().build(input_shape, builder)
 
     def has_penalty(self) -> bool:

@@ -71,7 +71,7 @@ class Dense(Layer[Array]):
             kernels.add_bias(z, self.bias.value)
         return z, x
 
-    def stated_formula(self) -> Formula:
+    def stated_formula(self) -> Formula | None:
         if self.use_bias:
             return self.formula
         return evolve(self.formula, forward="x @ weight", gradients={"weight": "x.T @ delta"})
@@ -152,7 +152,7 @@ class TiedDense(Layer[Array]):
             self.bias = builder.parameter(built.input_shape, self.bias_init)
         return built.input_shape
 
-    def stated_formula(self) -> Formula:
+    def stated_formula(self) -> Formula | None:
         if self.use_bias:
             return self.formula
         return evolve(self.formula, forward="x @ weight.T", gradients={"weight": "delta.T @ x"})

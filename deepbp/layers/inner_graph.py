@@ -299,7 +299,7 @@ class Node:
 
     name: str
     operation: Any
-    inputs: tuple[str, ...] = field(default="x", converter=_as_names)
+    inputs: tuple[str, ...] = field(default="x", converter=_as_names)  # pyright: ignore[reportAssignmentType]
 
     @property
     def layer(self) -> Any:

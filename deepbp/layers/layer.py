@@ -1,14 +1,15 @@
 """The contract of a layer, its base class, and the builder that creates its parameters."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import attrs
 import numpy as np
 from attrs import define, field, frozen
 
 from deepbp._config import configuration_text
+from deepbp._suggestions import explain_constructor
 from deepbp._validation import as_dtype, as_generator, as_shape
 from deepbp.errors import ArgumentTypeError, ContractError, DeepBPError, NotBuiltError, ShapeError
 from deepbp.errors.validators import as_python_number
@@ -17,9 +18,15 @@ from deepbp.initializers import Initializer, Zeros
 from deepbp.layers import boundary
 from deepbp.layers.inner_graph import InnerGraph
 from deepbp.parameters import Buffer, Parameter
-from deepbp.typing import Array, Shape
+from deepbp.typing import Array, Shape, freely_named
 
-Saved = TypeVar("Saved")
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    # `Layer` alone means `Layer[Any]`, and a list of different layers is a list[Layer[object]].
+    Saved = TypeVarWithDefault("Saved", default=Any, covariant=True)
+else:
+    Saved = TypeVar("Saved")
 
 
 @frozen
@@ -101,26 +108,31 @@ class Layer(ABC, Generic[Saved]):
         boundary.install(cls, Layer)
         if "__setattr__" in vars(cls) or cls.__setattr__ is object.__setattr__:  # attrs' own, with validators
             cls.__setattr__ = _keeping_parameters(cls.__setattr__)  # type: ignore[method-assign]
+        explain_constructor(cls)
 
     def build(self, input_shape: Shape, builder: "Builder") -> Shape:
         """Create the parameters for samples of this shape, and return the shape of the output's samples."""
         return input_shape
 
     @abstractmethod
+    @freely_named
     def forward(self, x: Array) -> tuple[Array, Saved]:
         """Run the training pass: return the output, and the values that ``backward`` needs, which the layer never keeps
         itself.
         """
 
     @abstractmethod
-    def backward(self, saved: Saved, delta: Array) -> Array:
+    @freely_named
+    def backward(self, saved: Saved, delta: Array) -> Array:  # type: ignore[misc]
         """Accumulate the parameter gradients, and return the backpropagated gradient ∂L/∂x."""
 
-    def backward_parameters(self, saved: Saved, delta: Array) -> None:
+    @freely_named
+    def backward_parameters(self, saved: Saved, delta: Array) -> None:  # type: ignore[misc]
         """Accumulate the parameter gradients only: the input of a network's first layer needs no gradient."""
         self.backward(saved, delta)
 
-    def penalty(self, saved: Saved) -> float:
+    @freely_named
+    def penalty(self, saved: Saved) -> float:  # type: ignore[misc]
         """Return the penalty that this layer adds to the loss (regularization), given what ``forward`` saved.
 
         ``backward`` and ``backward_parameters`` add the gradient of the penalty. A composite returns the sum over its
@@ -132,6 +144,7 @@ class Layer(ABC, Generic[Saved]):
         """Whether ``penalty`` can be other than 0."""
         return type(self).penalty is not Layer.penalty
 
+    @freely_named
     def predict(self, x: Array) -> Array:
         """Run the inference pass. Layers with another behaviour in training, such as dropout, override it."""
         return self.forward(x)[0]
@@ -160,6 +173,10 @@ class Layer(ABC, Generic[Saved]):
     def stated_formula(self) -> Formula | None:
         """The formula of this layer, for classes whose formula depends on the configuration."""
         return self.formula
+
+    def __call__(self, x: Array) -> Array:
+        """``predict``."""
+        return self.predict(x)
 
     def __repr__(self) -> str:
         """The constructor call that creates a layer of the same configuration."""
@@ -280,6 +297,20 @@ def _keeping_parameters(assign: Callable[[Any, str, Any], None]) -> Callable[[An
     return assign_member
 
 
+if TYPE_CHECKING:
+
+    class AnyLayer(Layer[Any]):
+        """A layer inside another, whose class a type checker cannot know: other attributes, as ``weight``, are Any."""
+
+        def __getattr__(self, name: str) -> Any: ...
+
+else:
+    AnyLayer = Layer
+
+LayerLike: TypeAlias = Layer[Any] | Sequence[Layer[Any]]
+"""A layer, or layers one after another."""
+
+
 _Member = Parameter | Buffer | Layer[Any]
 
 
@@ -336,7 +367,7 @@ class Builder:
     """
 
     rng: np.random.Generator = field(default=None, converter=as_generator)
-    dtype: np.dtype[Any] = field(default="float32", converter=as_dtype)
+    dtype: np.dtype[Any] = field(default="float32", converter=as_dtype)  # pyright: ignore[reportAssignmentType]
     _made: list[Layer[Any]] = field(factory=list, init=False)
 
     def parameter(self, shape: Shape, initializer: Initializer) -> Parameter:

@@ -5,6 +5,7 @@ from itertools import accumulate
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
+from attrs import Attribute
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ShapeError
 from deepbp.typing import Array, Shape
@@ -13,7 +14,7 @@ Merge: TypeAlias = Literal["concat", "add", "multiply", "mean"]
 """Side by side along the last axis; Σ fᵢ; Π fᵢ; Σ fᵢ / n."""
 
 
-def validate_merge(instance: Any, attribute: Any, value: Any) -> None:
+def validate_merge(instance: Any, attribute: "Attribute[Merge]", value: Merge) -> None:
     """Validate the name of a merge rule."""
     names = ", ".join(map(repr, get_args(Merge)))
     place = f"{type(instance).__name__}: merge: expected one of {names}, got {value!r}"

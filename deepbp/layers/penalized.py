@@ -12,7 +12,7 @@ from deepbp.errors.validators import instance_of, non_negative, optional
 from deepbp.formulas.language import PenaltyFormula
 from deepbp.layers.composites import Sublayer, as_layer, require_built_sublayers
 from deepbp.layers.inner_graph import InnerGraph, Node, PenaltyTerm
-from deepbp.layers.layer import Builder, Layer
+from deepbp.layers.layer import AnyLayer, Builder, Layer
 from deepbp.parameters import Parameter
 from deepbp.typing import Array, Shape
 
@@ -155,7 +155,7 @@ class Penalized(Layer[Saved]):
 
     _locates_errors = True
 
-    layer: Layer[Any] = field(converter=as_layer)
+    layer: AnyLayer = field(converter=as_layer)
     weights: Penalty | None = field(default=None, kw_only=True, validator=optional(instance_of(Penalty)))
     outputs: Penalty | None = field(default=None, kw_only=True, validator=optional(instance_of(Penalty)))
     inner: tuple[Sublayer, ...] = field(default=(), init=False)

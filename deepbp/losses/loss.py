@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import attrs
 import numpy as np
@@ -15,9 +15,15 @@ from deepbp._validation import as_numbers, as_type, check_sample_shape
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataError, DataTypeError, ShapeError
 from deepbp.errors.validators import Validator, as_python_number
 from deepbp.formulas.language import LossFormula
-from deepbp.typing import Array, ArrayLike, Shape
+from deepbp.typing import Array, ArrayLike, Shape, freely_named
 
-Saved = TypeVar("Saved")
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    # `Loss` alone means `Loss[Any]`, and a list of different losses is a list[Loss[object]].
+    Saved = TypeVarWithDefault("Saved", default=Any, covariant=True)
+else:
+    Saved = TypeVar("Saved")
 
 Expects: TypeAlias = Literal["values", "probabilities", "logits", "scores", "rates", "log-rates"]
 """What predictions are: numbers like the targets; probabilities; logits, to which the loss applies a sigmoid or
@@ -62,7 +68,8 @@ class Loss(ABC, Generic[Saved]):
         """The loss, and what ``backward`` needs."""
 
     @abstractmethod
-    def backward(self, saved: Saved) -> Array:
+    @freely_named
+    def backward(self, saved: Saved) -> Array:  # type: ignore[misc]
         """∂L/∂prediction: the error signal, or upstream gradient, of the last layer."""
 
     def stated_formula(self) -> LossFormula | None:

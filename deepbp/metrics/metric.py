@@ -15,6 +15,7 @@ from deepbp._suggestions import ExplainedArguments, named
 from deepbp._validation import as_numbers, check_same_length
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataError, DataTypeError, ShapeError
 from deepbp.errors.validators import instance_of, optional
+from deepbp.layers import Layer
 from deepbp.losses.loss import Loss, check_same_shape, not_arrays
 from deepbp.losses.targets import ClassTargetLoss, check_binary, check_labels, check_rows
 from deepbp.typing import Array, ArrayLike
@@ -131,7 +132,7 @@ def check_metrics(metrics: Sequence[MetricLike]) -> tuple[MetricLike, ...]:
     if not isinstance(metrics, list | tuple):
         raise ArgumentTypeError(f"metrics: expected a list such as [Accuracy()], got {metrics!r}")
     for metric in metrics:
-        if not callable(metric) or isinstance(metric, type):
+        if not callable(metric) or isinstance(metric, type | Layer):
             raise ArgumentTypeError(
                 f"metrics: expected callables such as Accuracy(), got {metric!r}{named(metric, 'Metric')}"
             )

@@ -169,13 +169,13 @@ def move_or_restore(move: Callable[[], None], parameters: ParameterVector, state
     values and state are then as before.
     """
     values, before = parameters.values.copy(), {name: copy(value) for name, value in state.items()}
+    fix = "clip_norm=1.0, or inputs and targets scaled to about ±1"
     try:
         place = _not_finite("the gradient", parameters.grads, parameters)
         if not place:
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 move()
             place = next(filter(None, (_not_finite(name, value, parameters) for name, value in state.items())), "")
-            fix = "clip_norm=1.0, or inputs and targets scaled to about ±1"
         if not place and (place := _not_finite("the value", parameters.values, parameters)):
             fix = "a lower learning rate"
         elif place.startswith("the gradient"):

@@ -318,21 +318,22 @@ def input_batches(x: Any, convert: Callable[[Any], Array], batch_size: int | Non
 
     Of items and batches that are pairs (x, y), or (x, y, sample_weight), the inputs are used.
     """
-    in_memory = isinstance(x, list | tuple | str | dict) or hasattr(x, "__array__") or x is None
-    if is_lazy(x) or (isinstance(x, np.memmap) and batch_size is not None):
+    kind: Any = x  # what is tested; x itself stays Any for type checkers
+    in_memory = isinstance(kind, list | tuple | str | dict) or hasattr(kind, "__array__") or kind is None
+    if is_lazy(kind) or (isinstance(kind, np.memmap) and batch_size is not None):
         size = ROWS_AT_ONCE if batch_size is None else batch_size
         yield from (_placed(convert, x[start : start + size], start) for start in range(0, x.shape[0], size))
-    elif in_memory or not (callable(x) or isinstance(x, Iterable) or hasattr(x, "__getitem__")):
+    elif in_memory or not (callable(kind) or isinstance(kind, Iterable) or hasattr(kind, "__getitem__")):
         array = convert(x)
         size = len(array) if batch_size is None else batch_size
         yield from (array[start : start + size] for start in range(0, len(array), size))
-    elif hasattr(x, "__getitem__") and hasattr(x, "__len__"):
+    elif hasattr(kind, "__getitem__") and hasattr(kind, "__len__"):
         size = ROWS_AT_ONCE if batch_size is None else batch_size
         for start in range(0, len(x), size):
             rows = range(start, min(start + size, len(x)))
             yield _placed(convert, np.stack([np.asarray(_inputs(x[row])) for row in rows]), start)
     else:
-        for number, batch in enumerate(x() if callable(x) else x):
+        for number, batch in enumerate(x() if callable(kind) else x):
             try:
                 yield convert(_inputs(batch))
             except DeepBPError as error:

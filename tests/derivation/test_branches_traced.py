@@ -150,7 +150,7 @@ def test_a_frozen_parameter_shows_the_gradient_that_it_does_not_follow() -> None
 
 def test_frozen_weights_are_not_paid_for_on_paper_either() -> None:
     network = net(Penalized([Dense(3), Dense(2)], weights=L1(0.1)))
-    network.layers[0].layer.layers[0].freeze()  # type: ignore[attr-defined]
+    network.layers[0].layer.layers[0].freeze()
     trace = network.trace(*data(), SumSquaredError())
     prices = [one for one in trace.steps if isinstance(one.step, PenaltyStep)]
     assert [text(one.step.penalized_signal) for one in prices if isinstance(one.step, PenaltyStep)] == ["W2"]

@@ -282,10 +282,8 @@ def test_trainers_and_histories(refusal: Refusal) -> None:
     refusal.check()
 
 
-@pytest.mark.parametrize(
-    "call", [lambda: Dense(), lambda: Dense(4, bias=False), lambda: SGD(), lambda: network().fit(X, Y)]
-)
-def test_arguments_that_do_not_exist_or_are_missing(call: Any) -> None:
-    """Python says so itself, with the name of the class or method and of the argument."""
-    with pytest.raises(TypeError, match=r"(Dense|SGD|Sequential)\.\w+\(\) .*'(units|bias|learning_rate|loss)'"):
+@pytest.mark.parametrize("call", [lambda: Dense(), lambda: SGD(), lambda: network().fit(X, Y)])
+def test_arguments_that_are_missing(call: Any) -> None:
+    """Python's own message has the name of the class or method and of the argument."""
+    with pytest.raises(TypeError, match=r"(Dense|SGD|Sequential)\.\w+\(\) .*'(units|learning_rate|loss)'"):
         call()

@@ -45,7 +45,7 @@ def test_reading_draws_no_first_values(tmp_path: Path) -> None:
     path = network.save(tmp_path / "network.npz")
     allowed = False
     other = deepbp.load(path, custom=[Refuses])
-    for generator in (other.generator, other[1].generator):  # type: ignore[attr-defined]
+    for generator in (other.generator, other[1].generator):
         assert isinstance(generator, np.random.Generator)
     assert other.generator.random() == np.random.default_rng(5).random()
 
@@ -55,9 +55,9 @@ def test_what_is_shared_is_one_again(tmp_path: Path) -> None:
     layers = [shared, Chain([Tanh(), shared]), Repeat(Dense(3), 3, share=True), encoder, TiedDense(encoder)]
     network = Sequential(layers, input_shape=3, rng=0)
     other = stored(network, tmp_path)
-    assert other[0] is other[1].layers[1]  # type: ignore[attr-defined]
+    assert other[0] is other[1].layers[1]
     assert len(other.parameters()) == len(network.parameters()) == 2 + 2 + 2 + 1
-    assert other[4].weight is other[3].weight  # type: ignore[attr-defined]
+    assert other[4].weight is other[3].weight
 
 
 def test_weights_that_were_tied_by_hand_are_tied_again(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_scikit_learn() -> None:
     """The report: R² was −2.47 where it is 0.375, and the percentage error 7.8 for 1.5."""
     learn = pytest.importorskip("sklearn.metrics")
     net = Sequential([Dense(1)], input_shape=1, rng=0, dtype="float64")
-    net.layers[0].weight.value[...] = 1  # type: ignore[attr-defined]
+    net.layers[0].weight.value[...] = 1
     y = np.array([[1.0], [2.0], [3.0], [4.0]])
     x = y + np.array([[1.0], [-1.0], [1.0], [0.5]])
     functions = [learn.r2_score, learn.mean_absolute_percentage_error, learn.max_error, learn.explained_variance_score]

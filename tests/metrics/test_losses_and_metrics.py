@@ -97,7 +97,7 @@ BINARY = [SigmoidBinaryCrossEntropy(), SigmoidFocal(), Hinge(), SquaredHinge()]
 
 def network(dtype: str = "float64") -> Sequential:
     net = Sequential([Dense(1)], input_shape=1, rng=0, dtype=dtype)
-    net.layers[0].weight.value[...] = 1  # type: ignore[attr-defined]
+    net.layers[0].weight.value[...] = 1
     return net
 
 

@@ -493,7 +493,7 @@ class GraphWithANodeTooEarly(Bypassed):
 @planted("inner_graph", r"inner_graph: its nodes, run one after another, give another penalty")
 @define(eq=False)
 class GraphWithoutThePenalty(Penalized):
-    layer: Layer[Any] = field(factory=lambda: Dense(3))
+    layer: Any = field(factory=lambda: Dense(3))
     weights: Any = field(factory=lambda: L2(0.1), kw_only=True)
 
     def inner_graph(self) -> InnerGraph:

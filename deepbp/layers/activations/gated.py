@@ -57,7 +57,7 @@ class GELU(Elementwise[Array]):
 
     approximate: Literal["tanh"] | None = field(default=None, validator=_none_or_tanh)
 
-    def stated_formula(self) -> Formula:
+    def stated_formula(self) -> Formula | None:
         return _TANH_FORMULA if self.approximate else self.formula
 
     def forward(self, z: Array) -> tuple[Array, Array]:

@@ -142,7 +142,7 @@ class PReLU(Elementwise[Array]):
         self.slope = builder.parameter((1,) if self.shared else input_shape[-1:], self.slope_init)
         return input_shape
 
-    def stated_formula(self) -> Formula:
+    def stated_formula(self) -> Formula | None:
         if not self.shared:
             return self.formula
         return evolve(self.formula, gradients={"slope": "reshape(total(delta * minimum(x, 0)), 1)"})

@@ -135,4 +135,4 @@ def test_nothing_to_pay_for() -> None:
     ):
         Sequential([Dense(2), Penalized(Tanh(), weights=L2(0.1))], input_shape=2)
     with pytest.raises(ContractError, match="layer: expected a layer, got 3"):
-        Penalized(3, weights=L2(0.1))
+        Penalized(3, weights=L2(0.1))  # type: ignore[arg-type]

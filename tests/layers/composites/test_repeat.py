@@ -101,6 +101,6 @@ def test_times_that_make_no_sense(times: Any, error: type[Exception]) -> None:
 
 def test_other_arguments_that_make_no_sense() -> None:
     with pytest.raises(ContractError, match="layer: expected a layer, got 3"):
-        Repeat(3, 2)
+        Repeat(3, 2)  # type: ignore[arg-type]
     with pytest.raises(ArgumentTypeError, match="Repeat: share: expected bool, got 1"):
         Repeat(Dense(3), 2, share=1)  # type: ignore[arg-type]
