@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from importlib.util import find_spec
-from math import sqrt
+from math import inf, sqrt
 from numbers import Integral, Real
 from typing import Any
 
@@ -123,7 +123,8 @@ def fit_lbfgs(
     Args:
         model: a built layer, usually a Sequential, without layers that draw random numbers.
         max_iterations: the largest number of iterations.
-        tolerance: the optimizer has converged when no gradient is larger, or the loss does not fall any more.
+        tolerance: the optimizer has converged when no gradient is larger. Where the loss stops falling before that, the
+            optimizer restarts with an empty memory as long as that lowers the loss; otherwise it ends, not converged.
         memory: the number of steps that H is computed from.
         sample_weight: a weight for each sample.
 
@@ -145,22 +146,36 @@ def fit_lbfgs(
 
     def optimize() -> tuple[bool, str]:
         run.note(objective.start, objective(objective.start))
+        precision = float(np.finfo(objective.parameters.values.dtype).eps)
         options = {
             "maxiter": max_iterations + 1,  # the run ends before
             "maxfun": 100 * max_iterations,
             "maxcor": memory,
             "gtol": tolerance,
-            "ftol": float(np.finfo(objective.parameters.values.dtype).eps),
+            "ftol": precision,
         }
-        result = minimize(
-            objective.value_and_gradient,
-            objective.start,
-            jac=True,
-            method="L-BFGS-B",
-            callback=reached,
-            options=options,
-        )
-        return bool(result.success), str(result.message)
+        # After a steep descent, H describes places that were left behind: its steps become so short that the loss seems
+        # not to fall any more. A restart forgets H; the optimizer restarts until that helps no further.
+        slope = inf
+        while True:
+            before = run.history["loss"][-1]
+            result = minimize(
+                objective.value_and_gradient,
+                run.reached,
+                jac=True,
+                method="L-BFGS-B",
+                callback=reached,
+                options=options,
+            )
+            after, largest = float(result.fun), float(np.abs(result.jac).max())
+            if largest <= tolerance:
+                return True, str(result.message)
+            if before - after <= precision * max(abs(before), abs(after)) and not largest < slope / 2:
+                return False, (
+                    f"the loss falls no further, at a largest gradient of {largest:.3g}, above the tolerance of "
+                    f"{tolerance:g}: scale inputs and targets to about ±1, or use dtype='float64'"
+                )
+            slope = largest
 
     return run.through(optimize)
 

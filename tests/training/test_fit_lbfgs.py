@@ -11,7 +11,7 @@ from full_batch import TroubledError, interrupt, press
 from deepbp import Sequential
 from deepbp.errors import ArgumentTypeError, ConfigurationError, NonFiniteError
 from deepbp.layers import Dense, Tanh
-from deepbp.losses import Loss, MeanSquaredError, SigmoidBinaryCrossEntropy, SumSquaredError
+from deepbp.losses import LogPoisson, Loss, MeanSquaredError, SigmoidBinaryCrossEntropy, SumSquaredError
 from deepbp.training import Iterations, fit_lbfgs, full_batch
 from deepbp.typing import Array
 
@@ -61,6 +61,47 @@ def test_logistic_regression_is_that_of_newtons_method() -> None:
     p = 1 / (1 + np.exp(-WITH_ONE @ w))
     likelihood = -np.mean(answers * np.log(p) + (1 - answers) * np.log(1 - p))
     assert history["loss"][-1] == pytest.approx(likelihood, rel=1e-12)
+
+
+def counts(data: int) -> tuple[Array, Array, Array]:
+    """Inputs on scales from 1 to 100, Poisson counts, and the best weights, by Newton's method."""
+    rng = np.random.default_rng(data)
+    uniform, binary = [rng.uniform(0, 20, 60), rng.uniform(0, 12, 60)], rng.integers(0, 2, (60, 2))
+    wide = [rng.uniform(0, 60, 60) ** 1.2, rng.exponential(5, 60)]
+    x = np.column_stack([rng.normal(size=(60, 2)), *uniform, binary, *wide])
+    y = rng.poisson(np.exp(x @ [0.3, -0.2, 0.02, -0.05, 0.1, 0.2, 0.001, 0.01] + 0.5))
+    with_one = np.column_stack([x, np.ones(60)])
+    w = np.append(np.zeros(8), np.log(y.mean()))
+    for _ in range(50):  # w ← w + (Aᵀ S A)⁻¹ Aᵀ (y − μ), with μ = exp A w and S = μ
+        mu = np.exp(with_one @ w)
+        w = w + np.linalg.solve(with_one.T @ (mu[:, None] * with_one), with_one.T @ (y - mu))
+    return x, y[:, None].astype(float), w
+
+
+@pytest.mark.parametrize(("data", "seed"), [(0, 1), (0, 6), (1, 0), (1, 1), (1, 4), (1, 6)])
+def test_after_a_steep_descent_it_restarts_until_the_optimum_is_reached(data: int, seed: int) -> None:
+    """A single run of SciPy's L-BFGS-B reports success after two or three iterations, at gradients above 100."""
+    x, y, w = counts(data)
+    net = Sequential([Dense(1)], input_shape=8, rng=seed, dtype="float64")
+    history = fit_lbfgs(net, x, y, LogPoisson(), max_iterations=2000, tolerance=1e-5)
+    objective = net.objective(x, y, LogPoisson())
+    assert history.converged
+    assert np.abs(objective.gradient(objective.start)).max() <= 1e-5
+    best = np.mean(np.exp(x @ w[:8] + w[8]) - y[:, 0] * (x @ w[:8] + w[8]))
+    assert history["loss"][-1] == pytest.approx(best, abs=1e-8)
+    assert (np.diff(history["loss"]) <= 0).all()
+
+
+def test_it_has_not_converged_where_the_gradient_is_above_the_tolerance() -> None:
+    net = linear(2)
+    history = fit_lbfgs(net, 1e6 * X, 1e6 * Y, MeanSquaredError(), tolerance=1e-12)
+    objective = net.objective(1e6 * X, 1e6 * Y, MeanSquaredError())
+    largest = np.abs(objective.gradient(objective.start)).max()
+    assert largest > 1e-12
+    assert not history.converged
+    assert history.message.startswith(f"the loss falls no further, at a largest gradient of {largest:.3g}, above the ")
+    scaled = fit_lbfgs(linear(2), X, Y, MeanSquaredError(), tolerance=1e-7)  # the advice of the message
+    assert scaled.converged
 
 
 def test_the_history_goes_from_the_start_down_to_what_the_network_has() -> None:
