@@ -1,6 +1,6 @@
 """Parameters, buffers, and the flat vectors that hold all parameters of a network."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Self
 
@@ -247,15 +247,27 @@ class ParameterVector:
         self._unwritten: set[Parameter] = set()
         self._outdated = False
         # Copy each parameter to its place, and make it a view of that place; a vector it was part of is then outdated.
-        start = 0
-        for p in self.parameters:
+        for p, value, grad in self._places():
             if p._vector is not None:
                 p._vector.outdate()
-            end = start + p.value.size
-            value, grad = (flat[start:end].reshape(p.value.shape) for flat in (self.values, self._grads))
             value[...], grad[...] = p.value, p.grad
             p._place(value, grad, self, self._unwritten)
+
+    def _places(self) -> Iterator[tuple[Parameter, Array, Array]]:
+        """Each parameter, and the views of ``values`` and ``grads`` at its place."""
+        start = 0
+        for p in self.parameters:
+            end = start + p.value.size
+            value, grad = (flat[start:end].reshape(p.value.shape) for flat in (self.values, self._grads))
+            yield p, value, grad
             start = end
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make the parameters of a copy views of the copy: arrays are copied one by one, which separates them."""
+        self.__dict__.update(state)
+        if state.get("_outdated") is False:
+            for p, value, grad in self._places():
+                p._place(value, grad, self, self._unwritten)
 
     @classmethod
     def of(cls, parameters: Iterable[Parameter] | Mapping[str, Parameter]) -> Self:
@@ -275,7 +287,7 @@ class ParameterVector:
         """Whether all parameters are still views of this vector; otherwise it would train nothing."""
         if self._outdated or not self.parameters:
             return not self._outdated
-        return self.parameters[0]._vector is self  # None in a copy, for all parameters alike
+        return self.parameters[0]._vector is self
 
     def outdate(self) -> None:
         """Mark the vector as not current: a parameter moved to another vector, or was frozen or unfrozen."""

@@ -23,7 +23,8 @@ class Objective:
 
     The loss includes penalties. The objective works on a copy, so the network is unchanged until ``assign`` writes
     values into it. Values and gradients are float64, as optimizers expect; a float32 network still computes in float32,
-    where line searches end early: build it with ``dtype="float64"``.
+    where line searches end early: build it with ``dtype="float64"``. A copy or pickle of an objective, such as in
+    ``differential_evolution(workers=2)``, includes a copy of the network, to which its ``assign`` writes.
 
     >>> from scipy.optimize import minimize
     >>> from deepbp import Sequential

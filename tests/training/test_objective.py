@@ -1,5 +1,8 @@
 """The objective is the loss, penalties included, of a network with these values; its gradient is ∂L/∂values."""
 
+import pickle
+import warnings
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -235,3 +238,48 @@ def test_optimizers_of_scipy_take_it(method: str) -> None:
     np.testing.assert_allclose(result.x, best.ravel(), rtol=1e-4)
     objective.assign(result.x)
     np.testing.assert_allclose(model.predict(X), np.column_stack([X, np.ones(9)]) @ best, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("copied", [deepcopy, lambda o: pickle.loads(pickle.dumps(o))], ids=["deepcopy", "pickle"])
+def test_a_copy_computes_what_the_original_does_and_apart_from_it(copied: Any) -> None:
+    model = net(Centred())
+    model[0].freeze()
+    objective = model.objective(X, Y, MeanSquaredError(), WEIGHT)
+    moved = objective.start + RNG.normal(size=objective.start.shape)
+    expected, twin = objective.value_and_gradient(moved), copied(objective)
+    assert twin(twin.start) == objective(objective.start) != expected[0]
+    value, gradient = twin.value_and_gradient(moved)
+    assert value == expected[0]
+    np.testing.assert_array_equal(gradient, expected[1])
+    assert objective.parameters.values is not twin.parameters.values
+    objective(objective.start)
+    np.testing.assert_array_equal(twin.parameters.values, moved)
+    before = [parameter.value.copy() for parameter in model.parameters()]
+    twin.assign(moved)  # into the network that was copied with it
+    for parameter, value_before in zip(model.parameters(), before, strict=True):
+        np.testing.assert_array_equal(parameter.value, value_before)
+
+
+def test_a_search_in_two_processes_finds_the_optimum() -> None:
+    optimize = pytest.importorskip("scipy.optimize")
+    model = Sequential([Dense(1)], input_shape=1, rng=0, dtype="float64")
+    objective = model.objective([[0.0], [1.0], [2.0]], [[1.0], [3.0], [5.0]], MeanSquaredError())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking a process that has threads
+        result = optimize.differential_evolution(
+            objective, [(-5, 5)] * 2, workers=2, updating="deferred", seed=1, maxiter=60
+        )
+    np.testing.assert_allclose(result.x, [2, 1], atol=1e-4)  # y = 2 x + 1
+    assert result.fun < 1e-8
+
+
+def test_a_copied_vector_has_the_parameters_that_were_copied_with_it() -> None:
+    vector = ParameterVector(net().named_parameters())
+    twin = deepcopy(vector)
+    assert twin.is_current()
+    assert vector.is_current()
+    twin.values[...] = 7
+    assert all((parameter.value == 7).all() for parameter in twin.parameters)
+    assert not any((parameter.value == 7).all() for parameter in vector.parameters)
+    vector.parameters[0].freeze()
+    assert not deepcopy(vector).is_current()  # as the original
