@@ -1,9 +1,14 @@
-"""The few loops in which training time goes, each a function named after what it does, in two forms.
+"""Kernels: the loops that take most of the training time, in a NumPy form and a compiled form.
 
-``numpy_kernels`` is NumPy and always there; ``numba_kernels`` is compiled by Numba, from the extra ``deepbp[fast]``.
-Which of the two serves is decided at the first use of a kernel, never at import: by ``use("numpy")`` or
-``use("numba")``, else by the environment variable DEEPBP_KERNELS, else by whether Numba is installed. Both give the
-same numbers to a few units in the last place.
+``numpy_kernels`` needs NumPy only; ``numba_kernels`` is compiled by Numba, from the extra ``deepbp[fast]``. The first
+use of a kernel selects the form, never the import: ``use("numpy")`` or ``use("numba")``, else the environment variable
+DEEPBP_KERNELS, else Numba if it is installed. Both forms give the same numbers to a few units in the last place, and
+raise the same errors.
+
+>>> import numpy as np
+>>> from deepbp import kernels
+>>> kernels.sigmoid(np.array([0.0, 800.0]))
+array([0.5, 1. ])
 """
 
 import importlib
@@ -21,10 +26,10 @@ _current: str | None = None
 
 
 def use(form: Literal["numpy", "numba"] | None = None) -> str:
-    """Let this form of all kernels serve from now on, in all threads; None decides anew. Returns its name.
+    """Select the form of all kernels, in all threads; None selects automatically. Returns the name of the form.
 
     Raises:
-        ConfigurationError: for a name that is neither, and for "numba" where it is not installed.
+        ConfigurationError: for any other name, and for "numba" if it is not installed.
     """
     global _current
     automatic = os.environ.get("DEEPBP_KERNELS") or ("numba" if find_spec("numba") else "numpy")
@@ -40,17 +45,17 @@ def use(form: Literal["numpy", "numba"] | None = None) -> str:
 
 
 def current() -> str:
-    """The form that serves: "numpy" or "numba"."""
+    """Return the name of the selected form, "numpy" or "numba"."""
     return _current or use()
 
 
 def _load(kernel: str) -> Any:
-    """The first use of any kernel chooses the form; afterwards all of them are plain attributes of this module."""
+    """Select the form at the first use of a kernel; from then on all kernels are attributes of this module."""
     if kernel.startswith("_") or kernel in _FORMS.values():
         raise AttributeError(f"module {__name__!r} has no attribute {kernel!r}")
     if _current is None:
         use()
-    try:  # also where another thread was first, between the look-up that failed and this one
+    try:  # another thread may have selected the form since the look-up failed
         return globals()[kernel]
     except KeyError:
         raise AttributeError(f"module {__name__!r} has no attribute {kernel!r}") from None

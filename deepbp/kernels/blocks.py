@@ -1,34 +1,43 @@
-"""Long arrays in pieces that stay in the processor's cache: each intermediate result is read where it was written."""
+"""What both forms of the kernels share: messages of their errors, and loops over blocks that fit the cache."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
 from deepbp.errors import ShapeError
-from deepbp.kernels._messages import OTHER_STATE
 from deepbp.typing import Array
 
-BLOCK = 16_384
+# Compiled code cannot format a message: it raises one of these with the numbers, which DeepBPError formats when read.
+OTHER_SHAPE = "backward: expected a delta of the output's shape {}, got {}"
+OTHER_TARGET = "expected a target of the prediction's shape {}, got {}"
+OTHER_STATE = "optimizer: expected a state as long as the parameters, {} numbers, got {}: make it with start"
+OTHER_LENGTH = "expected a number for each of the {} rows, got {}"
+WHOLE_NUMBERS = "expected an array of float32 or float64, got whole numbers: use .astype('float32')"
+NOT_ROWS = "expected a bias for each column of an array of shape {}, got {}"
+
+BLOCK = 16_384  # numbers of one array: several arrays of this size fit into a processor's second-level cache
 
 
 def blocks(values: Array, *others: Array, scratch: int = 1) -> Iterator[tuple[Array, ...]]:
-    """The parameters and arrays as long as they are, piece by piece, and with each so many scratch arrays.
+    """Iterate over arrays of equal length in blocks, each followed by ``scratch`` scratch arrays of its length.
+
+    Every intermediate result of a block is still in the cache when it is read again.
 
     Raises:
-        ShapeError: when an array is of another length, which a piece of it would hide.
+        ShapeError: if an array has another length, which the blocks would hide.
     """
     size = values.size
     for array in others:
         if array.size != size:
             raise ShapeError(OTHER_STATE, size, array.size)
     arrays = (values, *others)
-    spare = [np.empty(min(size, BLOCK), values.dtype) for _ in range(scratch)]
+    buffers = [np.empty(min(size, BLOCK), values.dtype) for _ in range(scratch)]
     if size <= BLOCK:
-        yield *arrays, *spare
+        yield *arrays, *buffers
         return
     for start in range(0, size, BLOCK):
         pieces = [array[start : start + BLOCK] for array in arrays]
-        yield *pieces, *(array[: pieces[0].size] for array in spare)
+        yield *pieces, *(array[: pieces[0].size] for array in buffers)
 
 
 def average(mean: Array, keep: float, new: Array, scratch: Array) -> None:

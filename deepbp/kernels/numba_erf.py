@@ -1,4 +1,4 @@
-"""GELU in one pass over the numbers; ``plain.erf`` says by which formulas."""
+"""The compiled GELU, in one loop, by the formulas of ``numpy_erf``."""
 
 from math import pi, sqrt
 from typing import Any
@@ -11,18 +11,18 @@ from deepbp.kernels.numba_math import check_floats, compiled, exp_negative
 from deepbp.kernels.numpy_erf import LIMIT, LONG, SHORT
 
 
-def half_bell(x: Any) -> Any:
-    """e^(−x²/2) for x ≥ 0. Exists in compiled code only, as the next does."""
+def half_gaussian(x: Any) -> Any:
+    """e^(−x²/2) for x ≥ 0. Only for compiled code."""
     raise NotImplementedError
 
 
-def without_bell(x: Any) -> Any:
-    """e^(x²) erfc(x) for x ≥ 0."""
+def scaled_erfc(x: Any) -> Any:
+    """e^(x²) erfc(x) for x ≥ 0. Only for compiled code."""
     raise NotImplementedError
 
 
-@overload(half_bell, jit_options={"forceinline": True})
-def _half_bell(x: Any) -> Any:
+@overload(half_gaussian, jit_options={"forceinline": True})
+def _half_gaussian(x: Any) -> Any:
     t: Any = np.float32 if x == types.float32 else np.float64  # a literal would widen a loop over float32
     sixteen, sixteenth, half = t(16), t(1 / 16), t(0.5)
     to_whole = t(1.5 * 2 ** (23 if t is np.float32 else 52))  # adding it pushes the fraction out of the mantissa
@@ -34,8 +34,8 @@ def _half_bell(x: Any) -> Any:
     return implementation
 
 
-@overload(without_bell, jit_options={"forceinline": True})
-def _without_bell(x: Any) -> Any:
+@overload(scaled_erfc, jit_options={"forceinline": True})
+def _scaled_erfc(x: Any) -> Any:
     t: Any = np.float32 if x == types.float32 else np.float64
     k, a, coefficients = SHORT if t is np.float32 else LONG
     k, a, one, polynomial = t(k), t(a), t(1), _polynomial(t, coefficients)  # type: ignore[assignment]
@@ -48,7 +48,7 @@ def _without_bell(x: Any) -> Any:
 
 
 def _polynomial(t: Any, coefficients: tuple[float, ...]) -> Any:
-    """Horner's scheme, eight steps at a time: a longer loop the compiler does not write out, nor then vectorise."""
+    """Horner's scheme, in loops of eight steps: the compiler unrolls no longer ones, and then does not vectorize."""
     steps, rest = tuple(map(t, coefficients[7::-1])), coefficients[8:]
     inner = _polynomial(t, rest) if rest else njit(lambda x: t(0))
 
@@ -72,8 +72,8 @@ def gelu(z: Any) -> Any:
     for i in range(source.size):
         size = abs(source[i])
         size = limit if size > limit else size
-        curve = half_bell(size)
-        tail = curve * without_bell(size * root) * half
+        curve = half_gaussian(size)
+        tail = curve * scaled_erfc(size * root) * half
         share = tail if source[i] < 0 else one - tail
         value[i] = source[i] * share
         derivative[i] = share + (-size if source[i] < 0 else size) * (curve * height)

@@ -1,11 +1,11 @@
-"""The Numba form of the kernels: the same functions, compiled to fused loops."""
+"""The Numba form of the kernels: the functions of ``numpy_kernels``, compiled to fused loops."""
 
 from typing import Any
 
 import numpy as np
 
 from deepbp.errors import ShapeError
-from deepbp.kernels._messages import NOT_ROWS, OTHER_SHAPE, OTHER_STATE
+from deepbp.kernels.blocks import NOT_ROWS, OTHER_LENGTH, OTHER_SHAPE, OTHER_STATE, OTHER_TARGET
 from deepbp.kernels.numba_erf import gelu as gelu
 from deepbp.kernels.numba_math import check_floats, compiled, exp_negative
 from deepbp.kernels.numpy_kernels import __all__ as __all__  # a kernel without a compiled form is NumPy's
@@ -19,6 +19,20 @@ from deepbp.kernels.numpy_kernels import tanh as tanh
 def check_alike(output: Any, delta: Any) -> None:
     if output.shape != delta.shape:
         raise ShapeError(OTHER_SHAPE, output.shape, delta.shape)
+
+
+@compiled
+def check_rows(rows: Any, labels: Any, weight: Any) -> None:
+    if labels.shape != (rows,):
+        raise ShapeError(OTHER_LENGTH, rows, labels.shape)
+    if weight is not None and weight.shape != (rows,):
+        raise ShapeError(OTHER_LENGTH, rows, weight.shape)
+
+
+@compiled
+def check_length(values: Any, other: Any) -> None:
+    if other.size != values.size:
+        raise ShapeError(OTHER_STATE, values.size, other.size)
 
 
 @compiled
@@ -63,6 +77,7 @@ def tanh_backward(output: Any, delta: Any) -> Any:
 
 @compiled
 def relu(z: Any) -> Any:
+    check_floats(z)
     y = np.empty(z.shape, z.dtype)
     source, target, zero = z.ravel(), y.ravel(), z.dtype.type(0)
     for i in range(source.size):
@@ -117,6 +132,8 @@ def softmax_backward(output: Any, delta: Any) -> Any:
 
 @compiled
 def squared_error(prediction: Any, target: Any, factor: float) -> Any:
+    if prediction.shape != target.shape:
+        raise ShapeError(OTHER_TARGET, prediction.shape, target.shape)
     delta = np.empty(prediction.shape, prediction.dtype)
     p, t, d = prediction.ravel(), target.ravel(), delta.ravel()
     scale = delta.dtype.type(factor)
@@ -133,6 +150,7 @@ def softmax_cross_entropy(z: Any, labels: Any, weight: Any) -> Any:
     check_floats(z)
     probability = np.empty(z.shape, z.dtype)
     rows, classes = z.shape
+    check_rows(rows, labels, weight)
     value = 0.0
     for row in range(rows):
         label = labels[row]
@@ -157,9 +175,12 @@ def softmax_cross_entropy(z: Any, labels: Any, weight: Any) -> Any:
 def softmax_cross_entropy_backward(probability: Any, labels: Any, weight: Any) -> Any:
     delta = np.empty(probability.shape, probability.dtype)
     rows, classes = probability.shape
+    check_rows(rows, labels, weight)
     one = probability.dtype.type(1)
     share = one / probability.dtype.type(rows)
     for row in range(rows):
+        if labels[row] < 0 or labels[row] >= classes:
+            raise IndexError("label out of range")
         factor = share if weight is None else share * weight[row]
         for j in range(classes):
             delta[row, j] = probability[row, j] * factor
@@ -184,6 +205,7 @@ def clip_norm(grads: Any, norm: float, limit: float) -> None:
 
 @compiled
 def sgd(values: Any, grads: Any, rate: float) -> None:
+    check_length(values, grads)
     step = values.dtype.type(rate)
     for i in range(values.size):
         values[i] -= step * grads[i]
@@ -191,8 +213,8 @@ def sgd(values: Any, grads: Any, rate: float) -> None:
 
 @compiled
 def sgd_momentum(values: Any, grads: Any, velocity: Any, rate: float, momentum: float, nesterov: bool) -> None:
-    if velocity.size != values.size:
-        raise ShapeError(OTHER_STATE, values.size, velocity.size)
+    check_length(values, grads)
+    check_length(values, velocity)
     step, keep = values.dtype.type(rate), values.dtype.type(momentum)
     for i in range(values.size):
         v = keep * velocity[i] + grads[i]
@@ -204,8 +226,9 @@ def sgd_momentum(values: Any, grads: Any, velocity: Any, rate: float, momentum: 
 def adam(
     values: Any, grads: Any, mean: Any, square: Any, rate: float, beta1: float, beta2: float, epsilon: float
 ) -> None:
-    if mean.size != values.size or square.size != values.size:
-        raise ShapeError(OTHER_STATE, values.size, mean.size)
+    check_length(values, grads)
+    check_length(values, mean)
+    check_length(values, square)
     t = values.dtype.type
     step, small = t(rate), t(epsilon)
     keep1, take1, keep2, take2 = t(beta1), t(1 - beta1), t(beta2), t(1 - beta2)

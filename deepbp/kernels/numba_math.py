@@ -1,4 +1,4 @@
-"""Compiled exponential and error functions for the fused loops."""
+"""The compiled exponential function, and the compiler options of all compiled kernels."""
 
 from math import factorial, floor, log
 from typing import Any
@@ -9,7 +9,7 @@ from numba import njit, types
 from numba.extending import intrinsic, overload
 
 from deepbp.errors import DataTypeError
-from deepbp.kernels._messages import WHOLE_NUMBERS
+from deepbp.kernels.blocks import WHOLE_NUMBERS
 
 compiled = njit(
     cache=True,  # on disk: compiled once, not once a process
@@ -21,7 +21,7 @@ compiled = njit(
 
 @intrinsic
 def _power_of_two(context: Any, number: Any) -> Any:
-    """2ⁿ, where n lies in the low bits of a float: moved to where a float keeps its exponent."""
+    """2ⁿ for an n in the low bits of a float, which a shift moves to the bits of the exponent."""
     width, mantissa, one, kind = (
         (32, 23, 127, ir.FloatType()) if number == types.float32 else (64, 52, 1023, ir.DoubleType())
     )
@@ -35,7 +35,11 @@ def _power_of_two(context: Any, number: Any) -> Any:
 
 
 def exp_negative(x: Any) -> Any:
-    """eˣ for x ≤ 0, within 2 units in the last place; NaN stays NaN. Exists in compiled code only."""
+    """eˣ for x ≤ 0, within 2 units in the last place; NaN stays NaN. Only for compiled code.
+
+    With n = x / ln 2, rounded, eˣ = 2ⁿ eʳ, where |r| = |x − n ln 2| ≤ ½ ln 2 and eʳ is a Taylor polynomial. ln 2 is
+    split in two parts, so that n times the first is exact, and 2ⁿ into two factors, so that subnormal results exist.
+    """
     raise NotImplementedError
 
 
@@ -87,5 +91,6 @@ def _taylor13(r: Any) -> Any:
 
 @compiled
 def check_floats(z: Any) -> None:
-    if z.dtype.type(0.5) != 0.5:  # decided when the kernel is compiled
+    """Raise DataTypeError for whole numbers; the compiler decides the condition."""
+    if z.dtype.type(0.5) != 0.5:
         raise DataTypeError(WHOLE_NUMBERS)

@@ -1,10 +1,11 @@
-"""The error function and what is made of it, which NumPy lacks: erf, its complement, the bell curve, and GELU.
+"""The error function, which NumPy lacks, and functions of it: erf, erfc, the Gaussian function, and GELU.
 
-For x ≥ 0, e^(x²) erfc(x) = u P(t) with u = 1 / (x + k) and t = a − k (1 + a) u, which takes 0 to −1 and the x where
-float32, or float64, can hold erfc no more, to 1: there it is so smooth that one polynomial is enough for all x.
+For x ≥ 0, e^(x²) erfc(x) = u P(t) with u = 1 / (x + k) and t = a − k (1 + a) u. The substitution maps x = 0 to t = −1,
+and the x at which erfc underflows in float32, or float64, to t = 1. The function of t is so smooth that one polynomial
+P serves all x.
 
-Source of the form: Shepherd & Laframboise, Mathematics of Computation 36 (1981) 249. The coefficients are those of the
-Chebyshev series, computed with 50 digits and cut off where the rest is below a tenth of the last place.
+Source: Shepherd & Laframboise, Mathematics of Computation 36 (1981) 249. The coefficients are those of the Chebyshev
+series, computed with 50 digits, and truncated where the remainder is below a tenth of the last place.
 """
 
 from collections.abc import Callable
@@ -13,10 +14,11 @@ from math import factorial, pi, sqrt
 
 import numpy as np
 
-from deepbp.kernels.blocks import blocks
+from deepbp.errors import DataTypeError
+from deepbp.kernels.blocks import WHOLE_NUMBERS, blocks
 from deepbp.typing import Array
 
-LIMIT = 40  # beyond it all of these are 0, 1 or 2, and no square of what was cut off there overflows
+LIMIT = 40  # beyond it all of these functions are 0, 1 or 2; the square of a number this size does not overflow
 SHORT = (  # k, a, and the coefficients of P for float32
     3.0,
     1.59375,
@@ -64,11 +66,13 @@ LONG = (  # k, a, and the coefficients of P for float64
 NEAR_ZERO = tuple(2 / sqrt(pi) * (-1) ** n / (factorial(n) * (2 * n + 1)) for n in range(12))  # erf is x Σ cₙ x²ⁿ
 
 
-def _in_pieces(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """The same function, run over pieces so short that the many arrays on the way stay in the processor's cache."""
+def _in_blocks(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """Run the function over blocks, so that its many intermediate arrays stay in the processor's cache."""
 
     @wraps(function)
     def whole(x: Array) -> Array:
+        if x.dtype.kind in "iub":
+            raise DataTypeError(WHOLE_NUMBERS)
         y = np.empty_like(x, order="C")
         for part, value in blocks(x.reshape(-1), y.reshape(-1), scratch=0):
             value[...] = function(part)
@@ -77,7 +81,7 @@ def _in_pieces(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
     return whole
 
 
-@_in_pieces
+@_in_blocks
 def erf(x: Array) -> Array:
     """2/√π ∫₀ˣ e^(−t²) dt, within 4 units in the last place.
 
@@ -88,43 +92,45 @@ def erf(x: Array) -> Array:
     return np.asarray(np.where(size < 0.5, near, np.copysign(1 - _tail(size), x)))
 
 
-@_in_pieces
+@_in_blocks
 def erfc(x: Array) -> Array:
     """1 − erf(x), within 8 units in the last place, down to the smallest normal number."""
     tail = _tail(np.minimum(np.abs(x), LIMIT))
     return np.asarray(np.where(x < 0, 2 - tail, tail))
 
 
-@_in_pieces
+@_in_blocks
 def gaussian(x: Array) -> Array:
     """e^(−x²), within 5 units in the last place."""
-    return _bell(np.minimum(np.abs(x), LIMIT), 1)
+    return _gaussian(np.minimum(np.abs(x), LIMIT), 1)
 
 
 def gelu(z: Array) -> tuple[Array, Array]:
     """z Φ(z), where Φ is the normal distribution, ½ erfc(−z/√2), and its derivative, Φ(z) + z e^(−z²/2) / √(2π).
 
-    One exponential serves both. Within 8 units in the last place, for very negative z, too; the derivative but for the
-    neighbourhood of its zero, at −0.75, where it is within 3 of those of 1.
+    Both use the same exponential. Within 8 units in the last place, for very negative z, too; near its zero, at −0.75,
+    the derivative is within 3 units in the last place of 1.
     """
+    if z.dtype.kind in "iub":
+        raise DataTypeError(WHOLE_NUMBERS)
     y, slope = np.empty_like(z, order="C"), np.empty_like(z, order="C")
     for part, value, derivative in blocks(z.reshape(-1), y.reshape(-1), slope.reshape(-1), scratch=0):
         size = np.minimum(np.abs(part), LIMIT)
-        bell = _bell(size, 0.5)
-        tail = bell * _without_bell(size * sqrt(0.5)) * 0.5
+        curve = _gaussian(size, 0.5)
+        tail = curve * _scaled_erfc(size * sqrt(0.5)) * 0.5
         share = np.where(part < 0, tail, 1 - tail)
         np.multiply(part, share, out=value)
-        np.multiply(np.copysign(size, part), bell * (1 / sqrt(2 * pi)), out=derivative)
+        np.multiply(np.copysign(size, part), curve * (1 / sqrt(2 * pi)), out=derivative)
         derivative += share
     return y, slope
 
 
 def _tail(x: Array) -> Array:
     """erfc for 0 ≤ x ≤ LIMIT."""
-    return _bell(x, 1) * _without_bell(x)
+    return _gaussian(x, 1) * _scaled_erfc(x)
 
 
-def _bell(x: Array, scale: float) -> Array:
+def _gaussian(x: Array, scale: float) -> Array:
     """e^(−scale x²) for 0 ≤ x ≤ LIMIT, as e^(−scale h²) · e^(−scale (x − h)(x + h)).
 
     h is x in sixteenths, so h² is exact. The rounding of a plain x² would cost x² units in the last place.
@@ -134,7 +140,7 @@ def _bell(x: Array, scale: float) -> Array:
     return np.asarray(np.exp(-scale * high * high) * np.exp(-scale * rest))
 
 
-def _without_bell(x: Array) -> Array:
+def _scaled_erfc(x: Array) -> Array:
     """e^(x²) erfc(x) for 0 ≤ x ≤ LIMIT."""
     k, a, coefficients = SHORT if x.dtype == np.float32 else LONG
     u = 1 / (x + k)

@@ -1,10 +1,18 @@
-"""The NumPy form of the kernels."""
+"""The NumPy form of the kernels, which defines what each of them computes."""
 
 import numpy as np
 
-from deepbp.errors import ShapeError
-from deepbp.kernels._messages import OTHER_SHAPE
-from deepbp.kernels.blocks import average, average_square, blocks
+from deepbp.errors import DataTypeError, ShapeError
+from deepbp.kernels.blocks import (
+    NOT_ROWS,
+    OTHER_LENGTH,
+    OTHER_SHAPE,
+    OTHER_TARGET,
+    WHOLE_NUMBERS,
+    average,
+    average_square,
+    blocks,
+)
 from deepbp.kernels.numpy_erf import erf, erfc, gaussian, gelu
 from deepbp.typing import Array
 
@@ -33,8 +41,16 @@ __all__ = [
 ]
 
 
+def check_rows(rows: int, labels: Array, weight: Array | None) -> None:
+    """Raise ShapeError unless there is a label, and a weight if any, for each row."""
+    if labels.shape != (rows,) or (weight is not None and weight.shape != (rows,)):
+        raise ShapeError(OTHER_LENGTH, rows, labels.shape if weight is None else (labels.shape, weight.shape))
+
+
 def add_bias(z: Array, bias: Array) -> None:
     """Add b (O,) to each row of z (B, O), in place."""
+    if z.shape[1:] != bias.shape:
+        raise ShapeError(NOT_ROWS, z.shape, bias.shape)
     z += bias
 
 
@@ -43,6 +59,8 @@ def sigmoid(z: Array) -> Array:
 
     With e = e^−|z|, which never overflows, σ is 1/(1 + e) on the right and e/(1 + e) on the left.
     """
+    if z.dtype.kind in "iub":
+        raise DataTypeError(WHOLE_NUMBERS)
     e = np.exp(np.copysign(z, -1))
     return np.asarray(np.where(z < 0, e, 1) / (1 + e))
 
@@ -56,6 +74,8 @@ def sigmoid_backward(output: Array, delta: Array) -> Array:
 
 def tanh(z: Array) -> Array:
     """tanh z."""
+    if z.dtype.kind in "iub":
+        raise DataTypeError(WHOLE_NUMBERS)
     return np.asarray(np.tanh(z))
 
 
@@ -68,6 +88,8 @@ def tanh_backward(output: Array, delta: Array) -> Array:
 
 def relu(z: Array) -> Array:
     """max(z, 0); NaN stays NaN."""
+    if z.dtype.kind in "iub":
+        raise DataTypeError(WHOLE_NUMBERS)
     return np.asarray(np.maximum(z, 0))
 
 
@@ -80,6 +102,8 @@ def relu_backward(output: Array, delta: Array) -> Array:
 
 def softmax(z: Array) -> Array:
     """eᶻ / Σ eᶻ along the last axis; the largest z is subtracted first, so nothing overflows."""
+    if z.dtype.kind in "iub":
+        raise DataTypeError(WHOLE_NUMBERS)
     if z.ndim == 0:
         raise ValueError("softmax: expected an array with an axis of scores")
     e = np.exp(z - z.max(axis=-1, keepdims=True))
@@ -95,6 +119,8 @@ def softmax_backward(output: Array, delta: Array) -> Array:
 
 def squared_error(prediction: Array, target: Array, factor: float) -> tuple[float, Array]:
     """(Σ (ŷ − y)², factor · (ŷ − y))."""
+    if prediction.shape != target.shape:
+        raise ShapeError(OTHER_TARGET, prediction.shape, target.shape)
     difference = prediction - target
     return float(np.vdot(difference, difference)), difference * float(factor)
 
@@ -105,7 +131,10 @@ def softmax_cross_entropy(z: Array, labels: Array, weight: Array | None) -> tupl
     Raises:
         IndexError: for a label outside 0 … C − 1.
     """
+    if z.dtype.kind in "iub":
+        raise DataTypeError(WHOLE_NUMBERS)
     rows, classes = z.shape
+    check_rows(rows, labels, weight)
     if (labels.view(np.uintp) >= classes).any():  # as unsigned numbers, negative ones are very large
         raise IndexError("label out of range")
     shifted = z - z.max(axis=1, keepdims=True)  # so that no exponential overflows
@@ -118,6 +147,7 @@ def softmax_cross_entropy(z: Array, labels: Array, weight: Array | None) -> tupl
 def softmax_cross_entropy_backward(probability: Array, labels: Array, weight: Array | None) -> Array:
     """w (p − one-hot(label)) / N."""
     rows = len(probability)
+    check_rows(rows, labels, weight)
     delta = probability / rows if weight is None else probability * (weight / rows)[:, None]
     delta[np.arange(rows), labels] -= 1 / rows if weight is None else weight / rows
     return delta

@@ -51,11 +51,10 @@ def install(cls: Any, base: Any) -> None:
         setattr(cls, f"_run_{method}", run)
         if method not in cls.validates_itself:
             setattr(cls, method, validate(run, method))
-    if not is_own:
-        if cls.predict is base.predict and isinstance(inspect.getattr_static(cls, "forward"), FunctionType):
-            cls._run_predict = _first(_returning_pair(unwrapped(cls.forward), "predict"))
-        if isinstance(penalty := vars(cls).get("penalty"), FunctionType):
-            cls.penalty = _returning_float(penalty)
+    if cls.predict is base.predict and isinstance(run := vars(cls).get("_run_forward"), FunctionType):
+        cls._run_predict = _output_of(run if is_own else _returning_pair(unwrapped(run), "predict"))
+    if not is_own and isinstance(penalty := vars(cls).get("penalty"), FunctionType):
+        cls.penalty = _returning_float(penalty)
 
 
 def is_part_of_deepbp(cls: type) -> bool:
@@ -230,9 +229,9 @@ def _returning_pair(function: Function, method: str) -> Function:
     return _marked(held, function)
 
 
-def _first(function: Function) -> Function:
+def _output_of(forward: Function) -> Function:
     def predict(self: Any, x: Array) -> Any:
-        return function(self, x)[0]
+        return forward(self, x)[0]
 
     return predict
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from forms import fused, in_both_forms, needs_numba
 
+from deepbp.errors import DataTypeError, ShapeError
 from deepbp.kernels import numpy_kernels as plain
 from deepbp.kernels.blocks import BLOCK
 
@@ -205,3 +206,40 @@ def test_extremes_give_no_warning_and_no_nan(form: ModuleType, dtype: Any) -> No
 @pytest.mark.parametrize("name", ["sigmoid", "tanh", "relu"])
 def test_nan_stays_nan(form: ModuleType, name: str, dtype: Any) -> None:
     assert np.isnan(getattr(form, name)(np.array([[np.nan]], dtype))).all()
+
+
+FOUR, THREE = np.zeros(4), np.zeros(3)
+REFUSED: dict[str, tuple[str, tuple[Any, ...], type[Exception]]] = {
+    **{
+        name: (name, (np.array([[1, 2]]),), DataTypeError) for name in (*ELEMENTWISE, "gelu", "gaussian", "erf", "erfc")
+    },
+    "whole scores": ("softmax_cross_entropy", (np.array([[1, 2]]), np.array([0]), None), DataTypeError),
+    "short bias": ("add_bias", (np.zeros((2, 3)), np.zeros(1)), ShapeError),
+    "long bias": ("add_bias", (np.zeros((2, 3)), FOUR), ShapeError),
+    "target": ("squared_error", (np.zeros((2, 3)), np.zeros((2, 1)), 1.0), ShapeError),
+    "labels": ("softmax_cross_entropy", (np.zeros((2, 3)), np.array([0]), None), ShapeError),
+    "weights": ("softmax_cross_entropy", (np.zeros((2, 3)), np.array([0, 1]), np.ones(1)), ShapeError),
+    "labels back": ("softmax_cross_entropy_backward", (np.zeros((2, 3)), np.array([0]), None), ShapeError),
+    "weights back": ("softmax_cross_entropy_backward", (np.zeros((2, 3)), np.array([0, 1]), np.ones(1)), ShapeError),
+    "label back": ("softmax_cross_entropy_backward", (np.zeros((2, 3)), np.array([0, 40]), None), IndexError),
+    "sgd": ("sgd", (FOUR, THREE, 0.1), ShapeError),
+    "momentum gradients": ("sgd_momentum", (FOUR, THREE, FOUR, 0.1, 0.9, False), ShapeError),
+    "momentum state": ("sgd_momentum", (FOUR, FOUR, THREE, 0.1, 0.9, False), ShapeError),
+    "adam gradients": ("adam", (FOUR, THREE, FOUR, FOUR, 0.1, 0.9, 0.999, 1e-8), ShapeError),
+    "adam mean": ("adam", (FOUR, FOUR, THREE, FOUR, 0.1, 0.9, 0.999, 1e-8), ShapeError),
+    "adam square": ("adam", (FOUR, FOUR, FOUR, THREE, 0.1, 0.9, 0.999, 1e-8), ShapeError),
+    **{f"{name} back": (f"{name}_backward", (np.zeros((2, 3)), np.zeros((2, 1))), ShapeError) for name in ELEMENTWISE},
+}
+
+
+@in_both_forms
+@pytest.mark.parametrize("case", REFUSED)
+def test_both_forms_refuse_the_same(form: ModuleType, case: str) -> None:
+    """A compiled loop would read, or write, outside of an array; NumPy would broadcast."""
+    name, arguments, error = REFUSED[case]
+    with pytest.raises(error) as caught:
+        getattr(form, name)(*arguments)
+    with pytest.raises(error) as expected:
+        getattr(plain, name)(*arguments)
+    if error is not IndexError:
+        assert str(caught.value).split(",")[0] == str(expected.value).split(",")[0]
