@@ -23,7 +23,7 @@ from deepbp.training.data import Data
 from deepbp.typing import Array
 
 ROWS_AT_ONCE = 1024
-PENDING = 2**20  # bytes of predictions and targets that are kept before they are added to sums
+PENDING = 2**16  # bytes of predictions and targets that are kept before they are added to sums
 
 
 class Meter:

@@ -1,5 +1,7 @@
 """Metrics ask the loss of the training what predictions mean: probabilities, logits, or scores of a margin."""
 
+import doctest
+import inspect
 from inspect import isabstract
 from typing import Any
 
@@ -82,6 +84,15 @@ def test_probabilities_of_every_loss() -> None:
     every = {getattr(losses, name) for name in losses.__all__}
     kinds = {one for one in every if isinstance(one, type) and issubclass(one, Loss) and not isabstract(one)}
     assert {type(loss) for loss, _ in PROBABILITIES} == kinds
+
+
+def test_the_example_of_probabilities_runs() -> None:
+    text = inspect.getdoc(Loss.probabilities) or ""
+    test = doctest.DocTestParser().get_doctest(text, {}, "probabilities", None, None)
+    wrong: list[str] = []
+    doctest.DocTestRunner().run(test, out=wrong.append)
+    assert test.examples
+    assert not wrong, "".join(wrong)
 
 
 def test_softmax_of_sequences() -> None:

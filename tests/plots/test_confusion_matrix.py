@@ -10,6 +10,7 @@ pytest.importorskip("matplotlib")
 from matplotlib.axes import Axes
 
 from deepbp.errors import ConfigurationError, DataError, DeepBPError
+from deepbp.losses import Hinge, Loss, SigmoidBinaryCrossEntropy
 from deepbp.plots import confusion_matrix
 
 pytestmark = pytest.mark.usefixtures("no_screen")
@@ -40,6 +41,19 @@ def test_rows_are_true_classes_and_columns_predicted_classes(prediction: Any, ta
 )
 def test_one_output_is_compared_with_the_threshold(threshold: float, expected: dict[tuple[int, int], int]) -> None:
     assert counts(confusion_matrix([[0.2], [0.7], [0.4]], [[0], [1], [1]], threshold=threshold)) == expected
+
+
+@pytest.mark.parametrize("loss", [SigmoidBinaryCrossEntropy(), Hinge()], ids=repr)
+def test_logits_and_scores_are_compared_with_0(loss: Loss[Any]) -> None:
+    ax = confusion_matrix([[0.2], [-0.7], [0.4]], [[1], [0], [1]], loss=loss)
+    assert counts(ax) == {(0, 0): 1, (1, 1): 2}
+    assert ax.get_title() == "100.0% of 3 right"
+
+
+def test_weights() -> None:
+    ax = confusion_matrix([0, 1, 1], [0, 1, 0], sample_weight=[0.5, 2.25, 1.0])
+    assert {text.get_text() for text in ax.texts} == {"0.5", "1", "2.25"}
+    assert ax.get_title() == "73.3% of a weight of 3.75 right"
 
 
 def test_classes_that_do_not_occur_have_a_row_and_a_column() -> None:

@@ -16,6 +16,7 @@ from matplotlib.contour import ContourSet
 from deepbp import Sequential
 from deepbp.errors import ArgumentTypeError, DataError, DeepBPError, ShapeError
 from deepbp.layers import Dense, Sigmoid
+from deepbp.losses import Hinge, Loss, SigmoidBinaryCrossEntropy
 from deepbp.plots import decision_boundary
 from deepbp.plots.canvas import COLORS
 from deepbp.typing import Array
@@ -63,6 +64,16 @@ def test_the_default_threshold_is_one_half() -> None:
     assert_allclose(border[:, 1], 1.5, atol=1e-4)
     assert_allclose(color_at(ax, 3.9, 1.4), BLUE)
     assert_allclose(color_at(ax, 0.1, 1.6), ORANGE)
+
+
+@pytest.mark.parametrize("loss", [SigmoidBinaryCrossEntropy(), Hinge()], ids=repr)
+def test_logits_and_scores_are_compared_with_0(loss: Loss[Any]) -> None:
+    net = linear([[1.0], [0.0]], [-1.0])
+    cases: list[tuple[dict[str, Any], float]] = [({}, 1.5), ({"loss": loss}, 1.0)]
+    for more, place in cases:
+        ax = decision_boundary(net, CORNERS, [0, 1, 0, 1], **more)
+        (border,) = borders(ax)
+        assert_allclose(border[:, 0], place, atol=1e-3)
 
 
 @pytest.mark.parametrize("y", [[0, 2, 1, 2], np.eye(3)[[0, 2, 1, 2]]], ids=["labels", "one-hot"])
