@@ -124,8 +124,8 @@ class Sequential(Network):
     >>> net = Sequential([Dense(8), Tanh(), Dense(1)], input_shape=2, rng=0)
     >>> x, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [[0], [1], [1], [0]]
     >>> history = net.fit(x, y, loss=MeanSquaredError(), optimizer=Adam(0.05), epochs=200)
-    >>> net.predict(x).round().ravel().tolist()  # exclusive or
-    [0.0, 1.0, 1.0, 0.0]
+    >>> net.predict(x).round().astype(int).ravel().tolist()  # exclusive or
+    [0, 1, 1, 0]
 
     Args:
         layers: from the first, which gets the input, to the last.

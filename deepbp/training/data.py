@@ -265,10 +265,7 @@ class Stream:
 
     def _iterator(self) -> Iterator[Any]:
         if callable(self.batches_of):
-            made = self.batches_of()
-            if not isinstance(made, Iterable):
-                raise ArgumentTypeError(f"x: expected a function that returns an iterator of batches, got {made!r}")
-            return iter(made)
+            return iter(_called(self.batches_of))
         if self._running is None or iter(self.batches_of) is not self.batches_of:
             self._running = iter(self.batches_of)
         return self._running
@@ -319,7 +316,7 @@ def input_batches(x: Any, convert: Callable[[Any], Array], batch_size: int | Non
     Of items and batches that are pairs (x, y), or (x, y, sample_weight), the inputs are used.
     """
     kind: Any = x  # what is tested; x itself stays Any for type checkers
-    in_memory = isinstance(kind, list | tuple | str | dict) or hasattr(kind, "__array__") or kind is None
+    in_memory = isinstance(kind, list | tuple | str | dict | set | type) or hasattr(kind, "__array__") or kind is None
     if is_lazy(kind) or (isinstance(kind, np.memmap) and batch_size is not None):
         size = ROWS_AT_ONCE if batch_size is None else batch_size
         yield from (_placed(convert, x[start : start + size], start) for start in range(0, x.shape[0], size))
@@ -333,11 +330,19 @@ def input_batches(x: Any, convert: Callable[[Any], Array], batch_size: int | Non
             rows = range(start, min(start + size, len(x)))
             yield _placed(convert, np.stack([np.asarray(_inputs(x[row])) for row in rows]), start)
     else:
-        for number, batch in enumerate(x() if callable(kind) else x):
+        for number, batch in enumerate(_called(x)):
             try:
                 yield convert(_inputs(batch))
             except DeepBPError as error:
                 raise error.placed(f"batch {number}") from None
+
+
+def _called(x: Any) -> Iterable[Any]:
+    """The batches of a stream, or of the function that returns one."""
+    made = x() if callable(x) else x
+    if not isinstance(made, Iterable):
+        raise ArgumentTypeError(f"x: expected a function that returns an iterator of batches, got {made!r}")
+    return made
 
 
 def _inputs(item: Any) -> Any:
