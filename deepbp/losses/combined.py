@@ -1,13 +1,14 @@
 """Losses made of losses: on some of the outputs, and weighted sums."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any, Literal
 
 import numpy as np
 from attrs import field, frozen
 
 from deepbp._validation import as_numbers, as_type
-from deepbp.errors import ArgumentTypeError, ConfigurationError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, ShapeError
 from deepbp.errors.validators import instance_of, non_negative, non_negative_int, optional, positive_int
 from deepbp.losses.loss import Expects, Loss, as_tuple, not_arrays, scalar_or_each
 from deepbp.typing import Array, ArrayLike, Shape
@@ -26,6 +27,64 @@ def _as_losses(losses: Sequence[Loss[Any]]) -> tuple[Loss[Any], ...]:
 def _as_weights(weights: Sequence[float] | Array | None) -> tuple[float, ...] | None:
     numbers: tuple[float, ...] | None = as_tuple(weights)
     return numbers
+
+
+class PreparedTarget(np.ndarray[Any, Any]):
+    """Targets that losses convert to different arrays: the first of them, and as ``parts`` that of each loss.
+
+    Selecting samples selects those of the parts, too. After any other operation there are no parts, and a loss raises
+    ``ContractError`` instead of computing with targets that are not its own.
+    """
+
+    _parts: tuple[Array, ...] | None = None
+
+    @classmethod
+    def of(cls, whole: Array, parts: Sequence[Array] | None) -> "PreparedTarget":
+        """Join an array (N, …) and the targets (N, …) of each loss."""
+        made = np.asarray(whole).view(cls)
+        made._parts = None if parts is None else tuple(parts)
+        return made
+
+    @property
+    def parts(self) -> tuple[Array, ...]:
+        """The targets of each loss."""
+        if self._parts is None:
+            raise ContractError(
+                "target: expected what prepare_target returned, or some of its samples, got an array computed from it: "
+                "compute before prepare_target"
+            )
+        return self._parts
+
+    def __getitem__(self, key: Any) -> Any:
+        found = super().__getitem__(key)
+        if self._parts is not None and (isinstance(key, slice) or (isinstance(key, np.ndarray) and key.ndim == 1)):
+            found._parts = tuple(part[key] for part in self._parts)
+        return found
+
+    def take(self, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
+        """Select samples, where axis is 0."""
+        return self[np.asarray(indices)] if axis == 0 else super().take(indices, axis, out, mode)
+
+    def astype(self, *arguments: Any, **options: Any) -> Any:
+        """Convert all floats; labels stay whole numbers."""
+
+        def converted(array: Array) -> Array:
+            return array.astype(*arguments, **options) if array.dtype.kind == "f" else array
+
+        return PreparedTarget.of(converted(np.asarray(self)), [converted(part) for part in self.parts])
+
+    def __deepcopy__(self, memo: Any) -> "PreparedTarget":
+        return PreparedTarget.of(np.array(self), deepcopy(self._parts, memo))
+
+    def __reduce__(self) -> Any:
+        return PreparedTarget.of, (np.asarray(self), self._parts)
+
+
+def _same(one: Array, other: Array) -> bool:
+    """Whether two prepared targets are the same numbers of the same dtype, without parts."""
+    if isinstance(one, PreparedTarget) or isinstance(other, PreparedTarget):
+        return False
+    return one is other or (one.dtype == other.dtype and np.array_equal(one, other, equal_nan=True))
 
 
 @frozen
@@ -83,8 +142,18 @@ class OnOutputs(Loss[tuple[Any, Shape]]):
             raise ShapeError(f"{self}: expected at least {self.stop} outputs, got outputs of shape {output_shape}")
         own_shape = (*output_shape[:-1], self.stop - self.start)
         own = self._own_targets(array, name)
-        self.loss.prepare_target(own, own_shape, dtype, f"{name}[..., {self._targets[0]}:{self._targets[1]}]")
-        return array
+        name = f"{name}[..., {self._targets[0]}:{self._targets[1]}]"
+        prepared = self.loss.prepare_target(own, own_shape, dtype, name)
+        if _same(prepared, own):
+            return array
+        if isinstance(prepared, PreparedTarget) or (prepared.dtype, prepared.shape) != (own.dtype, own.shape):
+            return PreparedTarget.of(array, (prepared,))
+        converted = array.copy()
+        self._own_targets(converted, name)[...] = prepared
+        return converted
+
+    def _keeps_targets(self) -> bool:
+        return self.loss._keeps_targets()
 
     def probabilities(self, prediction: Array) -> Array | None:
         """Those of the inner loss in its columns; the other columns stay as they are."""
@@ -99,7 +168,8 @@ class OnOutputs(Loss[tuple[Any, Shape]]):
         self, prediction: Array, target: Array, sample_weight: Array | None = None
     ) -> tuple[float, tuple[Any, Shape]]:
         own = _columns(prediction, "prediction", self.start, self.stop)
-        value, saved = self.loss.forward(own, self._own_targets(target, "target"), sample_weight)
+        own_target = target.parts[0] if isinstance(target, PreparedTarget) else self._own_targets(target, "target")
+        value, saved = self.loss.forward(own, own_target, sample_weight)
         return value, (saved, prediction.shape)
 
     def backward(self, saved: tuple[Any, Shape]) -> Array:
@@ -179,7 +249,18 @@ class SumOfLosses(Loss[list[Any]]):
 
     def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
         prepared = [loss.prepare_target(target, output_shape, dtype, name) for loss in self.losses]
-        return prepared[0]
+        if all(_same(prepared[0], own) for own in prepared[1:]):
+            return prepared[0]
+        # Metrics get the first loss's targets, with the columns that other losses have converted.
+        whole = np.array(prepared[0])
+        for loss, own in zip(self.losses, prepared, strict=True):
+            if isinstance(loss, OnOutputs) and own.shape == whole.shape:
+                start, stop = loss.targets or (loss.start, loss.stop)
+                whole[..., start:stop] = own[..., start:stop]
+        return PreparedTarget.of(whole, prepared)
+
+    def _keeps_targets(self) -> bool:
+        return all(loss._keeps_targets() for loss in self.losses)
 
     def probabilities(self, prediction: Array) -> Array | None:
         """Those of each loss in its columns; None if no loss has any, or two losses differ on the same columns."""
@@ -203,7 +284,8 @@ class SumOfLosses(Loss[list[Any]]):
         return whole
 
     def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, list[Any]]:
-        pairs = [loss.forward(prediction, target, sample_weight) for loss in self.losses]
+        targets = target.parts if isinstance(target, PreparedTarget) else [target] * len(self.losses)
+        pairs = [loss.forward(prediction, own, sample_weight) for loss, own in zip(self.losses, targets, strict=True)]
         value = sum(w * part for w, (part, _) in zip(self._weights, pairs, strict=True))
         return value, [saved for _, saved in pairs]
 

@@ -57,11 +57,19 @@ class Loss(ABC, Generic[Saved]):
     formula: ClassVar[LossFormula | None] = None
     """The formula of value and gradient, which ``derivation`` prints and the gradient checks evaluate."""
 
+    _built_in_targets: ClassVar[bool] = True
+    """Whether no class outside deepbp has a part in ``prepare_target``."""
+
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
         if attrs.inspect(cls).added_repr:  # the one by attrs prints arguments that equal their default, too
             cls.__repr__ = Loss.__repr__  # type: ignore[method-assign]
         explain_constructor(cls)
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        places = (kind.__module__ for kind in cls.__mro__ if "prepare_target" in vars(kind))
+        cls._built_in_targets = all(f"{place}.".startswith("deepbp.losses.") for place in places)
 
     @abstractmethod
     def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Saved]:
@@ -77,12 +85,21 @@ class Loss(ABC, Generic[Saved]):
         return self.formula
 
     def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
-        """Validate and convert all targets once, before training; by default, numbers of the network's output shape."""
+        """Validate and convert all targets once, before training; by default, numbers of the network's output shape.
+
+        ``forward`` and metrics get what this method returns, along axis 0 one entry for each sample. Every way to
+        train, evaluate or explain a network calls it exactly once. Override it for targets of another shape, or to
+        convert them.
+        """
         array = as_numbers(target, name)
         if array.ndim == 1 and output_shape == (1,):  # one number for each sample can only be meant as a column
             array = array.reshape(-1, 1)
         check_sample_shape(array, name, output_shape, "the network's output, and so the loss,", target)
         return as_type(array, name, dtype, target)
+
+    def _keeps_targets(self) -> bool:
+        """Whether ``prepare_target`` only validates targets of the right dtype, so that a step may leave it out."""
+        return self._built_in_targets and "prepare_target" not in vars(self)
 
     def probabilities(self, prediction: Array) -> Array | None:
         """The probabilities, or expected counts, that raw predictions stand for; None where the loss has none.

@@ -47,7 +47,7 @@ class Meter:
         self.total += value if self._loss.reduction == "sum" else value * count
         self.seen += count
         if self._metrics:
-            self.pending.add(prediction, target, sample_weight)
+            self.pending.add(prediction, np.asarray(target), sample_weight)
             if self._streaming and self.pending.size > PENDING:
                 self._flush(*self.pending.arrays())
 
@@ -98,7 +98,9 @@ class Meter:
             wanted = (count, *built.output_shape)
             if not isinstance(prediction, np.ndarray) or (prediction.dtype, prediction.shape) != (built.dtype, wanted):
                 raise FileFormatError(f"expected predictions of shape {wanted}, got {prediction!r:.100}")
-            again = self._loss.prepare_target(target, built.output_shape, built.dtype)
+            # Targets that a loss has converted are not converted again.
+            keeps = self._loss._keeps_targets() or not isinstance(target, np.ndarray)
+            again = self._loss.prepare_target(target, built.output_shape, built.dtype) if keeps else target
             if not isinstance(target, np.ndarray) or again.dtype != target.dtype or len(again) != count:
                 raise FileFormatError(f"expected {count} targets, got {target!r:.100}")
             if weight is not None and (not isinstance(weight, np.ndarray) or weight.shape[:1] != (count,)):

@@ -272,7 +272,7 @@ def learning_rate_range_test(
     losses: list[float] = []
     for batch in islice(batches, steps):
         try:
-            value = trainer.step(batch.x, batch.y, batch.sample_weight)
+            value = trainer._step(batch)
         except NonFiniteError:
             if not losses:
                 raise  # before any update: it is not the learning rate

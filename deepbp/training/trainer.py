@@ -205,9 +205,12 @@ class Trainer:
 
         Raises NonFiniteError if the loss or a gradient overflows; the update is then not applied.
         """
-        batch = Data.ready(self.model, x, y, sample_weight)
+        batch = Data.ready(self.model, x, y, sample_weight) if self.loss._keeps_targets() else None
         if batch is None:
             batch = Data.of(self.model, self.loss, x, y, sample_weight)
+        return self._step(batch)
+
+    def _step(self, batch: Data) -> float:
         try:
             value, _ = self._without_warnings(step, self, self._training, batch)
         finally:
