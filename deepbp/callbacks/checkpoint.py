@@ -55,7 +55,8 @@ class ModelCheckpoint(Callback):
         every_epochs: the number of epochs between checkpoints; None for none.
         every_steps: the number of updates between checkpoints; None for none.
         keep: the number of newest files to keep; those before the newest are ``run-step120.npz`` and so on.
-        best: a column of the history such as ``"val_loss"``: ``run-best.npz`` is the file of its best epoch.
+        best: a column of the history such as ``"val_loss"``: ``run-best.npz`` is the file of its best epoch, over
+            all calls of ``fit``, as ``history.best``.
         mode: "min" or "max"; needed for metrics of your own.
 
     Raises:
@@ -81,7 +82,7 @@ class ModelCheckpoint(Callback):
         if not self.path.parent.is_dir():  # raised now, not after an epoch of work
             raise ConfigurationError(f"ModelCheckpoint: path: expected a folder that exists, got {self.path.parent}")
         if self._monitor is not None:
-            self._monitor.on_fit_start(trainer)
+            self._monitor.watch(trainer)  # the file on disk stays that of the best epoch of all calls of fit
 
     def on_step_end(self, trainer: Trainer, loss: float) -> None:
         if self.every_steps is not None and trainer.steps % self.every_steps == 0:

@@ -21,7 +21,8 @@ class MonitorCallback(Callback):
     """Compares a column of the history with its best value: base class of EarlyStopping and ReduceOnPlateau.
 
     An epoch is better if the column is *more* than ``min_delta`` below the best value so far, or above it in mode
-    ``"max"``. NaN is never better.
+    ``"max"``. NaN is never better. Each call of ``fit`` begins without a best value; one that resumes a stored training
+    continues with that of the file.
     """
 
     monitor: str = field(default="val_loss", validator=instance_of(str))
@@ -34,17 +35,24 @@ class MonitorCallback(Callback):
     _trainer: Any = field(init=False, default=None, repr=False)
 
     def on_fit_start(self, trainer: Trainer) -> None:
+        self.watch(trainer)
+        self._begin_call()
+
+    def _begin_call(self) -> None:
+        self.best, self.best_epoch, self.waited = nan, -1, 0
+
+    def watch(self, trainer: Trainer) -> None:
+        """Watch this trainer. Raises ConfigurationError if its epochs will not have the column."""
         if trainer is not self._trainer:
             self._trainer = trainer
             self.restore({"best": nan, "best_epoch": -1, "waited": 0})
+        if trainer._running is not None:
+            self._value(dict.fromkeys(trainer._running.columns, nan))
+            self._direction(trainer)
 
     def improved(self, trainer: Trainer, row: Mapping[str, float]) -> bool:
         """Whether this epoch is the best so far; otherwise adds one to ``waited``."""
-        value, mode = self._value(row), self.mode or trainer.history.direction(self.monitor)
-        if mode is None:
-            raise ConfigurationError(
-                f"{type(self).__name__}: is more of {self.monitor!r} better? give mode='max' or mode='min'"
-            )
+        value, mode = self._value(row), self._direction(trainer)
         below = value < self.best - self.min_delta
         above = value > self.best + self.min_delta
         if (above if mode == "max" else below) or (isnan(self.best) and not isnan(value)):
@@ -52,6 +60,14 @@ class MonitorCallback(Callback):
             return True
         self.waited += 1
         return False
+
+    def _direction(self, trainer: Trainer) -> Literal["min", "max"]:
+        mode = self.mode or trainer.history.direction(self.monitor)
+        if mode is None:
+            raise ConfigurationError(
+                f"{type(self).__name__}: is more of {self.monitor!r} better? give mode='max' or mode='min'"
+            )
+        return mode
 
     def _value(self, row: Mapping[str, float]) -> float:
         if self.monitor in row:

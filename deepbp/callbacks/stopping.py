@@ -20,8 +20,8 @@ from deepbp.training.trainer import Callback, Trainer
 class EarlyStopping(MonitorCallback):
     """Early stopping: ends the training after ``patience`` epochs in a row without a new best, and restores the best.
 
-    The best weights and buffers are restored whatever ends the training. Another ``fit`` of the same trainer continues
-    from them, and counts epochs from 0; with another trainer, the callback starts from the beginning.
+    The best weights and buffers are restored whatever ends the training. Each call of ``fit`` begins without a best
+    value, and restores the best of its own epochs. Only a call that resumes a stored training continues with its best.
 
     >>> from deepbp import Sequential
     >>> from deepbp.callbacks import EarlyStopping
@@ -48,7 +48,7 @@ class EarlyStopping(MonitorCallback):
         stopped: whether it has ended the last training.
 
     Raises:
-        ConfigurationError: after the first epoch, if there is no such column, or its direction is not known.
+        ConfigurationError: before the first epoch, if there is no such column, or its direction is not known.
 
     Source: Goodfellow, Bengio & Courville 2016, algorithm 7.1.
     """
@@ -57,9 +57,9 @@ class EarlyStopping(MonitorCallback):
     stopped: bool = field(init=False, default=False, repr=False)
     _kept: Snapshot | None = field(init=False, default=None, repr=False)
 
-    def on_fit_start(self, trainer: Trainer) -> None:
-        super().on_fit_start(trainer)
-        self._begin(trainer)
+    def _begin_call(self) -> None:
+        super()._begin_call()
+        self.stopped, self._kept = False, None
 
     def on_epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> None:
         if self.improved(trainer, row):
@@ -81,18 +81,14 @@ class EarlyStopping(MonitorCallback):
         super().restore(state)
         self.stopped = bool(state.get("stopped", False))
         self._kept = self._trainer._training.described_snapshot(state, "kept")
-        self._begin(self._trainer)
-
-    def _begin(self, trainer: Trainer) -> None:
-        if self.stopped and not trainer._training.position.stopped:
-            self.stopped, self.waited = False, 0
 
 
 @define(eq=False)
 class ReduceOnPlateau(MonitorCallback):
     """Reduces the learning rate on a plateau: η ← factor · η after ``patience`` epochs in a row without a new best.
 
-    All later rates of a schedule are multiplied by the factor.
+    All later rates of a schedule are multiplied by the factor. Each call of ``fit`` begins without a best value, at the
+    rate that the call before has reached.
 
     >>> from deepbp import Sequential
     >>> from deepbp.callbacks import ReduceOnPlateau
@@ -145,6 +141,10 @@ class ReduceOnPlateau(MonitorCallback):
         elif not improved and self.waited >= self.patience:
             self._reduce(trainer)
             self._cooling, self.waited = self.cooldown, 0
+
+    def _begin_call(self) -> None:
+        super()._begin_call()
+        self._cooling = 0
 
     def _reduce(self, trainer: Trainer) -> None:
         rate = trainer.optimizer.rate(trainer.steps)

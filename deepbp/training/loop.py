@@ -16,6 +16,7 @@ from attrs import define, field
 from deepbp import kernels
 from deepbp.errors import ConfigurationError, FileFormatError, NonFiniteError
 from deepbp.losses.loss import broken_pair
+from deepbp.metrics.metric import metric_name
 from deepbp.optimizers.optimizer import Descent, has_square, move_or_restore
 from deepbp.parameters import ParameterVector
 from deepbp.training.data import Data, Source, prefetched
@@ -76,6 +77,12 @@ class Fit:
         return type(None), ()  # a copied trainer has the same position, but no running call of fit
 
     @property
+    def columns(self) -> list[str]:
+        """The names of the numbers that each epoch has."""
+        own = ["loss", *map(metric_name, self.trainer.metrics)]
+        return own if self.validation is None else [*own, *(f"val_{name}" for name in own)]
+
+    @property
     def _must_end(self) -> bool:
         return self._interrupt.requested or self.stopped_now
 
@@ -101,6 +108,8 @@ class Fit:
                 callback.restore(state)
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                 raise FileFormatError(f"load: expected a state of {name}, got {state!r:.200}: {error}") from error
+            if not self.state.resumes:  # the stored call of fit had ended: this is another one
+                callback._begin_call()
         self.state.callback_states = None
 
     def _epoch(self) -> None:

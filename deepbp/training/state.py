@@ -76,6 +76,7 @@ class TrainingState:
     skipped: int = field(default=0, init=False)
     position: Position = field(factory=Position, init=False)
     callback_states: Sequence[CallbackState] | None = field(default=None, init=False)  # of a file, until the next fit
+    resumes: bool = field(default=False, init=False)  # whether the last call of fit continued that of a file
     consistent: bool = field(default=True, init=False)
     _frozen: list[Parameter] = field(alias="frozen")
     _generators: list[np.random.Generator] = field(alias="generators")  # those that layers draw from in a pass
@@ -194,7 +195,8 @@ class TrainingState:
 
         After a load that is the position in the file, and a generator that draws the same split again.
         """
-        if self.callback_states is not None and self.position.begun:
+        self.resumes = self.callback_states is not None and self.position.begun
+        if self.resumes:
             return self.position, generator_at(self.generator, self.position.fit_start)
         return Position(epoch=self.epoch, fit_start=dict(self.generator.bit_generator.state)), self.generator
 

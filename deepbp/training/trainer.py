@@ -74,6 +74,9 @@ class Callback(ExplainedArguments):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Restore what ``state`` returned; called after ``on_fit_start`` when a loaded training resumes."""
 
+    def _begin_call(self) -> None:
+        """Forget what belongs to an earlier call of ``fit``."""
+
 
 def _as_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
     """Validate a list of callbacks; those that store the training go last, so that they store what the others did."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from math import inf, nan
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from scripted import Each, Script, X, Y, fit, numbers, resumed, trainer
 
 from deepbp import Trainer
 from deepbp.errors import ArgumentTypeError, ConfigurationError, NonFiniteError
-from deepbp.training import Callback, EarlyStopping
+from deepbp.training import Callback, EarlyStopping, ModelCheckpoint, ReduceOnPlateau
 
 FALLS = [1.0, 0.9, 0.95, 0.91, 0.9, 0.89, 0.95, 0.96, 0.97, 0.98]
 RISES = [0.5, 0.55, 0.6, 0.64, 0.62, 0.63, 0.7, 0.71]
@@ -136,6 +137,31 @@ def test_a_column_that_does_not_exist(monitor: str, validation: bool, message: s
         it.fit(X, Y, validation_data=(X, Y) if validation else None)
 
 
+@pytest.mark.parametrize(
+    "callback", [EarlyStopping("val_auc"), ReduceOnPlateau("val_auc"), ModelCheckpoint("run.npz", best="val_auc")]
+)
+def test_a_wrong_column_is_found_before_the_first_epoch(
+    callback: Callback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    it = trainer(callback, scores=[1, 2])
+    before = numbers(it)
+    with pytest.raises(ConfigurationError, match=r"expected one of \['loss', 'score', 'val_loss', 'val_score'\], got"):
+        it.fit(X, Y, validation_data=(X, Y))
+    assert (numbers(it), it.steps, it.history.epochs) == (before, 0, 0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_metric_that_a_callback_adds_at_the_start_is_known() -> None:
+    class Adds(Callback):
+        def on_fit_start(self, trainer: Trainer) -> None:
+            trainer.metrics = [Script([1, 2, 3])]
+
+    stopping = EarlyStopping("score", mode="max")
+    assert fit(trainer(Adds(), stopping), 3).epoch == 3
+    assert stopping.best == 3
+
+
 def test_a_direction_that_nobody_knows() -> None:
     it = trainer(EarlyStopping("score"))
     script = Script([1, 2, 3])
@@ -146,18 +172,39 @@ def test_a_direction_that_nobody_knows() -> None:
     it.metrics = [score]
     with pytest.raises(ConfigurationError, match=r"^EarlyStopping: is more of 'score' better\? give mode='max' or "):
         fit(it)
+    assert it.steps == 0
 
 
-def test_the_same_trainer_goes_on_and_another_one_begins_anew() -> None:
+def test_each_call_of_fit_begins_anew_and_restores_the_best_of_its_own_epochs() -> None:
+    seen: list[Any] = []
     stopping = EarlyStopping("score", patience=2)
-    it = fit(trainer(stopping, scores=[1, 9, 5, 5, 6, 6]), 5)
-    assert it.epoch == 4
-    best = numbers(it)
-    fit(it, 5)  # waits once more for better than 9
-    assert it.epoch == 6
-    assert numbers(it) == best
+    it = fit(trainer(stopping, Each(lambda it: seen.append(numbers(it))), scores=[1, 9, 5, 5, 6, 7, 4, 4, 8]), 5)
+    assert (it.epoch, stopping.best_epoch) == (4, 1)
+    assert numbers(it) == seen[1]
+    fit(it, 5)  # 6, 7, 4, 4: none of them better than the 9 of the first call
+    assert (it.epoch, stopping.best, stopping.best_epoch, stopping.waited) == (8, 7, 5, 2)
+    assert numbers(it) == seen[5]
+    fit(it, 1)
+    assert (stopping.best, stopping.stopped, stopping.waited) == (8, False, 0)
     fit(trainer(stopping, scores=[2, 1]), 2)
     assert (stopping.best, stopping.best_epoch, stopping.stopped) == (2, 0, False)
+
+
+def test_a_call_that_ran_out_of_epochs_leaves_no_patience_used_up() -> None:
+    stopping = EarlyStopping("score", patience=3)
+    it = fit(trainer(stopping, scores=[9, 5, 5, 5, 5, 5, 5]), 3)  # waited for 2
+    assert fit(it, 3).epoch == 6  # the first epoch is the best of this call, two others are waited for
+    assert not stopping.stopped
+
+
+def test_after_a_stored_call_that_was_complete_another_one_begins_anew(tmp_path: Path) -> None:
+    it = fit(trainer(EarlyStopping("score", patience=2), scores=[9, 5, 5]), 3)
+    it.save(tmp_path / "run.npz")
+    stopping = EarlyStopping("score", patience=2)
+    other = trainer(stopping, scores=[4, 5, 1])
+    other.load(tmp_path / "run.npz")
+    fit(other, 3)
+    assert (stopping.best, stopping.best_epoch, stopping.waited, stopping.stopped) == (5, 4, 1, False)
 
 
 @pytest.mark.parametrize("at", [0, 1, 3, 5])

@@ -120,6 +120,17 @@ def test_another_trainer_begins_anew_with_its_own_rate() -> None:
     assert reduce.reductions == [1]
 
 
+def test_each_call_of_fit_begins_anew_at_the_rate_that_was_reached() -> None:
+    reduce = ReduceOnPlateau("score", patience=2, mode="min")
+    it = trainer(reduce, optimizer=SGD(1.0), scores=[1, 5, 5, 4, 3, 3, 3])
+    fit(it, 3)
+    assert (it.optimizer.learning_rate, reduce.reductions) == (0.1, [2])
+    fit(it, 2)  # 4 and 3 are better than what this call has seen
+    assert (it.optimizer.learning_rate, reduce.best, reduce.waited) == (0.1, 3, 0)
+    fit(it, 2)
+    assert (it.optimizer.learning_rate, reduce.waited) == (0.1, 1)
+
+
 @define
 class OwnOptimizer(Optimizer):
     def step(self, parameters: ParameterVector, state: dict[str, Any]) -> None:
