@@ -57,7 +57,8 @@ class Fit:
         state, self._interrupt = self.state, Interrupt()
         self._accumulation = Accumulation(self.trainer.loss.reduction == "sum")
         state.history.interrupted = False
-        with Progress(self.options.epochs, self.options.progress) as self._display, self._interrupt:
+        display = Progress(self.options.epochs, self.options.progress, state.position.epochs)
+        with display as self._display, self._interrupt:
             try:
                 self._start()
                 while state.position.epochs < self.options.epochs and not state.position.stopped and not self._must_end:

@@ -49,15 +49,16 @@ class Progress:
             elsewhere. ``"steps"``: a second bar, for the samples of each epoch. ``"text"``: lines for a log, without
             control characters: one for each epoch, or for each hundredth of a training with more epochs, and one a
             minute if there would be none for longer.
+        done: how many of them a stored training that resumes has completed.
     """
 
-    def __init__(self, epochs: int, progress: ProgressLike) -> None:
+    def __init__(self, epochs: int, progress: ProgressLike, done: int = 0) -> None:
         check_progress(progress)
         if progress is None:
             progress = (sys.stderr is not None and sys.stderr.isatty()) or "ipykernel" in sys.modules
         self._display: Display | None = None
         if progress:
-            self._display = _Text(epochs) if progress == "text" else _Bars(epochs, steps=progress == "steps")
+            self._display = _Text(epochs, done) if progress == "text" else _Bars(epochs, done, progress == "steps")
 
     def __enter__(self) -> Display | None:
         return self._display
@@ -74,11 +75,11 @@ def _texts(row: Mapping[str, float]) -> list[str]:
 class _Bars:
     """Bars of tqdm: one for epochs and, below it, one for the samples of the current epoch."""
 
-    def __init__(self, epochs: int, *, steps: bool) -> None:
+    def __init__(self, epochs: int, done: int, steps: bool) -> None:
         from tqdm.auto import tqdm  # here, because importing tqdm takes longer than the rest of the package
 
         self._bar = partial(tqdm, file=sys.stderr, dynamic_ncols=True)
-        self._epochs = self._bar(total=epochs, bar_format=_EPOCHS)
+        self._epochs = self._bar(total=epochs, initial=done, bar_format=_EPOCHS)
         self._wanted, self._drawn = steps, 0.0
         self._steps: Any = None  # made at the first step
 
@@ -106,8 +107,8 @@ class _Bars:
 class _Text:
     """Lines of text without control characters."""
 
-    def __init__(self, epochs: int) -> None:
-        self._epochs, self._done = epochs, 0
+    def __init__(self, epochs: int, done: int) -> None:
+        self._epochs, self._done = epochs, done
         self._start = self._printed = monotonic()
         self._pending: list[str] = []
 

@@ -4,14 +4,16 @@ import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from problems import SQUARES
 
+from deepbp import Trainer
 from deepbp.errors import ArgumentTypeError
 from deepbp.optimizers import SGD
-from deepbp.training import MeanAbsoluteError, progress
+from deepbp.training import Callback, MeanAbsoluteError, progress
 from deepbp.training.progress import Display, Progress, ProgressLike
 
 X, Y, LOSS = SQUARES.x, SQUARES.y, SQUARES.loss
@@ -188,3 +190,27 @@ def test_a_bar_is_not_drawn_more_often_than_eyes_can_see(clock: Any, capsys: pyt
 def test_the_bar_of_epochs_has_no_steps(clock: Any, capsys: pytest.CaptureFixture[str]) -> None:
     run(True, 3, until=3, clock=clock)
     assert "samples" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("shown", "first"), [("text", "epoch 2/3  "), (True, "2/3 epochs")])
+def test_after_a_resume_the_epochs_count_on(
+    shown: ProgressLike, first: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Stop(Callback):
+        def on_step_end(self, trainer: Trainer, loss: float) -> None:
+            if trainer.steps == 3:  # the first of two in the second epoch
+                trainer.stop(now=True)
+
+    def trainer() -> Trainer:
+        return Trainer(SQUARES.network(), LOSS, SGD(0.01), callbacks=[Stop()])
+
+    interrupted, resumed = trainer(), trainer()
+    interrupted.fit(X, Y, epochs=3, batch_size=12)
+    interrupted.save(tmp_path / "run.npz")
+    resumed.load(tmp_path / "run.npz")
+    capsys.readouterr()
+    resumed.fit(X, Y, epochs=3, batch_size=12, progress=shown)
+    err = capsys.readouterr().err
+    assert first in err
+    assert "3/3" in err
+    assert "epoch 1/3" not in err
