@@ -14,7 +14,7 @@ _TALL = (r"\frac", r"\sum", r"\sqrt")
 
 
 class LatexPrinter(Printer):
-    r"""LaTeX with amsmath, for what stands between \( and \)."""
+    r"""Prints LaTeX with amsmath, for use between \( and \)."""
 
     minus: ClassVar[str] = "-"
     transposed: ClassVar[str] = r"\top"
@@ -58,7 +58,7 @@ class LatexPrinter(Printer):
 
 
 def _letter(letter: str) -> str:
-    """Greek, hats, primes, numbers below the line; words upright."""
+    """LaTeX of a name: Greek letters, hats, primes, subscripts; words are upright."""
     stem = letter.rstrip("′,₀₁₂₃₄₅₆₇₈₉ᵢⱼ")
     below = letter[len(stem) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉ᵢⱼ", "0123456789ij", "′"))
     if stem in _FUNCTIONS:

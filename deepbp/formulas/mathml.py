@@ -1,4 +1,4 @@
-"""The printer of expressions as MathML, which browsers set without help."""
+"""The printer of expressions as MathML, which browsers display without further software."""
 
 from typing import ClassVar
 from xml.sax.saxutils import escape
@@ -7,7 +7,7 @@ from deepbp.formulas.printer import Printer, Symbol
 
 
 class MathMLPrinter(Printer):
-    """MathML Core, for what stands between <math> and </math>."""
+    """Prints MathML Core, for use between <math> and </math>."""
 
     comma: ClassVar[str] = "<mo>,</mo>"
     transposed: ClassVar[str] = "<mo>⊤</mo>"
@@ -48,7 +48,7 @@ class MathMLPrinter(Printer):
 
 
 def _letter(letter: str, above: str = "") -> str:
-    """Hats are marks of their own; primes stand above, numbers at the end below the line."""
+    """MathML of a name: hats are accents, primes superscripts, trailing numbers subscripts."""
     stem = letter.rstrip("′,₀₁₂₃₄₅₆₇₈₉ᵢⱼ")
     below = letter[len(stem) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉ᵢⱼ", "0123456789ij", "′"))
     above = "<mo>′</mo>" * letter.count("′") + above

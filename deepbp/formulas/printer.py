@@ -27,7 +27,7 @@ class Symbol:
 
 
 class Printer(ABC):
-    """How the parts of a formula are written in one language."""
+    """Base class of printers: how one output language writes the parts of a formula."""
 
     minus: ClassVar[str] = "−"
     comma: ClassVar[str] = ", "
@@ -35,7 +35,7 @@ class Printer(ABC):
     one_line: ClassVar[bool] = False  # whether fractions are written with a slash
 
     def symbol(self, symbol: Symbol, exponent: str = "") -> str:
-        """A letter; an exponent stands behind its number."""
+        """Write a symbol; an exponent follows the number of its layer."""
         if not symbol.letter.startswith(_BY):
             return self.letter(symbol, exponent)
         whole = self.derivative(self.letter(Symbol("L")), self.letter(evolve(symbol, letter=symbol.letter[len(_BY) :])))
@@ -43,7 +43,7 @@ class Printer(ABC):
 
     @abstractmethod
     def letter(self, symbol: Symbol, exponent: str = "") -> str:
-        """A letter that is not a derivative."""
+        """Write a symbol that is no derivative."""
 
     @abstractmethod
     def derivative(self, of: str, by: str) -> str:
@@ -51,43 +51,43 @@ class Printer(ABC):
 
     @abstractmethod
     def number(self, text: str) -> str:
-        """A number."""
+        """Write a number."""
 
     @abstractmethod
     def sign(self, text: str) -> str:
-        """An operator between two things."""
+        """Write a binary operator between two operands."""
 
     @abstractmethod
     def row(self, *parts: str) -> str:
-        """Things one after another."""
+        """Write items in a row."""
 
     @abstractmethod
     def group(self, inner: str, left: str = "(", right: str = ")") -> str:
-        """In brackets."""
+        """Write parentheses."""
 
     @abstractmethod
     def fraction(self, above: str, below: str) -> str:
-        """Above over below; both are written so that no brackets are needed around them."""
+        """Write a fraction; numerator and denominator need no parentheses."""
 
     @abstractmethod
     def power(self, base: str, exponent: str) -> str:
-        """A base with an exponent."""
+        """Write a power."""
 
     @abstractmethod
     def function(self, name: str, inner: str) -> str:
-        """A named function of something."""
+        """Write a call of a named function."""
 
     @abstractmethod
     def total(self, inner: str, index: str) -> str:
-        """A sum over an index, or over everything."""
+        """Write a sum over an index, or over all."""
 
     @abstractmethod
     def root(self, inner: str) -> str:
-        """A square root."""
+        """Write a square root."""
 
 
 class TextPrinter(Printer):
-    """Unicode for a terminal."""
+    """Prints Unicode text for terminals."""
 
     one_line = True
 
@@ -148,7 +148,7 @@ _SUMS = {"total": "", "batch_sum": "i", "feature_sum": "i", "row_sum": "j"}
 
 
 def print_expression(expression: str | ast.expr, symbols: Mapping[str, Symbol], printer: Printer) -> str:
-    """The expression in the printer's language; a name without a symbol is written as it is.
+    """Print an expression in the printer's language; a name without a symbol is printed as it is.
 
     A tree, unlike a string, may also call functions that have a symbol, ``partial(z, w)`` for ∂z/∂w, and ``bracket``
     and ``brace``, which say how a product's parts belong together.
@@ -169,7 +169,7 @@ class _Writer:
     printer: Printer
 
     def write(self, node: ast.expr) -> tuple[str, int]:
-        """The text, and how tightly it holds together."""
+        """The printed text, and its operator precedence."""
         printer = self.printer
         match node:
             case ast.Name(id=name):
@@ -199,7 +199,7 @@ class _Writer:
         return text if holds >= least else self.printer.group(text)
 
     def _beside(self, node: ast.expr, least: int) -> str:
-        """A part of a fraction in one line; what a sum adds would otherwise seem to go on."""
+        """A numerator or denominator in one line, with parentheses around a sum, whose extent would be unclear."""
         is_sum = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _SUMS
         return self._inside(node, _ATOM if is_sum else least)
 

@@ -32,7 +32,10 @@ MAKE: dict[str, Callable[[], Layer[Any]]] = {
     "GroupNorm": lambda: layers.GroupNorm(2),
     "GaussianNoise": lambda: layers.GaussianNoise(0.1),
     "Reshape": lambda: layers.Reshape((2, -1)),
+    "GELU by tanh": lambda: layers.GELU("tanh"),
+    "shared PReLU": lambda: layers.PReLU(shared=True),
     "Dense": lambda: Dense(3),
+    "Dense without bias": lambda: Dense(3, use_bias=False),
     "TiedDense": tied,
     "Bilinear": lambda: layers.Bilinear(2),
     "Maxout": lambda: layers.Maxout(3),
@@ -157,7 +160,7 @@ def test_arrays_of_another_shape(name: str, kernel_form: str) -> None:
     y, saved = layer.forward(x)
     if layer.parameters():
         for call in (layer.forward, lambda x: predict(layer, x)):
-            for bad in (x[:, :2], x[:, :1], x[..., None], x[0]):
+            for bad in (x[:, :3], x[:, :2], x[:, :1], x[..., None], x[0], np.ones((5, 2, 4), x.dtype)):
                 with pytest.raises(
                     ShapeError, match=rf"\): [xz]: expected samples of shape .*{re.escape(str(bad.shape))}"
                 ):
