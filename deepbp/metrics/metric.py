@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -288,6 +289,24 @@ def comparable(prediction: Array, threshold: float, loss: Loss[Any] | None, plac
     return (prediction if probability is None or probability is accurate else probability), threshold
 
 
+class Default(float):
+    """A number that an argument has where none was given, which tells it from the same number given on purpose."""
+
+
+HALF = Default(0.5)
+
+
+def warn_of_logits(prediction: Array, threshold: float, loss: Loss[Any] | None, place: str) -> None:
+    """Warn where neither loss nor threshold is given, and predictions of one output are evidently no probabilities."""
+    if loss is None and isinstance(threshold, Default) and not (prediction.min() >= 0 and prediction.max() <= 1):
+        warnings.warn(
+            f"{place}: numbers from {prediction.min():.3g} to {prediction.max():.3g} were compared with 0.5: "
+            "give the loss of the training, such as loss=SigmoidBinaryCrossEntropy() for logits, or threshold=0.5 "
+            "where that is meant",
+            stacklevel=3,
+        )
+
+
 def positive(prediction: Array, threshold: float, loss: Loss[Any] | None, place: str) -> Array:
     """Whether each prediction stands for a probability above the threshold."""
     numbers, limit = comparable(prediction, threshold, loss, place)
@@ -393,7 +412,7 @@ def confusion_matrix(
     prediction: ArrayLike,
     target: ArrayLike,
     *,
-    threshold: float = 0.5,
+    threshold: float = HALF,
     loss: Loss[Any] | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> Array:
@@ -407,7 +426,7 @@ def confusion_matrix(
         target: labels (N,), binary targets (N, 1), or one-hot rows (N, C).
         threshold: for one output, the probability above which class 1 is predicted.
         loss: the loss of the training: with logits or scores, ½ is a prediction of 0. Without it, predictions are
-            compared as they are.
+            compared as they are, with a warning if some lie outside [0, 1] and no threshold was given.
         sample_weight: (N,); the matrix then holds sums of weights.
 
     >>> import numpy as np
@@ -424,6 +443,8 @@ def confusion_matrix(
         raise ArgumentTypeError(f"loss: expected an instance such as SigmoidBinaryCrossEntropy(), got {loss!r}")
     predicted = as_labels(prediction, "prediction", threshold, loss)
     true = as_true_labels(target, "target")
+    if np.shape(prediction)[1:] == (1,):
+        warn_of_logits(as_numbers(prediction, "prediction"), threshold, loss, "prediction")
     weight = None if sample_weight is None else as_numbers(sample_weight, "sample_weight").astype(np.float64)
     check_same_length(prediction=predicted, target=true, sample_weight=weight)
     largest, scores = max(int(predicted.max()), int(true.max())), np.shape(prediction)[1:]

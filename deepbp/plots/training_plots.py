@@ -7,6 +7,7 @@ import numpy as np
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError
 from deepbp.losses import Loss
+from deepbp.metrics.metric import HALF
 from deepbp.plots.canvas import COLORS, axes_for, need_matplotlib, quiet
 from deepbp.training import RangeTest, SignalMonitor, metrics
 from deepbp.typing import ArrayLike
@@ -159,7 +160,7 @@ def confusion_matrix(
     target: ArrayLike,
     *,
     names: Sequence[str] | None = None,
-    threshold: float = 0.5,
+    threshold: float = HALF,
     ax: "Axes | None" = None,
     loss: Loss[Any] | None = None,
     sample_weight: ArrayLike | None = None,

@@ -211,7 +211,12 @@ def test_a_loss_that_a_metric_was_given_stays() -> None:
 
 
 def test_confusion_matrix_of_logits() -> None:
-    np.testing.assert_array_equal(confusion_matrix(LOGITS, ANSWERS), [[1, 0], [2, 1]])
+    message = r"prediction: numbers from -1 to 2 were compared with 0.5: give the loss .* or threshold=0.5"
+    with pytest.warns(UserWarning, match=message) as caught:
+        np.testing.assert_array_equal(confusion_matrix(LOGITS, ANSWERS), [[1, 0], [2, 1]])
+    assert caught[0].filename == __file__
+    np.testing.assert_array_equal(confusion_matrix(LOGITS, ANSWERS, threshold=0.5), [[1, 0], [2, 1]])
+    np.testing.assert_array_equal(confusion_matrix(LOGITS, ANSWERS, loss=MeanSquaredError()), [[1, 0], [2, 1]])
     for loss in BINARY:
         np.testing.assert_array_equal(confusion_matrix(LOGITS, ANSWERS, loss=loss), [[1, 0], [0, 3]])
 

@@ -50,6 +50,11 @@ def test_logits_and_scores_are_compared_with_0(loss: Loss[Any]) -> None:
     assert ax.get_title() == "100.0% of 3 right"
 
 
+def test_logits_without_their_loss_are_told() -> None:
+    with pytest.warns(UserWarning, match="prediction: numbers from -0.7 to 0.4 were compared with 0"):
+        confusion_matrix([[0.2], [-0.7], [0.4]], [[1], [0], [1]])
+
+
 def test_weights() -> None:
     ax = confusion_matrix([0, 1, 1], [0, 1, 0], sample_weight=[0.5, 2.25, 1.0])
     assert {text.get_text() for text in ax.texts} == {"0.5", "1", "2.25"}
