@@ -5,8 +5,7 @@ import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from traceback import walk_tb
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, TypeAlias
 
 from attrs import field, frozen
@@ -16,7 +15,10 @@ from deepbp._validation import as_generator
 from deepbp.errors import DeepBPError
 from deepbp.layers import Layer
 from deepbp.parameters import Parameter
+from deepbp.testing.exception_advice import advice
 from deepbp.typing import Seed
+
+__tracebackhide__ = True  # pytest shows no frames of this module
 
 
 class CheckFailure(DeepBPError, AssertionError):  # noqa: N818  # pytest's word: an error is something else
@@ -41,7 +43,7 @@ class CheckFailure(DeepBPError, AssertionError):  # noqa: N818  # pytest's word:
 class Check:
     """Conformance check: one named test, such as ``input_gradient``, of one subject, such as ``Dense(4)``.
 
-    Checks are ordered by ``stage``: a check is meaningful only if all checks of lower stages pass. ``str(check)`` is a
+    A check is meaningful only if all checks of a lower ``stage`` pass. ``str(check)`` is a
     readable pytest id.
 
     >>> from deepbp.layers import Dense
@@ -76,9 +78,15 @@ Stages: TypeAlias = Sequence[Sequence[Callable[[Any], None]]]
 """Check functions grouped by stage; each takes the test case, and its name is the name of the check."""
 
 
-def checks_of(subject: str, case: Any, stages: Stages) -> Iterator[Check]:
-    """Yield the checks of one case. No code of the subject runs before ``Check.run``."""
-    for stage, functions in enumerate(stages):
+def checks_of(
+    subject: str, case: Any, stages: Stages, independent: Sequence[Callable[[Any], None]] = ()
+) -> Iterator[Check]:
+    """Yield the checks of one case. No code of the subject runs before ``Check.run``.
+
+    Args:
+        independent: checks that come first, and on which no other check depends.
+    """
+    for stage, functions in ((len(stages), independent), *enumerate(stages)):
         for function in functions:
             yield Check(without_addresses(subject), function.__name__, stage, partial(function, case))
 
@@ -137,15 +145,27 @@ _LIBRARY_PATHS = (str(Path(__file__).parent.parent), *map(sysconfig.get_path, ("
 
 def describe_exception(error: BaseException) -> str:
     """Attribute an exception to user code: ``backward raised ValueError: …``, and the line of the user's file."""
-    frames = [frame for frame, _ in walk_tb(error.__traceback__) if not frame.f_code.co_filename.startswith(_KIT_PATH)]
-    lines = {id(frame): line for frame, line in walk_tb(error.__traceback__)}
+    entries = [entry for entry in _entries(error.__traceback__) if not _file(entry).startswith(_KIT_PATH)]
+    frames = [entry.tb_frame for entry in entries]
     method = frames[0].f_code.co_name if frames else "the check"
     text = f"{method} raised {type(error).__name__}: {_with_parameter(str(error), frames)}"
-    theirs = [frame for frame in frames if not frame.f_code.co_filename.startswith(_LIBRARY_PATHS)]
+    theirs = [entry for entry in entries if not _file(entry).startswith(_LIBRARY_PATHS)]
+    hints: list[str] = []
     if theirs:
-        path, line = theirs[-1].f_code.co_filename, lines[id(theirs[-1])]
+        path, line = _file(theirs[-1]), theirs[-1].tb_lineno
         text += f"\nin {Path(path).name}, line {line}: {linecache.getline(path, line).strip()}"
-    return "\n".join([text, *getattr(error, "__notes__", [])])
+        hints = [hint] if (hint := advice(error, theirs[-1])) else []
+    return "\n".join([text, *hints, *getattr(error, "__notes__", [])])
+
+
+def _entries(traceback: TracebackType | None) -> Iterator[TracebackType]:
+    while traceback is not None:
+        yield traceback
+        traceback = traceback.tb_next
+
+
+def _file(entry: TracebackType) -> str:
+    return entry.tb_frame.f_code.co_filename
 
 
 def _with_parameter(message: str, frames: list[FrameType]) -> str:

@@ -13,6 +13,8 @@ from deepbp.parameters import Buffer, Parameter
 from deepbp.testing.check import CheckFailure
 from deepbp.typing import Array
 
+__tracebackhide__ = True  # pytest shows no frames of this module
+
 FORMULA_TOLERANCE = 1e-12
 
 

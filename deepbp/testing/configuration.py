@@ -11,6 +11,8 @@ import numpy as np
 from deepbp.layers import configuration, same_configuration
 from deepbp.testing.check import CheckFailure
 
+__tracebackhide__ = True  # pytest shows no frames of this module
+
 
 def expect_repr_can_be_pasted_back(original: Any) -> None:
     """Check that ``eval(repr(…))`` gives the same configuration; skipped if an argument is a function."""

@@ -11,6 +11,8 @@ from attrs import field, frozen
 
 from deepbp.typing import Array
 
+__tracebackhide__ = True  # pytest shows no frames of this module
+
 TOLERANCE = 1e-5
 
 

@@ -11,6 +11,8 @@ from deepbp.testing.check import CheckFailure
 from deepbp.testing.diagnosis import GradientSample, explain
 from deepbp.typing import Array
 
+__tracebackhide__ = True  # pytest shows no frames of this module
+
 EPSILON = float(np.finfo(np.float64).eps)
 STEP = float(np.cbrt(EPSILON))
 ROUNDINGS = 8  # bound on the rounding error of f, in units of ε · magnitude

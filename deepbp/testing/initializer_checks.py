@@ -14,6 +14,8 @@ from deepbp.testing.comparisons import expect_same
 from deepbp.testing.configuration import CHECKS
 from deepbp.typing import Array, Seed, Shape
 
+__tracebackhide__ = True  # pytest shows no frames of this module
+
 SHAPES: tuple[Shape, ...] = ((6, 4), (4, 6), (3, 2, 4), (5,))
 
 

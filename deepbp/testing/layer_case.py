@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from functools import cached_property
 from math import prod
 from typing import Any, TypeAlias
 
@@ -14,8 +15,11 @@ from deepbp.layers import Builder, Layer
 from deepbp.layers.boundary import unwrapped
 from deepbp.testing.check import CheckFailure
 from deepbp.testing.diagnosis import GradientSample
+from deepbp.testing.equivalent_class import with_attrs_class
 from deepbp.testing.gradients import STEP, numeric_gradient
 from deepbp.typing import Array, Shape
+
+__tracebackhide__ = True  # pytest shows no frames of this module
 
 Inputs: TypeAlias = Callable[[np.random.Generator, Shape], Array]
 """Draws inputs of a shape that includes the batch axis."""
@@ -157,10 +161,15 @@ class BuiltLayer:
 class LayerCase:
     """Test case: a layer's configuration and input shape; every check builds its own copy from it."""
 
-    prototype: Layer[Any]
+    given: Layer[Any]
     input_shape: Shape
     seed: int
     inputs: Inputs = standard_normal
+
+    @cached_property
+    def prototype(self) -> Layer[Any]:
+        """The given layer; if its class lacks ``@define(eq=False)``, its equal of an equivalent attrs class."""
+        return with_attrs_class(self.given, self.input_shape)
 
     @property
     def rows(self) -> int:

@@ -9,6 +9,8 @@ from deepbp.testing.gradients import expect_gradient, numeric_gradient
 from deepbp.testing.layer_case import BuiltLayer, LayerCase
 from deepbp.typing import Array
 
+__tracebackhide__ = True  # pytest shows no frames of this module
+
 
 def input_gradient(case: LayerCase) -> None:
     """``backward`` returns ∂L/∂x, by central differences in float64 with a random upstream gradient."""

@@ -15,6 +15,8 @@ from deepbp.testing.comparisons import arrays_in, copies, expect_same, read_only
 from deepbp.testing.layer_case import BuiltLayer, LayerCase, Passes
 from deepbp.typing import Array
 
+__tracebackhide__ = True  # pytest shows no frames of this module
+
 _STALE = "backward uses something that was kept on the layer: return it from forward, in saved"
 
 
@@ -58,6 +60,8 @@ def nothing_kept_on_the_layer(case: LayerCase) -> None:
     built, x = case.build(), case.x()
     before = _fields(built)
     _, saved = built.passes.forward(x)
+    for name in vars(built.layer).keys() - before.keys() if hasattr(built.layer, "__dict__") else ():
+        raise CheckFailure(f"forward kept `{name}` on the layer: return what backward needs, in saved")
     expected = _fields(built)
     for name, value in before.items():
         if not _alike(value, expected[name]):

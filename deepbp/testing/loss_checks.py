@@ -20,6 +20,8 @@ from deepbp.testing.diagnosis import GradientSample
 from deepbp.testing.gradients import expect_gradient, numeric_gradient
 from deepbp.typing import Array, Seed, Shape, ShapeLike
 
+__tracebackhide__ = True  # pytest shows no frames of this module
+
 Draw: TypeAlias = Callable[[np.random.Generator, Shape], Array]
 """Draws predictions or targets of a shape that includes the batch axis."""
 

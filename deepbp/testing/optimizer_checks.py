@@ -17,6 +17,8 @@ from deepbp.testing.comparisons import expect_agreement, expect_same, stated_val
 from deepbp.testing.configuration import CHECKS
 from deepbp.typing import Array, Seed
 
+__tracebackhide__ = True  # pytest shows no frames of this module
+
 STEPS = 12
 SHAPES = {"0.weight": (4, 3), "0.bias": (3,), "1.slope": (2,)}
 

@@ -14,6 +14,8 @@ from deepbp.testing.layer_checks import layer_checks
 from deepbp.testing.loss_checks import loss_checks
 from deepbp.testing.optimizer_checks import optimizer_checks
 
+__tracebackhide__ = True  # pytest shows no frames of this module
+
 
 def parametrize_with_checks(subjects: Iterable[Any]) -> Callable[[Any], Any]:
     """Pytest decorator that parametrizes a test over all conformance checks of the given objects.

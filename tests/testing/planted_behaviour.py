@@ -212,24 +212,6 @@ class CountsInBytes(Square):
         return x * x + 0 * rows.astype(x.dtype)[0], x
 
 
-@planted("batch_of_none", r"forward raised ValueError.*zero-size")
-@define(eq=False)
-class NeedsASample(Square):
-    def forward(self, x: Array) -> tuple[Array, Array]:
-        x.max()
-        return x * x, x
-
-
-@planted("batch_of_none", r"∂L/∂gain: a batch of no samples gave a gradient that is not zero")
-@define(eq=False)
-class CountsOneSampleTooMany(Scale):
-    def backward(self, x: Array, delta: Array) -> Array:
-        if len(x) == 0:
-            self.gain.accumulate(np.ones_like(self.gain.value))
-            return delta.copy()
-        return super().backward(x, delta)
-
-
 @planted("batch_of_one", r"forward: a batch of 1 gave numbers that are not finite")
 @define(eq=False)
 class UndefinedForOneSample(Square):
