@@ -8,6 +8,7 @@ from deepbp.errors import ShapeError
 from deepbp.kernels.blocks import NOT_ROWS, OTHER_LENGTH, OTHER_SHAPE, OTHER_STATE, OTHER_TARGET
 from deepbp.kernels.numba_erf import gelu as gelu
 from deepbp.kernels.numba_math import check_floats, compiled, exp_negative
+from deepbp.kernels.numpy_kernels import TINY
 from deepbp.kernels.numpy_kernels import __all__ as __all__  # a kernel without a compiled form is NumPy's
 from deepbp.kernels.numpy_kernels import erf as erf
 from deepbp.kernels.numpy_kernels import erfc as erfc
@@ -148,9 +149,10 @@ def squared_error(prediction: Any, target: Any, factor: float) -> Any:
 @compiled
 def softmax_cross_entropy(z: Any, labels: Any, weight: Any) -> Any:
     check_floats(z)
-    probability = np.empty(z.shape, z.dtype)
+    residual = np.empty(z.shape, z.dtype)
     rows, classes = z.shape
     check_rows(rows, labels, weight)
+    tiny = z.dtype.type(TINY)
     value = 0.0
     for row in range(rows):
         label = labels[row]
@@ -160,32 +162,63 @@ def softmax_cross_entropy(z: Any, labels: Any, weight: Any) -> Any:
         for j in range(classes):
             largest = max(largest, z[row, j])
         for j in range(classes):
-            probability[row, j] = exp_negative(z[row, j] - largest)
-        total = probability.dtype.type(0)
+            residual[row, j] = exp_negative(z[row, j] - largest)
+        own = residual[row, label]
+        residual[row, label] = z.dtype.type(0)
+        others = z.dtype.type(0)
         for j in range(classes):
-            total += probability[row, j]
+            others += residual[row, j]
+        total = others + own
         for j in range(classes):
-            probability[row, j] /= total
-        term = np.log(total) - (z[row, label] - largest)
+            residual[row, j] /= total
+        residual[row, label] = -others / total
+        term = np.log1p(others / own) if own > tiny else np.log(total) - (z[row, label] - largest)
         value += term if weight is None else term * weight[row]
-    return value, probability
+    return value, residual
 
 
 @compiled
-def softmax_cross_entropy_backward(probability: Any, labels: Any, weight: Any) -> Any:
-    delta = np.empty(probability.shape, probability.dtype)
-    rows, classes = probability.shape
-    check_rows(rows, labels, weight)
-    one = probability.dtype.type(1)
-    share = one / probability.dtype.type(rows)
+def softmax_cross_entropy_backward(residual: Any, weight: Any) -> Any:
+    delta = np.empty(residual.shape, residual.dtype)
+    rows, classes = residual.shape
+    if weight is not None and weight.shape != (rows,):
+        raise ShapeError(OTHER_LENGTH, rows, weight.shape)
+    share = residual.dtype.type(1) / residual.dtype.type(rows)
     for row in range(rows):
-        if labels[row] < 0 or labels[row] >= classes:
-            raise IndexError("label out of range")
         factor = share if weight is None else share * weight[row]
         for j in range(classes):
-            delta[row, j] = probability[row, j] * factor
-        delta[row, labels[row]] = (probability[row, labels[row]] - one) * factor
+            delta[row, j] = residual[row, j] * factor
     return delta
+
+
+def sigmoid_cross_entropy(z: Any, positive: Any, negative: Any, both: Any = None) -> Any:
+    terms, e, slopes = _sigmoid_parts(z, positive, negative)
+    e = np.log1p(e)  # vectorised in NumPy, and not in a loop
+    if both is not None:
+        e *= both
+    terms += e
+    return terms, slopes
+
+
+@compiled
+def _sigmoid_parts(z: Any, positive: Any, negative: Any) -> Any:
+    """|z| · wrong, e^−|z|, and the slopes, where wrong is the share on the other side of z."""
+    check_floats(z)
+    if positive.shape != z.shape or negative.shape != z.shape:
+        raise ShapeError(OTHER_TARGET, z.shape, (positive.shape, negative.shape))
+    terms, powers, slopes = np.empty(z.shape, z.dtype), np.empty(z.shape, z.dtype), np.empty(z.shape, z.dtype)
+    source, yes, no = z.ravel(), positive.ravel(), negative.ravel()
+    products, e, slope = terms.ravel(), powers.ravel(), slopes.ravel()
+    zero, one = z.dtype.type(0), z.dtype.type(1)
+    for i in range(source.size):
+        size = abs(source[i])
+        power = exp_negative(-size)
+        small = power / (one + power) * (yes[i] + no[i])
+        wrong = yes[i] if source[i] <= 0 else no[i]
+        e[i] = power
+        products[i] = zero if wrong == 0 else size * wrong
+        slope[i] = small - wrong if source[i] <= 0 else wrong - small
+    return terms, powers, slopes
 
 
 @compiled

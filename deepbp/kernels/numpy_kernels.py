@@ -1,5 +1,7 @@
 """The NumPy form of the kernels, which defines what each of them computes."""
 
+from math import isfinite
+
 import numpy as np
 
 from deepbp.errors import DataTypeError, ShapeError
@@ -12,6 +14,8 @@ from deepbp.kernels.blocks import (
     average,
     average_square,
     blocks,
+    long_dot,
+    long_sum,
 )
 from deepbp.kernels.numpy_erf import erf, erfc, gaussian, gelu
 from deepbp.typing import Array
@@ -31,6 +35,7 @@ __all__ = [
     "sgd_momentum",
     "sigmoid",
     "sigmoid_backward",
+    "sigmoid_cross_entropy",
     "softmax",
     "softmax_backward",
     "softmax_cross_entropy",
@@ -122,11 +127,18 @@ def squared_error(prediction: Array, target: Array, factor: float) -> tuple[floa
     if prediction.shape != target.shape:
         raise ShapeError(OTHER_TARGET, prediction.shape, target.shape)
     difference = prediction - target
-    return float(np.vdot(difference, difference)), difference * float(factor)
+    flat = difference.reshape(-1)
+    return long_dot(flat, flat), difference * float(factor)
+
+
+TINY = 1e-30  # a share of a class below which its logarithm is not computed from it, since it may have underflowed
 
 
 def softmax_cross_entropy(z: Array, labels: Array, weight: Array | None) -> tuple[float, Array]:
-    """(Σ w (ln Σ eᶻ − z_label), softmax(z)) for scores (N, C), labels (N,), weights (N,) or None for ones.
+    """(Σ w (ln Σ eᶻ − z_label), softmax(z) − one-hot(label)) for scores (N, C), labels (N,), and weights (N,) or None.
+
+    Both are computed from the sum over the other classes, R: ln(1 + R / e^z_label) and −R / Σ eᶻ. So they keep their
+    digits where a class is nearly certain, while ln Σ eᶻ − z_label and p − 1 are differences of nearly equal numbers.
 
     Raises:
         IndexError: for a label outside 0 … C − 1.
@@ -135,22 +147,60 @@ def softmax_cross_entropy(z: Array, labels: Array, weight: Array | None) -> tupl
         raise DataTypeError(WHOLE_NUMBERS)
     rows, classes = z.shape
     check_rows(rows, labels, weight)
-    if (labels.view(np.uintp) >= classes).any():  # as unsigned numbers, negative ones are very large
+    if np.maximum.reduce(labels.view(np.uintp)) >= classes:  # as unsigned numbers, negative ones are very large
         raise IndexError("label out of range")
-    shifted = z - z.max(axis=1, keepdims=True)  # so that no exponential overflows
-    e = np.exp(shifted)
-    total = e.sum(axis=1)
-    terms = np.log(total) - shifted[np.arange(rows), labels]
-    return float(terms.sum() if weight is None else terms @ weight), e / total[:, None]
+    shifted = z - np.maximum.reduce(z, axis=1, keepdims=True)  # so that no exponential overflows
+    residual = np.exp(shifted)
+    flat, place = residual.reshape(-1), labels + np.arange(0, rows * classes, classes)
+    own = flat[place]
+    flat[place] = 0
+    others = np.add.reduce(residual, axis=1)
+    total = others + own
+    if np.minimum.reduce(own) > TINY:
+        terms = np.log1p(others / own)
+    else:
+        ratio = np.divide(others, own, out=np.ones_like(own), where=own > TINY)
+        terms = np.where(own > TINY, np.log1p(ratio), np.log(total) - shifted.reshape(-1)[place])
+    residual /= total[:, None]
+    others /= total
+    flat[place] = np.negative(others, out=others)
+    return long_sum(terms) if weight is None else long_dot(terms, weight), residual
 
 
-def softmax_cross_entropy_backward(probability: Array, labels: Array, weight: Array | None) -> Array:
-    """w (p − one-hot(label)) / N."""
-    rows = len(probability)
-    check_rows(rows, labels, weight)
-    delta = probability / rows if weight is None else probability * (weight / rows)[:, None]
-    delta[np.arange(rows), labels] -= 1 / rows if weight is None else weight / rows
-    return delta
+def softmax_cross_entropy_backward(residual: Array, weight: Array | None) -> Array:
+    """w (p − one-hot(label)) / N, given p − one-hot(label)."""
+    rows = len(residual)
+    if weight is not None and weight.shape != (rows,):
+        raise ShapeError(OTHER_LENGTH, rows, weight.shape)
+    return np.asarray(residual / rows if weight is None else residual * (weight / rows)[:, None])
+
+
+def sigmoid_cross_entropy(z: Array, positive: Array, negative: Array, both: Array | None = None) -> tuple[Array, Array]:
+    """Terms a ln(1 + e⁻ᶻ) + b ln(1 + eᶻ), and their slopes b σ(z) − a σ(−z), with a = positive and b = negative.
+
+    Both use σ(−|z|), which keeps its digits where σ(|z|) rounds to 1. A z of ±∞ is right where its share is 0.
+
+    Args:
+        both: a + b; None where that is 1.
+    """
+    if positive.shape != z.shape or negative.shape != z.shape:
+        raise ShapeError(OTHER_TARGET, z.shape, (positive.shape, negative.shape))
+    size, below = np.abs(z), z <= 0
+    e = np.exp(-size)  # never overflows
+    wrong = np.where(below, positive, negative)
+    terms = np.log1p(e)
+    e /= 1 + e
+    if both is not None:
+        terms *= both
+        e *= both
+    if isfinite(np.add.reduce(size, axis=None)):
+        size *= wrong
+        terms += size
+    else:
+        np.add(terms, np.multiply(size, wrong, out=np.zeros_like(size), where=wrong != 0), out=terms)
+    slopes = wrong - e
+    np.negative(slopes, out=slopes, where=below)
+    return terms, slopes
 
 
 def clip_values(grads: Array, limit: float) -> None:

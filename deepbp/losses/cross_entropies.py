@@ -1,5 +1,6 @@
 """Cross-entropy and focal losses for classification, on probabilities and on logits."""
 
+from math import isfinite
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -8,6 +9,7 @@ from attrs import field, frozen
 from deepbp import kernels
 from deepbp.errors.validators import fraction, non_negative, number, optional, positive
 from deepbp.formulas.language import LossFormula
+from deepbp.kernels.blocks import long_dot, long_sum
 from deepbp.losses.loss import (
     MeanLoss,
     MeanSaved,
@@ -35,8 +37,8 @@ from deepbp.typing import Array, ArrayLike, Shape
 Weighted: TypeAlias = tuple[Array, Array, Array | None]
 """Probabilities, targets, and the weights of the rows."""
 
-SoftmaxSaved: TypeAlias = tuple[Array, Array, Array | None, Shape]
-"""Rows of probabilities, labels or one-hot rows, the weights of the rows, and the shape of the prediction."""
+SoftmaxSaved: TypeAlias = tuple[Array, Array | None, Shape]
+"""Rows of p − y, the weights of the rows, and the shape of the prediction."""
 
 
 @frozen
@@ -90,8 +92,8 @@ class CrossEntropy(_SmoothedClassLoss[Weighted]):
         else:
             terms = -(target * np.log(p)).sum(axis=-1).reshape(-1)
         weight = row_weights(sample_weight, prediction)
-        value = terms.sum() if weight is None else terms @ weight
-        return float(value) / len(terms), (p, target, weight)
+        value = long_sum(terms) if weight is None else long_dot(terms, weight)
+        return value / len(terms), (p, target, weight)
 
     def backward(self, saved: Weighted) -> Array:
         p, target, weight = saved
@@ -146,32 +148,60 @@ class SoftmaxCrossEntropy(_SmoothedClassLoss[SoftmaxSaved]):
         weight = row_weights(sample_weight, prediction)
         if not labelled or self.label_smoothing:
             check_labels(target, prediction.shape)
-            rows = as_rows(target, prediction, self.label_smoothing)
-            return self._forward_one_hot(z, rows.reshape(z.shape), weight, prediction.shape)
+            rows = as_rows(target, prediction, self.label_smoothing).reshape(z.shape)
+            if (labels := one_hot_labels(rows)) is None:
+                return self._forward_rows(z, rows, weight, prediction.shape)
+            target = labels
         # The kernel raises IndexError for a label out of range; only then are the labels checked, for the message.
         labels = target.reshape(-1).astype(np.intp, copy=False)
         try:
-            value, probability = kernels.softmax_cross_entropy(z, labels, weight)
+            value, residual = kernels.softmax_cross_entropy(z, labels, weight)
         except IndexError:
             check_labels(target, prediction.shape)
             raise
-        return value / len(z), (probability, labels, weight, prediction.shape)
+        return value / len(z), (residual, weight, prediction.shape)
 
-    def _forward_one_hot(
-        self, z: Array, target: Array, weight: Array | None, shape: Shape
-    ) -> tuple[float, SoftmaxSaved]:
-        probability = kernels.softmax(z)
-        shifted = z - z.max(axis=1, keepdims=True)  # so that no exponential overflows
-        terms = np.log(np.exp(shifted).sum(axis=1)) * target.sum(axis=1) - (shifted * target).sum(axis=1)
-        value = terms.sum() if weight is None else terms @ weight
-        return float(value) / len(z), (probability, target, weight, shape)
+    def _forward_rows(self, z: Array, target: Array, weight: Array | None, shape: Shape) -> tuple[float, SoftmaxSaved]:
+        shifted = z - np.maximum.reduce(z, axis=1, keepdims=True)  # so that no exponential overflows
+        residual = np.exp(shifted)
+        flat, top = residual.reshape(-1), shifted.argmax(axis=1) + np.arange(0, z.size, z.shape[1])
+        flat[top] = 0
+        others = np.add.reduce(residual, axis=1)
+        flat[top] = 1
+        share = np.add.reduce(target, axis=1)
+        if isfinite(np.add.reduce(shifted, axis=None)):
+            products = shifted * target
+        else:  # −∞ · 0 counts as 0
+            products = np.multiply(shifted, target, out=np.zeros_like(z), where=target != 0)
+        terms = np.log1p(others) * share - np.add.reduce(products, axis=1)
+        # p − y; of a class that is nearly certain it is minus the sum of the others, which keeps the digits.
+        residual *= (share / (1 + others))[:, None]
+        residual -= target
+        own = flat[top]
+        flat[top] = 0
+        flat[top] = np.where(others < 1, -np.add.reduce(residual, axis=1), own)
+        value = long_sum(terms) if weight is None else long_dot(terms, weight)
+        return value / len(z), (residual, weight, shape)
 
     def backward(self, saved: SoftmaxSaved) -> Array:
-        probability, target, weight, shape = saved
-        if target.ndim == 1:
-            return np.asarray(kernels.softmax_cross_entropy_backward(probability, target, weight)).reshape(shape)
-        delta = (probability * target.sum(axis=1, keepdims=True) - target) / len(probability)
-        return np.asarray(delta if weight is None else delta * weight[:, None]).reshape(shape)
+        residual, weight, shape = saved
+        return np.asarray(kernels.softmax_cross_entropy_backward(residual, weight)).reshape(shape)
+
+
+def one_hot_labels(rows: Array) -> Array | None:
+    """The labels of rows that hold 0 and a single 1 each; None where other shares are among them."""
+    if np.count_nonzero(rows) != len(rows):
+        return None
+    labels = rows.argmax(axis=1)
+    return labels if (rows[np.arange(len(rows)), labels] == 1).all() else None
+
+
+def log_softmax(z: Array) -> Array:
+    """ln softmax(z) along the last axis: −ln(1 + Σ e) for the largest z, where Σ is over the others."""
+    shifted = z - z.max(axis=-1, keepdims=True)  # so that no exponential overflows
+    e = np.exp(shifted)
+    np.put_along_axis(e, shifted.argmax(axis=-1)[..., None], 0, axis=-1)
+    return np.asarray(shifted - np.log1p(e.sum(axis=-1, keepdims=True)))
 
 
 _FIX_TARGET = "encode the answers as 0 and 1"
@@ -283,15 +313,11 @@ class SigmoidBinaryCrossEntropy(_BinaryCrossEntropyLoss):
         return smoothed(weighted, "2") if self.label_smoothing else weighted
 
     def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
-        # ln(1 + eᶻ) = max(z, 0) + rest, in which no z overflows.
-        z, y, p = prediction, self._smoothed(target), kernels.sigmoid(prediction)
-        rest = np.log1p(np.exp(-np.abs(z)))
+        y = self._smoothed(target)
         if self.pos_weight == 1:
-            return np.maximum(z, 0) - z * y + rest, p - y
-        positive_share, negative_share = y * per_output(self.pos_weight, z, "pos_weight"), 1 - y
-        both = positive_share + negative_share
-        terms = positive_share * np.maximum(-z, 0) + negative_share * np.maximum(z, 0) + both * rest
-        return terms, both * p - positive_share
+            return kernels.sigmoid_cross_entropy(prediction, y, 1 - y)
+        positive, negative = y * per_output(self.pos_weight, prediction, "pos_weight"), 1 - y
+        return kernels.sigmoid_cross_entropy(prediction, positive, negative, positive + negative)
 
 
 @frozen
@@ -334,15 +360,15 @@ class SoftmaxFocal(ClassTargetLoss[MeanSaved], MeanLoss):
 
     def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
         y, gamma = as_rows(target, prediction), float(self.gamma)
-        shifted = prediction - prediction.max(axis=-1, keepdims=True)  # so that no exponential overflows
-        log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+        log_p = log_softmax(prediction)
+        log_p = np.where(y == 0, np.maximum(log_p, limits(log_p).min), log_p)  # −∞ · 0 counts as 0
         p, missed = np.exp(log_p), -np.expm1(log_p)
         share = y * missed**gamma
         if self.alpha is not None:
             share = share * per_output(self.alpha, prediction, "SoftmaxFocal: alpha")
         ratio = np.where(missed > 0, log_p / np.where(missed > 0, missed, 1), -1)  # ln p / (1 − p), −1 in the limit
         g = share * (gamma * p * ratio - 1)
-        return -(share * log_p).sum(axis=-1), g - p * g.sum(axis=-1, keepdims=True)
+        return -(share * log_p).sum(axis=-1), g * missed - p * (g.sum(axis=-1, keepdims=True) - g)
 
 
 _MISSED = "abs(target - sigmoid(prediction))"

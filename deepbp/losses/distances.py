@@ -9,6 +9,7 @@ from deepbp import kernels
 from deepbp.errors import ShapeError
 from deepbp.errors.validators import number, positive
 from deepbp.formulas.language import LossFormula
+from deepbp.kernels.blocks import long_dot
 from deepbp.losses.loss import (
     Loss,
     MeanLoss,
@@ -29,7 +30,7 @@ def _squared_error(prediction: Array, target: Array, sample_weight: Array | None
         return kernels.squared_error(prediction, target, factor)
     difference = prediction - target
     weighted = difference * weight_column(sample_weight, prediction)
-    return float(np.vdot(difference, weighted)), weighted * float(factor)
+    return long_dot(difference.reshape(-1), weighted.reshape(-1)), weighted * float(factor)
 
 
 @frozen

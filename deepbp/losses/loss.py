@@ -15,6 +15,7 @@ from deepbp._validation import as_numbers, as_type, check_sample_shape
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataError, DataTypeError, ShapeError
 from deepbp.errors.validators import Validator, as_python_number
 from deepbp.formulas.language import LossFormula
+from deepbp.kernels.blocks import long_sum
 from deepbp.typing import Array, ArrayLike, Shape, freely_named
 
 if TYPE_CHECKING:
@@ -152,8 +153,8 @@ class MeanLoss(Loss[MeanSaved]):
     def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, MeanSaved]:
         self.check(prediction, target)
         terms, slopes = self.terms(prediction, target)
-        total = terms.sum() if sample_weight is None else (terms * weight_column(sample_weight, terms)).sum()
-        return float(total) / terms.size, (slopes, terms.size, sample_weight)
+        total = long_sum(terms if sample_weight is None else terms * weight_column(sample_weight, terms))
+        return total / terms.size, (slopes, terms.size, sample_weight)
 
     def backward(self, saved: MeanSaved) -> Array:
         slopes, n, sample_weight = saved
