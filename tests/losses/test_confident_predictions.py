@@ -41,16 +41,16 @@ def scores(gap: float) -> Array:
 def softmax_truth(z: Array, target: Array) -> tuple[float, Array]:
     """Loss and gradient by the sum over the other classes of each share, in float64."""
     wide, t = z.astype(np.longdouble), target.astype(np.longdouble)
-    value: Any = np.longdouble(0)
+    values: list[Any] = []
     delta = np.zeros_like(wide)
     for i, row in enumerate(wide):
         with np.errstate(over="ignore"):
-            for c in np.nonzero(t[i])[0]:  # −ln p_c = ln(1 + Σ_{j≠c} e^(z_j − z_c))
-                value = value + t[i, c] * np.log1p(np.exp(np.delete(row - row[c], c)).sum())
+            for c in np.nonzero(t[i])[0].tolist():  # −ln p_c = ln(1 + Σ_{j≠c} e^(z_j − z_c))
+                values.append(t[i, c] * np.log1p(np.exp(np.delete(row - row[c], c)).sum()))
             for c in range(len(row)):  # p_c − t_c = Σ_{j≠c} (t_j p_c − t_c p_j), where Σ t = 1
                 p = np.exp(row - row.max()) / np.exp(row - row.max()).sum()
                 delta[i, c] = sum(t[i, j] * p[c] - t[i, c] * p[j] for j in range(len(row)) if j != c)
-    return float(value / len(wide)), (delta / len(wide)).astype(np.float64)
+    return float(sum(values) / len(wide)), (delta / len(wide)).astype(np.float64)
 
 
 GAPS = [0.0, 0.5, 1.0, 3.0, 8.0, 15.0, 20.0, 40.0, 60.0, 75.0]
