@@ -92,6 +92,7 @@ def test_against_scikit_learn(metric: Any, prediction: Array, target: Array, ref
     assert metric(prediction, target, WEIGHT) == pytest.approx(reference(WEIGHT), rel=1e-12)
     assert metric(prediction, target) == pytest.approx(reference(None), rel=1e-12)
     assert metric(prediction, target, WEIGHT) != pytest.approx(metric(prediction, target), rel=1e-4)
+    assert metric(prediction, target, WEIGHT / 1000) == pytest.approx(reference(WEIGHT), rel=1e-12)  # shares count
     assert metric(prediction, target, np.ones(N)) == pytest.approx(metric(prediction, target), rel=1e-13)
     if target.ndim == 1:
         assert metric(prediction, np.eye(4)[target], WEIGHT) == metric(prediction, target, WEIGHT)
