@@ -23,12 +23,16 @@ class GradientSample:
     Args:
         known: arrays by name that a wrong backward pass may have left out or multiplied twice, such as delta.
         candidates: for each description of a mistake, a function that computes the gradient with that mistake.
+        repairs: for each description of a mistake, a function that repeats the wrong backward pass without it.
+        terms: arrays by name from which a forgotten factor or summand of a derivative may be made.
     """
 
     analytic: Array
     numeric: Array
     known: Mapping[str, Array] = field(factory=dict)
     candidates: Mapping[str, Callable[[], Array]] = field(factory=dict)
+    repairs: Mapping[str, Callable[[], Array]] = field(factory=dict)
+    terms: Mapping[str, Array] = field(factory=dict)
 
 
 def explain(samples: Sequence[GradientSample], sizes: Mapping[str, int], *, places: bool = True) -> str:
@@ -50,9 +54,9 @@ def explain(samples: Sequence[GradientSample], sizes: Mapping[str, int], *, plac
     if all(not np.any(m.numeric) for m in samples):
         return "should be zero: the output does not depend on it"
     # In the order of certainty: an exact factor or a known mistake is more specific than "wrong in these rows".
-    finders = [_constant_factor, _candidate, _known_factor, _unknown_factor]
+    finders = [_constant_factor, _candidate, _repair, _known_factor, _unknown_factor]
     if places:
-        finders += [_order, _only_some]
+        finders += [_order, _only_some, _product_of_terms, _summand]
     return next((text for find in finders if (text := find(samples, sizes))), "")
 
 
@@ -106,6 +110,17 @@ def _candidate(samples: Sequence[GradientSample], sizes: Mapping[str, int]) -> s
     return ""
 
 
+def _repair(samples: Sequence[GradientSample], sizes: Mapping[str, int]) -> str:
+    """Diagnose a mistake without which the same backward pass is right."""
+    for text in samples[0].repairs:
+        try:
+            if all(text in m.repairs and _same(m.repairs[text](), m.numeric) for m in samples):
+                return text
+        except Exception:
+            continue  # what backward computes may not exist for the other arrays
+    return ""
+
+
 def _known_factor(samples: Sequence[GradientSample], sizes: Mapping[str, int]) -> str:
     for name in samples[0].known:
         factors = [_fitted(m.known[name], m.numeric) for m in samples]
@@ -133,6 +148,87 @@ def _unknown_factor(samples: Sequence[GradientSample], sizes: Mapping[str, int])
     if factor is None or abs(factor - 1) < TOLERANCE or max(m.numeric.size for m in samples) < 2:
         return ""
     return f"is {factor:.6g} times the numeric gradient, everywhere: a constant factor is missing or too many"
+
+
+def _expressions(terms: Mapping[str, Array]) -> dict[str, Array]:
+    """Return simple expressions of the terms, and products of two of them, simplest first."""
+    with np.errstate(all="ignore"):
+        single: dict[str, Array] = {}
+        for name, t in terms.items():
+            single |= {name: t, f"(1 − {name})": 1 - t, f"(1 + {name})": 1 + t, f"{name}²": t * t}
+            single |= {f"(1 − {name}²)": 1 - t * t, f"1/{name}": 1 / t}
+        pairs = [(one, other) for i, one in enumerate(single) for other in list(single)[i + 1 :]]
+        products = {f"{one} · {other}": single[one] * single[other] for one, other in pairs}
+    return {name: array for name, array in (single | products).items() if np.isfinite(array).all()}
+
+
+def _product_of_terms(samples: Sequence[GradientSample], sizes: Mapping[str, int]) -> str:
+    """Diagnose a missing factor, such as the (1 − y) of y (1 − y), or one too many."""
+    found = [_expressions(m.terms) for m in samples]
+    for name in found[0]:
+        if not all(
+            name in expressions and expressions[name].shape == samples[0].numeric.shape for expressions in found
+        ):
+            continue
+        for sign, minus in ((1, ""), (-1, "minus ")):
+            factors = [sign * expressions[name] for expressions in found]
+            if all(_same(m.analytic * factor, m.numeric) for m, factor in zip(samples, factors, strict=True)):
+                return f"lacks a factor: times {minus}{name} it would be right"
+            if all(_same(m.analytic, m.numeric * factor) for m, factor in zip(samples, factors, strict=True)):
+                return f"has a factor too many: divided by {minus}{name} it would be right"
+    return ""
+
+
+def _summand(samples: Sequence[GradientSample], sizes: Mapping[str, int]) -> str:
+    """Diagnose a summand of a derivative, as of the product rule, that is missing, extra, or of the wrong sign.
+
+    For entries of several axes, a summand may also be one number for each row, such as the mean of a normalization.
+    """
+    if samples[0].numeric.size < 2:
+        return ""
+    differences = [m.numeric - m.analytic for m in samples]
+    found = []
+    for m in samples:
+        delta = m.known.get("delta")
+        whole: dict[str, Array] = dict(m.known) | _expressions(m.terms)
+        if delta is not None:
+            whole |= {f"delta · {name}": delta * array for name, array in whole.items() if array.shape == delta.shape}
+        found.append({name: array for name, array in whole.items() if array.shape == m.numeric.shape})
+    for name in found[0]:
+        if not all(name in expressions for expressions in found):
+            continue
+        made = [GradientSample(d, e[name]) for d, e in zip(differences, found, strict=True) if np.any(e[name])]
+        factor = _factor(made) if len(made) == len(samples) else None
+        if factor is None:
+            continue
+        size = "" if abs(abs(factor) - 1) < TOLERANCE else f"{abs(factor):.6g} · "
+        sign = "plus" if factor > 0 else "minus"
+        hint = "is a summand missing, as of a product rule, or is its sign wrong?"
+        return f"is wrong by a summand: {sign} {size}{name} it would be right: {hint}"
+    for name in ("", *found[0]):
+        if samples[0].numeric.ndim < 2 or not all(not name or name in expressions for expressions in found):
+            continue
+        if not name and all(_same(d, np.full_like(d, d.flat[0])) for d in differences):
+            continue
+        factors = [e[name] if name else np.ones_like(d) for d, e in zip(differences, found, strict=True)]
+        for axis, line in ((-1, "row"), (0, "column")):
+            if samples[0].numeric.shape[axis] > 1 and all(
+                map(_is_constant, differences, factors, [axis] * len(factors))
+            ):
+                times = f" times {name}" if name else ""
+                return (
+                    f"is wrong by one number for each {line}{times}: is the summand missing that comes from a sum or "
+                    f"mean over the {line}, as of a product or quotient rule?"
+                )
+    return ""
+
+
+def _is_constant(difference: Array, factor: Array, axis: int) -> bool:
+    """Whether the difference is a number for each line along the axis times the factor."""
+    norms = (factor * factor).sum(axis=axis, keepdims=True)
+    if not np.all(norms) or not np.any(difference):
+        return False
+    return _same(difference, factor * ((difference * factor).sum(axis=axis, keepdims=True) / norms))
 
 
 def _order(samples: Sequence[GradientSample], sizes: Mapping[str, int]) -> str:

@@ -62,7 +62,7 @@ def numeric_gradient(
 
     The subtraction loses digits. With S the sum of the absolute values of the terms that f adds up, the rounding error
     of f is a few ε · S, and that of the gradient a few ε · S / h, on every processor and however small the gradient
-    is. This is the resolution, 8 ε · S / h. PassResult it to ``compare_gradients``.
+    is. This is the resolution, 8 ε · S / h. Pass it to ``compare_gradients``.
 
     >>> import numpy as np
     >>> from deepbp.testing import numeric_gradient

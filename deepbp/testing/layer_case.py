@@ -14,6 +14,7 @@ from deepbp.errors import DataError
 from deepbp.layers import Builder, Layer
 from deepbp.layers.boundary import unwrapped
 from deepbp.testing.check import CheckFailure
+from deepbp.testing.comparisons import arrays_in
 from deepbp.testing.diagnosis import GradientSample
 from deepbp.testing.equivalent_class import with_attrs_class
 from deepbp.testing.gradients import STEP, numeric_gradient
@@ -298,7 +299,8 @@ def sample_input_gradient(case: LayerCase, stream: int) -> GradientSample:
             ),
         }
     known = {"x": x, "the output": run.output, "delta": delta} | _parameters(built)
-    return GradientSample(run.grad_input, numeric_gradient(loss_of_input(built, x, delta), x), known, candidates)
+    numeric, terms = numeric_gradient(loss_of_input(built, x, delta), x), _terms(built, x, run.output)
+    return GradientSample(run.grad_input, numeric, known, candidates, _repairs(built, x, delta), terms)
 
 
 def sample_parameter_gradient(case: LayerCase, name: str, stream: int) -> GradientSample:
@@ -327,6 +329,73 @@ def sample_parameter_gradient(case: LayerCase, name: str, stream: int) -> Gradie
         )
     numeric = numeric_gradient(loss_of_parameter(built, name, x, delta), value)
     return GradientSample(run.gradients[name], numeric, _parameters(built), candidates)
+
+
+def _terms(built: BuiltLayer, x: Array, output: Array) -> dict[str, Array]:
+    """Return the arrays of the input's shape from which a derivative may be made: y, x, y / x, and what is saved."""
+    terms = {"y": output, "x": x}
+    if output.shape == x.shape and np.all(x):
+        terms["(y / x)"] = output / x
+    built.reset()
+    for i, array in enumerate(arrays_in(built.passes.forward(x.copy())[1])):
+        if array.dtype == x.dtype and not any(np.array_equal(array, known) for known in terms.values()):
+            terms[f"saved[{i}]"] = array.copy()
+    return {name: array for name, array in terms.items() if array.shape == x.shape}
+
+
+def _repairs(built: BuiltLayer, x: Array, delta: Array) -> dict[str, Callable[[], Array]]:
+    """Return the backward pass without a common mistake, by the mistake: a transpose, or the input for the output."""
+
+    def transposed(name: str) -> Callable[[], Array]:
+        def gradient() -> Array:
+            built.reset()
+            _, saved = built.passes.forward(x.copy())
+            parameter = built.layer.named_parameters()[name]
+            value = parameter.value.copy()
+            parameter.value = value.T
+            try:
+                moved: Array = built.passes.backward(saved, delta.copy())
+                return moved
+            finally:
+                parameter.value = value
+
+        return gradient
+
+    def exchanged(place: int, replacement: Array) -> Callable[[], Array]:
+        def gradient() -> Array:
+            built.reset()
+            _, saved = built.passes.forward(x.copy())
+            moved: Array = built.passes.backward(_with_array(saved, place, replacement), delta.copy())
+            return moved
+
+        return gradient
+
+    repairs = {
+        f"uses `{name}` where its transpose belongs, or the other way round": transposed(name)
+        for name, value in _parameters(built).items()
+        if value.ndim == 2 and value.shape[0] == value.shape[1]
+    }
+    built.reset()
+    output, saved = built.passes.forward(x.copy())
+    for place, array in enumerate(arrays_in(saved)):
+        if output.shape == x.shape and np.array_equal(array, x):
+            text = (
+                "is the derivative in terms of the output y, computed from the input x: save y, or use x's own formula"
+            )
+            repairs[text] = exchanged(place, output.copy())
+        elif np.array_equal(array, output) and output.shape == x.shape:
+            text = (
+                "is the derivative in terms of the input x, computed from the output y: save x, or use y's own formula"
+            )
+            repairs[text] = exchanged(place, x.copy())
+    return repairs
+
+
+def _with_array(saved: Any, place: int, array: Array) -> Any:
+    """Return the saved array, or the saved tuple or list of arrays, with one array replaced."""
+    if isinstance(saved, np.ndarray):
+        return array
+    return type(saved)(array if i == place else item for i, item in enumerate(saved))
 
 
 def _parameters(built: BuiltLayer) -> dict[str, Array]:

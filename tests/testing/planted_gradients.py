@@ -133,7 +133,7 @@ class ReshapedInAnotherOrder(Layer[tuple[int, ...]]):
         return delta.reshape(shape[0], 3, 2).transpose(0, 2, 1)
 
 
-@planted("input_gradient", r"is wrong\nat \[")
+@planted("input_gradient", r"uses `weight` where its transpose belongs, or the other way round")
 @define(eq=False)
 class SignalThroughUntransposedWeights(Dense):
     units: int = 3
@@ -311,7 +311,7 @@ class PenaltyOfOutputsWithoutItsGradient(WithPenalty):
         return delta * self.gain.value
 
 
-@planted("parameter_gradients", r"∂L/∂gain is wrong\nat \[")
+@planted("parameter_gradients", r"∂L/∂gain is wrong by a summand: plus 0.1 · gain it would be right")
 @define(eq=False)
 class PenaltyOfWeightsWithHalfItsGradient(WithPenalty):
     def backward(self, saved: tuple[Array, Array], delta: Array) -> Array:
@@ -334,7 +334,7 @@ class PenaltyOfWeightsWithoutItsGradient(Scale):
         return float(0.1 * (self.gain.value**2).sum())
 
 
-@planted("parameter_gradients", r"∂L/∂gain is wrong\nat \[")
+@planted("parameter_gradients", r"∂L/∂gain is wrong by a summand: minus 0.2 · gain it would be right")
 @define(eq=False)
 class GradientOfAPenaltyThatNobodyPays(Scale):
     def backward(self, x: Array, delta: Array) -> Array:
