@@ -1,7 +1,7 @@
 """Normalization layers: batch, layer, group and root-mean-square."""
 
 from collections.abc import Callable
-from math import prod
+from math import isfinite, prod
 from typing import TypeAlias
 
 import numpy as np
@@ -53,9 +53,17 @@ def standardized(x: Array, mean: Mean, epsilon: float) -> tuple[Array, Array, Ar
     centre = mean(x)
     normal = x - centre
     variance = mean(normal * normal)
-    inverse = 1 / np.sqrt(variance + float(epsilon))
+    inverse = 1 / finite_root(variance, epsilon)
     normal *= inverse
     return normal, inverse, centre, variance
+
+
+def finite_root(variance: Array, epsilon: float) -> Array:
+    """√(σ² + ε), and NaN where the square overflowed: x / ∞ = 0 would be finite, and hide the overflow."""
+    root = np.sqrt(variance + float(epsilon))
+    if not isfinite(np.add.reduce(root, axis=None)):
+        root[np.isinf(root)] = np.nan
+    return np.asarray(root)
 
 
 def standardized_backward(normal: Array, inverse: Array, delta: Array, mean: Mean) -> Array:
@@ -137,19 +145,25 @@ class BatchNorm(Elementwise[BatchNormSaved]):
         # differences from some sample are small where features are large: float32 then keeps the digits of the mean
         start = rows[0] if len(rows) else np.zeros_like(self.gain.value)
         normal, inverse, mean, variance = standardized(rows - start, batch_mean, self.epsilon)
-        self._update_averages(len(rows), start + mean, variance)
+        if not self._update_averages(len(rows), start + mean, variance):
+            normal *= np.nan  # an overflow, of which no part may pass unnoticed
         normal = normal.reshape(x.shape)
         y = normal * self.gain.value
         y += self.shift.value
         return y, (normal, inverse)
 
-    def _update_averages(self, count: int, mean: Array, variance: Array) -> None:
-        kept = float(self.momentum)
+    def _update_averages(self, count: int, mean: Array, variance: Array) -> bool:
+        """Include a batch in the running averages; False, without a change, if its mean or variance overflowed."""
+        kept, unbiased = float(self.momentum), variance * (count / max(count - 1, 1))
+        if not isfinite(np.add.reduce(mean) + np.add.reduce(unbiased)) and not (
+            np.isfinite(mean).all() and np.isfinite(unbiased).all()
+        ):
+            return False
         if count > 0:
             self.running_mean.value = kept * self.running_mean.value + (1 - kept) * mean
         if count > 1:
-            unbiased = variance * (count / (count - 1))
             self.running_variance.value = kept * self.running_variance.value + (1 - kept) * unbiased
+        return True
 
     def backward(self, saved: BatchNormSaved, delta: Array) -> Array:
         self._run_backward_parameters(saved, delta)
@@ -166,7 +180,7 @@ class BatchNorm(Elementwise[BatchNormSaved]):
 
     def predict(self, x: Array) -> Array:
         y = x - self.running_mean.value
-        y *= self.gain.value / np.sqrt(self.running_variance.value + float(self.epsilon))
+        y *= self.gain.value / finite_root(self.running_variance.value, self.epsilon)
         y += self.shift.value
         return y
 
@@ -227,7 +241,8 @@ class LayerNorm(Elementwise[LayerNormSaved]):
         return input_shape
 
     def forward(self, x: Array) -> tuple[Array, LayerNormSaved]:
-        normal, inverse, _, _ = standardized(x, row_mean, self.epsilon)
+        # differences from the first feature keep the digits of the mean: those of equal numbers are exactly 0
+        normal, inverse, _, _ = standardized(x - x[..., :1], row_mean, self.epsilon)
         y = normal * self.gain.value
         y += self.shift.value
         return y, (normal, inverse)
@@ -297,7 +312,8 @@ class GroupNorm(Elementwise[GroupNormSaved]):
         return input_shape
 
     def forward(self, x: Array) -> tuple[Array, GroupNormSaved]:
-        grouped, inverse, _, _ = standardized(self._grouped(x), _group_mean, self.epsilon)
+        grouped = self._grouped(x)
+        grouped, inverse, _, _ = standardized(grouped - grouped[:, :1, :, :1], _group_mean, self.epsilon)
         normal = grouped.reshape(x.shape)
         y = normal * self.gain.value
         y += self.shift.value
@@ -366,7 +382,7 @@ class RMSNorm(Elementwise[RMSNormSaved]):
         return input_shape
 
     def forward(self, x: Array) -> tuple[Array, RMSNormSaved]:
-        inverse = 1 / np.sqrt(row_mean(x * x) + float(self.epsilon))
+        inverse = 1 / finite_root(row_mean(x * x), self.epsilon)
         normal = x * inverse
         return normal * self.gain.value, (normal, inverse)
 

@@ -1,5 +1,6 @@
 """Regression losses: distances between prediction and target."""
 
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -270,6 +271,12 @@ class CosineSimilarity(MeanLoss):
 def _directions(vectors: Array) -> tuple[Array, Array]:
     """(v / |v|, 1 / |v|), or (0, 0) where |v| is too short to divide by."""
     length = np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True))
+    if (
+        not isfinite(np.add.reduce(length, axis=None)) and np.isfinite(vectors).all()
+    ):  # a square overflowed: take the directions of shorter vectors
+        scale = np.maximum(np.abs(vectors).max(axis=-1, keepdims=True), 1)
+        unit, inverse = _directions(vectors / scale)
+        return unit, inverse / scale
     long_enough = length > np.sqrt(limits(vectors).tiny)
     inverse = np.where(long_enough, 1 / np.where(long_enough, length, 1), 0)
     return vectors * inverse, inverse

@@ -8,6 +8,7 @@ import pytest
 from deepbp import kernels
 from deepbp.losses import (
     BinaryCrossEntropy,
+    CosineSimilarity,
     KLDivergence,
     Loss,
     MeanAbsoluteError,
@@ -191,3 +192,17 @@ def test_binary_cross_entropy_of_probabilities() -> None:
 def test_divergence_of_equal_distributions_is_zero() -> None:
     p = np.array([[0.25, 0.75], [1.0, 0.0]], np.float32)
     assert KLDivergence().forward(p, p)[0] == 0
+
+
+@pytest.mark.parametrize("size", [1e19, 1e30, 3e38])
+def test_cosine_similarity_of_long_vectors(size: float) -> None:
+    prediction, target = np.array([[0.6, 0.8], [1.0, 0.0]]), np.array([[0.8, 0.6], [1.0, 1.0]])
+    wanted, _ = CosineSimilarity().forward(prediction, target)
+    with np.errstate(over="ignore"):
+        value, saved = CosineSimilarity().forward((prediction * size).astype(np.float32), target.astype(np.float32))
+        other, _ = CosineSimilarity().forward(prediction.astype(np.float32), (target * size).astype(np.float32))
+    assert value == pytest.approx(wanted, rel=1e-6)
+    assert other == pytest.approx(wanted, rel=1e-6)
+    delta = CosineSimilarity().backward(saved) * np.float32(size)
+    _, plain = CosineSimilarity().forward(prediction, target)
+    np.testing.assert_allclose(delta, CosineSimilarity().backward(plain), rtol=1e-4, atol=1e-6)
