@@ -1,16 +1,29 @@
 """Sequential composition of layers."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from attrs import define, field
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DeepBPError, NotBuiltError, ShapeError
 from deepbp.layers.boundary import locate, place_of
 from deepbp.layers.inner_graph import InnerGraph, Node
-from deepbp.layers.layer import AnyLayer, Builder, Layer, check_class
+from deepbp.layers.layer import Builder, Layer, check_class
 from deepbp.parameters import Parameter
 from deepbp.typing import Array, Shape
+
+if TYPE_CHECKING:
+
+    class AnyLayer(Layer[Any]):
+        """A layer inside another, whose class a type checker cannot know: other attributes, as ``weight``, are Any."""
+
+        def __getattr__(self, name: str) -> Any: ...
+
+else:
+    AnyLayer = Layer
+
+LayerLike: TypeAlias = Layer[Any] | Sequence[Layer[Any]]
+"""A layer, or layers one after another."""
 
 
 def _as_layers(layers: Sequence[Layer[Any]]) -> tuple[AnyLayer, ...]:

@@ -13,9 +13,9 @@ from deepbp._validation import as_shape
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError, NotBuiltError, ShapeError
 from deepbp.errors.validators import boolean, positive_int
 from deepbp.layers.boundary import locate, place_of
-from deepbp.layers.chain import Chain
+from deepbp.layers.chain import AnyLayer, Chain, LayerLike
 from deepbp.layers.inner_graph import InnerGraph, MergeBy, Node, SliceColumns
-from deepbp.layers.layer import AnyLayer, Builder, Layer, LayerLike, check_class
+from deepbp.layers.layer import Builder, Layer, check_class
 from deepbp.layers.merging import Merge, merge_outputs, merged_shape, split_delta, sum_arrays, validate_merge
 from deepbp.parameters import Parameter
 from deepbp.typing import Array, Shape, ShapeLike

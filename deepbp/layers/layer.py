@@ -1,8 +1,8 @@
 """The contract of a layer, its base class, and the builder that creates its parameters."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import attrs
 import numpy as np
@@ -107,7 +107,8 @@ class Layer(ABC, Generic[Saved]):
             cls.__getstate__, cls.__setstate__ = Layer.__getstate__, Layer.__setstate__  # type: ignore[method-assign]
         boundary.install(cls, Layer)
         if "__setattr__" in vars(cls) or cls.__setattr__ is object.__setattr__:  # attrs' own, with validators
-            cls.__setattr__ = _keeping_parameters(cls.__setattr__)  # type: ignore[method-assign]
+            untyped: Any = cls  # for type checkers, the class has no __setattr__ of its own
+            untyped.__setattr__ = _keeping_parameters(cls.__setattr__)
         explain_constructor(cls)
 
     def build(self, input_shape: Shape, builder: "Builder") -> Shape:
@@ -295,20 +296,6 @@ def _keeping_parameters(assign: Callable[[Any, str, Any], None]) -> Callable[[An
         assign(self, name, value)
 
     return assign_member
-
-
-if TYPE_CHECKING:
-
-    class AnyLayer(Layer[Any]):
-        """A layer inside another, whose class a type checker cannot know: other attributes, as ``weight``, are Any."""
-
-        def __getattr__(self, name: str) -> Any: ...
-
-else:
-    AnyLayer = Layer
-
-LayerLike: TypeAlias = Layer[Any] | Sequence[Layer[Any]]
-"""A layer, or layers one after another."""
 
 
 _Member = Parameter | Buffer | Layer[Any]

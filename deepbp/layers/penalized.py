@@ -10,9 +10,10 @@ from deepbp._suggestions import ExplainedArguments
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import instance_of, non_negative, optional
 from deepbp.formulas.language import PenaltyFormula
+from deepbp.layers.chain import AnyLayer
 from deepbp.layers.composites import Sublayer, as_layer, require_built_sublayers
 from deepbp.layers.inner_graph import InnerGraph, Node, PenaltyTerm
-from deepbp.layers.layer import AnyLayer, Builder, Layer
+from deepbp.layers.layer import Builder, Layer
 from deepbp.parameters import Parameter
 from deepbp.typing import Array, Shape
 

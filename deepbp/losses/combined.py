@@ -58,10 +58,12 @@ class PreparedTarget(np.ndarray[Any, Any]):
     def __getitem__(self, key: Any) -> Any:
         found = super().__getitem__(key)
         if self._parts is not None and (isinstance(key, slice) or (isinstance(key, np.ndarray) and key.ndim == 1)):
-            found._parts = tuple(part[key] for part in self._parts)
+            found._parts = tuple(part[key] for part in self._parts)  # pyright: ignore[reportAttributeAccessIssue]
         return found
 
-    def take(self, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
+    def take(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise"
+    ) -> Any:
         """Select samples, where axis is 0."""
         return self[np.asarray(indices)] if axis == 0 else super().take(indices, axis, out, mode)
 
