@@ -7,7 +7,7 @@ import numpy as np
 from attrs import field, frozen
 
 from deepbp import kernels
-from deepbp.errors.validators import fraction, non_negative, number, optional, positive
+from deepbp.errors.validators import fraction, non_negative, number, optional, positive, whole_number
 from deepbp.formulas.language import LossFormula
 from deepbp.kernels.blocks import long_dot, long_sum
 from deepbp.losses.loss import (
@@ -28,7 +28,6 @@ from deepbp.losses.targets import (
     ClassTargetLoss,
     as_rows,
     check_labels,
-    row_weights,
     sigmoid,
     smoothed,
 )
@@ -40,17 +39,41 @@ Weighted: TypeAlias = tuple[Array, Array, Array | None]
 SoftmaxSaved: TypeAlias = tuple[Array, Array | None, Shape]
 """Rows of p − y, the weights of the rows, and the shape of the prediction."""
 
+_label = whole_number(-(2**31))
+_WEIGHTED = "target * class_weight"
+
 
 @frozen
 class _SmoothedClassLoss(ClassTargetLoss[Saved]):
-    """Base class of both cross-entropies: class targets with label smoothing."""
+    """Base class of both cross-entropies: class targets with label smoothing, class weights and an ignored label."""
 
     formula: ClassVar[LossFormula]  # pyright: ignore[reportIncompatibleVariableOverride]
+    _weighted_formula: ClassVar[LossFormula]
 
     label_smoothing: float = field(default=0.0, kw_only=True, validator=fraction)
+    class_weight: float | tuple[float, ...] | None = field(
+        default=None, kw_only=True, converter=optional_tuple, validator=optional(scalar_or_each(non_negative))
+    )
+    ignore_label: int | None = field(default=None, kw_only=True, validator=optional(_label))
 
     def stated_formula(self) -> LossFormula:
-        return smoothed(self.formula) if self.label_smoothing else self.formula
+        formula = self.formula if self.class_weight is None else self._weighted_formula
+        return smoothed(formula) if self.label_smoothing else formula
+
+    def _rows(self, target: Array, prediction: Array) -> Array:
+        """One-hot rows, smoothed, times the weight of each class."""
+        rows = as_rows(target, prediction, self.label_smoothing)
+        if self.class_weight is None:
+            return rows
+        return rows * per_output(self.class_weight, prediction, f"{type(self).__name__}: class_weight")
+
+    def _label_weights(self, labels: Array, weight: Array | None, prediction: Array) -> Array | None:
+        """The weights of the rows (N,), times those of the classes of valid labels (N,)."""
+        if self.class_weight is None:
+            return weight
+        place = f"{type(self).__name__}: class_weight"
+        each = np.broadcast_to(per_output(self.class_weight, prediction, place), prediction.shape[-1:])[labels]
+        return np.asarray(each if weight is None else each * weight)
 
 
 @frozen
@@ -65,6 +88,10 @@ class CrossEntropy(_SmoothedClassLoss[Weighted]):
 
     Args:
         label_smoothing: s, the share of each target that is spread over all classes: (1 − s) y + s / C replaces y.
+        class_weight: w, one weight for each class, which multiplies its share: w y replaces y, after smoothing. The
+            sum is still divided by N; PyTorch's ``weight`` divides by the sum of the labels' weights instead.
+        ignore_label: labels of this value, such as −100 for padding, have value and gradient 0. N counts them, so a
+            batch without any other label has loss 0; PyTorch's ``ignore_index`` divides by the number of the others.
 
     >>> import numpy as np
     >>> from deepbp.losses import CrossEntropy
@@ -81,17 +108,27 @@ class CrossEntropy(_SmoothedClassLoss[Weighted]):
         symbols={"prediction": "p", "rows": "N"},
     )
 
+    _weighted_formula = LossFormula(
+        "-total(target * class_weight * log(prediction)) / rows",
+        "-target * class_weight / (prediction * rows)",
+        symbols={"prediction": "p", "rows": "N", "class_weight": "w"},
+    )
+
     def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Weighted]:
+        if not getattr(prediction, "shape", ()) or not isinstance(target, np.ndarray):
+            raise not_arrays(prediction=prediction, target=target)
+        target, weight = self._without_ignored(prediction, target, sample_weight)
         self.check(prediction, target)
         check_range(prediction, "prediction", "end the network with Softmax(), or use SoftmaxCrossEntropy()")
         p = np.maximum(prediction, limits(prediction).tiny)
-        if self.label_smoothing:
-            target = as_rows(target, p, self.label_smoothing)
+        if self.label_smoothing or target.ndim == p.ndim:
+            target = self._rows(target, p)
+        else:
+            weight = self._label_weights(target.reshape(-1), weight, p)
         if target.ndim < p.ndim:
             terms = -np.log(np.take_along_axis(p, target[..., None], axis=-1)).reshape(-1)
         else:
             terms = -(target * np.log(p)).sum(axis=-1).reshape(-1)
-        weight = row_weights(sample_weight, prediction)
         value = long_sum(terms) if weight is None else long_dot(terms, weight)
         return value / len(terms), (p, target, weight)
 
@@ -120,6 +157,10 @@ class SoftmaxCrossEntropy(_SmoothedClassLoss[SoftmaxSaved]):
 
     Args:
         label_smoothing: s, the share of each target that is spread over all classes: (1 − s) y + s / C replaces y.
+        class_weight: w, one weight for each class, which multiplies its share: w y replaces y, after smoothing. The
+            sum is still divided by N; PyTorch's ``weight`` divides by the sum of the labels' weights instead.
+        ignore_label: labels of this value, such as −100 for padding, have value and gradient 0. N counts them, so a
+            batch without any other label has loss 0; PyTorch's ``ignore_index`` divides by the number of the others.
 
     >>> import numpy as np
     >>> from deepbp.losses import SoftmaxCrossEntropy
@@ -137,6 +178,12 @@ class SoftmaxCrossEntropy(_SmoothedClassLoss[SoftmaxSaved]):
         symbols={"prediction": "z", "rows": "N"},
     )
 
+    _weighted_formula = LossFormula(
+        f"total(log(row_sum(exp(prediction))) * row_sum({_WEIGHTED}) - row_sum({_WEIGHTED} * prediction)) / rows",
+        f"(softmax(prediction) * row_sum({_WEIGHTED}) - {_WEIGHTED}) / rows",
+        symbols={"prediction": "z", "rows": "N", "class_weight": "w"},
+    )
+
     def forward(
         self, prediction: Array, target: Array, sample_weight: Array | None = None
     ) -> tuple[float, SoftmaxSaved]:
@@ -145,15 +192,19 @@ class SoftmaxCrossEntropy(_SmoothedClassLoss[SoftmaxSaved]):
             labelled = target.shape == prediction.shape[:-1] and target.dtype.kind in "iu" and len(z) > 0
         except (AttributeError, IndexError):
             raise not_arrays(prediction=prediction, target=target) from None
-        weight = row_weights(sample_weight, prediction)
+        target, weight = self._without_ignored(prediction, target, sample_weight)
         if not labelled or self.label_smoothing:
             check_labels(target, prediction.shape)
             rows = as_rows(target, prediction, self.label_smoothing).reshape(z.shape)
             if (labels := one_hot_labels(rows)) is None:
+                rows = self._rows(target, prediction).reshape(z.shape)
                 return self._forward_rows(z, rows, weight, prediction.shape)
             target = labels
         # The kernel raises IndexError for a label out of range; only then are the labels checked, for the message.
         labels = target.reshape(-1).astype(np.intp, copy=False)
+        if self.class_weight is not None:
+            check_labels(labels, z.shape)
+            weight = self._label_weights(labels, weight, prediction)
         try:
             value, residual = kernels.softmax_cross_entropy(z, labels, weight)
         except IndexError:
@@ -330,6 +381,7 @@ class SoftmaxFocal(ClassTargetLoss[MeanSaved], MeanLoss):
     Args:
         gamma: γ reduces the share of samples whose class is nearly certain.
         alpha: a, one weight for each class; None means 1 for all.
+        ignore_label: as in ``SoftmaxCrossEntropy``.
 
     >>> import numpy as np
     >>> from deepbp.losses import SoftmaxFocal
@@ -346,6 +398,13 @@ class SoftmaxFocal(ClassTargetLoss[MeanSaved], MeanLoss):
     alpha: float | tuple[float, ...] | None = field(
         default=None, converter=optional_tuple, validator=optional(scalar_or_each(non_negative))
     )
+    ignore_label: int | None = field(default=None, kw_only=True, validator=optional(_label))
+
+    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, MeanSaved]:
+        if self.ignore_label is not None and getattr(prediction, "shape", ()):
+            target, weight = self._without_ignored(prediction, target, sample_weight)
+            sample_weight = weight if weight is None else weight.reshape(prediction.shape[:-1])
+        return super().forward(prediction, target, sample_weight)
 
     def stated_formula(self) -> LossFormula:
         share = "target * (1 - softmax(prediction))**gamma"

@@ -34,7 +34,8 @@ softmax; scores of which the sign or the order decides; expected counts; logarit
 class Loss(ABC, Generic[Saved]):
     """Base class of loss functions: one number L for predictions and targets, and its gradient ∂L/∂prediction.
 
-    A subclass is usually an ``attrs.frozen`` class. ``sample_weight`` (B,) multiplies each sample's share of the loss.
+    A subclass is usually an ``attrs.frozen`` class. ``sample_weight`` (B,) multiplies each sample's share of the loss;
+    weights of the target's shape multiply the share of each number, place or label.
     Means divide by the number of samples, not by the sum of the weights, so the share of a sample does not depend on
     the other samples in its batch.
 
@@ -101,6 +102,12 @@ class Loss(ABC, Generic[Saved]):
     def _keeps_targets(self) -> bool:
         """Whether ``prepare_target`` only validates targets of the right dtype, so that a step may leave it out."""
         return self._built_in_targets and "prepare_target" not in vars(self)
+
+    def _counted(
+        self, prediction: Array, target: Array, sample_weight: Array | None
+    ) -> tuple[Array, Array, Array | None]:
+        """Prediction, target and weights of what metrics count: all but ignored labels."""
+        return prediction, target, sample_weight
 
     def probabilities(self, prediction: Array) -> Array | None:
         """The probabilities, or expected counts, that raw predictions stand for; None where the loss has none.
@@ -184,14 +191,17 @@ def check_same_shape(prediction: Array, target: Array, place: str = "loss") -> N
 
 
 def weight_column(sample_weight: Array, prediction: Array) -> Array:
-    """Sample weights (B,) as (B, 1, …, 1), which multiply whole samples."""
+    """Weights of samples (B,), places (B, T) or single numbers, with axes of size 1 up to those of the prediction."""
     if not isinstance(sample_weight, np.ndarray):
         raise not_arrays(sample_weight=sample_weight)
-    if sample_weight.shape != prediction.shape[:1]:
+    axes = sample_weight.ndim
+    if axes == 0 or sample_weight.shape != prediction.shape[:axes]:
+        whole = "" if prediction.ndim < 2 else f", or a weight for each target, shape {prediction.shape}"
         raise ShapeError(
-            f"sample_weight: expected one weight a sample, shape {prediction.shape[:1]}, got {sample_weight.shape}"
+            f"sample_weight: expected one weight a sample, shape {prediction.shape[:1]}{whole}, "
+            f"got {sample_weight.shape}"
         )
-    return sample_weight.reshape(-1, *(1,) * (prediction.ndim - 1))
+    return sample_weight.reshape(*sample_weight.shape, *(1,) * (prediction.ndim - axes))
 
 
 def not_arrays(**given: Any) -> ArgumentTypeError:

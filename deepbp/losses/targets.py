@@ -16,7 +16,9 @@ from deepbp.losses.loss import Loss, MeanLoss, Saved, check_range, check_same_sh
 from deepbp.typing import Array, ArrayLike, Shape
 
 
-def prepare_labels(target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str) -> Array:
+def prepare_labels(
+    target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str, ignored: int | None = None
+) -> Array:
     """Validated labels as indices, or one-hot rows of the network's dtype."""
     array = as_numbers(target, name)
     if not output_shape:
@@ -25,7 +27,10 @@ def prepare_labels(target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any],
         array = as_type(array, name, dtype)
     elif array.dtype.kind in "iub":
         array = array.astype(np.intp, copy=False)
-    check_labels(array, (len(array), *output_shape), name, target)
+    checked = array
+    if ignored is not None and array.dtype.kind in "iu":
+        checked = np.where(array == ignored, 0, array)
+    check_labels(checked, (len(array), *output_shape), name, target)
     return array
 
 
@@ -93,18 +98,55 @@ def row_weights(sample_weight: Array | None, prediction: Array) -> Array | None:
         return None
     if not isinstance(sample_weight, np.ndarray):
         raise not_arrays(sample_weight=sample_weight)
+    places = prediction.shape[:-1]
+    if sample_weight.ndim > 1 and sample_weight.shape == places:
+        return sample_weight.reshape(-1)
     if sample_weight.ndim != 1:
-        raise ShapeError(f"sample_weight: expected one weight a sample, got shape {sample_weight.shape}")
+        whole = "" if len(places) < 2 else f", or one a label, shape {places}"
+        raise ShapeError(f"sample_weight: expected one weight a sample{whole}, got shape {sample_weight.shape}")
     check_same_length(prediction=prediction, sample_weight=sample_weight)
     rows = prediction.size // prediction.shape[-1]
     return np.repeat(sample_weight, rows // len(sample_weight))
 
 
 class ClassTargetLoss(Loss[Saved]):
-    """Base class of losses whose targets are labels or one-hot rows."""
+    """Base class of losses whose targets are labels or one-hot rows.
+
+    A subclass with a field ``ignore_label`` leaves out the rows with this label: their share is 0, in value and
+    gradient.
+    """
 
     def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
-        return prepare_labels(target, output_shape, dtype, name)
+        return prepare_labels(target, output_shape, dtype, name, getattr(self, "ignore_label", None))
+
+    def _present(self, prediction: Array, target: Array) -> Array | None:
+        """Whether each label (B, …) is one that counts; None if all do."""
+        ignored = getattr(self, "ignore_label", None)
+        if ignored is None or np.shape(target) != np.shape(prediction)[:-1] or target.dtype.kind not in "iu":
+            return None
+        present = target != ignored
+        return None if present.all() else present
+
+    def _without_ignored(
+        self, prediction: Array, target: Array, sample_weight: Array | None
+    ) -> tuple[Array, Array | None]:
+        """The targets, and the weights of their rows (N,) or None: ignored labels get the weight 0."""
+        weight = row_weights(sample_weight, prediction)
+        present = self._present(prediction, target)
+        if present is None:
+            return target, weight
+        # An ignored label becomes the class of the largest score, whose term is finite: 0 · ∞ would be NaN.
+        shown = present.reshape(-1).astype(prediction.dtype)
+        return np.where(present, target, prediction.argmax(axis=-1)), shown if weight is None else weight * shown
+
+    def _counted(
+        self, prediction: Array, target: Array, sample_weight: Array | None
+    ) -> tuple[Array, Array, Array | None]:
+        present = self._present(prediction, target)
+        if present is None:
+            return prediction, target, sample_weight
+        weight = row_weights(sample_weight, prediction)
+        return prediction[present], target[present], None if weight is None else weight[present.reshape(-1)]
 
     def probabilities(self, prediction: Array) -> Array | None:
         return softmax(prediction) if self.expects == "logits" else super().probabilities(prediction)

@@ -16,6 +16,7 @@ from deepbp._validation import as_numbers, as_samples, as_type, check_same_lengt
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DeepBPError, NotBuiltError, ShapeError
 from deepbp.layers import Layer
 from deepbp.losses import Loss, sample_weights
+from deepbp.losses.loss import weight_column
 from deepbp.training.lazy import Blocks, is_lazy
 from deepbp.typing import Array, ArrayLike, Shape
 
@@ -26,7 +27,7 @@ AS_DICT = "give batches weights as {0: 1.0, 1: 5.0}"
 
 @define(eq=False)
 class Data:
-    """Validated training data: inputs x (N, …), targets y (N, …) and sample weights (N,).
+    """Validated training data: inputs x (N, …), targets y (N, …) and weights, (N,) or of the targets' shape.
 
     >>> from deepbp import Sequential
     >>> from deepbp.layers import Dense
@@ -80,14 +81,17 @@ class Data:
         y = loss.prepare_target(y, built.output_shape, built.dtype)
         if sample_weight is not None:
             sample_weight = as_type(as_numbers(sample_weight, "sample_weight"), "sample_weight", built.dtype)
-            if sample_weight.ndim != 1:
-                raise ShapeError(f"sample_weight: expected one weight a sample, got shape {sample_weight.shape}")
+            if sample_weight.shape[1:] != y.shape[1 : sample_weight.ndim]:
+                whole = f", or one for each target, shape {y.shape}" if y.ndim > 1 else ""
+                raise ShapeError(f"sample_weight: expected one weight a sample{whole}, got shape {sample_weight.shape}")
             if sample_weight.min() < 0:
                 raise DataError(f"sample_weight: expected weights of at least 0, got {sample_weight.min()}")
         check_same_length(x=x, y=y, sample_weight=sample_weight)
         if class_weight is not None:
             by_class = sample_weights(class_weight, y, built.output_shape).astype(built.dtype, copy=False)
-            sample_weight = by_class if sample_weight is None else by_class * sample_weight
+            if sample_weight is not None:
+                by_class = weight_column(by_class, sample_weight) * sample_weight
+            sample_weight = by_class
         return cls(x, y, sample_weight, dtype=built.dtype if later else None)
 
     @classmethod

@@ -1,6 +1,7 @@
 """The loss and the metrics of a model on data, without training on it."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -64,8 +65,9 @@ class Meter:
         rows = max(1, PENDING // max(1, (prediction.nbytes + target.nbytes) // len(prediction)))
         for start in range(0, len(prediction), rows):
             here = slice(start, start + rows)
-            given = prediction[here], target[here], None if sample_weight is None else sample_weight[here]
-            for metric in self._streaming:
+            weight = None if sample_weight is None else sample_weight[here]
+            given = self._loss._counted(prediction[here], target[here], weight)
+            for metric in self._streaming if len(given[0]) else ():
                 name = metric_name(metric)
                 with noted(metric, prediction, target), np.errstate(over="ignore", invalid="ignore"):
                     sums[name] = metric.update(sums.get(name), *given)
@@ -106,7 +108,10 @@ class Meter:
             if weight is not None and (not isinstance(weight, np.ndarray) or weight.shape[:1] != (count,)):
                 raise FileFormatError(f"expected {count} weights, got {weight!r:.100}")
             for metric in self._streaming if sums else ():
-                fitting = metric.update(None, prediction, target, weight)
+                given = self._loss._counted(prediction, target, weight)
+                if not len(given[0]):
+                    continue
+                fitting = metric.update(None, *given)
                 found = sums[metric_name(metric)]
                 if not isinstance(found, np.ndarray) or (found.dtype, found.shape) != (fitting.dtype, fitting.shape):
                     raise FileFormatError(f"expected the sums of {metric}, {fitting.shape}, got {found!r:.100}")
@@ -120,11 +125,13 @@ class Meter:
             raise DataError("evaluate: expected at least one sample, got none")
         row = {"loss": self.total if self._loss.reduction == "sum" else self.total / self.seen}
         if self._metrics:
-            given = self.pending.arrays()
-            sums = self._updated(*given)
+            sums = self._updated(*self.pending.arrays())
+            given = self._loss._counted(*self.pending.arrays())
             for metric in self._metrics:
                 name = metric_name(metric)
-                if self._streaming and isinstance(metric, StreamingMetric):
+                if name not in sums and not len(given[0]):
+                    row[name] = nan  # all labels are ignored
+                elif self._streaming and isinstance(metric, StreamingMetric):
                     row[name] = as_number(metric, metric.result(sums[name]))
                 else:
                     row[name] = compute(metric, *given)
@@ -151,7 +158,9 @@ class Pending:
         together = None
         if any(weight is not None for weight in weights):
             pairs = zip(predictions, weights, strict=True)
-            together = np.concatenate([np.ones(len(one)) if weight is None else weight for one, weight in pairs])
+            axes = next(weight.shape[1:] for weight in weights if weight is not None)
+            ones = [np.ones((len(one), *axes)) if weight is None else weight for one, weight in pairs]
+            together = np.concatenate(ones)
         return np.concatenate(predictions), np.concatenate(targets), together
 
     def describe(self) -> dict[str, Array]:

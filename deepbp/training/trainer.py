@@ -253,7 +253,7 @@ class Trainer:
             validation_data: (x, y), (x, y, sample_weight), or anything else that x may be.
             validation_split: the fraction of the samples that is used for validation: drawn at random, or the last
                 ones where ``shuffle`` is False.
-            sample_weight: a weight for each sample.
+            sample_weight: a weight for each sample, (N,), or for each target, of the shape of y.
             class_weight: a weight for each class, ``{0: 1.0, 1: 5.0}``, or ``"balanced"``.
             steps_per_epoch: the number of batches of an iterable for each epoch; None is all.
             prefetch: the number of batches that a thread prepares while the model trains.

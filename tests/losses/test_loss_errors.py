@@ -58,10 +58,11 @@ def test_no_samples_to_classify(loss: Loss[Any], target: Array) -> None:
 
 
 @pytest.mark.parametrize("loss", NUMBERS, ids=repr)
-@pytest.mark.parametrize("shape", [(3,), (4, 1), (4, 2), (1,), ()])
+@pytest.mark.parametrize("shape", [(3,), (4, 1), (4, 3), (2, 4), (4, 2, 1), (1,), ()])
 def test_one_weight_a_sample(loss: Loss[Any], shape: tuple[int, ...]) -> None:
     message = refused(loss, ShapeError, HALVES, HALVES, np.ones(shape))
-    assert message == f"sample_weight: expected one weight a sample, shape (4,), got {shape}"
+    expected = "expected one weight a sample, shape (4,), or a weight for each target, shape (4, 2)"
+    assert message == f"sample_weight: {expected}, got {shape}"
 
 
 @pytest.mark.parametrize("loss", CLASSES, ids=repr)
