@@ -401,7 +401,7 @@ class SoftmaxFocal(ClassTargetLoss[MeanSaved], MeanLoss):
     ignore_label: int | None = field(default=None, kw_only=True, validator=optional(_label))
 
     def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, MeanSaved]:
-        if self.ignore_label is not None and getattr(prediction, "shape", ()):
+        if self.ignore_label is not None and isinstance(prediction, np.ndarray) and prediction.ndim > 0:
             target, weight = self._without_ignored(prediction, target, sample_weight)
             sample_weight = weight if weight is None else weight.reshape(prediction.shape[:-1])
         return super().forward(prediction, target, sample_weight)

@@ -121,7 +121,8 @@ def test_training_and_metrics_leave_out_ignored_labels(batch_size: int | None) -
 
     loss = SoftmaxCrossEntropy(ignore_label=PAD)
     right = (net.predict(x).argmax(axis=-1) == LABELS)[LABELS != PAD].mean()
-    for metrics in ([Accuracy(), Precision("macro")], [Accuracy(), labels_seen]):
+    lists: list[Any] = [[Accuracy(), Precision("macro")], [Accuracy(), labels_seen]]
+    for metrics in lists:
         row = net.evaluate(x, LABELS, loss=loss, metrics=metrics, batch_size=batch_size)
         assert row["accuracy"] == pytest.approx(right)
     assert row["labels_seen"] == 3
