@@ -8,9 +8,10 @@ import numpy as np
 from attrs import field, frozen
 
 from deepbp._validation import as_numbers, as_type
-from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataError, ShapeError
 from deepbp.errors.validators import instance_of, non_negative, non_negative_int, optional, positive_int
 from deepbp.losses.loss import Expects, Loss, as_tuple, not_arrays, scalar_or_each
+from deepbp.losses.targets import ClassTargetLoss
 from deepbp.typing import Array, ArrayLike, Shape
 
 
@@ -93,8 +94,8 @@ def _same(one: Array, other: Array) -> bool:
 class OnOutputs(Loss[tuple[Any, Shape]]):
     """A loss on the columns ``start`` to ``stop`` − 1 of prediction and target; other outputs have gradient 0.
 
-    Columns count from 0 along the last axis (B, …, K). Classes need one-hot rows in their columns, because labels and
-    numbers do not fit into one array. Raises ``ShapeError`` when prediction or target has fewer columns.
+    Columns count from 0 along the last axis (B, …, K). Classes have one-hot rows in their columns, or their labels in a
+    single column of the target, ``targets=(1, 2)``. Raises ``ShapeError`` when prediction or target has fewer columns.
 
     Args:
         loss: the loss of these columns.
@@ -145,6 +146,10 @@ class OnOutputs(Loss[tuple[Any, Shape]]):
         own_shape = (*output_shape[:-1], self.stop - self.start)
         own = self._own_targets(array, name)
         name = f"{name}[..., {self._targets[0]}:{self._targets[1]}]"
+        if self._has_labels(own):
+            labels = _as_labels(own, name)
+            prepared = self.loss.prepare_target(labels, own_shape, dtype, name)
+            return array if _same(prepared, labels) else PreparedTarget.of(array, (prepared,))
         prepared = self.loss.prepare_target(own, own_shape, dtype, name)
         if _same(prepared, own):
             return array
@@ -170,7 +175,10 @@ class OnOutputs(Loss[tuple[Any, Shape]]):
         self, prediction: Array, target: Array, sample_weight: Array | None = None
     ) -> tuple[float, tuple[Any, Shape]]:
         own = _columns(prediction, "prediction", self.start, self.stop)
-        own_target = target.parts[0] if isinstance(target, PreparedTarget) else self._own_targets(target, "target")
+        if isinstance(target, PreparedTarget):
+            own_target = target.parts[0]
+        elif self._has_labels(own_target := self._own_targets(target, "target")):
+            own_target = _as_labels(own_target, "target")
         value, saved = self.loss.forward(own, own_target, sample_weight)
         return value, (saved, prediction.shape)
 
@@ -185,8 +193,26 @@ class OnOutputs(Loss[tuple[Any, Shape]]):
     def _targets(self) -> tuple[int, int]:
         return self.targets or (self.start, self.stop)
 
+    def _has_labels(self, own: Array) -> bool:
+        """Whether a column of the target holds labels of several classes."""
+        return own.shape[-1] == 1 and self.stop - self.start > 1 and _of_classes(self.loss)
+
     def _own_targets(self, target: Array, name: str) -> Array:
         return _columns(target, name, *self._targets)
+
+
+def _of_classes(loss: Loss[Any]) -> bool:
+    return all(map(_of_classes, loss.losses)) if isinstance(loss, SumOfLosses) else isinstance(loss, ClassTargetLoss)
+
+
+def _as_labels(column: Array, name: str) -> Array:
+    """The whole numbers in a column (B, …, 1), as labels (B, …)."""
+    with np.errstate(invalid="ignore"):  # NaN and infinity, which are no labels
+        labels = column[..., 0].astype(np.intp)
+    wrong = column[..., 0][labels != column[..., 0]]
+    if wrong.size:
+        raise DataError(f"{name}: expected whole-number labels in this column, got {wrong.flat[0]}")
+    return labels
 
 
 def _columns(array: Array, name: str, start: int, stop: int) -> Array:

@@ -160,3 +160,25 @@ def test_targets_as_a_network_is_given_them() -> None:
         BOTH.prepare_target([[3, 1, 1, 0]], (2,), FLOAT32)
     with pytest.raises(ShapeError, match=r"y: expected at least 4 columns, \(B, …, 4\), got shape \(1, 2\)"):
         BOTH.prepare_target([[3, 1]], (4,), FLOAT32)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_labels_in_a_column_are_those_of_one_head(dtype: str, rng: np.random.Generator) -> None:
+    p, y, labels = rng.normal(size=(5, 4)).astype(dtype), rng.normal(size=(5, 1)), rng.integers(0, 3, 5)
+    loss = SumOfLosses([OnOutputs(MeanSquaredError(), 0, 1), OnOutputs(SoftmaxCrossEntropy(), 1, 4, targets=(1, 2))])
+    target = np.hstack([y, labels[:, None]]).astype(dtype)
+    prepared = loss.prepare_target(target, (4,), np.dtype(dtype))
+    assert type(prepared) is np.ndarray
+    first, second = (
+        evaluate(MeanSquaredError(), p[:, :1], target[:, :1]),
+        evaluate(SoftmaxCrossEntropy(), p[:, 1:], labels),
+    )
+    value, delta = evaluate(loss, p, prepared)
+    assert value == pytest.approx(first[0] + second[0], rel=1e-6)
+    np.testing.assert_array_equal(delta, np.hstack([first[1], second[1]]))
+    with pytest.raises(DataError, match=r"y\[\.\.\., 1:2\]: expected whole-number labels in this column, got 0.5"):
+        loss.prepare_target(np.full((2, 2), 0.5), (4,), np.dtype(dtype))
+    with pytest.raises(DataError, match="target: expected whole-number labels in this column, got nan"):
+        loss.forward(p, target * np.nan)
+    with pytest.raises(DataError, match="expected labels from 0 to 2, for the network has 3 outputs, got 3"):
+        loss.prepare_target(np.full((2, 2), 3), (4,), np.dtype(dtype))
