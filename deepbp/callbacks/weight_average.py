@@ -60,7 +60,8 @@ class WeightAverage(Callback):
             self._average = trainer._training.capture()
             return
         share = (1 - self.decay) / (1 - self.decay**self.count)
-        _move(self._average.values, trainer.parameters.values, share)
+        same = self._average.parameters == trainer.parameters.parameters
+        _move(self._average.values, trainer.parameters.values if same else self._average.current(), share)
         for average, buffer in zip(self._average.buffers, trainer.buffers, strict=True):
             _move(average, buffer.value, share)
 

@@ -217,8 +217,9 @@ class Layer(ABC, Generic[Saved]):
         return {name: parameter for name, parameter in self.named_parameters().items() if not parameter.frozen}
 
     def freeze(self) -> None:
-        """Exclude all parameters inside from training, by the next ``Trainer`` or ``fit``.
+        """Exclude all parameters inside from training, from the next step on, also of a ``Trainer`` that exists.
 
+        The optimizer's state of these parameters is kept until they are unfrozen.
         Gradients still pass through the layer, unless nothing below it trains. Training passes still update buffers,
         such as running means. Raises NotBuiltError if the layer has no parameters yet.
         """
@@ -226,7 +227,7 @@ class Layer(ABC, Generic[Saved]):
             parameter.freeze()
 
     def unfreeze(self) -> None:
-        """Include all parameters inside in training again, by the next ``Trainer`` or ``fit``."""
+        """Include all parameters inside in training again, from the next step on."""
         for parameter in self._existing_parameters("unfreeze"):
             parameter.freeze(False)
 

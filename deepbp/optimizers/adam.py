@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from math import sqrt
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from attrs import field, frozen
@@ -41,6 +41,7 @@ class Adam(Descent):
     """
 
     _decay = DECAY
+    _counts: ClassVar[bool] = True
 
     learning_rate: float | Schedule = field(default=0.001, validator=rate_or_schedule)
     beta1: float = field(default=0.9, validator=fraction)

@@ -1,6 +1,6 @@
 """Parameter groups, each with its own optimizer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
@@ -9,7 +9,7 @@ import attrs
 from attrs import evolve, field, frozen
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError
-from deepbp.optimizers.optimizer import LARGE_RATE, Descent, Optimizer, Schedule, State, rate_or_schedule
+from deepbp.optimizers.optimizer import LARGE_RATE, Descent, Names, Optimizer, Schedule, State, rate_or_schedule
 from deepbp.parameters import Members, ParameterVector, Part
 from deepbp.typing import Shape
 
@@ -55,10 +55,26 @@ class Grouped(Descent):
 
     def start(self, parameters: ParameterVector) -> State:
         """The states of all groups in one: ``"0.mean"`` is that of the first group, with the length of the group."""
+        if empty := [pattern for pattern, own in self._members(parameters.names, parameters.shapes) if not own.names]:
+            fits = any(fnmatchcase(name, empty[0]) for name in parameters.names)
+            why = "earlier patterns take all that it matches" if fits else "no parameter matches"
+            raise ConfigurationError(f"Grouped: pattern {empty[0]!r}: {why}: there are {', '.join(parameters.names)}")
+        return self._restart(parameters)
+
+    def _restart(self, parameters: ParameterVector) -> State:
         state: State = {"step": 0}
         for place, optimizer, part in self._parts(parameters):
-            state |= {f"{place}{name}": value for name, value in optimizer.start(part).items() if name != "step"}
+            state |= {f"{place}{name}": value for name, value in optimizer._restart(part).items() if name != "step"}
         return state
+
+    def _sections(self, names: Names, shapes: Sequence[Shape]) -> list[tuple[str, Optimizer, Names, Sequence[Shape]]]:
+        found = []
+        for place, (optimizer, (_, own)) in enumerate(
+            zip(self.groups.values(), self._members(names, shapes), strict=True)
+        ):
+            inner = optimizer._sections(own.names, own.shapes)
+            found += [(f"{place}.{prefix}", leaf, names, shapes) for prefix, leaf, names, shapes in inner]
+        return found
 
     def _may_overflow(self, parameters: ParameterVector, state: State, rate: float) -> bool:
         # All rates are computed, and so validated, before any parameter changes. The test is of all groups at once:
@@ -83,9 +99,13 @@ class Grouped(Descent):
 
     def _parts(self, parameters: ParameterVector) -> list[tuple[str, Optimizer, Part]]:
         """The prefix of each group's state, its optimizer, and its parameters."""
-        members = _members(tuple(self.groups), parameters.names, parameters.shapes)
-        pairs = zip(self.groups.values(), members, strict=True)
-        return [(f"{place}.", optimizer, Part(parameters, own)) for place, (optimizer, own) in enumerate(pairs)]
+        members = self._members(parameters.names, parameters.shapes)
+        triples = enumerate(zip(self.groups.values(), members, strict=True))
+        # A group has no parameters while all of them are frozen.
+        return [(f"{place}.", one, Part(parameters, own)) for place, (one, (_, own)) in triples if own.names]
+
+    def _members(self, names: Names, shapes: Sequence[Shape]) -> list[tuple[str, Members]]:
+        return list(zip(self.groups, _members(tuple(self.groups), tuple(names), tuple(shapes)), strict=True))
 
 
 def _own(state: State, place: str) -> State:
@@ -95,7 +115,7 @@ def _own(state: State, place: str) -> State:
 
 @lru_cache(maxsize=64)  # the arguments are the same in each step
 def _members(patterns: tuple[str, ...], names: tuple[str, ...], shapes: tuple[Shape, ...]) -> list[Members]:
-    """The parameters of each pattern. Raises ConfigurationError for a parameter or pattern without the other."""
+    """The parameters of each pattern. Raises ConfigurationError for a parameter that matches none."""
     if names and not any(names):
         raise ConfigurationError(
             "Grouped: expected parameters with names: ParameterVector({name: parameter}), such as that of a Trainer"
@@ -109,11 +129,6 @@ def _members(patterns: tuple[str, ...], names: tuple[str, ...], shapes: tuple[Sh
                 "end with '*' for all others"
             )
         chosen[first].append(position)
-    for pattern, positions in chosen.items():
-        if not positions:
-            fits = any(fnmatchcase(name, pattern) for name in names)
-            why = "earlier patterns take all that it matches" if fits else "no parameter matches"
-            raise ConfigurationError(f"Grouped: pattern {pattern!r}: {why}: there are {', '.join(names)}")
     return [Members.of(names, shapes, positions) for positions in chosen.values()]
 
 

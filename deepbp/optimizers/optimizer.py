@@ -1,8 +1,9 @@
 """The contract of an optimizer, and what the update rules here share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from itertools import accumulate, groupby
 from math import isfinite, prod
 from numbers import Real
 from types import MappingProxyType
@@ -15,8 +16,8 @@ from deepbp._suggestions import ExplainedArguments
 from deepbp.errors import ArgumentTypeError, ConfigurationError, NonFiniteError
 from deepbp.errors.validators import non_negative
 from deepbp.formulas.language import UpdateFormula
-from deepbp.parameters import ParameterVector
-from deepbp.typing import Array
+from deepbp.parameters import Members, ParameterVector, Part
+from deepbp.typing import Array, Shape
 
 State: TypeAlias = dict[str, Any]
 """What an optimizer keeps between steps: arrays and counters, by name."""
@@ -33,6 +34,9 @@ def rate_or_schedule(instance: Any, attribute: "Attribute[Any]", value: Any) -> 
         place = f"{type(instance).__name__}: {attribute.name}"
         raise ArgumentTypeError(f"{place}: expected a number, or a callable of the step, got {value!r}")
     non_negative(instance, attribute, value)
+
+
+Names: TypeAlias = Sequence[str]
 
 
 class Optimizer(ExplainedArguments, ABC):
@@ -67,6 +71,14 @@ class Optimizer(ExplainedArguments, ABC):
     @abstractmethod
     def step(self, parameters: ParameterVector, state: State) -> None:
         """Change ``parameters.values`` in place, given ``parameters.grads``, and increment ``state["step"]``."""
+
+    def _restart(self, parameters: ParameterVector) -> State:
+        """As ``start``, after parameters were frozen or unfrozen."""
+        return self.start(parameters)
+
+    def _sections(self, names: Names, shapes: Sequence[Shape]) -> list[tuple[str, "Optimizer", Names, Sequence[Shape]]]:
+        """The parts of a state: a prefix of its keys, the optimizer, and the parameters that arrays are made up of."""
+        return [("", self, names, shapes)]
 
     def rate(self, step: int) -> float:
         """The learning rate of this step. Raises ConfigurationError unless a schedule returns a number ≥ 0."""
@@ -107,6 +119,7 @@ class Descent(Optimizer):
     """Base class of the optimizers here: a subclass states ``_move``, and its formula with ``_update``."""
 
     _decay: ClassVar[tuple[str, str]] = DECAYED_GRADIENT
+    _counts: ClassVar[bool] = False  # whether an update depends on t, as a bias correction does
 
     def step(self, parameters: ParameterVector, state: State) -> None:
         """One update. Raises NonFiniteError where a number of it overflows; values and state are then as before."""
@@ -118,12 +131,32 @@ class Descent(Optimizer):
             except (RuntimeWarning, FloatingPointError):  # an overflow, where NumPy is set to raise
                 large = True
             if large or self._may_overflow(parameters, state, rate):
-                move_or_restore(lambda: self._move(parameters, state, rate), parameters, state)
+                move_or_restore(lambda: self._move_all(parameters, state, rate), parameters, state)
             else:
-                self._move(parameters, state, rate)
+                self._move_all(parameters, state, rate)
             state["step"] += 1
         except (AttributeError, KeyError, TypeError) as error:
             raise self._argument_error(parameters, state) or error from None
+
+    def _move_all(self, parameters: ParameterVector, state: State, rate: float) -> None:
+        """As ``_move``. Parameters that were frozen for a while have made fewer steps than others: each its own t."""
+        if "late" not in state:
+            self._move(parameters, state, rate)
+            return
+        late, starts = state["late"], [0, *accumulate(map(prod, parameters.shapes))]
+        before = dict(state)  # several runs of parameters may share a t
+        for steps, run in groupby(range(len(parameters.shapes)), lambda position: int(late[starts[position]])):
+            members = Members.of(parameters.names, parameters.shapes, list(run))
+            part, place, mark = Part(parameters, members), members.runs[0], f"@{steps}" if steps else ""
+            own: State = {"step": state["step"] - steps}
+            for name, value in self.start(part).items():
+                if isinstance(value, np.ndarray):
+                    own[name] = state[name][place]
+                elif name != "step":  # a number that changes with t, of which each t has its own
+                    own[name] = before.get(name + mark, value)
+            self._move(part, own, rate)
+            numbers = {name + mark: value for name, value in own.items() if not isinstance(value, np.ndarray)}
+            state |= {name: value for name, value in numbers.items() if not name.startswith("step")}
 
     @abstractmethod
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:

@@ -241,7 +241,7 @@ def step(trainer: Settings, state: TrainingState, batch: Data) -> tuple[float, A
 def backpropagate(trainer: Settings, state: TrainingState, batch: Data) -> tuple[float, Array]:
     """Compute the gradients of a batch, and return its loss and prediction. Raises NonFiniteError for the loss."""
     model, loss = trainer.model, trainer.loss
-    state.ensure_current()
+    state.ensure_current(trainer.optimizer)
     state.parameters.clear_grads()
     prediction, saved = model._run_forward(batch.x)  # validated with the data
     pair = loss.forward(prediction, batch.y, batch.sample_weight)

@@ -1,12 +1,14 @@
 """The state of a training: rollback of a step, snapshots of the weights, resuming, and checkpoint files."""
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Protocol, Self, TypeAlias
+from weakref import WeakSet
 
 import attrs
 import numpy as np
-from attrs import define, field, frozen
+from attrs import define, field
 
 from deepbp._config import without_addresses
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, FileFormatError
@@ -20,6 +22,7 @@ from deepbp.storage.contents import LIMIT, check_version
 from deepbp.storage.formats import open_file, write_file
 from deepbp.storage.json_codec import from_json, to_json
 from deepbp.training.evaluation import Meter
+from deepbp.training.freezing import Kept, check_kept, follow, plain
 from deepbp.training.history import History
 from deepbp.training.position import Position, count, generator_at
 from deepbp.typing import Array
@@ -42,17 +45,35 @@ class Settings(Protocol):
     non_finite: str
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Snapshot:
     """A copy of the trainable parameters, the buffers, and the states of the generators that layers draw from."""
 
     values: Any  # (P,) the parameters end to end; None in a snapshot for the rollback of a step
     buffers: list[Array]
     generators: list[Any] = field(factory=list)
+    parameters: tuple[Parameter, ...] = ()
+
+    def extend(self, parameters: Sequence[Parameter]) -> None:
+        """Add parameters that were frozen when the snapshot was taken, and so have not changed since."""
+        added = [parameter for parameter in parameters if parameter not in self.parameters]
+        self.values = np.concatenate([self.values, *(parameter.value.reshape(-1) for parameter in added)])
+        self.parameters += tuple(added)
+
+    def current(self) -> Array:
+        """(P,) the values that these parameters have now."""
+        return np.concatenate([parameter.value.reshape(-1) for parameter in self.parameters])
 
     def describe(self, name: str) -> dict[str, Any]:
         """The snapshot as part of a callback's state."""
         return {name: self.values, f"{name}_buffers": self.buffers}
+
+
+class _Snapshots(WeakSet[Snapshot]):
+    """The snapshots that callbacks hold."""
+
+    def __reduce__(self) -> tuple[type[Self], tuple[list[Snapshot]]]:
+        return type(self), (list(self),)  # weak references cannot be pickled
 
 
 @define(eq=False)
@@ -76,6 +97,8 @@ class TrainingState:
     skipped: int = field(default=0, init=False)
     position: Position = field(factory=Position, init=False)
     callback_states: Sequence[CallbackState] | None = field(default=None, init=False)  # of a file, until the next fit
+    kept: Kept = field(factory=dict, init=False)  # the optimizer's state of frozen parameters
+    _snapshots: "_Snapshots" = field(factory=lambda: _Snapshots(), init=False)
     resumes: bool = field(default=False, init=False)  # whether the last call of fit continued that of a file
     consistent: bool = field(default=True, init=False)
     _frozen: list[Parameter] = field(alias="frozen")
@@ -117,21 +140,30 @@ class TrainingState:
         """The number of updates so far."""
         return int(self.optimizer_state["step"])
 
-    def ensure_current(self) -> None:
+    def ensure_current(self, optimizer: Optimizer) -> None:
         """Check at the start of a step, at little cost, whether the parameters must be acquired again."""
         if not self.parameters.is_current() or (self._frozen and not all(one.frozen for one in self._frozen)):
-            self.acquire()
+            self.acquire(optimizer)
 
-    def acquire(self) -> None:
+    def acquire(self, optimizer: Optimizer) -> None:
         """Put the parameters into this training's vector again, if another trainer has moved them to its own.
 
-        Raises ConfigurationError if they are not the same parameters any more: the optimizer's state is of others.
+        The optimizer's state follows parameters that were frozen or unfrozen; see ``follow``. Raises ConfigurationError
+        if the model has other parameters than before, or if all of them are frozen.
         """
-        vector = ParameterVector.of(self.model.named_trainable_parameters())
-        if vector.parameters != self.parameters.parameters:
-            raise ConfigurationError(
-                "the model's parameters are not those it had: make a new Trainer, as after each freeze or unfreeze"
+        every = self.model.named_parameters().values()
+        if {*every} != {*self.parameters.parameters, *self._frozen}:
+            raise ConfigurationError("the model's parameters are not those it had: make a new Trainer")
+        before, vector = self.parameters, ParameterVector.of(self.model.named_trainable_parameters())
+        if not vector.parameters:
+            refuse_untrainable(self.model)
+        if vector.parameters != before.parameters:
+            self.optimizer_state, self.kept = follow(
+                optimizer, before.names, before.shapes, self.optimizer_state, self.kept, vector
             )
+            for snapshot in self._snapshots:
+                snapshot.extend(vector.parameters)
+            self._frozen = [parameter for parameter in every if parameter.frozen]
         self.parameters = vector
 
     def begin(self) -> None:
@@ -152,13 +184,22 @@ class TrainingState:
 
     def capture(self) -> Snapshot:
         """Copy the parameters and buffers."""
-        return Snapshot(self._values().copy(), [buffer.value.copy() for buffer in self.buffers])
+        vector = self._vector()
+        snapshot = Snapshot(
+            vector.values.copy(), [buffer.value.copy() for buffer in self.buffers], parameters=vector.parameters
+        )
+        self._snapshots.add(snapshot)
+        return snapshot
 
     def restore(self, snapshot: Snapshot) -> None:
         """Write a snapshot into the model. Raises ConfigurationError if it is one of another model."""
         self._check(snapshot)
         if snapshot.values is not None:
-            self._values()[...] = snapshot.values
+            start = 0
+            for parameter in snapshot.parameters:
+                end = start + parameter.value.size
+                parameter.value = snapshot.values[start:end].reshape(parameter.value.shape)
+                start = end
         for buffer, value in zip(self.buffers, snapshot.buffers, strict=True):
             buffer.value = value
         if snapshot.generators:
@@ -167,22 +208,23 @@ class TrainingState:
 
     def holds(self, snapshot: Snapshot) -> bool:
         """Whether the model's parameters equal those of a snapshot."""
-        return snapshot.values is not None and np.array_equal(self._values(), snapshot.values)
+        return snapshot.values is not None and np.array_equal(snapshot.current(), snapshot.values)
 
     def described_snapshot(self, state: Mapping[str, Any], name: str) -> Snapshot | None:
         """The snapshot under this name in a callback's state, or None; raises as ``restore`` does."""
         if name not in state:
             return None
-        found = Snapshot(state[name], list(state[f"{name}_buffers"]))
+        found = Snapshot(state[name], list(state[f"{name}_buffers"]), parameters=self._vector().parameters)
         self._check(found)
+        self._snapshots.add(found)
         return found
 
-    def _values(self) -> Array:
+    def _vector(self) -> ParameterVector:
         """The parameters, which another trainer may have moved to a vector of its own."""
-        return ParameterVector.of(self.model.trainable_parameters()).values
+        return ParameterVector.of(self.model.trainable_parameters())
 
     def _check(self, snapshot: Snapshot) -> None:
-        values: Any = None if snapshot.values is None else self._values()
+        values: Any = None if snapshot.values is None else snapshot.current()
         own, stored = [values, *(buffer.value for buffer in self.buffers)], [snapshot.values, *snapshot.buffers]
         if list(map(_size, own)) != list(map(_size, stored)):
             raise ConfigurationError(
@@ -243,6 +285,7 @@ class TrainingState:
             "skipped": self.skipped,
             "position": self.position.describe() if self.position.begun else None,
             "callbacks": callbacks if self.callback_states is None else self.callback_states,
+            **({"kept": self.kept} if self.kept else {}),
         }
 
     def _identity(self, settings: Settings) -> dict[str, Any]:
@@ -263,12 +306,11 @@ class TrainingState:
             raise FileFormatError(f"expected a network and a training, got {list(description)!r:.200}")
         state = from_json(description["training"], arrays, description["version"])
         numbers = {name: array for name, array in arrays.items() if not name.startswith(FROM_THE_CONFIGURATION)}
-        held, generators, own = self._arrays(), self._all_generators(), self._identity(settings)
+        generators, own = self._all_generators(), self._identity(settings)
         callbacks = _callback_states(state["callbacks"])
-        _check_same("the model's parameters and buffers", _sizes(held), _sizes(numbers))
-        _check_same("the frozen parameters", own["frozen"], state["frozen"])
+        _check_same("the model's parameters and buffers", _sizes(self._arrays()), _sizes(numbers))
         _check_same("the optimizer", own["optimizer"], state["optimizer"])
-        _check_same("the optimizer's state", _sizes(self.optimizer_state), _sizes(state["optimizer_state"]))
+        optimizer_state, kept = self._stored_state(settings.optimizer, state)
         _check_same("the loss", own["loss"], state["loss"])
         _check_same("the random generators", list(generators), list(state["generators"]))
         names = [type(callback).__name__ for callback in settings.callbacks]
@@ -285,15 +327,41 @@ class TrainingState:
             position = Position.read(state["position"], self.generator, meter, self.model.built)
 
         # Everything is valid: from here on nothing can be refused.
-        for name, array in held.items():
+        for name, array in self._arrays().items():
             array[...] = numbers[name]
         for name, generator in generators.items():
             generator.bit_generator.state = drawn[name].bit_generator.state
-        self.optimizer_state.update(state["optimizer_state"])
+        self.optimizer_state, self.kept = optimizer_state, kept
         self.history.clear()
         self.history.update(columns)
         self.history.interrupted, self.skipped, self.consistent = interrupted, skipped, True
         self.epoch, self.position, self.callback_states = position.epoch, position, callbacks
+
+    def _stored_state(self, optimizer: Optimizer, stored: Mapping[str, Any]) -> tuple[State, Kept]:
+        """The optimizer's state in a file, for the parameters that this trainer trains.
+
+        Whether a parameter is frozen is up to the trainer, not to the file: the state of one that is frozen here is
+        kept aside, and one that was frozen in the file starts with an empty state.
+        """
+        named, frozen, state = self.model.named_parameters(), stored["frozen"], stored["optimizer_state"]
+        kept = stored.get("kept", {})
+        if not isinstance(frozen, list) or not {*frozen} <= {*named} or len({*frozen}) != len(frozen):
+            raise FileFormatError(f"expected names of frozen parameters, got {frozen!r:.200}")
+        apart = {name: Parameter(one.value.copy()) for name, one in named.items() if name not in frozen}
+        then = ParameterVector(apart)  # the parameters that the file's training trained
+        _check_same("the optimizer's state", *(_sizes(plain(one)) for one in (optimizer._restart(then), state)))
+        check_kept(optimizer, then.names, then.shapes, state, kept, named)
+        self.acquire(optimizer)
+        if set(then.names) == set(self.parameters.names):
+            return dict(state), dict(kept)
+        if stored["position"] is not None:
+            warnings.warn(
+                f"load: the file resumes a training in which {frozen or 'nothing'} was frozen; this trainer's own "
+                f"frozen parameters stay: {[name for name, one in named.items() if one.frozen]}",
+                UserWarning,
+                stacklevel=5,
+            )
+        return follow(optimizer, then.names, then.shapes, state, kept, self.parameters)
 
     def _arrays(self) -> dict[str, Array]:
         """All parameters and buffers of the model."""

@@ -287,7 +287,7 @@ class Trainer:
         position.resume_with(training.samples, options.batch_size, options.shuffle)
         if isinstance(training, Stream) and position.epochs < options.epochs:
             training.leave_out(position.epochs)
-        state.acquire()
+        state.acquire(self.optimizer)
         state.position = position
         try:
             self._running = Fit(self, state, options, training, validation)
