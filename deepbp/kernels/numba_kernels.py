@@ -13,6 +13,8 @@ from deepbp.kernels.numpy_kernels import __all__ as __all__  # a kernel without 
 from deepbp.kernels.numpy_kernels import erf as erf
 from deepbp.kernels.numpy_kernels import erfc as erfc
 from deepbp.kernels.numpy_kernels import gaussian as gaussian
+from deepbp.kernels.numpy_kernels import softmax_cross_entropy as softmax_cross_entropy
+from deepbp.kernels.numpy_kernels import softmax_cross_entropy_backward as softmax_cross_entropy_backward
 from deepbp.kernels.numpy_kernels import tanh as tanh
 
 
@@ -147,7 +149,7 @@ def squared_error(prediction: Any, target: Any, factor: float) -> Any:
 
 
 @compiled
-def softmax_cross_entropy(z: Any, labels: Any, weight: Any) -> Any:
+def cross_entropy_residual(z: Any, labels: Any, weight: Any) -> Any:
     check_floats(z)
     residual = np.empty(z.shape, z.dtype)
     rows, classes = z.shape
@@ -178,7 +180,7 @@ def softmax_cross_entropy(z: Any, labels: Any, weight: Any) -> Any:
 
 
 @compiled
-def softmax_cross_entropy_backward(residual: Any, weight: Any) -> Any:
+def cross_entropy_residual_backward(residual: Any, weight: Any) -> Any:
     delta = np.empty(residual.shape, residual.dtype)
     rows, classes = residual.shape
     if weight is not None and weight.shape != (rows,):

@@ -25,6 +25,8 @@ __all__ = [
     "add_bias",
     "clip_norm",
     "clip_values",
+    "cross_entropy_residual",
+    "cross_entropy_residual_backward",
     "erf",
     "erfc",
     "gaussian",
@@ -134,7 +136,7 @@ def squared_error(prediction: Array, target: Array, factor: float) -> tuple[floa
 TINY = 1e-30  # a share of a class below which its logarithm is not computed from it, since it may have underflowed
 
 
-def softmax_cross_entropy(z: Array, labels: Array, weight: Array | None) -> tuple[float, Array]:
+def cross_entropy_residual(z: Array, labels: Array, weight: Array | None) -> tuple[float, Array]:
     """(Σ w (ln Σ eᶻ − z_label), softmax(z) − one-hot(label)) for scores (N, C), labels (N,), and weights (N,) or None.
 
     Both are computed from the sum over the other classes, R: ln(1 + R / e^z_label) and −R / Σ eᶻ. So they keep their
@@ -167,12 +169,29 @@ def softmax_cross_entropy(z: Array, labels: Array, weight: Array | None) -> tupl
     return long_sum(terms) if weight is None else long_dot(terms, weight), residual
 
 
-def softmax_cross_entropy_backward(residual: Array, weight: Array | None) -> Array:
+def cross_entropy_residual_backward(residual: Array, weight: Array | None) -> Array:
     """w (p − one-hot(label)) / N, given p − one-hot(label)."""
     rows = len(residual)
     if weight is not None and weight.shape != (rows,):
         raise ShapeError(OTHER_LENGTH, rows, weight.shape)
     return np.asarray(residual / rows if weight is None else residual * (weight / rows)[:, None])
+
+
+def softmax_cross_entropy(z: Array, labels: Array, weight: Array | None) -> tuple[float, Array]:
+    """(Σ w (ln Σ eᶻ − z_label), softmax(z)): the value of ``cross_entropy_residual``, and ``softmax``."""
+    value, _ = cross_entropy_residual(z, labels, weight)
+    return value, softmax(z)
+
+
+def softmax_cross_entropy_backward(probability: Array, labels: Array, weight: Array | None) -> Array:
+    """w (p − one-hot(label)) / N."""
+    rows, classes = probability.shape
+    check_rows(rows, labels, weight)
+    if (labels.view(np.uintp) >= classes).any():
+        raise IndexError("label out of range")
+    residual = probability.copy()
+    residual[np.arange(rows), labels] -= 1
+    return cross_entropy_residual_backward(residual, weight)
 
 
 def sigmoid_cross_entropy(z: Array, positive: Array, negative: Array, both: Array | None = None) -> tuple[Array, Array]:

@@ -206,7 +206,7 @@ class SoftmaxCrossEntropy(_SmoothedClassLoss[SoftmaxSaved]):
             check_labels(labels, z.shape)
             weight = self._label_weights(labels, weight, prediction)
         try:
-            value, residual = kernels.softmax_cross_entropy(z, labels, weight)
+            value, residual = kernels.cross_entropy_residual(z, labels, weight)
         except IndexError:
             check_labels(target, prediction.shape)
             raise
@@ -236,7 +236,7 @@ class SoftmaxCrossEntropy(_SmoothedClassLoss[SoftmaxSaved]):
 
     def backward(self, saved: SoftmaxSaved) -> Array:
         residual, weight, shape = saved
-        return np.asarray(kernels.softmax_cross_entropy_backward(residual, weight)).reshape(shape)
+        return np.asarray(kernels.cross_entropy_residual_backward(residual, weight)).reshape(shape)
 
 
 def one_hot_labels(rows: Array) -> Array | None:

@@ -98,10 +98,15 @@ def test_softmax_cross_entropy_agrees(shape: tuple[int, int], dtype: Any, weight
     rng = np.random.default_rng(1)
     labels = rng.integers(0, shape[1], shape[0])
     weight = rng.uniform(0, 2, shape[0]).astype(dtype) if weighted else None
-    (one, p), (other, q) = (f.softmax_cross_entropy(z, labels, weight) for f in (fused, plain))
+    (one, p), (other, q) = (f.cross_entropy_residual(z, labels, weight) for f in (fused, plain))
     assert one == pytest.approx(other, rel=1e-5 if dtype == np.float32 else 1e-13)
     assert_close(p, q, ulp=32)
-    one, other = (f.softmax_cross_entropy_backward(q, weight) for f in (fused, plain))
+    value, probability = fused.softmax_cross_entropy(z, labels, weight)
+    assert value == pytest.approx(other)
+    assert_close(probability, plain.softmax(z), ulp=32)
+    old = plain.softmax_cross_entropy_backward(probability, labels, weight)
+    one, other = (f.cross_entropy_residual_backward(q, weight) for f in (fused, plain))
+    assert_close(one, old, ulp=32, size=1 / shape[0])
     assert_close(one, other, ulp=4, size=1 / shape[0])
 
 
@@ -109,7 +114,7 @@ def test_softmax_cross_entropy_agrees(shape: tuple[int, int], dtype: Any, weight
 @pytest.mark.parametrize("label", [-1, 3, 2**40])
 def test_a_label_out_of_range_is_refused(form: ModuleType, label: int) -> None:
     with pytest.raises(IndexError):
-        form.softmax_cross_entropy(np.zeros((2, 3)), np.array([0, label]), None)
+        form.cross_entropy_residual(np.zeros((2, 3)), np.array([0, label]), None)
 
 
 @needs_numba
@@ -187,7 +192,7 @@ def test_softmax_cross_entropy_is_accurate_for_any_scores(form: ModuleType, dtyp
         for label in range(3):
             wide = z.astype(np.longdouble)
             truth = float(np.log(np.exp(wide).sum()) - wide[0, label])
-            value, _ = form.softmax_cross_entropy(z, np.array([label]), None)
+            value, _ = form.cross_entropy_residual(z, np.array([label]), None)
             assert abs(value - truth) <= 4 * np.spacing(np.asarray(max(truth, 1.0), dtype))
 
 
@@ -213,14 +218,14 @@ REFUSED: dict[str, tuple[str, tuple[Any, ...], type[Exception]]] = {
     **{
         name: (name, (np.array([[1, 2]]),), DataTypeError) for name in (*ELEMENTWISE, "gelu", "gaussian", "erf", "erfc")
     },
-    "whole scores": ("softmax_cross_entropy", (np.array([[1, 2]]), np.array([0]), None), DataTypeError),
+    "whole scores": ("cross_entropy_residual", (np.array([[1, 2]]), np.array([0]), None), DataTypeError),
     "short bias": ("add_bias", (np.zeros((2, 3)), np.zeros(1)), ShapeError),
     "long bias": ("add_bias", (np.zeros((2, 3)), FOUR), ShapeError),
     "target": ("squared_error", (np.zeros((2, 3)), np.zeros((2, 1)), 1.0), ShapeError),
-    "labels": ("softmax_cross_entropy", (np.zeros((2, 3)), np.array([0]), None), ShapeError),
-    "weights": ("softmax_cross_entropy", (np.zeros((2, 3)), np.array([0, 1]), np.ones(1)), ShapeError),
+    "labels": ("cross_entropy_residual", (np.zeros((2, 3)), np.array([0]), None), ShapeError),
+    "weights": ("cross_entropy_residual", (np.zeros((2, 3)), np.array([0, 1]), np.ones(1)), ShapeError),
     "shares": ("sigmoid_cross_entropy", (np.zeros((2, 3)), np.zeros((2, 3)), np.zeros((2, 2))), ShapeError),
-    "weights back": ("softmax_cross_entropy_backward", (np.zeros((2, 3)), np.ones(1)), ShapeError),
+    "weights back": ("cross_entropy_residual_backward", (np.zeros((2, 3)), np.ones(1)), ShapeError),
     "sgd": ("sgd", (FOUR, THREE, 0.1), ShapeError),
     "momentum gradients": ("sgd_momentum", (FOUR, THREE, FOUR, 0.1, 0.9, False), ShapeError),
     "momentum state": ("sgd_momentum", (FOUR, FOUR, THREE, 0.1, 0.9, False), ShapeError),
