@@ -169,7 +169,10 @@ def test_another_seed_draws_other_numbers(folder: Path, capsys: pytest.CaptureFi
         (["mine.py:np.pi"], "np.pi: expected a layer, a loss, an optimizer or an initializer, got 3.14"),
         (["mine.py:NoBackward"], "NoBackward: has no backward, which its contract asks for"),
         (["mine.py:NeedsFactor"], "missing a required argument: 'factor': write mine.py:'NeedsFactor(...)'"),
-        (["mine.py:NeedsFactor", "--arguments", "1, 2"], "NeedsFactor(1, 2) raises TypeError"),
+        (
+            ["mine.py:NeedsFactor", "--arguments", "1, 2"],
+            "expected at most 1 argument by position (factor), got 2: write NeedsFactor(1)",
+        ),
         (["mine.py:Dense(0)"], "Dense(0) raises ConfigurationError: Dense: units: expected a whole number of at least"),
         (["mine.py:Right"], "Right(): on samples of which shape? add --input-shape 5"),
         (["mine.py:squared", "--input-shape", "3"], "--input-shape and --inputs are for layers; SumSquaredError("),

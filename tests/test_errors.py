@@ -187,7 +187,7 @@ ARGUMENTS: list[tuple[dict[str, Any], type[DeepBPError], str]] = [
     ({"sample_weight": -np.ones(9)}, DataError, "sample_weight: expected weights of at least 0, got -1.0"),
     ({"sample_weight": [np.nan] * 9}, DataError, "sample_weight: expected finite numbers, got nan at sample_weight[0]"),
     ({"sample_weight": np.ones(8)}, DataError, "got: x has 9, y has 9, sample_weight has 8"),
-    ({"sample_weight": np.ones((9, 1))}, ShapeError, "sample_weight: expected one weight a sample, got shape (9, 1)"),
+    ({"sample_weight": np.ones((9, 1))}, ShapeError, "or one for each target, shape (9, 2), got shape (9, 1)"),
 ]
 
 

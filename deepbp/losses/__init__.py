@@ -6,9 +6,7 @@ from deepbp.losses.cross_entropies import (
     BinaryCrossEntropy,
     CrossEntropy,
     SigmoidBinaryCrossEntropy,
-    SigmoidFocal,
     SoftmaxCrossEntropy,
-    SoftmaxFocal,
 )
 from deepbp.losses.distances import (
     CosineSimilarity,
@@ -19,6 +17,7 @@ from deepbp.losses.distances import (
     Quantile,
     SumSquaredError,
 )
+from deepbp.losses.focal import SigmoidFocal, SoftmaxFocal
 from deepbp.losses.likelihoods import KLDivergence, LogPoisson, Poisson
 from deepbp.losses.loss import Loss
 from deepbp.losses.margins import CategoricalHinge, Hinge, SquaredHinge

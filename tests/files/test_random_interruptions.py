@@ -79,7 +79,7 @@ def test_what_was_left_out_is_left_out_once(tmp_path: Path) -> None:
 
         def forward(self, *arguments: Any) -> Any:
             value, saved = super().forward(*arguments)
-            if self.pressing and not value < 1e9:  # its gradients overflow
+            if self.pressing and not value < 1e9:  # the loss or its gradients overflow
                 signal.raise_signal(signal.SIGINT)
             return value, saved
 
@@ -87,13 +87,14 @@ def test_what_was_left_out_is_left_out_once(tmp_path: Path) -> None:
         net = Sequential([Dense(4), Dropout(0.5), Dense(CLASSES)], input_shape=FEATURES, rng=0, dtype="float64")
         return Trainer(net, Presses(), SGD(0.1), non_finite="skip", callbacks=[ModelCheckpoint(tmp_path / "run.npz")])
 
+    overflowing = np.where(HUGE > 1e200, 1.7e308, HUGE)
     left, resumed, whole = training(), training(), training()
-    assert left.fit(HUGE, Y, epochs=2, batch_size=8).interrupted
+    assert left.fit(overflowing, Y, epochs=2, batch_size=8).interrupted
     assert left.skipped == 1
     Presses.pressing = False
     resumed.load(tmp_path / "run.npz")
     for one in (resumed, whole):
-        one.fit(HUGE, Y, epochs=2, batch_size=8)
+        one.fit(overflowing, Y, epochs=2, batch_size=8)
     assert resumed.skipped == whole.skipped > 2
     assert resumed.history == whole.history
     np.testing.assert_array_equal(resumed.parameters.values, whole.parameters.values)

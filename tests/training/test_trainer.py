@@ -158,7 +158,12 @@ def target(shape: tuple[int, ...]) -> Array:
         (X[:0], target((0, 4)), None, "x: expected at least one sample, got none (shape (0, 3))"),
         (X[:, :2], Y, None, "x: the network expects samples of shape (3,), so an array of shape (N, 3), got (23, 2)"),
         (X, Y, -np.ones(23), "sample_weight: expected weights of at least 0, got -1.0"),
-        (X, Y, np.ones((23, 1)), "sample_weight: expected one weight a sample, got shape (23, 1)"),
+        (
+            X,
+            Y,
+            np.ones((23, 1)),
+            "sample_weight: expected one weight a sample, or one for each target, shape (23, 4), got shape (23, 1)",
+        ),
         (X, Y, np.ones(22), "got: x has 23, y has 23, sample_weight has 22"),
         (X, np.where(Y[2, 0] == Y, np.inf, Y), None, "the targets y"),
         (np.where(X[2, 0] == X, np.nan, X), Y, None, "the inputs x"),
