@@ -2,16 +2,9 @@
 
 from deepbp._config import publish
 from deepbp.metrics.classification import F1, ROCAUC, Accuracy, BinaryAccuracy, Precision, Recall, TopKAccuracy
-from deepbp.metrics.metric import (
-    Metric,
-    MetricLike,
-    StreamingMetric,
-    check_metrics,
-    compute,
-    confusion_matrix,
-    metric_name,
-)
+from deepbp.metrics.metric import Metric, MetricLike, StreamingMetric, check_metrics, compute, metric_name
 from deepbp.metrics.regression import R2, MeanAbsoluteError, RootMeanSquaredError
+from deepbp.metrics.thresholds import confusion_matrix
 
 __all__ = [
     "F1",

@@ -11,7 +11,8 @@ from deepbp.errors import ConfigurationError, DataError, ShapeError
 from deepbp.errors.validators import finite, instance_of, one_of, optional, positive_int
 from deepbp.losses.loss import Loss, check_same_shape, not_arrays
 from deepbp.losses.targets import check_binary
-from deepbp.metrics.metric import LossAware, MeanMetric, Metric, divided, is_of_classes, scores_and_labels, term_weights
+from deepbp.metrics.metric import MeanMetric, Metric, divided, term_weights
+from deepbp.metrics.thresholds import LossAware, is_of_classes, scores_and_labels
 from deepbp.typing import Array
 
 _FIX = "for answers 0 or 1 use BinaryAccuracy(), for numbers R2() or MeanAbsoluteError()"

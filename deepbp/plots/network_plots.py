@@ -9,7 +9,7 @@ from deepbp._validation import as_numbers, as_samples, as_shape, check_same_leng
 from deepbp.errors import ArgumentTypeError, NotBuiltError, ShapeError
 from deepbp.layers import Layer
 from deepbp.losses import Loss
-from deepbp.metrics.metric import as_true_labels, comparable
+from deepbp.metrics.thresholds import as_true_labels, comparable
 from deepbp.parameters import Parameter
 from deepbp.plots.canvas import axes_for, class_colors
 from deepbp.sequential import Sequential

@@ -7,7 +7,7 @@ import numpy as np
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError
 from deepbp.losses import Loss
-from deepbp.metrics.metric import HALF
+from deepbp.metrics.thresholds import HALF
 from deepbp.plots.canvas import COLORS, axes_for, need_matplotlib, quiet
 from deepbp.training import RangeTest, SignalMonitor, metrics
 from deepbp.typing import ArrayLike

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 from deepbp._config import publish
 from deepbp._suggestions import suggest_names
 from deepbp.metrics.classification import F1, ROCAUC, Accuracy, BinaryAccuracy, Precision, Recall, TopKAccuracy
-from deepbp.metrics.metric import Metric, MetricLike, confusion_matrix
+from deepbp.metrics.metric import Metric, MetricLike
 from deepbp.metrics.regression import R2, MeanAbsoluteError, RootMeanSquaredError
+from deepbp.metrics.thresholds import confusion_matrix
 from deepbp.training.data import Data
 from deepbp.training.evaluation import evaluate
 from deepbp.training.full_batch import Iterations, fit_lbfgs, fit_levenberg_marquardt
