@@ -39,8 +39,8 @@ class CSVLog(Callback):
     >>> history = net.fit([[0.0]], [[1.0]], epochs=2, **options)
     >>> print(Path("run.csv").read_text().strip())
     epoch,loss
-    0,1.0
-    1,0.25
+    1,1.0
+    2,0.25
 
     Args:
         path: the name of the file, in a folder that exists.
@@ -69,7 +69,7 @@ class CSVLog(Callback):
         columns = ["epoch", *history]
         if columns == self._columns:
             with open(self.path, "a", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerow([history.epochs - 1, *(column[-1] for column in history.values())])
+                csv.writer(file).writerow([history.epochs, *(column[-1] for column in history.values())])
         else:
             history.to_csv(self.path)
         self._columns = columns
@@ -188,9 +188,9 @@ class TensorBoard(Callback):
         validation = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
         training["learning_rate"] = trainer.optimizer.rate(trainer.steps - 1)
         try:
-            self._append("training", trainer.epoch, training)
+            self._append("training", trainer.epoch + 1, training)
             if validation:
-                self._append("validation", trainer.epoch, validation)
+                self._append("validation", trainer.epoch + 1, validation)
         except OSError as error:
             if not self._failed:  # warn once
                 warnings.warn(f"TensorBoard: {error}: training goes on, and each epoch tries again", stacklevel=2)

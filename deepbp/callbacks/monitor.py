@@ -30,7 +30,7 @@ class MonitorCallback(Callback):
     min_delta: float = field(default=0.0, validator=non_negative, kw_only=True)
     mode: Literal["min", "max"] | None = field(default=None, validator=_min_or_max, kw_only=True)
     best: float = field(init=False, default=nan, repr=False)
-    best_epoch: int = field(init=False, default=-1, repr=False)
+    best_epoch: int = field(init=False, default=0, repr=False)  # counted from 1
     waited: int = field(init=False, default=0, repr=False)
     _trainer: Any = field(init=False, default=None, repr=False)
 
@@ -39,7 +39,7 @@ class MonitorCallback(Callback):
         self._begin_call()
 
     def _begin_call(self) -> None:
-        self.best, self.best_epoch, self.waited = nan, -1, 0
+        self.best, self.best_epoch, self.waited = nan, 0, 0
 
     def watch(self, trainer: Trainer) -> None:
         """Watch this trainer. Raises ConfigurationError if its epochs will not have the column."""
@@ -56,7 +56,7 @@ class MonitorCallback(Callback):
         below = value < self.best - self.min_delta
         above = value > self.best + self.min_delta
         if (above if mode == "max" else below) or (isnan(self.best) and not isnan(value)):
-            self.best, self.best_epoch, self.waited = value, trainer.epoch, 0
+            self.best, self.best_epoch, self.waited = value, trainer.epoch + 1, 0
             return True
         self.waited += 1
         return False
@@ -79,7 +79,8 @@ class MonitorCallback(Callback):
         )
 
     def state(self) -> dict[str, Any]:
-        return {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited}
+        return {"best": self.best, "best_epoch": self.best_epoch - 1, "waited": self.waited}  # in files, from 0
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.best, self.best_epoch, self.waited = float(state["best"]), int(state["best_epoch"]), int(state["waited"])
+        self.best, self.waited = float(state["best"]), int(state["waited"])
+        self.best_epoch = int(state["best_epoch"]) + 1

@@ -32,7 +32,7 @@ class EarlyStopping(MonitorCallback):
     >>> net = Sequential([Dense(1)], input_shape=1, rng=0)
     >>> options = {"loss": MeanSquaredError(), "optimizer": SGD(0.1), "validation_data": ([[1.0]], [[1.9]])}
     >>> history = net.fit([[1.0]], [[2.0]], epochs=100, callbacks=[stopping], **options)
-    >>> stopping.stopped, history.epochs - 1 - stopping.best_epoch
+    >>> stopping.stopped, history.epochs - stopping.best_epoch
     (True, 3)
 
     Args:
@@ -43,7 +43,7 @@ class EarlyStopping(MonitorCallback):
         restore_best: False keeps the weights of the last epoch.
 
     Attributes:
-        best, best_epoch: the best value, and its epoch, counted from 0; NaN and −1 before the first.
+        best, best_epoch: the best value, and its epoch, counted from 1; NaN and 0 before the first.
         waited: the number of epochs since the best.
         stopped: whether it has ended the last training.
 
@@ -100,7 +100,7 @@ class ReduceOnPlateau(MonitorCallback):
     >>> options = {"loss": MeanSquaredError(), "optimizer": SGD(0.6), "epochs": 4}  # too large: the loss grows
     >>> history = net.fit([[1.0]], [[2.0]], callbacks=[reducing], **options)
     >>> reducing.best_epoch, reducing.reductions
-    (0, [2])
+    (1, [3])
 
     Args:
         monitor, mode: as in ``EarlyStopping``, whose patience should be longer.
@@ -112,7 +112,7 @@ class ReduceOnPlateau(MonitorCallback):
 
     Attributes:
         best, best_epoch, waited: as in ``EarlyStopping``.
-        reductions: the epochs, counted from 0, after which the rate was lowered.
+        reductions: the epochs, counted from 1, after which the rate was lowered.
 
     Source: He et al. 2016, section 3.4: "divided by 10 when the error plateaus".
     """
@@ -152,15 +152,16 @@ class ReduceOnPlateau(MonitorCallback):
         if lower < rate:
             scheduled = callable(trainer.optimizer.learning_rate)
             _set_level(trainer, _level(trainer.optimizer) * (lower / rate) if scheduled else lower)
-            self.reductions.append(trainer.epoch)
+            self.reductions.append(trainer.epoch + 1)
 
     def state(self) -> dict[str, Any]:
         level = {} if self._trainer is None else {"level": _level(self._trainer.optimizer)}
-        return {**super().state(), "reductions": list(self.reductions), "cooling": self._cooling, **level}
+        reductions = [epoch - 1 for epoch in self.reductions]  # in files, from 0
+        return {**super().state(), "reductions": reductions, "cooling": self._cooling, **level}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         super().restore(state)
-        self.reductions = [int(epoch) for epoch in state.get("reductions", [])]
+        self.reductions = [int(epoch) + 1 for epoch in state.get("reductions", [])]
         self._cooling = int(state.get("cooling", 0))
         if "level" in state and state["level"] != _level(self._trainer.optimizer):
             _set_level(self._trainer, float(state["level"]))

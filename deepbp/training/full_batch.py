@@ -4,7 +4,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from math import inf, sqrt
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -32,6 +32,8 @@ class Iterations(History):
         message: the optimizer's reason for ending.
         interrupted: whether Ctrl-C ended it. The network has the values of the last complete iteration in any case.
     """
+
+    first: ClassVar[int] = 0  # the start, after no iteration
 
     def __init__(self) -> None:
         super().__init__()

@@ -3,14 +3,16 @@
 import os
 from collections.abc import Mapping
 from numbers import Real
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.storage.atomic import whole_file
 
 
 class Best(NamedTuple):
-    """The best value of a column of a history, and the first epoch, counted from 0, that reached it.
+    """The best value of a column of a history, and the first epoch that reached it.
+
+    Epochs count from 1, as in logs, so the other columns of that epoch are ``history[name][epoch - 1]``.
 
     >>> from deepbp.training import Best
     >>> value, epoch = Best(value=0.25, epoch=7)
@@ -25,15 +27,18 @@ class Best(NamedTuple):
 class History(dict[str, list[float]]):
     """The loss and the metrics of each completed epoch: lists by name, such as ``"loss"`` and ``"val_accuracy"``.
 
-    ``interrupted`` is whether Ctrl-C ended the training.
+    Epoch 1 has index 0 in these lists. ``interrupted`` is whether Ctrl-C ended the training.
 
     >>> from deepbp import History
     >>> history = History()
     >>> for loss in (0.5, 0.2, 0.3):
     ...     history.append({"loss": loss})
     >>> history["loss"], history.best("loss")
-    ([0.5, 0.2, 0.3], Best(value=0.2, epoch=1))
+    ([0.5, 0.2, 0.3], Best(value=0.2, epoch=2))
     """
+
+    first: ClassVar[int] = 1
+    """The number of the epoch at index 0."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +70,7 @@ class History(dict[str, list[float]]):
                 column.append(row.get(name, float("nan")))
 
     def best(self, name: str, mode: Literal["min", "max"] | None = None) -> Best:
-        """The best value of a column: the lowest loss or error, the highest accuracy. NaN is ignored.
+        """The best value of a column, the lowest loss or the highest accuracy, and its epoch. NaN is ignored.
 
         Raises:
             ConfigurationError: if the column does not exist or has no number, or if its direction is unknown, as for
@@ -79,7 +84,7 @@ class History(dict[str, list[float]]):
             raise ConfigurationError(
                 f"history: is more of {name!r} better? give mode='max' or mode='min', got {mode!r}"
             )
-        numbers = [Best(value, epoch) for epoch, value in enumerate(self[name]) if value == value]
+        numbers = [Best(value, epoch) for epoch, value in enumerate(self[name], self.first) if value == value]
         if not numbers:
             raise ConfigurationError(f"history: expected numbers in {name!r}, got {self[name]}")
         sign = -1 if mode == "max" else 1
@@ -92,4 +97,4 @@ class History(dict[str, list[float]]):
         with whole_file(path) as file:
             writer = csv.writer(file)
             writer.writerow(["epoch", *self])
-            writer.writerows([epoch, *row] for epoch, row in enumerate(zip(*self.values(), strict=True)))
+            writer.writerows([epoch, *row] for epoch, row in enumerate(zip(*self.values(), strict=True), self.first))

@@ -120,7 +120,7 @@ class Fit:
         if not self._batches(meter):
             return
         if meter.seen == 0:
-            raise NonFiniteError(f"epoch {state.epoch}: every step was skipped: its loss or a gradient overflowed")
+            raise NonFiniteError(f"epoch {state.epoch + 1}: every step was skipped: its loss or a gradient overflowed")
         row = meter.row()
         if self.validation is not None:
             if self._interrupt.requested:
@@ -209,7 +209,7 @@ class Fit:
         """Add to an exception where in the training it was raised."""
         state = self.state
         weights = "whose weights the model holds" if state.consistent else "and the next was cut off in the middle"
-        error.add_note(f"in epoch {state.epoch}, after update {state.steps}, {weights}")
+        error.add_note(f"in epoch {state.epoch + 1}, after update {state.steps}, {weights}")
         if isinstance(error, MemoryError):
             error.add_note("the memory was not enough: try half the batch_size, with accumulate=2 for the same steps")
 
@@ -275,7 +275,7 @@ def update(trainer: Settings, state: TrainingState) -> None:
         if name := first_bad_gradient(trainer.model, parameters):
             raise _non_finite(state, "a gradient is not finite", lambda: f"the gradient of {name}") from None
         state.rollback()
-        raise NonFiniteError(f"epoch {state.epoch}, step {state.steps}: {error}") from None
+        raise NonFiniteError(f"epoch {state.epoch + 1}, step {state.steps + 1}: {error}") from None
     state.commit()
 
 
@@ -285,7 +285,7 @@ def _non_finite(state: TrainingState, what: str, first: Callable[[], str]) -> No
     place = first()  # runs the layers again, which changes running means and generators again
     state.rollback()
     return NonFiniteError(
-        f"epoch {state.epoch}, step {state.steps}: {what}; the first place that is not finite: "
+        f"epoch {state.epoch + 1}, step {state.steps + 1}: {what}; the first place that is not finite: "
         f"{place or 'the loss itself'}. "
         "The update was not applied. Try a lower learning rate, clip_norm=1.0, or inputs scaled to about ±1"
     )

@@ -56,7 +56,7 @@ class Callback(ExplainedArguments):
         """Before the first epoch."""
 
     def on_epoch_start(self, trainer: "Trainer") -> None:
-        """Before each epoch, whose number, counted from 0, is ``trainer.epoch``."""
+        """Before each epoch, which is number ``trainer.epoch + 1``."""
 
     def on_step_end(self, trainer: "Trainer", loss: float) -> None:
         """After each update, with the loss of its batch."""
@@ -181,7 +181,7 @@ class Trainer:
 
     @property
     def epoch(self) -> int:
-        """The number of the current epoch, or of the next one, counted from 0 over all calls of ``fit``."""
+        """The number of epochs completed before the current one, or the next one, over all calls of ``fit``."""
         return self._training.epoch
 
     @epoch.setter

@@ -259,7 +259,7 @@ def test_fit_and_evaluate(refusal: Refusal) -> None:
         "step NaN",
         lambda: trainer().step(X + np.float32(np.nan), Y),
         NonFiniteError,
-        r"epoch 0, step 0: .*the inputs x",
+        r"epoch 1, step 1: .*the inputs x",
     ),
     Refusal("step target NaN", lambda: trainer().step(X, Y + np.float32(np.nan)), NonFiniteError, r".*the targets y"),
     Refusal("step labels", lambda: trainer().step(X, LABELS), ShapeError, r".*\(5,\)"),

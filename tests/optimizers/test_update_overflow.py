@@ -187,7 +187,7 @@ def test_fit_names_epoch_step_and_parameter(optimizer: Optimizer) -> None:
         trainer.fit([[1e4]], [[1e17]], epochs=50, progress=False)
     message = str(caught.value)
     assert re.match(
-        r"epoch 2, step 2: the update overflowed; the first place that is not finite: .*0\.weight\[0, 0\]", message
+        r"epoch 3, step 3: the update overflowed; the first place that is not finite: .*0\.weight\[0, 0\]", message
     )
     assert contents(trainer.parameters, trainer.state) == before
     trainer.fit([[1.0]], [[0.5]], progress=False)  # goes on

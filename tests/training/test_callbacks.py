@@ -99,7 +99,7 @@ def test_a_callback_that_raises_ends_training_and_leaves_it_usable() -> None:
                 raise RuntimeError("mine")
 
     trainer = Trainer(SQUARES.network(), SQUARES.loss, SGD(0.01), callbacks=[Fails()])
-    with pytest.raises(RuntimeError, match=r"^mine\nin epoch 1, after update 2, whose weights the model holds$"):
+    with pytest.raises(RuntimeError, match=r"^mine\nin epoch 2, after update 2, whose weights the model holds$"):
         trainer.fit(X, Y, epochs=5)
     assert trainer.history.epochs == 2
     trainer.callbacks = ()

@@ -71,7 +71,7 @@ def test_a_program_that_exits_stores_its_training(tmp_path: Path) -> None:
 
 def test_an_epoch_whose_end_fails_is_one_all_the_same() -> None:
     trained = trainer(Noted("a", [], "sees"))
-    with pytest.raises(RuntimeError, match=r"of a\nin epoch 0, after update 1"):
+    with pytest.raises(RuntimeError, match=r"of a\nin epoch 1, after update 1"):
         trained.fit(X, Y)
     trained.callbacks = ()
     trained.fit(X, Y)

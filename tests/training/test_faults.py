@@ -113,7 +113,7 @@ print(trained.steps)
 def test_too_little_memory_for_a_step(tmp_path: Path) -> None:
     done = run(OUT_OF_MEMORY, tmp_path / "run.npz")
     assert done.returncode == 0, done.stderr
-    assert "in epoch 1, after update 4, whose weights the model holds" in done.stdout
+    assert "in epoch 2, after update 4, whose weights the model holds" in done.stdout
     assert "the memory was not enough: try half the batch_size, with accumulate=2 for the same steps" in done.stdout
     assert done.stdout.splitlines()[-1] == str(4 + 32)
 
@@ -148,7 +148,7 @@ def test_what_fails_at_the_end_is_told_beside_what_failed_before() -> None:
 
     trained = trainer([Fails()])
     message = (
-        "^first\nin epoch 0, after update 1, whose weights the model holds\nthen Fails.on_fit_end failed, too: second$"
+        "^first\nin epoch 1, after update 1, whose weights the model holds\nthen Fails.on_fit_end failed, too: second$"
     )
     with pytest.raises(RuntimeError, match=message):
         trained.fit(X, Y)

@@ -33,7 +33,7 @@ def test_fit_returns_a_dictionary_of_lists() -> None:
     assert not history.interrupted
     assert all(type(value) is float for column in history.values() for value in column)
     assert sorted(history["loss"], reverse=True) == history["loss"]  # small steps downhill
-    assert history.best("loss") == Best(history["loss"][3], 3)
+    assert history.best("loss") == Best(history["loss"][3], 4)
 
 
 def test_no_epochs_change_nothing() -> None:
@@ -51,17 +51,17 @@ def test_columns_that_come_late_or_stay_away_are_filled() -> None:
     history.append({"loss": 0})
     assert history["loss"] == [3, 2, 1, 0]
     assert str(history["val_loss"]) == "[nan, nan, 5, nan]"
-    assert history.best("val_loss") == (5, 2)
+    assert history.best("val_loss") == (5, 3)
 
 
 def test_best_knows_its_direction_and_takes_the_first() -> None:
     history = history_of(loss=[2, NAN, 1, 1], accuracy=[0.5, 0.9, NAN, 0.9], mine=[1, 3, 2, 0])
     history.note_direction("accuracy", higher_is_better=True)
-    assert history.best("loss") == Best(value=1, epoch=2)
-    assert history.best("accuracy") == (0.9, 1)
-    assert history.best("mine", mode="max") == (3, 1)
-    assert history.best("mine", mode="min") == (0, 3)
-    assert history.best("accuracy", mode="min") == (0.5, 0)
+    assert history.best("loss") == Best(value=1, epoch=3)
+    assert history.best("accuracy") == (0.9, 2)
+    assert history.best("mine", mode="max") == (3, 2)
+    assert history.best("mine", mode="min") == (0, 4)
+    assert history.best("accuracy", mode="min") == (0.5, 1)
 
 
 def test_fit_tells_the_direction_of_each_metric() -> None:
@@ -100,7 +100,7 @@ def test_to_csv_can_be_read_back(tmp_path: Path) -> None:
     with open(tmp_path / "history.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["epoch", "loss", "a, b"]
-    assert [int(row[0]) for row in rows[1:]] == [0, 1]
+    assert [int(row[0]) for row in rows[1:]] == [1, 2]
     assert [float(row[1]) for row in rows[1:]] == history["loss"]
     assert str([float(row[2]) for row in rows[1:]]) == "[1.0, nan]"
     assert os.listdir(tmp_path) == ["history.csv"]

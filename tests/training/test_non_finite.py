@@ -42,8 +42,8 @@ def test_a_diverging_fit_stops_before_the_bad_update(dtype: str) -> None:
     )
     assert place, str(caught.value)
     epoch, step = map(int, place.groups()[:2])
-    assert (epoch, step) == (trainer.epoch, trainer.steps)
-    assert step // 3 == epoch == trainer.history.epochs > 0
+    assert (epoch, step) == (trainer.epoch + 1, trainer.steps + 1)
+    assert (step - 1) // 3 + 1 == epoch == trainer.history.epochs + 1 > 1
     assert str(caught.value).endswith(
         "The update was not applied. Try a lower learning rate, clip_norm=1.0, or inputs scaled to about ±1"
     )
@@ -73,7 +73,7 @@ def test_the_first_layer_that_overflowed_is_named(layers: list[Layer[Any]], firs
     before = values(net)
     with pytest.raises(NonFiniteError) as caught:
         net.fit(np.abs(X) * 10, Y, loss=MeanSquaredError(), optimizer=Adam())
-    assert "epoch 0, step 0: the loss became " in str(caught.value)
+    assert "epoch 1, step 1: the loss became " in str(caught.value)
     assert f"; the first place that is not finite: {first}. The update" in str(caught.value)
     assert values(net) == before
 
@@ -100,7 +100,7 @@ def test_a_bad_gradient_behind_a_good_loss_is_caught(value: float) -> None:
     with pytest.raises(NonFiniteError) as caught:
         trainer.step(CLASSES.x, CLASSES.y)
     assert str(caught.value).startswith(
-        "epoch 0, step 0: a gradient is not finite; the first place that is not finite: the gradient of 0.bias. "
+        "epoch 1, step 1: a gradient is not finite; the first place that is not finite: the gradient of 0.bias. "
     )
     assert values(broken) == before
     assert trainer.state["step"] == trainer.steps == 0
@@ -119,7 +119,7 @@ def test_a_network_that_was_stopped_can_be_trained_on() -> None:
     net = SQUARES.network()
     trainer = Trainer(net, SQUARES.loss, SGD(0.01))
     trainer.fit(X, Y, epochs=2)
-    with pytest.raises(NonFiniteError, match=r"epoch 2, step 2: the loss became nan; .*: the inputs x\. "):
+    with pytest.raises(NonFiniteError, match=r"epoch 3, step 3: the loss became nan; .*: the inputs x\. "):
         trainer.step(X * np.nan, Y)
     twin = SQUARES.network()
     Trainer(twin, SQUARES.loss, SGD(0.01)).fit(X, Y, epochs=3)

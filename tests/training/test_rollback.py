@@ -75,6 +75,6 @@ def test_an_interrupted_update_is_not_called_complete() -> None:
     trained = Trainer(SQUARES.network(), LOSS, CutOff(0.01))
     with pytest.raises(MemoryError) as caught:
         trained.fit(X, Y)
-    assert caught.value.__notes__[0] == "in epoch 0, after update 0, and the next was cut off in the middle"
+    assert caught.value.__notes__[0] == "in epoch 1, after update 0, and the next was cut off in the middle"
     with pytest.raises(ConfigurationError, match="save: the last update was cut off in the middle"):
         trained.save("never.npz")

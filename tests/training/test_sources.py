@@ -142,7 +142,7 @@ def ragged() -> Iterator[Any]:
         (Rows(X[:0], Y[:0]), {}, DataError, "x: expected a data set of at least one sample, got none"),
         (Rows(X[:, :2], Y), {}, ShapeError, "samples from row 0 on: x: the network expects samples of shape (3,)"),
         (ragged, {}, DataError, "batch 1: expected the same number of samples everywhere, got: x has 4, y has 3"),
-        (broken, {}, OSError, "the disk is gone\nin epoch 0, after update 1, whose weights the model holds"),
+        (broken, {}, OSError, "the disk is gone\nin epoch 1, after update 1, whose weights the model holds"),
         (Rows(X, Y), {"sample_weight": WEIGHT}, ConfigurationError, "sample_weight: batches without y bring their"),
         (Rows(X, Y), {"validation_split": 0.5}, ConfigurationError, "validation_split: is for arrays; give a data set"),
         (Rows(X, Y), {"validation_data": X}, ArgumentTypeError, "validation_data: expected (x, y) or (x, y, sample_"),

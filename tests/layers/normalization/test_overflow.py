@@ -38,7 +38,7 @@ def test_training_names_the_layer_and_changes_nothing(layer: Any, dtype: Any, la
     before = {name: one.value.copy() for name, one in held.items()}
     x, y = data(large)
     with pytest.raises(
-        NonFiniteError, match=rf"epoch 2, step 2: .*not finite: layer 0, {named(layer)}\(.*\)\. The update"
+        NonFiniteError, match=rf"epoch 3, step 3: .*not finite: layer 0, {named(layer)}\(.*\)\. The update"
     ):
         trainer.fit(x, y, shuffle=False, progress=False)
     for name, one in held.items():

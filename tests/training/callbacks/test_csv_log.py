@@ -47,7 +47,7 @@ def test_it_goes_on_with_the_same_trainer_and_a_column_may_come_later(tmp_path: 
     it.fit(X, Y, epochs=2, validation_data=(X, Y))
     lines = path.read_text().splitlines()
     assert lines[0] == "epoch,loss,val_loss"
-    assert [line.split(",")[0] for line in lines[1:]] == ["0", "1", "2", "3"]
+    assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3", "4"]
     assert [line.endswith(",nan") for line in lines[1:]] == [True, True, False, False]
 
 
@@ -64,7 +64,7 @@ def test_a_stored_training_goes_on_with_its_own_rows(tmp_path: Path) -> None:
     whole, other = resumed(lambda: CSVLog(path), 5, 1)
     assert numbers(whole) == numbers(other)
     lines = path.read_text().splitlines()
-    assert [line.split(",")[0] for line in lines] == ["epoch", "0", "1", "2", "3", "4"]
+    assert [line.split(",")[0] for line in lines] == ["epoch", "1", "2", "3", "4", "5"]
     assert [float(line.split(",")[1]) for line in lines[1:]] == whole.history["loss"]
 
 

@@ -37,9 +37,10 @@ def test_where_it_stops(
     stopping = EarlyStopping("score", patience=patience, min_delta=min_delta, mode=mode)
     it = fit(trainer(stopping, scores=scores), len(scores))
     assert it.epoch - 1 == stops
-    assert (stopping.best, stopping.best_epoch) == (scores[best], best)
+    assert (stopping.best, stopping.best_epoch) == (scores[best], best + 1)
     assert stopping.stopped
     assert stopping.waited == patience
+    assert stopping.state()["best_epoch"] == best  # files count from 0, those of earlier versions too
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
@@ -57,7 +58,7 @@ def test_random_scores_stop_where_the_definition_says(mode: Literal["min", "max"
                 break
         stopping = EarlyStopping("score", patience=patience, min_delta=min_delta, mode=mode)
         assert fit(trainer(stopping, scores=scores), len(scores)).epoch == expected
-        assert stopping.best_epoch == best
+        assert stopping.best_epoch == best + 1
 
 
 def interrupt(it: Trainer) -> None:
@@ -80,7 +81,7 @@ def test_the_best_weights_and_buffers_are_put_back(ended_by: str) -> None:
         fit(it, 6)
     except NonFiniteError:
         assert ended_by == "an error"
-    assert stopping.best_epoch == 2
+    assert stopping.best_epoch == 3
     assert len(seen) == (6 if ended_by == "epochs" else 5)
     assert numbers(it) == seen[2]
     assert len(set(seen)) == len(seen)
@@ -111,7 +112,7 @@ def test_nan_is_never_better(scores: list[float], best: int) -> None:
     stopping = EarlyStopping("score", patience=3, mode="min")
     it = trainer(stopping, Each(lambda it: seen.append(numbers(it))), scores=scores)
     fit(it, len(scores))
-    assert stopping.best_epoch == best
+    assert stopping.best_epoch == best + 1
     assert numbers(it) == seen[best]
 
 
@@ -179,15 +180,15 @@ def test_each_call_of_fit_begins_anew_and_restores_the_best_of_its_own_epochs() 
     seen: list[Any] = []
     stopping = EarlyStopping("score", patience=2)
     it = fit(trainer(stopping, Each(lambda it: seen.append(numbers(it))), scores=[1, 9, 5, 5, 6, 7, 4, 4, 8]), 5)
-    assert (it.epoch, stopping.best_epoch) == (4, 1)
+    assert (it.epoch, stopping.best_epoch) == (4, 2)
     assert numbers(it) == seen[1]
     fit(it, 5)  # 6, 7, 4, 4: none of them better than the 9 of the first call
-    assert (it.epoch, stopping.best, stopping.best_epoch, stopping.waited) == (8, 7, 5, 2)
+    assert (it.epoch, stopping.best, stopping.best_epoch, stopping.waited) == (8, 7, 6, 2)
     assert numbers(it) == seen[5]
     fit(it, 1)
     assert (stopping.best, stopping.stopped, stopping.waited) == (8, False, 0)
     fit(trainer(stopping, scores=[2, 1]), 2)
-    assert (stopping.best, stopping.best_epoch, stopping.stopped) == (2, 0, False)
+    assert (stopping.best, stopping.best_epoch, stopping.stopped) == (2, 1, False)
 
 
 def test_a_call_that_ran_out_of_epochs_leaves_no_patience_used_up() -> None:
@@ -204,7 +205,7 @@ def test_after_a_stored_call_that_was_complete_another_one_begins_anew(tmp_path:
     other = trainer(stopping, scores=[4, 5, 1])
     other.load(tmp_path / "run.npz")
     fit(other, 3)
-    assert (stopping.best, stopping.best_epoch, stopping.waited, stopping.stopped) == (5, 4, 1, False)
+    assert (stopping.best, stopping.best_epoch, stopping.waited, stopping.stopped) == (5, 5, 1, False)
 
 
 @pytest.mark.parametrize("at", [0, 1, 3, 5])

@@ -40,7 +40,7 @@ def test_when_and_to_what(arguments: dict[str, Any], epochs_at_each: dict[float,
     expected = [rate for rate, epochs in epochs_at_each.items() for _ in range(epochs)]
     reduce = ReduceOnPlateau("score", mode="min", **arguments)
     assert rates(reduce) == pytest.approx(expected, rel=1e-12)
-    assert reduce.reductions == [e for e in range(1, len(expected)) if expected[e] != expected[e - 1]]
+    assert reduce.reductions == [e + 1 for e in range(1, len(expected)) if expected[e] != expected[e - 1]]
 
 
 def test_a_schedule_is_multiplied_and_a_floor_holds_the_factor_alone() -> None:
@@ -55,7 +55,7 @@ def test_a_schedule_is_multiplied_and_a_floor_holds_the_factor_alone() -> None:
     assert rates(reduce, schedule, [1] * 5) == pytest.approx(expected, rel=1e-12)
     assert expected[2] == pytest.approx(0.06)
     assert expected[3] < 0.06  # the schedule itself goes lower
-    assert reduce.reductions == [1, 2]
+    assert reduce.reductions == [2, 3]
 
 
 @pytest.mark.parametrize("schedule", [lambda step: 0.8, Scaled(lambda step: 1.6, 0.5), 0.8])
@@ -117,14 +117,14 @@ def test_another_trainer_begins_anew_with_its_own_rate() -> None:
     reduce = ReduceOnPlateau("score", patience=1, mode="min")
     rates(reduce, 1.0, [1, 1, 1])
     assert rates(reduce, 0.5, [2, 2]) == [0.5, 0.05]
-    assert reduce.reductions == [1]
+    assert reduce.reductions == [2]
 
 
 def test_each_call_of_fit_begins_anew_at_the_rate_that_was_reached() -> None:
     reduce = ReduceOnPlateau("score", patience=2, mode="min")
     it = trainer(reduce, optimizer=SGD(1.0), scores=[1, 5, 5, 4, 3, 3, 3])
     fit(it, 3)
-    assert (it.optimizer.learning_rate, reduce.reductions) == (0.1, [2])
+    assert (it.optimizer.learning_rate, reduce.reductions) == (0.1, [3])
     fit(it, 2)  # 4 and 3 are better than what this call has seen
     assert (it.optimizer.learning_rate, reduce.best, reduce.waited) == (0.1, 3, 0)
     fit(it, 2)

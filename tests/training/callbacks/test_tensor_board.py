@@ -60,8 +60,8 @@ def test_columns_and_rate_are_read_back(tmp_path: Path) -> None:
     for part, prefix in ((training, ""), (validation, "val_")):
         for name in ("loss", "score"):
             column = it.history[prefix + name]
-            assert part[name] == [(epoch, float(np.float32(value))) for epoch, value in enumerate(column)]
-    assert training["learning_rate"] == [(epoch, float(np.float32(0.1 / (3 * epoch + 3)))) for epoch in range(3)]
+            assert part[name] == [(epoch, float(np.float32(value))) for epoch, value in enumerate(column, 1)]
+    assert training["learning_rate"] == [(epoch, float(np.float32(0.1 / (3 * epoch)))) for epoch in (1, 2, 3)]
 
 
 @needs_tensorboardx
@@ -71,8 +71,8 @@ def test_a_training_that_goes_on_writes_another_file_and_says_where_it_starts(tm
     fit(it, 1)
     files = sorted((tmp_path / "training").iterdir())
     assert len(files) == 2
-    assert [events(file)[1].step for file in files] == [0, 2]
-    assert [step for step, _ in scalars(tmp_path / "training")["loss"]] == [0, 1, 2]
+    assert [events(file)[1].step for file in files] == [1, 3]
+    assert [step for step, _ in scalars(tmp_path / "training")["loss"]] == [1, 2, 3]
 
 
 @needs_tensorboardx
