@@ -268,12 +268,12 @@ class Sequential(Network):
         """
         if batch_size is not None:
             check_batch_size(batch_size)
-        self._known()
+        built = self._known()
         if is_inner_call() and isinstance(x, np.ndarray):
             return Chain.predict(self, x)  # the network around this one has validated the data
         if batch_size is None and type(x) is np.ndarray:
             return Chain._run_predict(self, self._as_input(x))
-        batches = input_batches(x, self._as_input, batch_size)
+        batches = input_batches(x, self._as_input, batch_size, len(built.input_shape))
         outputs = [Chain._run_predict(self, batch) for batch in batches]
         if not outputs:
             raise DataError("x: expected at least one batch, got none: a generator may have been used before")

@@ -2,31 +2,38 @@
 
 import queue
 import threading
-import warnings
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
-from typing import Any, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
-from attrs import define, evolve, field
+from attrs import define
 
 from deepbp._validation import as_numbers, as_samples, as_type, check_same_length, check_sample_shape
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DeepBPError, NotBuiltError, ShapeError
 from deepbp.layers import Layer
 from deepbp.losses import Loss, sample_weights
 from deepbp.losses.loss import weight_column
-from deepbp.training.lazy import Blocks, is_lazy
+from deepbp.training.lazy import (
+    Blocks,
+    Items,
+    Splittable,
+    Stream,
+    called,
+    fetch,
+    inputs_of,
+    is_lazy,
+    is_mapping,
+    parts_of,
+)
 from deepbp.typing import Array, ArrayLike, Shape
 
 ROWS_AT_ONCE = 4096  # of a prediction from a source that is not in memory
-ENDLESS = 100_000  # batches of an epoch after which a stream without a number of steps is reported
 AS_DICT = "give batches weights as {0: 1.0, 1: 5.0}"
 
 
 @define(eq=False)
-class Data:
+class Data(Splittable):
     """Validated training data: inputs x (N, …), targets y (N, …) and weights, (N,) or of the targets' shape.
 
     >>> from deepbp import Sequential
@@ -131,32 +138,6 @@ class Data:
         x = select(self.x) if self.dtype is None else as_type(select(self.x), "x", self.dtype)
         return type(self)(x, select(self.y), weight)
 
-    def split(
-        self, fraction: float, rng: np.random.Generator | None, classes: Array | None = None
-    ) -> tuple[Self, Self]:
-        """Split into (training, validation) data; no sample is copied.
-
-        ``rng`` draws the validation rows; None takes the last ones, as a time series needs. With ``classes`` (N,),
-        every class has the same share of both parts, rounded.
-        """
-        held_out = round(fraction * len(self))
-        if not 0 < held_out < len(self):
-            raise ConfigurationError(
-                f"validation_split: {fraction} of {len(self)} samples leaves {len(self) - held_out} for training and "
-                f"{held_out} for validation: both need at least one"
-            )
-        rows = np.arange(len(self))[::-1] if rng is None else rng.permutation(len(self))
-        if classes is not None:
-            # The samples of each class, in the drawn order, get evenly spaced ranks from 0 to 1. Those of the smallest
-            # ranks are held out: each class gives its share, the first sample if it has two, and never the last one.
-            rank = np.empty(len(rows))
-            for label in np.unique(classes):
-                members = rows[classes[rows] == label]
-                rank[members] = np.arange(len(members)) / len(members)
-                rank[members[-1]] = 1
-            rows = rows[np.argsort(rank[rows], kind="stable")]
-        return evolve(self, rows=np.sort(rows[held_out:])), evolve(self, rows=np.sort(rows[:held_out]))
-
     def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Self]:
         """Yield all samples once, ``batch_size`` at a time (None: all at once); the last batch may be smaller.
 
@@ -175,10 +156,6 @@ class Data:
             yield self.take(slice(start, start + size) if rows is None else rows[start : start + size])
 
 
-Check: TypeAlias = Callable[..., Data]
-"""Makes a validated batch of (x, y) or (x, y, sample_weight)."""
-
-
 class Source(Protocol):
     """A source of batches: arrays, a data set, or a stream."""
 
@@ -189,90 +166,6 @@ class Source(Protocol):
     @abstractmethod
     def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Data]:
         """Yield the batches of one epoch, in an order that ``rng`` draws, without the first ``skip``."""
-
-
-@define(eq=False)
-class Items:
-    """A data set, whose ``__getitem__`` returns (x, y) or (x, y, weight) of one sample."""
-
-    items: Any
-    check: Check
-
-    @property
-    def samples(self) -> int:
-        """The data set's length."""
-        return len(self.items)
-
-    def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Data]:
-        """Yield batches of samples, which are read one by one."""
-        count = len(self.items)
-        if count == 0:
-            raise DataError("x: expected a data set of at least one sample, got none")
-        size = count if batch_size is None else batch_size
-        rows = np.arange(count) if rng is None else rng.permutation(count)
-        for start in range(skip * size, count, size):
-            samples = [self._sample(int(row)) for row in rows[start : start + size]]
-            place = f"samples from row {start} on"
-            try:
-                columns = tuple(np.stack(column) for column in zip(*samples, strict=True))
-            except ValueError as error:
-                raise DataError(
-                    f"{place}: expected (x, y), or (x, y, weight), all of the same shapes: {error}"
-                ) from None
-            yield _checked(self.check, columns, place)
-
-    def _sample(self, row: int) -> tuple[Any, ...]:
-        try:
-            return _pair(self.items[row])
-        except Exception as error:
-            error.add_note(f"in item {row} of the data set {type(self.items).__name__}")
-            raise
-
-
-@define(eq=False)
-class Stream:
-    """A stream of batches: a function that is called for each epoch, an iterable, or a generator."""
-
-    batches_of: Any
-    check: Check
-    steps: int | None = None
-    _running: Iterator[Any] | None = field(default=None, init=False)
-
-    @property
-    def samples(self) -> None:
-        """None: the length of a stream is not known."""
-
-    def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Data]:
-        """Yield the batches of the next epoch; the stream determines their order and sizes."""
-        given = 0
-        for batch in islice(self._iterator(), self.steps):
-            given += 1
-            if given == ENDLESS and self.steps is None:
-                warnings.warn(
-                    f"x: {given:,} batches of this epoch, and no end: if the source never ends, give the number of "
-                    "batches, steps_per_epoch=... or validation_steps=...",
-                    stacklevel=2,
-                )
-            if given > skip:
-                yield _checked(self.check, _pair(batch), f"batch {given - 1}")
-        if given == 0 or (self.steps is not None and given < self.steps):
-            wanted = "at least one batch" if self.steps is None else f"{self.steps} batches"
-            raise DataError(
-                f"x: expected {wanted} for this epoch, got {given}: a generator runs out; pass the function that "
-                "makes it, which is then called for each epoch"
-            )
-
-    def leave_out(self, epochs: int) -> None:
-        """Skip epochs of a generator that provides several; any other stream starts again for each epoch."""
-        if self.steps is not None and not callable(self.batches_of) and iter(self.batches_of) is self.batches_of:
-            deque(islice(self.batches_of, epochs * self.steps), maxlen=0)
-
-    def _iterator(self) -> Iterator[Any]:
-        if callable(self.batches_of):
-            return iter(_called(self.batches_of))
-        if self._running is None or iter(self.batches_of) is not self.batches_of:
-            self._running = iter(self.batches_of)
-        return self._running
 
 
 def as_source(
@@ -300,9 +193,11 @@ def as_source(
         return check(x, y, sample_weight)
     if sample_weight is not None:
         raise ConfigurationError("sample_weight: batches without y bring their weights themselves: (x, y, weight)")
+    if is_mapping(x):
+        return as_source(model, loss, *_arrays(x), class_weight=class_weight, steps_per_epoch=steps_per_epoch)
     if isinstance(class_weight, str):
         raise ConfigurationError(f"class_weight: {class_weight!r} counts all labels: {AS_DICT}")
-    if x is None or isinstance(x, list | tuple | str | dict | Data | type) or hasattr(x, "__array__"):
+    if x is None or isinstance(x, list | tuple | str | Data | type) or hasattr(x, "__array__"):
         raise ArgumentTypeError(
             "y: expected the targets, got None: give them, or instead of x a data set whose items are (x, y), or a "
             "function that returns an iterator of batches (x, y)"
@@ -314,13 +209,23 @@ def as_source(
     raise ArgumentTypeError(f"x: expected arrays, a data set, an iterable of batches or what makes one, got {x!r}")
 
 
-def input_batches(x: Any, convert: Callable[[Any], Array], batch_size: int | None) -> Iterator[Array]:
+def _arrays(group: Any) -> tuple[Any, ...]:
+    """The arrays x, y and maybe sample_weight of a dict, an npz file, or a group of a file."""
+    try:
+        return parts_of(group)
+    except DeepBPError as error:
+        raise error.placed("x") from None
+
+
+def input_batches(x: Any, convert: Callable[[Any], Array], batch_size: int | None, dimensions: int) -> Iterator[Array]:
     """The inputs of a prediction, converted batch by batch: of arrays, of anything else that ``fit`` takes alone.
 
-    Of items and batches that are pairs (x, y), or (x, y, sample_weight), the inputs are used.
+    Of items and batches that are pairs (x, y), or (x, y, sample_weight), the inputs are used. ``dimensions`` are those
+    of a sample.
     """
+    x = inputs_of(x, dimensions + 1) if is_mapping(x) else x
     kind: Any = x  # what is tested; x itself stays Any for type checkers
-    in_memory = isinstance(kind, list | tuple | str | dict | set | type) or hasattr(kind, "__array__") or kind is None
+    in_memory = isinstance(kind, list | tuple | str | set | type) or hasattr(kind, "__array__") or kind is None
     if is_lazy(kind) or (isinstance(kind, np.memmap) and batch_size is not None):
         size = ROWS_AT_ONCE if batch_size is None else batch_size
         yield from (_placed(convert, x[start : start + size], start) for start in range(0, x.shape[0], size))
@@ -331,26 +236,15 @@ def input_batches(x: Any, convert: Callable[[Any], Array], batch_size: int | Non
     elif hasattr(kind, "__getitem__") and hasattr(kind, "__len__"):
         size = ROWS_AT_ONCE if batch_size is None else batch_size
         for start in range(0, len(x), size):
-            rows = range(start, min(start + size, len(x)))
-            yield _placed(convert, np.stack([np.asarray(_inputs(x[row])) for row in rows]), start)
+            rows = np.arange(start, min(start + size, len(x)))
+            samples = fetch(x, rows, lambda item: np.asarray(inputs_of(item, dimensions)))
+            yield _placed(convert, np.stack(samples), start)
     else:
-        for number, batch in enumerate(_called(x)):
+        for number, batch in enumerate(called(x)):
             try:
-                yield convert(_inputs(batch))
+                yield convert(inputs_of(batch, dimensions + 1))
             except DeepBPError as error:
                 raise error.placed(f"batch {number}") from None
-
-
-def _called(x: Any) -> Iterable[Any]:
-    """The batches of a stream, or of the function that returns one."""
-    made = x() if callable(x) else x
-    if not isinstance(made, Iterable):
-        raise ArgumentTypeError(f"x: expected a function that returns an iterator of batches, got {made!r}")
-    return made
-
-
-def _inputs(item: Any) -> Any:
-    return item[0] if isinstance(item, tuple) and len(item) in (2, 3) else item
 
 
 def _placed(convert: Callable[[Any], Array], rows: Any, start: int) -> Array:
@@ -362,26 +256,15 @@ def _placed(convert: Callable[[Any], Array], rows: Any, start: int) -> Array:
 
 def first_shape(x: Any, y: Any) -> Shape:
     """The shape of one sample, for building a network that has no input_shape."""
+    if y is None and is_mapping(x):
+        return first_shape(*_arrays(x)[:2])
     if is_lazy(x):
         return tuple(map(int, x.shape[1:]))
     if y is not None or hasattr(x, "__array__") or isinstance(x, list | tuple):
         return as_numbers(x, "x").shape[1:]
     if hasattr(x, "__getitem__") and hasattr(x, "__len__") and len(x):
-        return np.shape(_pair(x[0])[0])
+        return np.shape(parts_of(x[0])[0])
     raise NotBuiltError("Sequential: nobody knows the sizes of a stream's samples before: give input_shape=...")
-
-
-def _pair(given: Any) -> tuple[Any, ...]:
-    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
-        raise ArgumentTypeError(f"expected (x, y) or (x, y, sample_weight), got {given!r}")
-    return tuple(given)
-
-
-def _checked(check: Check, parts: tuple[Any, ...], place: str) -> Data:
-    try:
-        return check(*parts)
-    except DeepBPError as error:
-        raise error.placed(place) from None
 
 
 Item = TypeVar("Item")

@@ -1,18 +1,26 @@
-"""Lazy arrays: data in HDF5, Zarr and similar files, read block by block."""
+"""Data outside the memory: arrays in HDF5, Zarr and similar files, data sets of items, and streams of batches."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Self, TypeAlias
 
 import numpy as np
-from attrs import define, field
+from attrs import define, evolve, field
 
 from deepbp._validation import as_numbers
-from deepbp.errors import DataError, DeepBPError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DeepBPError
 from deepbp.typing import Array
 
 WINDOW = 8 * 2**20  # bytes of samples that are shuffled together
 IN_MEMORY = ("__array_interface__", "__dlpack__", "__dataframe__", "__arrow_c_stream__", "toarray")
 BLOCK = 2**20  # bytes of a block, where the file itself has no chunks
+ENDLESS = 100_000  # batches of an epoch after which a stream without a number of steps is reported
+PARTS = ("x", "y", "sample_weight")  # of a sample or a batch
+
+Check: TypeAlias = Callable[..., Any]
+"""Makes a validated batch of (x, y) or (x, y, sample_weight)."""
 
 
 def is_lazy(data: Any) -> bool:
@@ -27,8 +35,42 @@ def is_lazy(data: Any) -> bool:
     return isinstance(getattr(data, "dtype", None), np.dtype) and bool(getattr(data, "shape", ()))
 
 
+class Splittable:
+    """Base class of sources whose samples are read in any order: splits off validation data, without copying."""
+
+    __slots__ = ()
+    samples: Any
+
+    def split(
+        self, fraction: float, rng: np.random.Generator | None, classes: Array | None = None
+    ) -> tuple[Self, Self]:
+        """Split into (training, validation) data; no sample is copied.
+
+        ``rng`` draws the validation rows; None takes the last ones, as a time series needs. With ``classes`` (N,),
+        every class has the same share of both parts, rounded.
+        """
+        count, held_out = self.samples, round(fraction * self.samples)
+        if not 0 < held_out < count:
+            raise ConfigurationError(
+                f"validation_split: {fraction} of {count} samples leaves {count - held_out} for training and "
+                f"{held_out} for validation: both need at least one"
+            )
+        rows = np.arange(count)[::-1] if rng is None else rng.permutation(count)
+        if classes is not None:
+            # The samples of each class, in the drawn order, get evenly spaced ranks from 0 to 1. Those of the smallest
+            # ranks are held out: each class gives its share, the first sample if it has two, and never the last one.
+            rank = np.empty(len(rows))
+            for label in np.unique(classes):
+                members = rows[classes[rows] == label]
+                rank[members] = np.arange(len(members)) / len(members)
+                rank[members[-1]] = 1
+            rows = rows[np.argsort(rank[rows], kind="stable")]
+        part: Any = self
+        return evolve(part, rows=np.sort(rows[held_out:])), evolve(part, rows=np.sort(rows[:held_out]))
+
+
 @define(eq=False)
-class Blocks:
+class Blocks(Splittable):
     """Samples of lazy arrays: an epoch reads whole blocks, and shuffles within windows of several blocks.
 
     Where all samples fit into one window, the order is that of an array in memory. Otherwise the blocks are drawn in a
@@ -38,13 +80,15 @@ class Blocks:
         x, y, sample_weight: with samples along axis 0, each lazy or in memory.
         check: makes a validated batch of (x, y, sample_weight).
         window: bytes of x and y that are in memory together.
+        rows: the rows in use, in ascending order; None for all.
     """
 
     x: Any
     y: Any
     sample_weight: Any
-    check: Callable[..., Any]
+    check: Check
     window: int = WINDOW
+    rows: Array | None = None
     _block: int = field(init=False)  # rows of a block
     _blocks_at_once: int = field(init=False)
 
@@ -69,7 +113,7 @@ class Blocks:
     @property
     def samples(self) -> int:
         """The number of samples of an epoch."""
-        return int(self.x.shape[0])
+        return int(self.x.shape[0]) if self.rows is None else len(self.rows)
 
     def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Any]:
         """The batches of an epoch; the first ``skip`` of them are not read."""
@@ -102,13 +146,20 @@ class Blocks:
         return [part for part in (self.x, self.y, self.sample_weight) if part is not None]
 
     def _rows(self, block: int) -> Array:
-        return np.arange(block * self._block, min(self.samples, (block + 1) * self._block))
+        start, stop = block * self._block, min(int(self.x.shape[0]), (block + 1) * self._block)
+        if self.rows is None:
+            return np.arange(start, stop)
+        return self.rows[slice(*np.searchsorted(self.rows, (start, stop)))]
 
     def _windows(self, rng: np.random.Generator | None) -> list[tuple[Array, Array]]:
         """(block numbers, order of their samples) of each window."""
-        count = -(-self.samples // self._block)
+        blocks = np.arange(-(-int(self.x.shape[0]) // self._block))
+        if self.rows is not None:
+            blocks = np.unique(self.rows // self._block)
+        count = len(blocks)
         at_once = self._blocks_at_once if rng is not None else 1
-        blocks = np.arange(count) if rng is None or count <= at_once else rng.permutation(count)
+        if rng is not None and count > at_once:
+            blocks = rng.permutation(blocks)
         windows = []
         for start in range(0, count, at_once):
             together = blocks[start : start + at_once]
@@ -127,5 +178,158 @@ class Blocks:
 
 
 def _read(part: Any, rows: Array) -> Array:
-    """The block of these consecutive rows, by one slice."""
-    return np.asarray(part[int(rows[0]) : int(rows[-1]) + 1])
+    """These rows of a block, which are in ascending order, by one slice."""
+    block = np.asarray(part[int(rows[0]) : int(rows[-1]) + 1])
+    return block if len(block) == len(rows) else block[rows - rows[0]]
+
+
+@define(eq=False)
+class Items(Splittable):
+    """A data set, whose ``__getitem__`` returns (x, y) or (x, y, weight), or a dict of them, of one sample."""
+
+    items: Any
+    check: Check
+    rows: Array | None = None  # the rows in use, None for all
+
+    @property
+    def samples(self) -> int:
+        """The number of samples of an epoch."""
+        return len(self.items) if self.rows is None else len(self.rows)
+
+    def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Any]:
+        """Yield batches of samples."""
+        count = self.samples
+        if count == 0:
+            raise DataError("x: expected a data set of at least one sample, got none")
+        size = count if batch_size is None else batch_size
+        rows = np.arange(count) if self.rows is None else self.rows
+        if rng is not None:
+            rows = rng.permutation(rows)
+        for start in range(skip * size, count, size):
+            samples = fetch(self.items, rows[start : start + size], parts_of)
+            place = f"samples from row {start} on"
+            try:
+                columns = tuple(np.stack(column) for column in zip(*samples, strict=True))
+            except ValueError as error:
+                raise DataError(
+                    f"{place}: expected (x, y), or (x, y, weight), all of the same shapes: {error}"
+                ) from None
+            yield _checked(self.check, columns, place)
+
+
+def fetch(items: Any, rows: Array, convert: Callable[[Any], Any]) -> list[Any]:
+    """Read these rows of a data set and convert them: with one call of ``__getitems__`` (PyTorch) if there is one."""
+    numbers, several = rows.tolist(), getattr(items, "__getitems__", None)
+    place = f"of the data set {type(items).__name__}"
+    if several is None:
+        samples = (items[row] for row in numbers)
+    else:
+        try:
+            samples = several(numbers)
+        except Exception as error:
+            error.add_note(f"in items {numbers!r:.60} {place}")
+            raise
+        if not isinstance(samples, list | tuple) or len(samples) != len(numbers):
+            raise DataError(f"__getitems__ {place}: expected a list of {len(numbers)} samples, got {samples!r:.200}")
+    converted = []
+    try:
+        for sample in samples:
+            converted.append(convert(sample))
+    except Exception as error:
+        error.add_note(f"in item {numbers[len(converted)]} {place}")
+        raise
+    return converted
+
+
+@define(eq=False)
+class Stream:
+    """A stream of batches: a function that is called for each epoch, an iterable, or a generator."""
+
+    batches_of: Any
+    check: Check
+    steps: int | None = None
+    _running: Iterator[Any] | None = field(default=None, init=False)
+
+    @property
+    def samples(self) -> None:
+        """None: the length of a stream is not known."""
+
+    def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Any]:
+        """Yield the batches of the next epoch; the stream determines their order and sizes."""
+        given = 0
+        for batch in islice(self._iterator(), self.steps):
+            given += 1
+            if given == ENDLESS and self.steps is None:
+                warnings.warn(
+                    f"x: {given:,} batches of this epoch, and no end: if the source never ends, give the number of "
+                    "batches, steps_per_epoch=... or validation_steps=...",
+                    stacklevel=2,
+                )
+            if given > skip:
+                yield _checked(self.check, batch, f"batch {given - 1}")
+        if given == 0 or (self.steps is not None and given < self.steps):
+            wanted = "at least one batch" if self.steps is None else f"{self.steps} batches"
+            raise DataError(
+                f"x: expected {wanted} for this epoch, got {given}: a generator runs out; pass the function that "
+                "makes it, which is then called for each epoch"
+            )
+
+    def leave_out(self, epochs: int) -> None:
+        """Skip epochs of a generator that provides several; any other stream starts again for each epoch."""
+        if self.steps is not None and not callable(self.batches_of) and iter(self.batches_of) is self.batches_of:
+            deque(islice(self.batches_of, epochs * self.steps), maxlen=0)
+
+    def _iterator(self) -> Iterator[Any]:
+        if callable(self.batches_of):
+            return iter(called(self.batches_of))
+        if self._running is None or iter(self.batches_of) is not self.batches_of:
+            self._running = iter(self.batches_of)
+        return self._running
+
+
+def called(x: Any) -> Iterable[Any]:
+    """The batches of a stream, or of the function that returns one."""
+    made = x() if callable(x) else x
+    if not isinstance(made, Iterable):
+        raise ArgumentTypeError(f"x: expected a function that returns an iterator of batches, got {made!r}")
+    return made
+
+
+def is_mapping(data: Any) -> bool:
+    """Whether this is a dict, or a group of a file, rather than an array or a data frame."""
+    if isinstance(data, type) or hasattr(data, "__array__"):
+        return isinstance(data, Mapping)
+    return hasattr(data, "keys")
+
+
+def parts_of(given: Any) -> tuple[Any, ...]:
+    """(x, y) or (x, y, sample_weight) of a sample or batch, which may also be a list or a dict."""
+    if is_mapping(given):
+        names = [*given.keys()]
+        if not {"x", "y"} <= {*names} <= {*PARTS}:
+            raise ArgumentTypeError(
+                f"expected the keys 'x' and 'y', and 'sample_weight' if there are weights, got {names!r:.200}: "
+                "rename them, or use a tuple (x, y)"
+            )
+        return tuple(given[name] for name in PARTS if name in names)
+    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+        raise ArgumentTypeError(f"expected (x, y) or (x, y, sample_weight), got {given!r}")
+    return tuple(given)
+
+
+def inputs_of(given: Any, dimensions: int) -> Any:
+    """The x of a sample or batch, which may be x alone, or whatever ``fit`` takes; ``dimensions`` are those of x."""
+    if is_mapping(given):
+        if "x" not in given.keys():  # noqa: SIM118  # a group of a file may have keys and no ``in``
+            raise ArgumentTypeError(f"expected the key 'x', got {[*given.keys()]!r:.200}: rename it, or use x itself")
+        return given["x"]
+    pair = isinstance(given, tuple | list) and len(given) in (2, 3)
+    # A list may also be the rows of x, or the numbers of a row.
+    return given[0] if pair and (isinstance(given, tuple) or len(np.shape(given[0])) == dimensions) else given
+
+
+def _checked(check: Check, given: Any, place: str) -> Any:
+    try:
+        return check(*parts_of(given))
+    except DeepBPError as error:
+        raise error.placed(place) from None

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 
-from deepbp._validation import whole
+from deepbp._validation import require_built, whole
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError
 from deepbp.layers import Layer
 from deepbp.losses import Loss
 from deepbp.losses.targets import class_labels
-from deepbp.training.data import Data, Items, Source, Stream, as_source
-from deepbp.training.lazy import Blocks
+from deepbp.training.data import Data, Source, as_source
+from deepbp.training.lazy import Blocks, Items, Stream
 from deepbp.training.progress import ProgressLike, check_progress
-from deepbp.typing import ArrayLike
+from deepbp.typing import Array, ArrayLike
 
 
 @frozen(kw_only=True, eq=False)
@@ -73,18 +73,27 @@ class FitOptions:
             return source, validation
         if validation is not None:
             raise ConfigurationError("give validation_data or validation_split, not both")
-        if not isinstance(source, Data):
-            raise ConfigurationError("validation_split: is for arrays; give a data set or stream its validation_data")
-        shape = model.built.output_shape if model.built else ()
-        classes = class_labels(source.y, shape, "stratify") if self.stratify else None
+        if isinstance(source, Stream):
+            raise ConfigurationError("validation_split: is for arrays and data sets; give a stream its validation_data")
+        classes = self._classes(source, model, loss) if self.stratify else None
         return source.split(self.validation_split, rng if self.shuffle else None, classes)
+
+    def _classes(self, source: Data | Items | Blocks, model: Layer[Any], loss: Loss[Any]) -> Array:
+        """The class of each sample, for a stratified split: all targets are read."""
+        if isinstance(source, Items):
+            raise ConfigurationError("stratify: is for arrays of targets; give a data set its validation_data")
+        built = require_built(model, model.built)
+        y = source.y
+        if isinstance(source, Blocks):
+            y = loss.prepare_target(np.asarray(y[:]), built.output_shape, built.dtype)
+        return class_labels(y, built.output_shape, "stratify")
 
     def _validation_data(self, model: Layer[Any], loss: Loss[Any]) -> Source | None:
         given = self.validation_data
         if given is None:
             return None
         pair = isinstance(given, list | tuple)
-        if len(given) not in (2, 3) if pair else hasattr(given, "__array__") or isinstance(given, str | dict | Data):
+        if len(given) not in (2, 3) if pair else hasattr(given, "__array__") or isinstance(given, str | Data):
             raise ArgumentTypeError(f"validation_data: expected (x, y) or (x, y, sample_weight), got {given!r}")
         may_be_endless = callable(given) or (isinstance(given, Iterable) and iter(given) is given)
         if may_be_endless and self.validation_steps is None and self.steps_per_epoch is not None:

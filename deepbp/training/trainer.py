@@ -16,9 +16,10 @@ from deepbp.losses import Loss
 from deepbp.metrics.metric import MetricLike, bind_metrics, check_metrics, metric_name
 from deepbp.optimizers import Optimizer, State
 from deepbp.parameters import Buffer, ParameterVector
-from deepbp.training.data import Data, Stream, as_source
+from deepbp.training.data import Data, as_source
 from deepbp.training.evaluation import ROWS_AT_ONCE, evaluate
 from deepbp.training.history import History
+from deepbp.training.lazy import Stream
 from deepbp.training.loop import ErrstateContext, Fit, step
 from deepbp.training.options import FitOptions, check_batch_size
 from deepbp.training.overflow import warn_if_squashed_twice
@@ -247,7 +248,8 @@ class Trainer:
 
         Args:
             x, y: arrays; or x alone: a data set whose ``__getitem__`` returns (x, y) or (x, y, sample_weight) of one
-                sample; an iterable of such batches, a generator, or a function that returns one for each epoch.
+                sample; an iterable of such batches, a generator, or a function that returns one for each epoch. Dicts
+                with the keys ``"x"``, ``"y"`` and ``"sample_weight"`` may stand in place of the tuples.
             batch_size: the number of samples for each update; None is full batch. An iterable has batches of its own.
             shuffle: whether each epoch has its samples in a new random order; the arrays are not modified.
             validation_data: (x, y), (x, y, sample_weight), or anything else that x may be.

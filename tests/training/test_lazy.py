@@ -143,6 +143,44 @@ def test_a_network_learns_the_same_bytes_as_from_the_array(kind: str, shuffle: b
         assert trained(x, Y, shuffle=shuffle, **options) == expected
 
 
+def held_out(x: Any, y: Any, **options: Any) -> tuple[Any, bytes]:
+    net = Sequential([Dense(8), Tanh(), Dense(2)], input_shape=4, rng=0)
+    loss: Any = MeanSquaredError() if len(y.shape) == 2 else SoftmaxCrossEntropy()
+    history = net.fit(x, y, loss=loss, optimizer=Adam(0.01), epochs=2, validation_split=0.2, **options)
+    return dict(history), b"".join(parameter.value.tobytes() for parameter in net.parameters())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_part_is_held_out_as_of_the_array(kind: str, shuffle: bool, tmp_path: Path) -> None:
+    targets, labels = X[:, :2] ** 2, (X[:, 0] > 1).astype(int)
+    x = stored(kind, X, tmp_path)
+    expected = held_out(X, targets, shuffle=shuffle)
+    assert held_out(x, targets, shuffle=shuffle, prefetch=1) == expected
+    assert held_out(x, stored(kind, targets, tmp_path), shuffle=shuffle) == expected
+    assert len(expected[0]["val_loss"]) == 2
+    expected = held_out(X, labels, shuffle=shuffle, stratify=True)
+    assert held_out(x, labels, shuffle=shuffle, stratify=True) == expected
+    assert held_out(x, stored(kind, labels, tmp_path), shuffle=shuffle, stratify=True) == expected
+
+
+def test_parts_beyond_one_window_hold_each_sample_once() -> None:
+    rows, lazy = np.arange(1000), Counted(X)
+    source = Blocks(lazy, rows, None, lambda x, y: (x, y), window=2048)  # of 128 rows
+    parts = source.split(0.2, np.random.default_rng(0))
+    assert [part.samples for part in parts] == [800, 200]
+    seen = [np.concatenate([y for _, y in epoch(part, 32, np.random.default_rng(1))]) for part in parts]
+    assert sorted(np.concatenate(seen)) == rows.tolist()
+    for part in parts:
+        for x, y in [*epoch(part, 32, np.random.default_rng(1), 3), *epoch(part, 32)]:
+            np.testing.assert_array_equal(x, X[y])
+    lazy.reads.clear()
+    kept, last = source.split(0.2, None)
+    for part, first, end in ((kept, 0, 800), (last, 800, 1000)):
+        np.testing.assert_array_equal(np.concatenate([y for _, y in epoch(part, 32)]), rows[first:end])
+    assert sum(stop - start for start, stop in lazy.reads) == 1000  # neither part reads rows of the other
+
+
 def test_labels_that_are_not_in_memory_cannot_be_counted() -> None:
     net = Sequential([Dense(2)], input_shape=4)
     with pytest.raises(ConfigurationError, match=r"class_weight: 'balanced' counts labels, .*\{0: 1.0, 1: 5.0\}"):

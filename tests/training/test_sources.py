@@ -144,7 +144,18 @@ def ragged() -> Iterator[Any]:
         (ragged, {}, DataError, "batch 1: expected the same number of samples everywhere, got: x has 4, y has 3"),
         (broken, {}, OSError, "the disk is gone\nin epoch 1, after update 1, whose weights the model holds"),
         (Rows(X, Y), {"sample_weight": WEIGHT}, ConfigurationError, "sample_weight: batches without y bring their"),
-        (Rows(X, Y), {"validation_split": 0.5}, ConfigurationError, "validation_split: is for arrays; give a data set"),
+        (
+            Loader(),
+            {"validation_split": 0.5},
+            ConfigurationError,
+            "validation_split: is for arrays and data sets; give",
+        ),
+        (
+            Rows(X, Y),
+            {"validation_split": 0.5, "stratify": True},
+            ConfigurationError,
+            "stratify: is for arrays of targets; give a data set its validation_data",
+        ),
         (Rows(X, Y), {"validation_data": X}, ArgumentTypeError, "validation_data: expected (x, y) or (x, y, sample_"),
         (Rows(X, Y), {"class_weight": "balanced"}, ConfigurationError, "class_weight: 'balanced' counts all labels"),
         (Rows(X, Y), {"prefetch": -1}, ConfigurationError, "prefetch: expected a whole number of at least 0, got -1"),
@@ -157,6 +168,150 @@ def test_what_cannot_be_trained_on(
 ) -> None:
     with pytest.raises(error, match=re.escape(message)):
         trained(x, **{"shuffle": False, "prefetch": prefetch, **options})
+
+
+class Named(Rows):
+    """The same rows as dicts."""
+
+    def __init__(self, names: list[str], *columns: Any) -> None:
+        super().__init__(*columns)
+        self.names = names
+
+    def __getitem__(self, row: int) -> Any:
+        return dict(zip(self.names, super().__getitem__(row), strict=True))
+
+
+def named_batches(names: list[str], *columns: Any) -> Iterator[dict[str, Any]]:
+    for batch in batches(*columns):
+        yield dict(zip(names, batch, strict=True))
+
+
+PARTS = ["sample_weight", "y", "x"]
+
+
+def test_samples_and_batches_may_be_dicts() -> None:
+    expected = trained(X, Y, sample_weight=WEIGHT, shuffle=False)
+    assert trained(Named(PARTS, WEIGHT, Y, X), shuffle=False) == expected
+    assert trained(lambda: named_batches(PARTS, WEIGHT, Y, X)) == expected
+    assert trained({"x": X, "y": Y, "sample_weight": WEIGHT}, shuffle=False) == expected
+    validated = trained(X, Y, validation_data=(X[:7], Y[:7]))
+    for held_out in (
+        Named(["y", "x"], Y[:7], X[:7]),
+        lambda: named_batches(["x", "y"], X[:7], Y[:7]),
+        {"x": X[:7], "y": Y[:7]},
+    ):
+        assert trained(X, Y, validation_data=held_out) == validated
+    net = SQUARES.network()
+    for inputs in (Named(PARTS, WEIGHT, Y, X), {"x": X}, Named(["x"], X), named_batches(["x", "z"], X, X)):
+        np.testing.assert_allclose(net.predict(inputs), net.predict(X), rtol=1e-12)
+    unbuilt = Sequential([Dense(4)], rng=0)
+    unbuilt.fit({"x": X, "y": Y}, loss=LOSS, optimizer=SGD(0.01))
+    assert unbuilt.input_shape == (3,)
+
+
+KEYS = "expected the keys 'x' and 'y', and 'sample_weight' if there are weights, got "
+
+
+@pytest.mark.parametrize(
+    ("x", "validation_data", "message"),
+    [
+        (Named(["image", "label"], X, Y), None, f"{KEYS}['image', 'label']: rename them, or use a tuple (x, y)"),
+        (Named(["x", "y", "z"], X, Y, Y), None, f"{KEYS}['x', 'y', 'z']: rename them, or use a tuple (x, y)\nin item "),
+        (lambda: named_batches(["x"], X), None, f"batch 0: {KEYS}['x']: rename"),
+        ({"a": X, "y": Y}, None, f"x: {KEYS}['a', 'y']: rename"),
+        (Rows(X, Y), {"a": X, "y": Y}, f"validation_data: x: {KEYS}['a', 'y']: rename"),
+        (
+            Rows(X, Y),
+            Named(["x"], X),
+            f"{KEYS}['x']: rename them, or use a tuple (x, y)\nin item 0 of the data set Named",
+        ),
+    ],
+)
+def test_other_keys_are_named(x: Any, validation_data: Any, message: str) -> None:
+    with pytest.raises(ArgumentTypeError, match=re.escape(message)):
+        trained(x, validation_data=validation_data)
+
+
+def test_a_prediction_needs_the_key_x() -> None:
+    for inputs in ({"a": X}, Named(["a"], X), named_batches(["a"], X)):
+        with pytest.raises(ArgumentTypeError, match=r"expected the key 'x', got \['a'\]: rename it, or use x itself"):
+            SQUARES.network().predict(inputs)
+
+
+class Listed(Rows):
+    """The same rows as lists."""
+
+    def __getitem__(self, row: int) -> Any:
+        return list(super().__getitem__(row))
+
+
+def test_a_list_is_a_pair_of_arrays_or_the_rows_of_one() -> None:
+    """A loader of PyTorch makes lists [x, y]; a list may also be an array."""
+    net = SQUARES.network()
+    for inputs in (
+        iter([[X, Y]]),
+        iter([[X, Y, WEIGHT]]),
+        iter([list(X)]),
+        iter([[X[0], X[1]], X[2:].tolist()]),
+        Listed(X, Y),
+        Listed(*X.T),
+    ):
+        np.testing.assert_allclose(net.predict(inputs), net.predict(X), rtol=1e-12)
+
+
+class Fetched(Rows):
+    """A data set that reads many rows at once, as those of PyTorch may."""
+
+    def __init__(self, *columns: Any) -> None:
+        super().__init__(*columns)
+        self.fetched: list[int] = []
+
+    def __getitem__(self, row: int) -> Any:
+        raise AssertionError("read one by one")
+
+    def __getitems__(self, rows: list[int]) -> Any:
+        assert {type(row) for row in rows} == {int}
+        self.fetched.append(len(rows))
+        return [super(Fetched, self).__getitem__(row) for row in rows]
+
+
+def test_a_data_set_with_getitems_is_read_batch_by_batch() -> None:
+    rows = Fetched(X, Y)
+    assert trained(rows, rng=4) == trained(X, Y, rng=4)
+    assert rows.fetched == 3 * [9, 9, 5]
+    rows.fetched.clear()
+    net = SQUARES.network()
+    np.testing.assert_array_equal(net.predict(rows, batch_size=20), net.predict(X, batch_size=20))
+    assert rows.fetched == [20, 3]
+
+
+def test_what_getitems_returns_is_checked() -> None:
+    class Columns(Fetched):
+        def __getitems__(self, rows: list[int]) -> Any:
+            return {"x": X[rows], "y": Y[rows]}
+
+    class Short(Fetched):
+        def __getitems__(self, rows: list[int]) -> Any:
+            return super().__getitems__(rows)[1:]
+
+    class Fails(Fetched):
+        def __getitems__(self, rows: list[int]) -> Any:
+            raise OSError("no such file")
+
+    for kind, error, message in (
+        (Columns, DataError, r"^__getitems__ of the data set Columns: expected a list of 9 samples, got {'x'"),
+        (Short, DataError, r"^__getitems__ of the data set Short: expected a list of 9 samples, got \["),
+        (Fails, OSError, r"no such file\nin items \[0, 1, 2, .* of the data set Fails"),
+    ):
+        with pytest.raises(error, match=message):
+            trained(kind(X, Y), shuffle=False)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_data_set_is_split_as_its_arrays_are(shuffle: bool) -> None:
+    expected = trained(X, Y, shuffle=shuffle, validation_split=0.3, rng=4)
+    assert trained(Rows(X, Y), shuffle=shuffle, validation_split=0.3, rng=4) == expected
+    assert len(expected[1]["val_loss"]) == 3
 
 
 def test_steps_per_epoch_is_for_streams() -> None:
