@@ -1,10 +1,8 @@
-"""Training data: arrays, streams, and batches read ahead."""
+"""Training data: arrays in memory, and the source of batches for whatever else is given."""
 
-import queue
-import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self
 
 import numpy as np
 from attrs import define
@@ -265,68 +263,3 @@ def first_shape(x: Any, y: Any) -> Shape:
     if hasattr(x, "__getitem__") and hasattr(x, "__len__") and len(x):
         return np.shape(parts_of(x[0])[0])
     raise NotBuiltError("Sequential: nobody knows the sizes of a stream's samples before: give input_shape=...")
-
-
-Item = TypeVar("Item")
-_WAIT = 0.05  # seconds after which a thread that waits for room checks whether it is still needed
-
-
-class _End:
-    """Marks the end of the items: the iterator is exhausted, or raised ``error``."""
-
-    def __init__(self, error: BaseException | None = None) -> None:
-        self.error = error
-
-
-def prefetched(items: Iterator[Item], ahead: int) -> Iterator[Item]:
-    """Prefetch: yield the same items, up to ``ahead`` of which a thread has made in advance; 0 starts no thread.
-
-    Exceptions of the iterator are raised here, after the items before. When the consumer stops, the thread ends with
-    the current item.
-    """
-    if ahead == 0:
-        yield from items
-        return
-    made: queue.Queue[Item | _End] = queue.Queue(maxsize=ahead)
-    unwanted = threading.Event()
-
-    def put(item: Item | _End) -> bool:
-        while not unwanted.is_set():
-            try:
-                made.put(item, timeout=_WAIT)
-                return True
-            except queue.Full:
-                pass
-        return False
-
-    def work() -> None:
-        try:
-            for item in items:
-                if not put(item):
-                    return
-            put(_End())
-        except BaseException as error:  # raised again in the consuming thread
-            put(_End(error))
-
-    thread = threading.Thread(
-        target=work, name="deepbp-prefetch", daemon=True
-    )  # a daemon thread does not delay the end of the program
-    thread.start()
-    try:
-        while not isinstance(item := _take(made, thread), _End):
-            yield item
-        if item.error is not None:
-            raise item.error
-    finally:
-        unwanted.set()
-        thread.join(timeout=10 * _WAIT)
-
-
-def _take(made: "queue.Queue[Item | _End]", thread: threading.Thread) -> Item | _End:
-    """The next item. A thread that died silently, as in a forked process, gives an error."""
-    while True:
-        try:
-            return made.get(timeout=20 * _WAIT)
-        except queue.Empty:
-            if not thread.is_alive() and made.empty():
-                return _End(RuntimeError("prefetch: the thread that prepares batches died; try prefetch=0"))

@@ -19,9 +19,10 @@ from deepbp.losses.loss import broken_pair
 from deepbp.metrics.metric import metric_name
 from deepbp.optimizers.optimizer import Descent, has_square, move_or_restore
 from deepbp.parameters import ParameterVector
-from deepbp.training.data import Data, Source, prefetched
+from deepbp.training.data import Data, Source
 from deepbp.training.evaluation import ROWS_AT_ONCE, Meter, evaluate
 from deepbp.training.history import History
+from deepbp.training.lazy import Stream, prefetched
 from deepbp.training.options import FitOptions
 from deepbp.training.overflow import first_bad_gradient, first_overflow
 from deepbp.training.position import Position, generator_at
@@ -141,6 +142,7 @@ class Fit:
         trainer, state, position, options = self.trainer, self.state, self.state.position, self.options
         rng = state.generator
         before = None if position.batches else dict(rng.bit_generator.state)
+        ahead = None
         try:
             # An epoch that was left within: a copy of the generator draws the same rows again, and the batches that
             # the model has learned from are left out. The generator itself has already moved on.
@@ -152,23 +154,37 @@ class Fit:
                 position.epoch_start = dict(rng.bit_generator.state)
             taken = position.batches
             batches = self.source.batches(options.batch_size, rng if options.shuffle else None, taken)
+            if self._must_end:
+                return False
             if options.prefetch:
-                batches = prefetched(batches, options.prefetch)
+                batches = ahead = prefetched(batches, options.prefetch, getattr(self.source, "unused", None))
+            last = self._last_batch()
             with np.errstate(
                 over="ignore", invalid="ignore", divide="ignore"
             ):  # each step checks for non-finite numbers
                 for batch in batches:
-                    if self._must_end and not self._accumulation.results:
-                        return False
                     taken += 1
                     self._batch(batch, taken, meter)
+                    # Checked before the next batch is taken: a generator would not give it again.
+                    if self._must_end and not self._accumulation.results and taken != last:
+                        return False
                 if self._accumulation.results:  # the last update of an epoch may have fewer batches
                     self._batch(None, taken, meter)
             return True
         finally:
+            if ahead is not None:
+                ahead.close()
             state.rollback()
             if before is not None and not position.batches:  # nothing was learned: the epoch has not begun
                 rng.bit_generator.state = before
+
+    def _last_batch(self) -> int | None:
+        """The number of batches of an epoch; None for a stream of unknown length."""
+        source = self.source
+        if isinstance(source, Stream):
+            return source.steps
+        samples = source.samples or 1
+        return -(-samples // (self.options.batch_size or samples))
 
     def _batch(self, batch: Data | None, taken: int, meter: Meter) -> None:
         """Learn from a batch, the ``taken``-th of the epoch; None updates with the gradients accumulated so far."""

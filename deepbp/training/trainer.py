@@ -19,7 +19,7 @@ from deepbp.parameters import Buffer, ParameterVector
 from deepbp.training.data import Data, as_source
 from deepbp.training.evaluation import ROWS_AT_ONCE, evaluate
 from deepbp.training.history import History
-from deepbp.training.lazy import Stream
+from deepbp.training.lazy import Stream, Unused
 from deepbp.training.loop import ErrstateContext, Fit, step
 from deepbp.training.options import FitOptions, check_batch_size
 from deepbp.training.overflow import warn_if_squashed_twice
@@ -141,6 +141,7 @@ class Trainer:
     rng: Seed = field(default=None, kw_only=True)
     _training: TrainingState = field(init=False)
     _running: Fit | None = field(init=False, default=None)
+    _unused: Unused = field(init=False, factory=Unused)
     _without_warnings: ErrstateContext = field(init=False, factory=ErrstateContext)
 
     def __attrs_post_init__(self) -> None:
@@ -287,8 +288,10 @@ class Trainer:
         position, rng = state.next_position()
         training, validation = options.split(source, self.model, self.loss, rng)
         position.resume_with(training.samples, options.batch_size, options.shuffle)
-        if isinstance(training, Stream) and position.epochs < options.epochs:
-            training.leave_out(position.epochs)
+        if isinstance(training, Stream):
+            training.unused = self._unused
+            if position.epochs < options.epochs:
+                training.leave_out(position.epochs)
         state.acquire(self.optimizer)
         state.position = position
         try:

@@ -1,7 +1,10 @@
 """Data sets read item by item, and streams of batches, train as the arrays they hold do."""
 
+import pickle
 import re
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 from problems import CLASSES, SQUARES, values
 
 from deepbp import Sequential, Trainer
+from deepbp.callbacks import Callback, TimeLimit
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DeepBPError, NotBuiltError, ShapeError
 from deepbp.layers import Dense
 from deepbp.optimizers import SGD, Adam
@@ -312,6 +316,71 @@ def test_a_data_set_is_split_as_its_arrays_are(shuffle: bool) -> None:
     expected = trained(X, Y, shuffle=shuffle, validation_split=0.3, rng=4)
     assert trained(Rows(X, Y), shuffle=shuffle, validation_split=0.3, rng=4) == expected
     assert len(expected[1]["val_loss"]) == 3
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 4])
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("ended_by", ["stop", "a time limit", "Ctrl-C", "an error"])
+def test_no_batch_of_a_generator_is_lost(ended_by: str, accumulate: int, prefetch: int) -> None:
+    """However a call of fit ends, the next one learns from the batch behind the last one that was learned from."""
+    given: list[int] = []
+
+    def numbered() -> Iterator[tuple[Any, Any]]:
+        for number in range(40):
+            given.append(number)
+            yield np.full((2, 3), number / 40), np.full((2, 4), number / 20)
+
+    class End(Callback):
+        def on_step_end(self, trainer: Trainer, loss: float) -> None:
+            if trainer.steps in (3, 4, 9):
+                if ended_by == "stop":
+                    trainer.stop(now=True)
+                elif ended_by == "Ctrl-C":
+                    signal.raise_signal(signal.SIGINT)
+                elif ended_by == "an error":
+                    raise KeyError("mine")
+
+    limit = TimeLimit(1e-9) if ended_by == "a time limit" else Callback()
+    net, twin = SQUARES.network(), SQUARES.network()
+    trainer = Trainer(net, LOSS, Adam(0.01), accumulate=accumulate, callbacks=[End(), limit])
+    stream = numbered()
+    calls = 0
+    while trainer.steps * accumulate < 40:
+        before = trainer.steps
+        with nullcontext() if ended_by != "an error" or before > 8 else pytest.raises(KeyError, match="mine"):
+            trainer.fit(stream, prefetch=prefetch)
+        calls += 1
+        assert len(given) <= trainer.steps * accumulate + prefetch
+    assert calls == (40 // accumulate if ended_by == "a time limit" else 4)
+    Trainer(twin, LOSS, Adam(0.01), accumulate=accumulate).fit(numbered)
+    assert values(net) == values(twin)
+
+
+def test_batches_read_ahead_belong_to_their_iterator() -> None:
+    class Stop(Callback):
+        def on_step_end(self, trainer: Trainer, loss: float) -> None:
+            trainer.stop(now=True)
+
+    trainer, twin = (Trainer(SQUARES.network(), LOSS, SGD(0.01), callbacks=[Stop()]) for _ in range(2))
+    trainer.fit(batches(X, Y), prefetch=2)
+    trainer.fit(batches(-X, -Y), prefetch=2)
+    for sign in (1, -1):
+        twin.step(sign * X[:BATCH], sign * Y[:BATCH])
+    assert values(trainer.model) == values(twin.model)  # type: ignore[arg-type]
+    trainer.callbacks = ()
+    assert pickle.loads(pickle.dumps(trainer)).steps == 2  # without the iterator
+
+
+@pytest.mark.parametrize("source", [(X, Y), (Rows(X, Y),), (batches(X, Y),)], ids=["arrays", "items", "stream"])
+def test_a_stop_in_the_last_batch_completes_the_epoch_if_it_is_known_to_be_the_last(source: Any) -> None:
+    class Stop(Callback):
+        def on_step_end(self, trainer: Trainer, loss: float) -> None:
+            if trainer.steps == 3:
+                trainer.stop(now=True)
+
+    steps = None if len(source) == 2 or isinstance(source[0], Rows) else 3
+    trainer = Trainer(SQUARES.network(), LOSS, SGD(0.01), callbacks=[Stop()])
+    assert trainer.fit(*source, batch_size=BATCH, steps_per_epoch=steps, epochs=2).epochs == 1
 
 
 def test_steps_per_epoch_is_for_streams() -> None:
