@@ -125,6 +125,7 @@ _ARGUMENTS = {
     "optimizer": "optim solver",
     "epochs": "n_epochs num_epochs max_epochs max_iter",
     "validation_data": "validation val_data eval_set",
+    "validation_every": "validation_freq check_val_every_n_epoch",
     "validation_split": "val_split validation_fraction",
     "progress": "verbose",
     "rng": "seed random_state generator",

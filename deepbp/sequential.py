@@ -214,6 +214,7 @@ class Sequential(Network):
         rng: Seed = None,
         progress: ProgressLike = None,
         validation_steps: int | None = None,
+        validation_every: int = 1,
         stratify: bool = False,
     ) -> History:
         """Train the network and return the history.
@@ -238,6 +239,7 @@ class Sequential(Network):
             prefetch=prefetch,
             progress=progress,
             validation_steps=validation_steps,
+            validation_every=validation_every,
             stratify=stratify,
         )
         if self.built is None:

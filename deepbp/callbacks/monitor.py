@@ -21,8 +21,8 @@ class MonitorCallback(Callback):
     """Compares a column of the history with its best value: base class of EarlyStopping and ReduceOnPlateau.
 
     An epoch is better if the column is *more* than ``min_delta`` below the best value so far, or above it in mode
-    ``"max"``. NaN is never better. Each call of ``fit`` begins without a best value; one that resumes a stored training
-    continues with that of the file.
+    ``"max"``. NaN is never better; epochs that ``validation_every`` leaves out do not count. Each call of ``fit``
+    begins without a best value; one that resumes a stored training continues with that of the file.
     """
 
     monitor: str = field(default="val_loss", validator=instance_of(str))
@@ -50,8 +50,13 @@ class MonitorCallback(Callback):
             self._value(dict.fromkeys(trainer._running.columns, nan))
             self._direction(trainer)
 
-    def improved(self, trainer: Trainer, row: Mapping[str, float]) -> bool:
-        """Whether this epoch is the best so far; otherwise adds one to ``waited``."""
+    def improved(self, trainer: Trainer, row: Mapping[str, float]) -> bool | None:
+        """Whether this epoch is the best so far; otherwise adds one to ``waited``.
+
+        None, and nothing changes, if ``validation_every`` leaves out the epoch.
+        """
+        if self.monitor not in row and trainer._running is not None and self.monitor in trainer._running.columns:
+            return None
         value, mode = self._value(row), self._direction(trainer)
         below = value < self.best - self.min_delta
         above = value > self.best + self.min_delta

@@ -37,7 +37,8 @@ class EarlyStopping(MonitorCallback):
 
     Args:
         monitor: the column of the history to monitor.
-        patience: with 1, the first epoch that is not better ends the training.
+        patience: with 1, the first epoch that is not better ends the training. With ``validation_every``, only epochs
+            that are validated count.
         min_delta: the smallest improvement that counts; at least 0, in both modes.
         mode: "min" or "max"; needed for metrics of your own.
         restore_best: False keeps the weights of the last epoch.
@@ -136,6 +137,8 @@ class ReduceOnPlateau(MonitorCallback):
 
     def on_epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> None:
         improved = self.improved(trainer, row)
+        if improved is None:
+            return
         if self._cooling:
             self._cooling, self.waited = self._cooling - 1, 0
         elif not improved and self.waited >= self.patience:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def learning_curves(history: Mapping[str, Sequence[float]], name: str = "loss", *, ax: "Axes | None" = None) -> "Axes":
     """Plot learning curves: a column of the history and its ``val_`` column, if there is one, over the epochs.
 
-    Epochs count from 1. Use ``ax.set_yscale("log")`` to see the late progress of a loss.
+    Epochs count from 1; the line of ``val_`` values joins the epochs that were validated. Use
+    ``ax.set_yscale("log")`` to see the late progress of a loss.
 
     >>> from deepbp import plots
     >>> ax = plots.learning_curves({"loss": [0.9, 0.5, 0.4], "val_loss": [0.8, 0.6, 0.6]})
@@ -41,9 +42,11 @@ def learning_curves(history: Mapping[str, Sequence[float]], name: str = "loss", 
 
     for column, label, color in ((name, "training", COLORS[0]), (f"val_{name}", "validation", COLORS[1])):
         if column in history:
-            values = history[column]
-            marker = "o" if len(values) == 1 else None  # a line through one point would not be seen
-            ax.plot(range(1, len(values) + 1), values, color=color, label=label, marker=marker)
+            points = list(enumerate(history[column], 1))
+            if column.startswith("val_"):  # NaN in epochs that were not validated would cut the line
+                points = [(epoch, value) for epoch, value in points if value == value] or points
+            marker = "o" if len(points) == 1 else None  # a line through one point would not be seen
+            ax.plot(*zip(*points, strict=True), color=color, label=label, marker=marker)
     ax.set(xlabel="epoch", ylabel=name.replace("_", " "))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if f"val_{name}" in history:

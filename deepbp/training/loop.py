@@ -123,7 +123,7 @@ class Fit:
         if meter.seen == 0:
             raise NonFiniteError(f"epoch {state.epoch + 1}: every step was skipped: its loss or a gradient overflowed")
         row = meter.row()
-        if self.validation is not None:
+        if self.validation is not None and (position.epoch + 1) % self.options.validation_every == 0:
             if self._interrupt.requested:
                 return  # the epoch is not complete: it is validated when the training resumes
             size = self.options.batch_size and max(self.options.batch_size, ROWS_AT_ONCE)

@@ -33,6 +33,7 @@ class FitOptions:
     prefetch: int = 0
     progress: ProgressLike = None
     validation_steps: int | None = None
+    validation_every: int = 1
     stratify: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -45,9 +46,12 @@ class FitOptions:
             raise ConfigurationError(f"validation_split: expected at least 0 and below 1, got {split!r}")
         whole("epochs", self.epochs, least=0)
         whole("prefetch", self.prefetch, least=0)
+        whole("validation_every", self.validation_every)
         for name in ("steps_per_epoch", "validation_steps"):
             if (steps := getattr(self, name)) is not None:
                 whole(name, steps)
+        if self.validation_every > 1 and self.validation_data is None and not self.validation_split:
+            raise ConfigurationError("validation_every: there is nothing to validate on: give validation_data=...")
         if self.stratify and not self.validation_split:
             raise ConfigurationError("stratify: is for validation_split=..., which is 0")
         check_progress(self.progress)

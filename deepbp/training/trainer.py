@@ -63,7 +63,7 @@ class Callback(ExplainedArguments):
         """After each update, with the loss of its batch."""
 
     def on_epoch_end(self, trainer: "Trainer", row: Mapping[str, float]) -> None:
-        """After each epoch, with its row of the history."""
+        """After each epoch, with its row of the history; without ``val_`` columns if it was not validated."""
 
     def on_fit_end(self, trainer: "Trainer") -> None:
         """After the last epoch, or when Ctrl-C, a callback or an error has ended the training."""
@@ -240,6 +240,7 @@ class Trainer:
         prefetch: int = 0,
         progress: ProgressLike = None,
         validation_steps: int | None = None,
+        validation_every: int = 1,
         stratify: bool = False,
     ) -> History:
         """Train for some epochs, and return the history, which includes the epochs of earlier calls.
@@ -263,6 +264,8 @@ class Trainer:
             progress: True or False, ``"steps"`` for a bar within each epoch, ``"text"`` for lines in a log; None shows
                 a bar on a terminal and in a notebook.
             validation_steps: the number of batches of an iterable ``validation_data``; None is all.
+            validation_every: n validates after epochs n, 2n, … over all calls of ``fit``; the ``val_`` columns of the
+                history are NaN in the others. 1 is after each.
             stratify: whether ``validation_split`` takes the same share of each class.
         """
         options = FitOptions(
@@ -277,6 +280,7 @@ class Trainer:
             prefetch=prefetch,
             progress=progress,
             validation_steps=validation_steps,
+            validation_every=validation_every,
             stratify=stratify,
         )
         return self._fit(x, y, options)

@@ -29,6 +29,14 @@ def test_training_and_validation_curves_over_the_epochs() -> None:
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "loss")
 
 
+def test_epochs_without_validation_do_not_cut_the_line() -> None:
+    made = History()
+    for epoch in range(1, 7):
+        made.append({"loss": 1 / epoch, **({"val_loss": 2 / epoch} if epoch % 2 == 0 else {})})
+    _, line = learning_curves(made).lines
+    assert (list(line.get_xdata()), list(line.get_ydata())) == ([2, 4, 6], [1, 1 / 2, 1 / 3])  # type: ignore[arg-type]
+
+
 def test_a_column_without_validation() -> None:
     ax = learning_curves(history(loss=[1.0, 1.0], binary_accuracy=[0.5, 0.75]), "binary_accuracy")
     assert [list(line.get_ydata()) for line in ax.lines] == [[0.5, 0.75]]  # type: ignore[arg-type]

@@ -1,17 +1,21 @@
 """Data that training does not see: given, or held out at random."""
 
+import signal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from problems import SQUARES, Recorder, values
 
+import deepbp
 from deepbp import Sequential, Trainer
+from deepbp.callbacks import CSVLog, EarlyStopping, ModelCheckpoint, ReduceOnPlateau
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DeepBPError, ShapeError
 from deepbp.layers import Dense
 from deepbp.losses import SumSquaredError
-from deepbp.optimizers import SGD
-from deepbp.training import Callback, MeanAbsoluteError
+from deepbp.optimizers import SGD, Adam
+from deepbp.training import Callback, MeanAbsoluteError, Metric
 
 X, Y, LOSS = SQUARES.x, SQUARES.y, SQUARES.loss
 
@@ -123,6 +127,21 @@ def test_split_keeps_targets_and_weights_with_their_rows() -> None:
             ConfigurationError,
             "give validation_data or validation_split, not both",
         ),
+        (
+            {"validation_every": 2},
+            ConfigurationError,
+            "validation_every: there is nothing to validate on: give validation_data=...",
+        ),
+        (
+            {"validation_every": 0, "validation_data": (X, Y)},
+            ConfigurationError,
+            "validation_every: expected a whole number of at least 1, got 0",
+        ),
+        (
+            {"validation_every": 1.5, "validation_data": (X, Y)},
+            ArgumentTypeError,
+            "validation_every: expected a whole number of at least 1, got 1.5",
+        ),
         ({"validation_data": (X,)}, ArgumentTypeError, "expected (x, y) or (x, y, sample_weight), got"),
         ({"validation_data": X}, ArgumentTypeError, "validation_data: expected (x, y) or (x, y, sample_weight), got"),
         (
@@ -149,3 +168,115 @@ def test_refused(arguments: dict[str, Any], error: type[DeepBPError], message: s
         net.fit(X, Y, loss=LOSS, optimizer=SGD(0.1), **arguments)
     assert message in str(caught.value)
     assert values(net) == before
+
+
+def diverging(*callbacks: Callback) -> Trainer:
+    """Its validation loss falls first, and then rises."""
+    return Trainer(SQUARES.network(), LOSS, Adam(0.02), metrics=[MeanAbsoluteError()], callbacks=callbacks)
+
+
+HELD_OUT = (X[:8], Y[:8] + 0.4)
+ROWS: dict[str, Any] = {"x": X, "y": Y, "batch_size": 8, "validation_data": HELD_OUT}
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 7, 8])
+@pytest.mark.parametrize("calls", [1, 7])
+def test_every_so_many_epochs_over_all_calls(every: int, calls: int) -> None:
+    whole, some = diverging(), diverging()
+    whole.fit(epochs=7, **ROWS)
+    for _ in range(calls):
+        some.fit(epochs=7 // calls, validation_every=every, **ROWS)
+    assert values(some.model) == values(whole.model)  # type: ignore[arg-type]
+    validated = [every * number for number in range(1, 7 // every + 1)]
+    for name, column in whole.history.items():
+        if name.startswith("val_") and validated:
+            column = [value if epoch in validated else np.nan for epoch, value in enumerate(column, 1)]
+        if validated or not name.startswith("val_"):
+            np.testing.assert_array_equal(some.history[name], column)
+    assert list(some.history) == [name for name in whole.history if validated or not name.startswith("val_")]
+    if validated:
+        best = min(validated, key=lambda epoch: whole.history["val_loss"][epoch - 1])
+        assert some.history.best("val_loss") == (whole.history["val_loss"][best - 1], best)
+
+
+@pytest.mark.parametrize("every", [2, 3])
+def test_callbacks_count_validations(every: int, tmp_path: Path) -> None:
+    plain = diverging()
+    plain.fit(epochs=60, **ROWS)
+    losses = plain.history["val_loss"][every - 1 :: every]
+    lowest = [int(np.argmin(losses[: count + 1])) for count in range(len(losses))]
+    stopped = next(number for number, best in enumerate(lowest) if number - best == 3)
+    best = lowest[stopped]
+
+    stopping, checkpoint = EarlyStopping(patience=3), ModelCheckpoint(tmp_path / "run.npz", best="val_loss")
+    it = diverging(stopping, checkpoint, CSVLog(tmp_path / "log.csv"))
+    it.fit(epochs=60, validation_every=every, **ROWS)
+    assert it.epoch == every * (stopped + 1) < 60
+    assert stopping.best_epoch == every * (best + 1)
+    stored = diverging()
+    stored.fit(epochs=every * (best + 1), **ROWS)
+    assert values(deepbp.load(tmp_path / "run-best.npz")) == values(stored.model) == values(it.model)  # type: ignore[arg-type]
+    lines = [line.split(",") for line in (tmp_path / "log.csv").read_text().splitlines()]
+    assert lines[0] == ["epoch", *it.history]
+    assert [line[3] == "nan" for line in lines[1:]] == [epoch % every > 0 for epoch in range(1, it.epoch + 1)]
+
+
+def test_a_plateau_and_its_cooldown_are_counted_in_validations() -> None:
+    losses = iter([5.0, 4.0, 6.0, 6.0, 6.0, 6.0, 6.0, 6.0])
+
+    class Scripted(Metric):
+        name = "score"
+
+        def __call__(self, prediction: Any, target: Any) -> float:
+            return next(losses) if len(target) == len(HELD_OUT[0]) else 0.0
+
+    reducing = ReduceOnPlateau("val_score", patience=2, cooldown=1, mode="min")
+    it = Trainer(SQUARES.network(), LOSS, SGD(0.01), metrics=[Scripted()], callbacks=[reducing])
+    it.fit(epochs=24, validation_every=3, **ROWS)
+    # validations 3 and 4 are not better, 5 cools down, 6 and 7 are not better, 8 cools down
+    assert reducing.reductions == [3 * 4, 3 * 7]
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 6, 9, 11, 12, 14])
+def test_a_resumed_training_validates_the_same_epochs(steps: int, tmp_path: Path) -> None:
+    class Store(Callback):
+        def on_step_end(self, trainer: Trainer, loss: float) -> None:
+            if trainer.steps == steps:
+                trainer.save(tmp_path / "run.npz")
+
+    def make(name: str) -> Trainer:
+        return diverging(EarlyStopping(patience=1), ReduceOnPlateau(patience=1), CSVLog(tmp_path / name), Store())
+
+    whole, resumed = make("whole.csv"), make("resumed.csv")
+    whole.fit(epochs=20, validation_every=2, **ROWS)
+    resumed.load(tmp_path / "run.npz")
+    resumed.fit(epochs=20, validation_every=2, **ROWS)
+    np.testing.assert_equal(dict(resumed.history), dict(whole.history))
+    assert values(resumed.model) == values(whole.model)  # type: ignore[arg-type]
+    assert (tmp_path / "whole.csv").read_bytes() == (tmp_path / "resumed.csv").read_bytes()
+
+
+def test_an_epoch_that_is_not_validated_is_complete_when_ctrl_c_comes_in_its_last_step() -> None:
+    class CtrlC(Callback):
+        def on_step_end(self, trainer: Trainer, loss: float) -> None:
+            if trainer.steps == 9:
+                signal.raise_signal(signal.SIGINT)
+
+    it = diverging(CtrlC())
+    it.fit(epochs=20, validation_every=2, **ROWS)
+    assert (it.history.interrupted, it.epoch, it.history.epochs) == (True, 3, 3)
+    it.fit(epochs=1, validation_every=2, **ROWS)
+    assert np.isnan(it.history["val_loss"]).tolist() == [True, False, True, False]
+
+
+def test_progress_and_rows_have_what_was_computed(capsys: pytest.CaptureFixture[str]) -> None:
+    rows: list[list[str]] = []
+
+    class Names(Callback):
+        def on_epoch_end(self, trainer: Trainer, row: Any) -> None:
+            rows.append([*row])
+
+    diverging(Names()).fit(epochs=2, validation_every=2, progress="text", **ROWS)
+    own = ["loss", "mean_absolute_error"]
+    assert rows == [own, [*own, "val_loss", "val_mean_absolute_error"]]
+    assert ["val_loss" in line for line in capsys.readouterr().err.splitlines()] == [False, True]
