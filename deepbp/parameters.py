@@ -232,6 +232,7 @@ class ParameterVector:
     parameters: tuple[Parameter, ...]
     names: tuple[str, ...]
     shapes: tuple[Shape, ...]
+    _outdated = False
 
     def __init__(self, parameters: Iterable[Parameter] | Mapping[str, Parameter]) -> None:
         named = _named_once(parameters)
@@ -245,7 +246,6 @@ class ParameterVector:
         self.matrices = slice(0, sum(p.value.size for p in self.parameters if p.value.ndim >= 2))
         self._grads = np.zeros_like(self.values)
         self._unwritten: set[Parameter] = set()
-        self._outdated = False
         # Copy each parameter to its place, and make it a view of that place; a vector it was part of is then outdated.
         for p, value, grad in self._places():
             if p._vector is not None:
@@ -265,7 +265,7 @@ class ParameterVector:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make the parameters of a copy views of the copy: arrays are copied one by one, which separates them."""
         self.__dict__.update(state)
-        if state.get("_outdated") is False:
+        if not self._outdated:
             for p, value, grad in self._places():
                 p._place(value, grad, self, self._unwritten)
 

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
+import attrs
 import numpy as np
 from attrs import define, field
 
@@ -19,7 +20,7 @@ from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError
 from deepbp.files.objects import FROM_THE_CONFIGURATION, Classes, Deserializer, Serializer
 from deepbp.initializers import Initializer
 from deepbp.layers import Builder, Chain, Layer
-from deepbp.layers.layer import members, replace_member
+from deepbp.layers.layer import members
 from deepbp.parameters import Buffer, Parameter
 from deepbp.storage.contents import Spec, check_version
 from deepbp.storage.formats import open_file, write_file
@@ -169,7 +170,24 @@ def share_parts(network: Layer[Any], shared: Mapping[str, str]) -> None:
     for path, layer, name, own in occurrences:
         part = held.get(shared.get(path, path), own)
         if part is not own and type(part) is type(own) and part.value.shape == own.value.shape:
-            replace_member(layer, name, part)
+            _replace_member(layer, name, part)
+
+
+def _replace_member(layer: Layer[Any], name: str, member: Part) -> None:
+    """Replace the member of a name as ``members`` returns it; no converter or validator runs."""
+    attribute, _, key = name.partition(".")
+    names = {a.name for a in attrs.fields(type(layer))}
+    if name in names:
+        object.__setattr__(layer, name, member)
+        return
+    attribute, key = (attribute, key) if attribute in names else ("layers", name)
+    held = getattr(layer, attribute)
+    if isinstance(held, dict):
+        held[key] = member
+    else:
+        items = list(held)
+        items[int(key)] = member
+        object.__setattr__(layer, attribute, type(held)(items))
 
 
 def _occurrences(network: Layer[Any]) -> Iterator[tuple[str, Layer[Any], str, Part]]:

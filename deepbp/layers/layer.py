@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 from attrs import define, field, frozen
 
-from deepbp._config import configuration_text
+from deepbp._config import configuration_text, same_configuration
 from deepbp._suggestions import explain_constructor
 from deepbp._validation import as_dtype, as_generator, as_shape
 from deepbp.errors import ArgumentTypeError, ContractError, DeepBPError, NotBuiltError, ShapeError
@@ -321,23 +321,6 @@ def members(layer: Layer[Any]) -> list[tuple[str, _Member]]:
     return found
 
 
-def replace_member(layer: Layer[Any], name: str, member: _Member) -> None:
-    """Replace the member of a name as ``members`` returns it; no converter or validator runs."""
-    attribute, _, key = name.partition(".")
-    names = {a.name for a in attrs.fields(type(layer))}
-    if name in names:
-        object.__setattr__(layer, name, member)
-        return
-    attribute, key = (attribute, key) if attribute in names else ("layers", name)
-    held = getattr(layer, attribute)
-    if isinstance(held, dict):
-        held[key] = member
-    else:
-        items = list(held)
-        items[int(key)] = member
-        object.__setattr__(layer, attribute, type(held)(items))
-
-
 @define(eq=False)
 class Builder:
     """Creates the parameters and buffers of layers, with one random generator and one dtype for a whole network.
@@ -356,7 +339,7 @@ class Builder:
 
     rng: np.random.Generator = field(default=None, converter=as_generator)
     dtype: np.dtype[Any] = field(default="float32", converter=as_dtype)  # pyright: ignore[reportAssignmentType]
-    _made: list[Layer[Any]] = field(factory=list, init=False)
+    _made: list[tuple[Layer[Any], dict[str, Any]]] = field(factory=list, init=False)  # with their state before
 
     def parameter(self, shape: Shape, initializer: Initializer) -> Parameter:
         """Create a trainable parameter with values from the initializer."""
@@ -384,20 +367,16 @@ class Builder:
         """Build a layer for samples of this shape, or check the shape of a built one, and return its output shape.
 
         Composites call this for their sublayers. A layer that already holds parameters or sublayers, because it is used
-        twice or was trained before, keeps them and their shapes.
+        twice or was trained before, keeps them and their shapes. A layer that holds none, such as an activation, may be
+        built for several shapes, unless its ``build`` stores something that depends on the shape.
         """
         check_class(layer)
         input_shape = as_shape(input_shape)
         built = layer.built
         if built is not None and members(layer):
-            if built.dtype != self.dtype:
-                raise ContractError(f"the layer was built with {built.dtype}, the network has {self.dtype}")
-            if built.input_shape != input_shape:
-                raise ShapeError(
-                    f"the layer was built for samples of shape {built.input_shape}, got {input_shape}: "
-                    "make a new layer, or use it with the same shape"
-                )
+            _refuse_other(built, input_shape, self.dtype)
             return built.output_shape
+        before = Layer.__getstate__(layer)
         try:
             output_shape = layer.build(input_shape, self)
         except DeepBPError:
@@ -407,10 +386,13 @@ class Builder:
             raise
         if not isinstance(output_shape, tuple) or not all(isinstance(n, int | np.integer) for n in output_shape):
             raise ContractError(f"build: expected the output shape, a tuple of sizes, returned {output_shape!r}")
+        if built is not None and _differs(before, Layer.__getstate__(layer)):
+            layer.__setstate__(before)
+            _refuse_other(built, input_shape, self.dtype)
         known = {} if built is None else built.output_shapes
         is_fixed = bool(members(layer))
         layer.built = Built(input_shape, output_shape, self.dtype, {**known, input_shape: output_shape}, is_fixed)
-        self._made.append(layer)
+        self._made.append((layer, before))
         return output_shape
 
     def with_rng(self, rng: np.random.Generator) -> "Builder":
@@ -420,9 +402,33 @@ class Builder:
         return other
 
     def undo(self) -> None:
-        """Mark all layers that this builder built as not built, after a failed build."""
-        for layer in self._made:
-            layer.built = None
+        """Return all layers to their state before this builder built them, after a failed build."""
+        for layer, before in reversed(self._made):
+            Layer.__setstate__(layer, before)
+
+
+def _refuse_other(built: Built, input_shape: Shape, dtype: np.dtype[Any]) -> None:
+    """Raise unless a layer that serves one shape and dtype alone was built for these."""
+    if built.dtype != dtype:
+        raise ContractError(f"the layer was built with {built.dtype}, the network has {dtype}")
+    if built.input_shape != input_shape:
+        raise ShapeError(
+            f"the layer was built for samples of shape {built.input_shape}, got {input_shape}: "
+            "make a new layer, or use it with the same shape"
+        )
+
+
+def _differs(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """Whether a second ``build`` has stored something else than the first; a random generator may be another one."""
+
+    def same(value: Any, held: Any) -> bool:
+        fits: bool = getattr(value, "dtype", None) == getattr(held, "dtype", None)
+        return fits and same_configuration(value, held)
+
+    return any(
+        not isinstance(value, np.random.Generator) and not same(value, before.get(name))
+        for name, value in after.items()
+    )
 
 
 def check_class(layer: Any) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from attrs import Attribute
 
 from deepbp._suggestions import ExplainedArguments
-from deepbp.errors import ArgumentTypeError, ConfigurationError, NonFiniteError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, NonFiniteError
 from deepbp.errors.validators import non_negative
 from deepbp.formulas.language import UpdateFormula
 from deepbp.parameters import Members, ParameterVector, Part
@@ -122,8 +122,14 @@ class Descent(Optimizer):
     _counts: ClassVar[bool] = False  # whether an update depends on t, as a bias correction does
 
     def step(self, parameters: ParameterVector, state: State) -> None:
-        """One update. Raises NonFiniteError where a number of it overflows; values and state are then as before."""
+        """One update.
+
+        Raises NonFiniteError where a number of it overflows; values and state are then as before. Raises ContractError
+        for a vector whose parameters have moved to another one, since the step would change nothing.
+        """
         try:
+            if parameters._outdated:
+                raise ContractError(_OUTDATED)
             rate = self.rate(state["step"])
             grads = parameters.grads
             try:  # a finite sum of squares: no g² overflows
@@ -183,6 +189,10 @@ class Descent(Optimizer):
         return None
 
 
+_OUTDATED = (
+    "step: expected the current vector of its parameters, got one whose parameters moved to another, such as a "
+    "Trainer's, or were frozen or unfrozen: use ParameterVector.of(parameters), and start its state"
+)
 LARGE_RATE = 1e15
 """Above it, w − η g may overflow although the square of g does not."""
 
