@@ -20,11 +20,11 @@ Head: TypeAlias = Callable[[Array], tuple[float, Array]]
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Generator[None]:
-    """Skip a test that needs SciPy or safetensors where that extra is not installed."""
+    """Skip a test that needs SciPy where that extra is not installed."""
     try:
         yield
     except ConfigurationError as error:
-        extra = re.search(r"is not installed: pip install 'deepbp\[(scipy|safetensors)\]'", str(error))
+        extra = re.search(r"is not installed: pip install 'deepbp\[(scipy)\]'", str(error))
         if extra is None or find_spec(extra[1]):
             raise
         pytest.skip(f"could not import {extra[1]!r}")

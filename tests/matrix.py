@@ -28,7 +28,7 @@ TESTS = [
 ]
 DEFAULTS = {"OPENBLAS_NUM_THREADS": "1", "DEEPBP_KERNELS": "numpy"}  # as in `make test`
 VARIED = {*DEFAULTS, "OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES"}
-TOOLS = ["hypothesis", "pytest", "pytest-xdist", "sympy"]
+TOOLS = ["hypothesis", "pytest", "pytest-xdist", "safetensors", "sympy"]
 
 PROBE = """
 import json, sys
@@ -133,7 +133,7 @@ def environment(name: str, python: Path, pins: list[str]) -> Path:
     steps: list[Sequence[str | Path]] = [
         [python, "-m", "venv", folder],
         [*install, "--upgrade", "pip"],
-        [*install, "--editable", ".[examples,fast,safetensors]", *TOOLS, *pins],
+        [*install, "--editable", ".[examples,fast]", *TOOLS, *pins],
     ]
     for command in steps:
         result = run(command)

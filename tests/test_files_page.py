@@ -12,7 +12,6 @@ PAGE = ROOT / "docs" / "files.md"
 
 
 def test_code_prints_the_output_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("safetensors")
     for printed, shown in printed_and_shown(PAGE, monkeypatch):
         assert printed == (shown or "")
 

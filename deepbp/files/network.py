@@ -49,7 +49,7 @@ def save(network: Chain, path: str | os.PathLike[str]) -> Path:
 
     Args:
         network: the built network.
-        path: a name ending in ``.npz``, or, with the extra ``safetensors``, in ``.safetensors``.
+        path: a name ending in ``.npz`` or in ``.safetensors``.
 
     Raises:
         ArgumentTypeError: for a configuration that a file cannot hold, such as a lambda; names the place.

@@ -1,9 +1,12 @@
 """Atomic file replacement: a file is written completely or not at all."""
 
+import errno
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TextIO, overload
 
@@ -13,6 +16,8 @@ try:
     import fcntl
 except ImportError:  # Windows has no such locks: leftovers of killed processes stay there
     fcntl = None  # type: ignore[assignment]
+
+NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # opening a pipe waits for its other end
 
 
 @overload
@@ -28,56 +33,111 @@ def whole_file(path: str | os.PathLike[str], *, binary: bool = False) -> Iterato
     """Open a file for writing that replaces an old one atomically; a write that fails leaves the old one as it is.
 
     The text, or with ``binary`` the bytes, go to a temporary file in the same folder, are flushed to the disk, and the
-    file is then renamed. Temporary files that killed processes have left behind are removed.
+    file is then renamed. The new file has the permissions of the old one; a symbolic link stays, and the file that it
+    leads to is replaced. Temporary files that killed processes have left behind are removed. Any number of threads and
+    processes may write one path at once: the last one to finish wins.
 
     Raises:
         ArgumentTypeError: when the path is no file name.
         ConfigurationError: when the path names a folder or a device.
-        OSError: when the folder does not exist, the disk is full, and so on.
+        OSError: when the folder does not exist, the file is read-only, the disk is full, and so on.
     """
     try:
-        target = Path(path)
+        target = Path(os.path.realpath(path)) if Path(path).is_symlink() else Path(path)
+        old = _existing(target)
     except TypeError:
         raise ArgumentTypeError(f"path: expected a file name, got {path!r}") from None
-    if target.exists() and not target.is_file():  # renaming would replace a device by a file
-        raise ConfigurationError(f"path: expected a file name, got {target}, which is a folder or a device")
+    except ValueError as error:  # a null character, or text that no file system can encode
+        raise ConfigurationError(f"path: expected a file name, got {path!r}: {error}") from None
     _remove_leftovers(target)
-    temporary = target.parent / f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
+    temporary: Path | None = None
     try:
-        with open(temporary, "xb") if binary else open(temporary, "x", newline="", encoding="utf-8") as file:
-            _lock(file.fileno())
+        if old is not None and (not old.st_mode & 0o222 or not os.access(target, os.W_OK)):
+            raise PermissionError(errno.EACCES, "The file is read-only")
+        temporary, descriptor = _locked_file(target, 0o666 if old is None else 0o600)
+        with open(descriptor, "wb") if binary else open(descriptor, "w", newline="", encoding="utf-8") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
+            if old is not None:
+                _copy_permissions(old, descriptor, temporary)
+            os.fsync(descriptor)
+            if fcntl is None:
+                file.close()  # Windows renames no open file
+            os.replace(temporary, target)  # under the lock: no other writer takes the file for a leftover
         _sync_folder(target.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         what = error.strerror or str(error)
-        raise OSError(error.errno, f"{what}: nothing was written, an old file is as it was", str(target)) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        raise OSError(error.errno, f"{what}: nothing was written, an old file is as it was", str(path)) from error
+
+
+def _existing(target: Path) -> os.stat_result | None:
+    """The status of the file that is to be replaced, if there is one."""
+    try:
+        found = os.stat(target)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(found.st_mode):  # renaming would replace a device by a file
+        raise ConfigurationError(f"path: expected a file name, got {target}, which is a folder or a device")
+    return found
+
+
+def _temporary_stem(target: Path) -> str:
+    """What the names of the target's temporary files begin with: a long name would exceed the system's limit."""
+    name = os.fsencode(target.name)
+    return f".{target.name if len(name) <= 100 else sha256(name).hexdigest()}."
+
+
+def _locked_file(target: Path, mode: int) -> tuple[Path, int]:
+    """Create a temporary file and lock it, which tells other writers that it is no leftover.
+
+    Between the two another writer may lock, and remove, the file as a leftover; this one then creates another.
+    """
+    while True:
+        path = target.parent / f"{_temporary_stem(target)}{os.getpid()}.{os.urandom(4).hex()}.tmp"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | NO_WAITING | getattr(os, "O_CLOEXEC", 0), mode)
+        if fcntl is None or (_lock(descriptor) is not False and os.fstat(descriptor).st_nlink):
+            return path, descriptor
+        os.close(descriptor)
+        with suppress(OSError):
+            path.unlink()
+
+
+def _copy_permissions(old: os.stat_result, descriptor: int, temporary: Path) -> None:
+    if hasattr(os, "fchown"):
+        with suppress(OSError):  # only the superuser may give files away
+            os.fchown(descriptor, old.st_uid, old.st_gid)
+    os.chmod(descriptor if os.chmod in os.supports_fd else temporary, old.st_mode & 0o777)
 
 
 def _remove_leftovers(target: Path) -> None:
     """Remove temporary files of this target whose process has died, which has released their lock."""
-    name = re.compile(rf"\.{re.escape(target.name)}\.\d+\.[0-9a-f]{{8}}\.tmp")
-    with suppress(OSError):  # opening the file reports a folder that cannot be read
-        for leftover in [Path(entry) for entry in os.scandir(target.parent) if name.fullmatch(entry.name)]:
-            with suppress(OSError), open(leftover, "rb") as file:
-                if _lock(file.fileno()):
-                    leftover.unlink()
+    name = re.compile(rf"{re.escape(_temporary_stem(target))}\d+\.[0-9a-f]{{8}}\.tmp")
+    with suppress(OSError):  # creating the file reports a folder that cannot be read
+        for leftover in [entry.path for entry in os.scandir(target.parent) if name.fullmatch(entry.name)]:
+            with suppress(OSError):
+                descriptor = os.open(leftover, os.O_RDONLY | NO_WAITING)
+                try:
+                    if stat.S_ISREG(os.fstat(descriptor).st_mode) and _lock(descriptor):
+                        os.unlink(leftover)
+                finally:
+                    os.close(descriptor)
 
 
-def _lock(descriptor: int) -> bool:
-    """Lock this file for as long as it is open; False where another process holds the lock."""
+def _lock(descriptor: int) -> bool | None:
+    """Lock this file for as long as it is open: False where somebody else holds the lock, None where there are none."""
     if fcntl is None:
-        return False
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # held by another process, or a file system without locks
+    except BlockingIOError:
         return False
+    except OSError:  # a file system without locks
+        return None
     return True
 
 

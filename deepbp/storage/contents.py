@@ -11,19 +11,24 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 from attrs import frozen
 
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DataTypeError, FileFormatError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataTypeError, DeepBPError, FileFormatError
+from deepbp.storage.atomic import NO_WAITING
 from deepbp.storage.json_codec import DTYPES, from_text, to_text
 from deepbp.typing import Array, Shape
 
 LIMIT = 4 * 2**30
 """The largest file that is read unless another limit is given, in bytes."""
 
-LONGEST_NAME, MOST_AXES, MOST_ARRAYS = 1000, 32, 20_000
+CHUNK = 2**20  # bytes that are read at once to compute a checksum
+
+LONGEST_NAME, MOST_AXES, MOST_ARRAYS, LONGEST_MESSAGE = 1000, 32, 20_000, 2000
 
 
 @contextmanager
 def opened(path: str | os.PathLike[str], limit: int = LIMIT) -> Iterator[BinaryIO]:
     """Open a file for reading, and put its name in front of each FileFormatError raised in the block.
+
+    What any error of the block says about the file is escaped and shortened; see ``_make_printable``.
 
     Raises:
         ArgumentTypeError, ConfigurationError: for an invalid path or limit.
@@ -32,7 +37,7 @@ def opened(path: str | os.PathLike[str], limit: int = LIMIT) -> Iterator[BinaryI
     """
     try:
         source = Path(path)
-        kind = os.stat(source).st_mode  # before it is opened: opening a pipe waits for its other end
+        kind = os.stat(source).st_mode  # before it is opened, which some devices act upon
     except TypeError:
         raise ArgumentTypeError(f"path: expected a file name, got {path!r}") from None
     except ValueError as error:
@@ -40,18 +45,40 @@ def opened(path: str | os.PathLike[str], limit: int = LIMIT) -> Iterator[BinaryI
     if isinstance(limit, bool) or not isinstance(limit, int):
         raise ArgumentTypeError(f"limit: expected a number of bytes, got {limit!r}")
     try:
-        if not stat.S_ISREG(kind):
-            what = "a folder" if stat.S_ISDIR(kind) else "a device, a pipe or a socket"
-            raise FileFormatError(f"expected a file, got {what}")
-        with open(source, "rb") as file:
+        _check_kind(kind)
+        with open(source, "rb", opener=lambda name, flags: os.open(name, flags | NO_WAITING)) as file:
+            _check_kind(os.fstat(file.fileno()).st_mode)  # again: it may have been replaced since
             size = file_size(file)
             if size == 0:
                 raise FileFormatError("expected a file of deepbp, got an empty one")
             if size > limit:
                 raise FileFormatError(f"expected at most {limit:,} bytes, got {size:,}: pass limit={size} to read it")
             yield file
-    except FileFormatError as error:
-        raise error.placed(str(source)) from error.__cause__
+    except DeepBPError as error:
+        _make_printable(error)
+        if isinstance(error, FileFormatError):
+            error.placed(_printable(str(source)))
+        raise error from error.__cause__
+
+
+def _check_kind(mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "a device, a pipe or a socket"
+        raise FileFormatError(f"expected a file, got {what}")
+
+
+def _make_printable(error: BaseException | None) -> None:
+    """Escape and shorten the messages of an error and its causes: a file's text may be long, or control terminals."""
+    while error is not None:
+        texts = (str(error),) if isinstance(error, DeepBPError) else error.args
+        error.args = tuple(_printable(text) if isinstance(text, str) else text for text in texts)
+        error.__notes__ = [_printable(note) for note in getattr(error, "__notes__", ())]
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _printable(text: str) -> str:
+    shown = text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}…"
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in shown)
 
 
 def file_size(file: BinaryIO) -> int:

@@ -23,7 +23,17 @@ from attrs import frozen
 
 from deepbp.errors import FileFormatError
 from deepbp.storage.atomic import whole_file
-from deepbp.storage.contents import LIMIT, Spec, StoredArrays, contents_text, file_size, opened, read_at, read_contents
+from deepbp.storage.contents import (
+    CHUNK,
+    LIMIT,
+    Spec,
+    StoredArrays,
+    contents_text,
+    file_size,
+    opened,
+    read_at,
+    read_contents,
+)
 from deepbp.storage.json_codec import LONGEST
 from deepbp.typing import Array
 
@@ -36,7 +46,6 @@ CENTRAL, CENTRAL_EXTRA = Struct("<4s6H3I5H2I"), Struct("<2H3Q")
 END = Struct("<4sQ2H2I4Q" + "4sIQI" + "4s4H2IH")
 
 DESCRIPTION = "description.json"
-CHUNK = 2**20  # bytes that are read at once to compute a checksum
 
 
 @frozen

@@ -337,7 +337,7 @@ class Trainer:
         callbacks did at the end, such as the best weights that ``EarlyStopping`` has restored.
 
         Args:
-            path: the file name, ending in ``.npz`` or, with the extra ``safetensors``, in ``.safetensors``.
+            path: the file name, ending in ``.npz`` or in ``.safetensors``.
 
         Raises:
             ArgumentTypeError: if the state of a callback or an optimizer cannot be serialized.

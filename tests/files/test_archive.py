@@ -1,6 +1,8 @@
 """An archive is read back as it was written, and other programs can open it."""
 
 import io
+import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,43 @@ def test_a_file_that_changes_while_it_is_read(path: Path, change: str) -> None:
         file.flush()
         with pytest.raises(FileFormatError, match=r"member '0.weight.npy': it changed while it was read"):
             archive.array("0.weight")
+
+
+@pytest.mark.parametrize("size", [0, 4, 100, -1])
+def test_tensors_that_become_shorter_while_they_are_read(tmp_path: Path, size: int) -> None:
+    """A file that is mapped into memory would kill the process."""
+    path = tmp_path / "a.safetensors"
+    write_tensors(path, {}, {"a": np.ones(100_000), "b": np.ones(100_000)})
+    with open_tensors(path) as stored:
+        os.truncate(path, path.stat().st_size + size if size < 0 else size)
+        with pytest.raises(FileFormatError, match=r"^the file became shorter while it was read"):
+            stored.array("b")
+
+
+def test_the_library_reads_what_is_written_as_safetensors(tmp_path: Path) -> None:
+    safetensors = pytest.importorskip("safetensors.numpy")
+    write_tensors(tmp_path / "a.safetensors", DESCRIPTION, ARRAYS)
+    found = safetensors.load_file(tmp_path / "a.safetensors")
+    assert found.keys() == ARRAYS.keys()
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(found[name], array, strict=array.dtype.isnative)
+    content = (tmp_path / "a.safetensors").read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    assert size % 8 == 0
+    for name, entry in header.items():
+        assert name == "__metadata__" or entry["data_offsets"][0] % ARRAYS[name].dtype.itemsize == 0
+
+
+def test_what_the_library_writes_can_be_read(tmp_path: Path) -> None:
+    safetensors = pytest.importorskip("safetensors.numpy")
+    native = {name: np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))) for name, array in ARRAYS.items()}
+    safetensors.save_file(native, tmp_path / "a.safetensors", {"format": "pt"})
+    with open_tensors(tmp_path / "a.safetensors") as stored:
+        assert stored.description is None
+        assert stored.specs.keys() == native.keys()
+        for name, array in native.items():
+            np.testing.assert_array_equal(stored.array(name).reshape(array.shape), array)
 
 
 def test_what_is_written_as_safetensors_comes_back(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """Atomic writes: full disks, killed processes, and the temporary files that they leave."""
 
+import fcntl
 import os
+import re
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +13,11 @@ import pytest
 from networks import small
 
 import deepbp
-from deepbp.errors import ArgumentTypeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.storage.atomic import whole_file
+
+UMASK = os.umask(0)
+os.umask(UMASK)
 
 FULL = """
 import resource, signal, sys
@@ -109,3 +115,118 @@ def test_an_interrupted_save_leaves_the_old_file(tmp_path: Path, monkeypatch: py
     assert path.read_bytes() == old
     assert os.listdir(tmp_path) == ["network.npz"]
     assert isinstance(deepbp.load(path), deepbp.Sequential)
+
+
+def test_a_new_file_has_the_permissions_of_the_old_one(tmp_path: Path) -> None:
+    path = small().save(tmp_path / "network.npz")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~UMASK
+    for mode in (0o600, 0o640, 0o664):
+        path.chmod(mode)
+        small(rng=1).save(path)
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_what_is_being_written_is_no_more_readable_than_the_old_file(tmp_path: Path) -> None:
+    (tmp_path / "text").touch(mode=0o640)
+    with whole_file(tmp_path / "text"):
+        (temporary,) = tmp_path.glob(".text.*.tmp")
+        assert stat.S_IMODE(temporary.stat().st_mode) == 0o600
+
+
+def test_a_read_only_file_is_not_replaced(tmp_path: Path) -> None:
+    path = small().save(tmp_path / "network.npz")
+    path.chmod(0o444)
+    old = path.read_bytes()
+    message = "The file is read-only: nothing was written, an old file is as it was: "
+    with pytest.raises(PermissionError, match=re.escape(f"{message}'{path}'")):
+        small(rng=1).save(path)
+    assert path.read_bytes() == old
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_a_symbolic_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    target, link = tmp_path / "runs" / "run5.npz", tmp_path / "current.npz"
+    link.symlink_to("runs/run5.npz")
+    for rng in (0, 1):  # without and with a file there
+        small(rng=rng).save(link)
+        assert link.is_symlink()
+        assert deepbp.load(target).rng == rng
+    assert os.listdir(tmp_path / "runs") == ["run5.npz"]
+    (tmp_path / "circle.npz").symlink_to("circle.npz")
+    with pytest.raises(OSError, match="symbolic links"):
+        small().save(tmp_path / "circle.npz")
+
+
+@pytest.mark.parametrize("letter", ["n", "ü"])
+def test_names_of_every_legal_length(letter: str, tmp_path: Path) -> None:
+    for size in (99, 101, 231, 232, 255):
+        path = tmp_path / (letter * ((size - 4) // len(letter.encode())) + ".npz")
+        assert run(DIES, path).returncode == 9
+        small().save(path)
+        assert os.listdir(tmp_path) == [path.name]
+        path.unlink()
+    with pytest.raises(OSError, match="name too long"):
+        small().save(tmp_path / ("n" * 252 + ".npz"))
+
+
+def test_pipes_named_as_temporary_files_are_left_alone(tmp_path: Path) -> None:
+    pipe = tmp_path / ".network.npz.1.aaaaaaaa.tmp"
+    os.mkfifo(pipe)
+    small().save(tmp_path / "network.npz")
+    assert sorted(os.listdir(tmp_path)) == [pipe.name, "network.npz"]
+
+
+def test_another_writer_may_take_a_new_file_for_a_leftover(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the creation of the temporary file and its lock: once it is locked elsewhere, once it is gone."""
+    taken, path, flock = [], tmp_path / "text", fcntl.flock
+
+    def too_late(descriptor: int, operation: int) -> None:
+        if len(taken) < 2:
+            (temporary,) = tmp_path.glob(".text.*.tmp")
+            taken.append(temporary)
+            temporary.unlink()
+            if len(taken) == 1:
+                raise BlockingIOError
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", too_late)
+    with whole_file(path) as file:
+        file.write("whole")
+    assert path.read_text() == "whole"
+    assert len({*taken}) == 2
+    assert os.listdir(tmp_path) == ["text"]
+
+
+def test_the_lock_is_held_until_the_file_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it, another writer takes the temporary file for a leftover."""
+    path, replace = tmp_path / "text", os.replace
+
+    def with_another_writer(source: Any, target: Any) -> None:
+        monkeypatch.setattr(os, "replace", replace)
+        with whole_file(path) as other:
+            other.write("other")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", with_another_writer)
+    with whole_file(path) as file:
+        file.write("one")
+    assert path.read_text() == "one"
+    assert os.listdir(tmp_path) == ["text"]
+
+
+def test_errors_name_the_file_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(*_: Any, **__: Any) -> None:
+        raise OSError(30, "Read-only file system", "a temporary name")
+
+    monkeypatch.setattr(os, "replace", read_only)
+    monkeypatch.setattr(Path, "unlink", read_only)
+    message = f"[Errno 30] Read-only file system: nothing was written, an old file is as it was: '{tmp_path / 'text'}'"
+    with pytest.raises(OSError, match=re.escape(message)), whole_file(tmp_path / "text"):
+        pass
+
+
+@pytest.mark.parametrize("name", ["a\0.npz", "\ud800.npz"])
+def test_names_that_no_system_has(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(f"path: expected a file name, got {name!r}: ")):
+        small().save(name)

@@ -30,6 +30,18 @@ def test_folders_and_devices_are_refused_at_once(ending: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("ending", [".npz", ".safetensors"])
+def test_a_file_that_becomes_a_pipe_before_it_is_opened(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, status = small().save(tmp_path / f"network{ending}"), os.stat(tmp_path / f"network{ending}")
+    path.unlink()
+    os.mkfifo(path)
+    monkeypatch.setattr(os, "stat", lambda *_, **__: status)
+    with pytest.raises(FileFormatError, match="expected a file, got a device, a pipe or a socket"):
+        deepbp.load(path)
+
+
+@pytest.mark.parametrize("ending", [".npz", ".safetensors"])
 def test_what_the_system_refuses_stays_an_error_of_the_system(ending: str, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         deepbp.load(tmp_path / f"none{ending}")

@@ -16,9 +16,8 @@ from deepbp.files import load, read_archive, save, write_archive
 from deepbp.files import objects as of_objects
 from deepbp.layers import Dense, Repeat, Sigmoid
 from deepbp.storage import json_codec as of_text
-from deepbp.storage.contents import LIMIT, LONGEST_NAME, MOST_ARRAYS, MOST_AXES, Spec, contents_text
+from deepbp.storage.contents import CHUNK, LIMIT, LONGEST_NAME, MOST_ARRAYS, MOST_AXES, Spec, contents_text
 from deepbp.storage.json_codec import to_json
-from deepbp.storage.npz_format import CHUNK
 from deepbp.storage.safetensors_format import open_tensors, write_tensors
 from deepbp.training.position import count
 

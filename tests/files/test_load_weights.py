@@ -73,7 +73,6 @@ def test_named_modules_are_told_which_layers_they_are(names: dict[str, str]) -> 
 
 
 def test_an_order_that_cannot_be_known_is_asked_for() -> None:
-    pytest.importorskip("safetensors")
     network = torch_named()
     before = values(network)
     with pytest.raises(ConfigurationError) as caught:
