@@ -273,7 +273,8 @@ class Rprop(Descent):
 class Lion(Descent):
     """Lion (sign momentum): c = β₁ m + (1 − β₁) g, m ← β₂ m + (1 − β₂) g, w ← w − η sgn(c).
 
-    Its state is half as large as Adam's.
+    Its state is half as large as Adam's. A number whose gradients are 0 from some step on moves until m is below the
+    smallest normal number, which takes several hundred steps or more.
 
     Args:
         learning_rate: η, a number or a schedule, a callable of the step; a third to a tenth of Adam's.
