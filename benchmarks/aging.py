@@ -84,7 +84,7 @@ def main() -> None:
     print(f"| optimizer | kernels | µs a step at step {YOUNG} | at step {OLD} | ratio |\n|---|---|---|---|---|")
     for optimizer in OPTIMIZERS:
         for form in ("numpy", "numba"):
-            kernels.use(form)  # type: ignore[arg-type]
+            kernels.use(form)
             young, old = stepper(optimizer, YOUNG), stepper(optimizer, OLD)
             pairs = [(next(young), next(old)) for _ in range(ROUNDS)]
             early, late = (1e6 * median(column) for column in zip(*pairs, strict=True))
