@@ -23,11 +23,12 @@ from deepbp.optimizers import Optimizer
 from deepbp.parameters import Parameter
 from deepbp.storage.contents import LIMIT
 from deepbp.summary import Summary, summarize
-from deepbp.training import Callback, History, MetricLike, Objective, Trainer, evaluate
+from deepbp.training import History, MetricLike, Objective, Trainer, evaluate
 from deepbp.training.data import as_source, first_shape, input_batches
 from deepbp.training.evaluation import ROWS_AT_ONCE
 from deepbp.training.options import FitOptions, check_batch_size
 from deepbp.training.progress import ProgressLike
+from deepbp.training.trainer import CallbackLike
 from deepbp.typing import Array, ArrayLike, Seed, Shape, ShapeLike
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ class Sequential(Network):
         validation_data: Any = None,
         validation_split: float = 0.0,
         metrics: Sequence[MetricLike] = (),
-        callbacks: Sequence[Callback] = (),
+        callbacks: Sequence[CallbackLike] = (),
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | str | None = None,
         clip_norm: float | None = None,

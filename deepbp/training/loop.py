@@ -99,18 +99,24 @@ class Fit:
         for callback in trainer.callbacks:
             callback.on_fit_start(trainer)
             self._started.append(callback)
-        states = self.state.callback_states
-        if states is None:
+        if self.state.callback_states is None:
             return
+        states, resumes = [*self.state.callback_states], self.state.resumes
         own, stored = [type(callback).__name__ for callback in trainer.callbacks], [name for name, _ in states]
-        if own != stored:
-            raise ConfigurationError(f"fit: expected the callbacks that were stored, {stored}, got {own}")
-        for callback, (name, state) in zip(trainer.callbacks, states, strict=True):
+        if resumes and own != stored:
+            raise ConfigurationError(
+                f"fit: expected the callbacks that were stored, {stored}, got {own}: give all to fit"
+            )
+        for callback, name in zip(trainer.callbacks, own, strict=True):
+            found = next((index for index, one in enumerate(states) if one[0] == name), None)
+            if found is None:  # a callback of this call alone
+                continue
+            _, state = states.pop(found)
             try:
                 callback.restore(state)
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                 raise FileFormatError(f"load: expected a state of {name}, got {state!r:.200}: {error}") from error
-            if not self.state.resumes:  # the stored call of fit had ended: this is another one
+            if not resumes:  # the stored call of fit had ended: this is another one
                 callback._begin_call()
         self.state.callback_states = None
 

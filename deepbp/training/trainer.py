@@ -1,8 +1,10 @@
 """The trainer, which keeps a model, a loss and an optimizer from step to step, and the callbacks that it calls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from inspect import signature
 from os import PathLike
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from attrs import define, field
@@ -79,14 +81,43 @@ class Callback(ExplainedArguments):
         """Forget what belongs to an earlier call of ``fit``."""
 
 
-def _as_callbacks(callbacks: Sequence[Callback]) -> tuple[Callback, ...]:
+@define(eq=False)
+class EpochFunction(Callback):
+    """A function of the trainer as a callback: it is called after each epoch."""
+
+    function: "Callable[[Trainer], object]"
+
+    def on_epoch_end(self, trainer: "Trainer", row: Mapping[str, float]) -> None:
+        self.function(trainer)
+
+
+CallbackLike: TypeAlias = "Callback | Callable[[Trainer], object]"
+"""A callback, or a function that is called with the trainer after each epoch."""
+
+
+def _as_callbacks(callbacks: Sequence[CallbackLike]) -> tuple[Callback, ...]:
     """Validate a list of callbacks; those that store the training go last, so that they store what the others did."""
-    several = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
-    wrong = [one for one in several if not isinstance(one, Callback)]
+    several: Sequence[Any] = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
+    made: list[Any] = [EpochFunction(one) if _takes_a_trainer(one) else one for one in several]
+    wrong = [one for one in made if not isinstance(one, Callback)]
     if wrong or several is not callbacks:
         fix = named(wrong[0], "Callback") if wrong else f": write [{callbacks!r}]"
-        raise ArgumentTypeError(f"callbacks: expected a list of Callback instances, got {callbacks!r}{fix}")
-    return tuple(sorted(callbacks, key=lambda callback: callback.runs_last))
+        raise ArgumentTypeError(
+            f"callbacks: expected a list of Callback instances or functions of the trainer, got {callbacks!r}{fix}"
+        )
+    return tuple(sorted(made, key=lambda callback: callback.runs_last))
+
+
+def _takes_a_trainer(function: Any) -> bool:
+    """Whether this is a function that can be called with one argument, as far as its signature is known."""
+    if not callable(function) or isinstance(function, type | Callback):
+        return False
+    with suppress(ValueError):  # some functions written in C have no signature
+        try:
+            signature(function).bind(None)
+        except TypeError:
+            return False
+    return True
 
 
 def _check_non_finite(instance: Any, attribute: Any, value: Any) -> None:
@@ -116,7 +147,7 @@ class Trainer:
     Args:
         model: a built layer, usually a Sequential.
         metrics: such as ``[Accuracy()]``; any callable of predictions and targets.
-        callbacks: called between steps and epochs of ``fit``.
+        callbacks: called between steps and epochs of ``fit``. A function ``f(trainer)`` is called after each epoch.
         clip_value: gradient clipping by value: each gradient is limited to ±clip_value, before clip_norm.
         clip_norm: gradient clipping by norm: gradients with a larger norm, over all parameters, are scaled down.
         accumulate: gradient accumulation: the number of batches for each update of ``fit``.
@@ -242,6 +273,7 @@ class Trainer:
         validation_steps: int | None = None,
         validation_every: int = 1,
         stratify: bool = False,
+        callbacks: Sequence[CallbackLike] = (),
     ) -> History:
         """Train for some epochs, and return the history, which includes the epochs of earlier calls.
 
@@ -267,6 +299,7 @@ class Trainer:
             validation_every: n validates after epochs n, 2n, … over all calls of ``fit``; the ``val_`` columns of the
                 history are NaN in the others. 1 is after each.
             stratify: whether ``validation_split`` takes the same share of each class.
+            callbacks: further callbacks for this call alone.
         """
         options = FitOptions(
             epochs=epochs,
@@ -283,9 +316,9 @@ class Trainer:
             validation_every=validation_every,
             stratify=stratify,
         )
-        return self._fit(x, y, options)
+        return self._fit(x, y, options, callbacks)
 
-    def _fit(self, x: Any, y: Any, options: FitOptions) -> History:
+    def _fit(self, x: Any, y: Any, options: FitOptions, callbacks: Sequence[CallbackLike] = ()) -> History:
         self._refuse_while_running("fit")
         state = self._training
         source = options.training_data(self.model, self.loss, x, y)
@@ -298,11 +331,14 @@ class Trainer:
                 training.leave_out(position.epochs)
         state.acquire(self.optimizer)
         state.position = position
+        further = _as_callbacks(callbacks)
+        self.callbacks = [*self.callbacks, *further]
         try:
             self._running = Fit(self, state, options, training, validation)
             return self._running.run()
         finally:
             self._running = None
+            self.callbacks = [one for one in self.callbacks if one not in further]
 
     @explain_call
     def evaluate(
@@ -354,7 +390,8 @@ class Trainer:
         if there is one, and then calls ``fit``, can be killed and started again at any time.
 
         Raises:
-            ConfigurationError: if the file is of a training with other sizes, kinds or callbacks, or ``fit`` runs.
+            ConfigurationError: if the file is of a training with other sizes or kinds, or without callbacks that this
+                trainer has, or ``fit`` runs. Callbacks of one call of ``fit`` are needed in the call that resumes it.
             FileFormatError: if it is damaged, or not a file of ``save``. After an error the trainer is unchanged.
         """
         self._refuse_while_running("load")

@@ -1,6 +1,7 @@
 """Callbacks: which hook is called when, and what they may do."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ from attrs import define, field
 from problems import SQUARES, values
 
 from deepbp import Trainer
+from deepbp.callbacks import EarlyStopping, ModelCheckpoint
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.optimizers import SGD, Adam
 from deepbp.training import Callback
+from deepbp.training.trainer import EpochFunction
 
 X, Y = SQUARES.x, SQUARES.y
 
@@ -106,9 +109,61 @@ def test_a_callback_that_raises_ends_training_and_leaves_it_usable() -> None:
     assert trainer.fit(X, Y, epochs=1).epochs == 3
 
 
-@pytest.mark.parametrize("callbacks", [Callback(), [Callback], ["stop"], [print]])
+def test_a_function_is_called_with_the_trainer_after_each_epoch() -> None:
+    seen: list[tuple[int, float]] = []
+    network, stops = SQUARES.network(), lambda trainer: trainer.steps == 6 and trainer.stop()
+    losses = network.fit(
+        X,
+        Y,
+        loss=SQUARES.loss,
+        optimizer=SGD(0.01),
+        epochs=9,
+        batch_size=12,
+        callbacks=[lambda trainer: seen.append((trainer.history.epochs, trainer.history["loss"][-1])), stops],
+    )["loss"]
+    assert seen == list(enumerate(losses, 1))
+    assert len(seen) == 3
+
+
+def test_callbacks_of_one_call_of_fit_come_behind_those_of_the_trainer(tmp_path: Path) -> None:
+    calls: list[str] = []
+    trainer = Trainer(SQUARES.network(), SQUARES.loss, SGD(0.01), callbacks=[lambda _: calls.append("own")])
+    own = trainer.callbacks
+    trainer.fit(X, Y, callbacks=[Callback(), lambda _: calls.append("once")])
+    trainer.save(tmp_path / "run.npz")
+    trainer.fit(X, Y)
+    with pytest.raises(KeyError):
+        trainer.fit(X, Y, callbacks=[lambda _: {}["nothing"]])
+    assert calls == ["own", "once", "own", "own"]
+    assert trainer.callbacks == own
+    again = Trainer(SQUARES.network(), SQUARES.loss, SGD(0.01), callbacks=[lambda _: calls.append("again")])
+    again.load(tmp_path / "run.npz")  # of a call that was complete: another one may have other callbacks
+    again.fit(X, Y, callbacks=[Callback(), EarlyStopping("loss")])
+    assert calls[4:] == ["again"]
+    assert again.history.epochs == 2
+
+
+def test_a_call_that_resumes_needs_the_callbacks_that_were_given_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "run.npz"
+
+    def trainer() -> Trainer:
+        return Trainer(SQUARES.network(), SQUARES.loss, SGD(0.01), callbacks=[Callback()])
+
+    whole, stopped, again = trainer(), trainer(), trainer()
+    whole.fit(X, Y, epochs=4, callbacks=[EarlyStopping("loss", patience=9)])
+    stop = EpochFunction(lambda it: it.stop(now=True) if it.history.epochs == 2 else None)
+    stopped.fit(X, Y, epochs=4, callbacks=[EarlyStopping("loss", patience=9), stop, ModelCheckpoint(path)])
+    again.load(path)
+    with pytest.raises(ConfigurationError, match=r"^fit: expected the callbacks that were stored, \['Callback', 'E"):
+        again.fit(X, Y, epochs=4)
+    again.fit(X, Y, epochs=4, callbacks=[EarlyStopping("loss", patience=9), lambda _: None, ModelCheckpoint(path)])
+    assert again.history == whole.history
+    assert again.parameters.values.tobytes() == whole.parameters.values.tobytes()
+
+
+@pytest.mark.parametrize("callbacks", [Callback(), [Callback], ["stop"], print, [lambda: None], [lambda a, b: None]])
 def test_only_a_list_of_callbacks(callbacks: Any) -> None:
-    with pytest.raises(ArgumentTypeError, match=r"callbacks: expected a list of Callback instances, got "):
+    with pytest.raises(ArgumentTypeError, match=r"callbacks: expected a list of Callback instances or functions of "):
         SQUARES.network().fit(X, Y, loss=SQUARES.loss, optimizer=SGD(0.01), callbacks=callbacks)
 
 
