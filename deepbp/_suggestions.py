@@ -10,15 +10,9 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from functools import wraps
 from importlib import import_module
 from opcode import opname
-from typing import Any, TypeVar
-
-from deepbp.errors import ArgumentTypeError
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-Class = TypeVar("Class", bound=type)
+from typing import Any
 
 # For each public module: the name here, and what it is called elsewhere, in lower case and without endings like "loss".
 _NAMES = {
@@ -247,40 +241,6 @@ def named(value: object, kind: str) -> str:
     return f": write {found[1]}({arguments}), from deepbp.{home}"
 
 
-def explain_call(function: Function) -> Function:
-    """A decorator: a call with an unknown argument raises ArgumentTypeError, which names the argument that exists."""
-
-    @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except TypeError as error:
-            inside = error.__traceback__ is None or error.__traceback__.tb_next is not None
-            message = None if inside else _message(function, args, kwargs)
-            if message is None:  # of an argument that is missing, Python's own message has the name
-                raise
-            raise ArgumentTypeError(message) from None
-
-    return call  # type: ignore[return-value]
-
-
-def explain_constructor(cls: Class) -> Class:
-    """The same for the constructor of a class, whose own ``__init__`` is replaced."""
-    if "__init__" in vars(cls):
-        cls.__init__ = explain_call(cls.__init__)  # type: ignore[misc]
-    return cls
-
-
-class ExplainedArguments:
-    """A base class whose subclasses, attrs classes, explain unknown arguments of their constructors."""
-
-    __slots__ = ()
-
-    @classmethod
-    def __attrs_init_subclass__(cls) -> None:
-        explain_constructor(cls)
-
-
 class ForeignMethod:
     """A method that a network has elsewhere: AttributeError with what to write here, at no cost for other names."""
 
@@ -297,7 +257,7 @@ def add_foreign_methods(cls: type) -> None:
         setattr(cls, name, ForeignMethod(name))
 
 
-def _message(function: Callable[..., Any], args: tuple[Any, ...], given: Mapping[str, Any]) -> str | None:
+def explain_arguments(function: Callable[..., Any], args: tuple[Any, ...], given: Mapping[str, Any]) -> str | None:
     """Which arguments do not exist, and a call that works; None where none is unknown and none too many."""
     parameters = list(inspect.signature(function).parameters.values())[1:]
     names = [parameter.name for parameter in parameters]

@@ -1,7 +1,7 @@
 """Input validation: checks and conversions of the data and arguments that users pass."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from math import isfinite
 from typing import Any, TypeVar
@@ -15,27 +15,6 @@ from deepbp.typing import Array, ArrayLike, Seed, Shape, ShapeLike
 
 ROWS_AT_ONCE = 65_536  # checks of large arrays work in blocks of rows, to save memory
 T = TypeVar("T")
-
-
-def whole(name: str, value: Any, least: int = 1) -> int:
-    """Validate a whole number of at least ``least``, such as a number of epochs.
-
-    Raises ArgumentTypeError for other types, bools included, and ConfigurationError for smaller numbers.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise ArgumentTypeError(f"{name}: expected a whole number of at least {least}, got {value!r}")
-    if value < least:
-        raise ConfigurationError(f"{name}: expected a whole number of at least {least}, got {value!r}")
-    return int(value)
-
-
-def one_of(name: str, value: Any, choices: Sequence[str]) -> str:
-    """Validate one of a few words. Raises ConfigurationError, which lists them, for anything else."""
-    if not isinstance(value, str) or value not in choices:
-        words = [repr(choice) for choice in choices]
-        expected = " or ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
-        raise ConfigurationError(f"{name}: expected {expected}, got {value!r}")
-    return value
 
 
 def require_built(owner: object, built: T | None) -> T:

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 from attrs import field, frozen
 
-from deepbp._suggestions import ExplainedArguments, suggest_names
+from deepbp._suggestions import suggest_names
 from deepbp.errors import ConfigurationError, ShapeError
-from deepbp.errors.validators import finite, non_negative, positive
+from deepbp.errors.validators import ExplainedArguments, finite, non_negative, positive
 from deepbp.typing import Array, Shape
 
 __all__ = [

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from attrs import define, field
 
-from deepbp._suggestions import FOREIGN_METHODS, add_foreign_methods, explain_call
+from deepbp._suggestions import FOREIGN_METHODS, add_foreign_methods
 from deepbp._validation import as_dtype, as_generator, as_samples, as_shape
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, NotBuiltError, PositionError, ShapeError
+from deepbp.errors.validators import explain_call
 from deepbp.files.network import load_network
 from deepbp.layers import Builder, Chain
 from deepbp.layers.boundary import is_inner_call

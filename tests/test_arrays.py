@@ -14,10 +14,8 @@ from deepbp._validation import (
     as_shape,
     check_finite,
     check_same_length,
-    one_of,
     ones,
     require_built,
-    whole,
 )
 from deepbp.errors import (
     ArgumentTypeError,
@@ -28,6 +26,7 @@ from deepbp.errors import (
     NotBuiltError,
     ShapeError,
 )
+from deepbp.errors.validators import check_word, whole
 
 FLOAT32 = np.dtype(np.float32)
 
@@ -42,12 +41,12 @@ def test_whole_numbers() -> None:
 
 
 def test_one_of_a_few_words() -> None:
-    assert one_of("kind", "a", ("a", "b")) == "a"
+    assert check_word("kind", "a", ("a", "b")) == "a"
     for value in ("c", None, ["a"]):
         with pytest.raises(ConfigurationError, match=r"^kind: expected 'a', 'b' or 'd', got "):
-            one_of("kind", value, ("a", "b", "d"))
+            check_word("kind", value, ("a", "b", "d"))
     with pytest.raises(ConfigurationError, match=r"^kind: expected 'a', got 3$"):
-        one_of("kind", 3, ["a"])
+        check_word("kind", 3, ["a"])
 
 
 def test_what_is_built_is_returned() -> None:

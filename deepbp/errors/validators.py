@@ -1,23 +1,81 @@
-"""Validators of constructor arguments, for ``attrs.field(validator=...)``.
+"""Validation of arguments: validators and converters for ``attrs.field``, and calls with unknown arguments.
 
 Validators of numbers also convert them to Python's own: a NumPy number, or a fraction, would bring its dtype along, and
 the layer or loss that multiplies by it would turn float32 into float64.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import wraps
 from math import isfinite
 from numbers import Integral, Real
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
+import numpy as np
 from attrs import Attribute
 
-from deepbp._suggestions import named
-from deepbp._validation import one_of as check_word
-from deepbp._validation import whole
+from deepbp._suggestions import explain_arguments, named
 from deepbp.errors import ArgumentTypeError, ConfigurationError
+from deepbp.typing import Array
 
 REAL: Any = Real  # for mypy, which does not compare a Real with a number
 Validator: TypeAlias = Callable[[Any, "Attribute[Any]", Any], None]
+Function = TypeVar("Function", bound=Callable[..., Any])
+Class = TypeVar("Class", bound=type)
+
+
+def explain_call(function: Function) -> Function:
+    """A decorator: a call with an unknown argument raises ArgumentTypeError, which names the argument that exists."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except TypeError as error:
+            inside = error.__traceback__ is None or error.__traceback__.tb_next is not None
+            message = None if inside else explain_arguments(function, args, kwargs)
+            if message is None:  # of an argument that is missing, Python's own message has the name
+                raise
+            raise ArgumentTypeError(message) from None
+
+    return call  # type: ignore[return-value]
+
+
+def explain_constructor(cls: Class) -> Class:
+    """The same for the constructor of a class, whose own ``__init__`` is replaced."""
+    if "__init__" in vars(cls):
+        cls.__init__ = explain_call(cls.__init__)  # type: ignore[misc]
+    return cls
+
+
+class ExplainedArguments:
+    """A base class whose subclasses, attrs classes, explain unknown arguments of their constructors."""
+
+    __slots__ = ()
+
+    @classmethod
+    def __attrs_init_subclass__(cls) -> None:
+        explain_constructor(cls)
+
+
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """Validate a whole number of at least ``least``, such as a number of epochs.
+
+    Raises ArgumentTypeError for other types, bools included, and ConfigurationError for smaller numbers.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ArgumentTypeError(f"{name}: expected a whole number of at least {least}, got {value!r}")
+    if value < least:
+        raise ConfigurationError(f"{name}: expected a whole number of at least {least}, got {value!r}")
+    return int(value)
+
+
+def check_word(name: str, value: Any, choices: Sequence[str]) -> str:
+    """Validate one of a few words. Raises ConfigurationError, which lists them, for anything else."""
+    if not isinstance(value, str) or value not in choices:
+        words = [repr(choice) for choice in choices]
+        expected = " or ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
+        raise ConfigurationError(f"{name}: expected {expected}, got {value!r}")
+    return value
 
 
 def as_python_number(value: Any) -> Any:
@@ -51,7 +109,8 @@ def whole_number(least: int) -> Validator:
     """A validator of whole numbers of at least ``least``."""
 
     def validate(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
-        store(instance, attribute, value, whole(f"{type(instance).__name__}: {attribute.name}", value, least))
+        if type(value) is not int or value < least:
+            store(instance, attribute, value, whole(f"{type(instance).__name__}: {attribute.name}", value, least))
 
     return validate
 
@@ -70,6 +129,16 @@ finite = number(lambda v: True, "a finite number")
 positive = number(lambda v: v > 0, "a number above 0")
 non_negative = number(lambda v: v >= 0, "a number of at least 0")
 fraction = number(lambda v: 0 <= v < 1, "a number of at least 0 and below 1")
+
+
+def rate_or_schedule(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
+    """A validator: a learning rate is a number of at least 0, or a callable of the step."""
+    if callable(value) and not isinstance(value, type):
+        return
+    if not isinstance(value, Real):
+        place = f"{type(instance).__name__}: {attribute.name}"
+        raise ArgumentTypeError(f"{place}: expected a number, or a callable of the step, got {value!r}")
+    non_negative(instance, attribute, value)
 
 
 def instance_of(*kinds: type, fix: str = "") -> Validator:
@@ -97,5 +166,40 @@ def optional(validator: Validator) -> Validator:
     def validate(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
         if value is not None:
             validator(instance, attribute, value)
+
+    return validate
+
+
+# Arguments such as ``pos_weight`` are a scalar, or a tuple with one number for each output.
+
+
+def as_tuple(value: Any) -> Any:
+    """A converter: a list or vector becomes a tuple, which can be compared, of Python numbers where it holds any."""
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        return tuple(value.tolist())
+    return tuple(map(as_python_number, value)) if isinstance(value, list | tuple) else value
+
+
+def scalar_or_tuple(value: float | Sequence[float] | Array) -> float | tuple[float, ...]:
+    """``as_tuple``, typed for an argument that is one number, or one for each output."""
+    converted: float | tuple[float, ...] = as_tuple(value)
+    return converted
+
+
+def optional_tuple(value: float | Sequence[float] | Array | None) -> float | tuple[float, ...] | None:
+    """The same, where None is allowed."""
+    converted: float | tuple[float, ...] | None = as_tuple(value)
+    return converted
+
+
+def scalar_or_each(validator: Validator) -> Validator:
+    """A validator of one number, or of each number in a tuple that is not empty."""
+
+    def validate(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
+        numbers = value if isinstance(value, tuple) else (value,)
+        if not numbers:
+            raise ConfigurationError(f"{type(instance).__name__}: {attribute.name}: expected at least one number")
+        for number in numbers:
+            validator(instance, attribute, number)
 
     return validate

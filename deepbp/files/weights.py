@@ -9,8 +9,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 from attrs import frozen
 
-from deepbp._validation import as_type, one_of, require_built
+from deepbp._validation import as_type, require_built
 from deepbp.errors import ArgumentTypeError, ConfigurationError
+from deepbp.errors.validators import check_word
 from deepbp.files.network import TRAINING, AbstractArray, Part, network_of, state_dict
 from deepbp.files.objects import FROM_THE_CONFIGURATION
 from deepbp.layers import BatchNorm, Bilinear, Dense, Embedding, GroupNorm, Layer, LayerNorm, PReLU, RMSNorm
@@ -91,7 +92,7 @@ def targets(
         ArgumentTypeError: for ``names`` that are no mapping of text to text.
         ConfigurationError: for unknown names, and for two arrays with the same target.
     """
-    one_of("convention", convention, get_args(Convention))
+    check_word("convention", convention, get_args(Convention))
     layers: dict[str, Layer[Any]] = {"": network, **network.named_layers()}
     found = [name for name in found if convention == "deepbp" or _leaf(name) != COUNTER]
     if names is None and convention == "pytorch":

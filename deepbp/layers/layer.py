@@ -9,10 +9,9 @@ import numpy as np
 from attrs import define, field, frozen
 
 from deepbp._config import configuration_text, same_configuration
-from deepbp._suggestions import explain_constructor
 from deepbp._validation import as_dtype, as_generator, as_shape
 from deepbp.errors import ArgumentTypeError, ContractError, DeepBPError, NotBuiltError, ShapeError
-from deepbp.errors.validators import as_python_number
+from deepbp.errors.validators import as_python_number, explain_constructor
 from deepbp.formulas.language import Formula
 from deepbp.initializers import Initializer, Zeros
 from deepbp.layers import boundary

@@ -6,9 +6,8 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from attrs import define, field, frozen
 
-from deepbp._suggestions import ExplainedArguments
 from deepbp.errors import ConfigurationError
-from deepbp.errors.validators import instance_of, non_negative, optional
+from deepbp.errors.validators import ExplainedArguments, instance_of, non_negative, optional
 from deepbp.formulas.language import PenaltyFormula
 from deepbp.layers.chain import AnyLayer
 from deepbp.layers.composites import Sublayer, as_layer, require_built_sublayers

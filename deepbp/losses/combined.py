@@ -9,8 +9,16 @@ from attrs import field, frozen
 
 from deepbp._validation import as_numbers, as_type
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataError, ShapeError
-from deepbp.errors.validators import instance_of, non_negative, non_negative_int, optional, positive_int
-from deepbp.losses.loss import Expects, Loss, as_tuple, not_arrays, scalar_or_each
+from deepbp.errors.validators import (
+    as_tuple,
+    instance_of,
+    non_negative,
+    non_negative_int,
+    optional,
+    positive_int,
+    scalar_or_each,
+)
+from deepbp.losses.loss import Expects, Loss, not_arrays
 from deepbp.losses.targets import ClassTargetLoss
 from deepbp.typing import Array, ArrayLike, Shape
 

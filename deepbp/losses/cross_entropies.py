@@ -7,21 +7,19 @@ import numpy as np
 from attrs import field, frozen
 
 from deepbp import kernels
-from deepbp.errors.validators import fraction, non_negative, optional, positive, whole_number
-from deepbp.formulas.language import LossFormula
-from deepbp.kernels.blocks import long_dot, long_sum
-from deepbp.losses.loss import (
-    MeanLoss,
-    Saved,
-    check_range,
-    check_same_shape,
-    limits,
-    not_arrays,
+from deepbp.errors.validators import (
+    fraction,
+    non_negative,
+    optional,
     optional_tuple,
-    per_output,
+    positive,
     scalar_or_each,
     scalar_or_tuple,
+    whole_number,
 )
+from deepbp.formulas.language import LossFormula
+from deepbp.kernels.blocks import long_dot, long_sum
+from deepbp.losses.loss import MeanLoss, Saved, check_range, check_same_shape, limits, not_arrays, per_output
 from deepbp.losses.targets import (
     ClassTargetLoss,
     as_rows,

@@ -8,20 +8,10 @@ from attrs import field, frozen
 
 from deepbp import kernels
 from deepbp.errors import ShapeError
-from deepbp.errors.validators import number, positive
+from deepbp.errors.validators import number, positive, scalar_or_each, scalar_or_tuple
 from deepbp.formulas.language import LossFormula
 from deepbp.kernels.blocks import long_dot
-from deepbp.losses.loss import (
-    Loss,
-    MeanLoss,
-    check_same_shape,
-    limits,
-    not_arrays,
-    per_output,
-    scalar_or_each,
-    scalar_or_tuple,
-    weight_column,
-)
+from deepbp.losses.loss import Loss, MeanLoss, check_same_shape, limits, not_arrays, per_output, weight_column
 from deepbp.typing import Array, ArrayLike, Shape
 
 

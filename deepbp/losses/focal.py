@@ -4,17 +4,10 @@ import numpy as np
 from attrs import field, frozen
 
 from deepbp import kernels
-from deepbp.errors.validators import non_negative, number, optional
+from deepbp.errors.validators import non_negative, number, optional, optional_tuple, scalar_or_each
 from deepbp.formulas.language import LossFormula
 from deepbp.losses.cross_entropies import label_number, log_softmax
-from deepbp.losses.loss import (
-    MeanLoss,
-    MeanSaved,
-    limits,
-    optional_tuple,
-    per_output,
-    scalar_or_each,
-)
+from deepbp.losses.loss import MeanLoss, MeanSaved, limits, per_output
 from deepbp.losses.targets import (
     BinaryTargetLoss,
     ClassTargetLoss,

@@ -1,19 +1,16 @@
 """The contract of a loss function, and the checks and means that losses share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import attrs
 import numpy as np
-from attrs import Attribute
 
 from deepbp import kernels
 from deepbp._config import configuration_text
-from deepbp._suggestions import explain_constructor
 from deepbp._validation import as_numbers, as_type, check_sample_shape
-from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataError, DataTypeError, ShapeError
-from deepbp.errors.validators import Validator, as_python_number
+from deepbp.errors import ArgumentTypeError, ContractError, DataError, DataTypeError, ShapeError
+from deepbp.errors.validators import explain_constructor
 from deepbp.formulas.language import LossFormula
 from deepbp.kernels.blocks import long_sum
 from deepbp.typing import Array, ArrayLike, Shape, freely_named
@@ -232,41 +229,6 @@ def check_range(array: Array, name: str, fix: str) -> None:
     low, high = array.min(), array.max()
     if not (low >= 0 and high <= 1):
         raise DataError(f"{name}: expected numbers from 0 to 1, got {low if not low >= 0 else high}: {fix}")
-
-
-# Arguments such as ``pos_weight`` are a scalar, or a tuple with one number for each output.
-
-
-def as_tuple(value: Any) -> Any:
-    """A converter: a list or vector becomes a tuple, which can be compared, of Python numbers where it holds any."""
-    if isinstance(value, np.ndarray) and value.ndim == 1:
-        return tuple(value.tolist())
-    return tuple(map(as_python_number, value)) if isinstance(value, list | tuple) else value
-
-
-def scalar_or_tuple(value: float | Sequence[float] | Array) -> float | tuple[float, ...]:
-    """``as_tuple``, typed for an argument that is one number, or one for each output."""
-    converted: float | tuple[float, ...] = as_tuple(value)
-    return converted
-
-
-def optional_tuple(value: float | Sequence[float] | Array | None) -> float | tuple[float, ...] | None:
-    """The same, where None is allowed."""
-    converted: float | tuple[float, ...] | None = as_tuple(value)
-    return converted
-
-
-def scalar_or_each(validator: Validator) -> Validator:
-    """A validator of one number, or of each number in a tuple that is not empty."""
-
-    def validate(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
-        numbers = value if isinstance(value, tuple) else (value,)
-        if not numbers:
-            raise ConfigurationError(f"{type(instance).__name__}: {attribute.name}: expected at least one number")
-        for number in numbers:
-            validator(instance, attribute, number)
-
-    return validate
 
 
 def per_output(numbers: float | tuple[float, ...], array: Array, place: str) -> Array:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeGuard
 import numpy as np
 from attrs import frozen
 
-from deepbp._suggestions import ExplainedArguments, named
+from deepbp._suggestions import named
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, ShapeError
+from deepbp.errors.validators import ExplainedArguments
 from deepbp.layers import Layer
 from deepbp.losses.loss import Loss, not_arrays
 from deepbp.typing import Array

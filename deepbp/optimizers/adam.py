@@ -8,10 +8,10 @@ import numpy as np
 from attrs import field, frozen
 
 from deepbp import kernels
-from deepbp.errors.validators import fraction, non_negative, positive
+from deepbp.errors.validators import fraction, non_negative, positive, rate_or_schedule
 from deepbp.formulas.language import UpdateFormula
 from deepbp.kernels.blocks import average, average_square, blocks
-from deepbp.optimizers.optimizer import DECAY, Descent, Schedule, State, decay, rate_or_schedule, zeros
+from deepbp.optimizers.optimizer import DECAY, Descent, Schedule, State, decay, zeros
 from deepbp.parameters import ParameterVector
 
 MEANS = (("mean", "beta1 * mean + (1 - beta1) * g"), ("square", "beta2 * square + (1 - beta2) * g**2"))

@@ -4,7 +4,7 @@ import numpy as np
 from attrs import field, frozen
 
 from deepbp.errors import ConfigurationError
-from deepbp.errors.validators import boolean, fraction, non_negative, number, positive
+from deepbp.errors.validators import boolean, fraction, non_negative, number, positive, rate_or_schedule
 from deepbp.formulas.language import UpdateFormula
 from deepbp.kernels.blocks import average, average_square, blocks
 from deepbp.optimizers.optimizer import (
@@ -16,7 +16,6 @@ from deepbp.optimizers.optimizer import (
     decay_has_square,
     decayed_gradient,
     has_square,
-    rate_or_schedule,
     zeros,
 )
 from deepbp.parameters import ParameterVector

@@ -9,7 +9,8 @@ import attrs
 from attrs import evolve, field, frozen
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError
-from deepbp.optimizers.optimizer import LARGE_RATE, Descent, Names, Optimizer, Schedule, State, rate_or_schedule
+from deepbp.errors.validators import rate_or_schedule
+from deepbp.optimizers.optimizer import LARGE_RATE, Descent, Names, Optimizer, Schedule, State
 from deepbp.parameters import Members, ParameterVector, Part
 from deepbp.typing import Shape
 

@@ -10,11 +10,9 @@ from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
-from attrs import Attribute
 
-from deepbp._suggestions import ExplainedArguments
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, NonFiniteError
-from deepbp.errors.validators import non_negative
+from deepbp.errors.validators import ExplainedArguments
 from deepbp.formulas.language import UpdateFormula
 from deepbp.parameters import Members, ParameterVector, Part
 from deepbp.typing import Array, Shape
@@ -24,16 +22,6 @@ State: TypeAlias = dict[str, Any]
 
 Schedule: TypeAlias = Callable[[int], float]
 """The learning rate as a function of the step, which counts from 0."""
-
-
-def rate_or_schedule(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
-    """A validator: a learning rate is a number of at least 0, or a callable of the step."""
-    if callable(value) and not isinstance(value, type):
-        return
-    if not isinstance(value, Real):
-        place = f"{type(instance).__name__}: {attribute.name}"
-        raise ArgumentTypeError(f"{place}: expected a number, or a callable of the step, got {value!r}")
-    non_negative(instance, attribute, value)
 
 
 Names: TypeAlias = Sequence[str]

@@ -8,11 +8,21 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import Attribute, field, frozen
 
-from deepbp._suggestions import ExplainedArguments, suggest_names
-from deepbp._validation import whole
+from deepbp._suggestions import suggest_names
 from deepbp.errors import ArgumentTypeError, ConfigurationError
-from deepbp.errors.validators import as_python_number, fraction, non_negative, number, one_of, positive, positive_int
-from deepbp.optimizers.optimizer import Schedule, rate_or_schedule
+from deepbp.errors.validators import (
+    ExplainedArguments,
+    as_python_number,
+    fraction,
+    non_negative,
+    number,
+    one_of,
+    positive,
+    positive_int,
+    rate_or_schedule,
+    whole,
+)
+from deepbp.optimizers.optimizer import Schedule
 
 at_most_one = number(lambda v: 0 < v <= 1, "a number above 0 and at most 1")
 

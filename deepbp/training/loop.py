@@ -26,7 +26,7 @@ from deepbp.training.lazy import Stream, prefetched
 from deepbp.training.options import FitOptions
 from deepbp.training.overflow import first_bad_gradient, first_overflow
 from deepbp.training.position import Position, generator_at
-from deepbp.training.progress import Display, Progress
+from deepbp.training.progress import Display, open_display
 from deepbp.training.state import Settings, TrainingState
 from deepbp.typing import Array
 
@@ -58,8 +58,8 @@ class Fit:
         state, self._interrupt = self.state, Interrupt()
         self._accumulation = Accumulation(self.trainer.loss.reduction == "sum")
         state.history.interrupted = False
-        display = Progress(self.options.epochs, self.options.progress, state.position.epochs)
-        with display as self._display, self._interrupt:
+        self._display = open_display(self.options.epochs, self.options.progress, state.position.epochs)
+        with self._interrupt:
             try:
                 self._start()
                 while state.position.epochs < self.options.epochs and not state.position.stopped and not self._must_end:
@@ -236,7 +236,9 @@ class Fit:
             error.add_note("the memory was not enough: try half the batch_size, with accumulate=2 for the same steps")
 
     def _end(self, error: BaseException | None = None) -> None:
-        """End the callbacks that were started, all of them. The first exception is raised, others become its notes."""
+        """End all callbacks that were started, and close the display. The first exception is raised, with the others
+        as its notes.
+        """
         state, first = self.state, error
         state.epoch = state.position.epoch
         state.history.interrupted = self._interrupt.requested
@@ -248,6 +250,8 @@ class Fit:
                     first = other
                 else:
                     first.add_note(f"then {type(callback).__name__}.on_fit_end failed, too: {other}")
+        if self._display is not None:
+            self._display.close()
         if first is not error and first is not None:
             raise first
 

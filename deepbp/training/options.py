@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 
-from deepbp._validation import require_built, whole
+from deepbp._validation import require_built
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError
+from deepbp.errors.validators import whole
 from deepbp.layers import Layer
 from deepbp.losses import Loss
 from deepbp.losses.targets import class_labels
 from deepbp.training.data import Data, Source, as_source
 from deepbp.training.lazy import Blocks, Items, Stream
-from deepbp.training.progress import ProgressLike, check_progress
+from deepbp.training.progress import ProgressLike
 from deepbp.typing import Array, ArrayLike
 
 
@@ -44,6 +45,11 @@ class FitOptions:
         split: Any = self.validation_split
         if not isinstance(split, Real) or not 0 <= float(split) < 1:
             raise ConfigurationError(f"validation_split: expected at least 0 and below 1, got {split!r}")
+        words = isinstance(self.progress, str) and self.progress in ("steps", "text")
+        if not (words or self.progress is None or isinstance(self.progress, bool)):
+            raise ArgumentTypeError(f"progress: expected True, False, None, 'steps' or 'text', got {self.progress!r}")
+        if self.stratify and not self.validation_split:
+            raise ConfigurationError("stratify: is for validation_split=..., which is 0")
         whole("epochs", self.epochs, least=0)
         whole("prefetch", self.prefetch, least=0)
         whole("validation_every", self.validation_every)
@@ -52,21 +58,6 @@ class FitOptions:
                 whole(name, steps)
         if self.validation_every > 1 and self.validation_data is None and not self.validation_split:
             raise ConfigurationError("validation_every: there is nothing to validate on: give validation_data=...")
-        if self.stratify and not self.validation_split:
-            raise ConfigurationError("stratify: is for validation_split=..., which is 0")
-        check_progress(self.progress)
-
-    def training_data(self, model: Layer[Any], loss: Loss[Any], x: Any, y: Any) -> Data | Items | Stream | Blocks:
-        """Validate and convert x and y, with the weights of samples and classes."""
-        return as_source(
-            model,
-            loss,
-            x,
-            y,
-            self.sample_weight,
-            class_weight=self.class_weight,
-            steps_per_epoch=self.steps_per_epoch,
-        )
 
     def split(
         self, source: Data | Items | Stream | Blocks, model: Layer[Any], loss: Loss[Any], rng: np.random.Generator

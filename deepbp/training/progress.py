@@ -4,10 +4,7 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from time import monotonic
-from types import TracebackType
 from typing import Any, Literal, Protocol, TypeAlias
-
-from deepbp.errors import ArgumentTypeError
 
 ProgressLike: TypeAlias = bool | Literal["steps", "text"] | None
 """A bar, nothing, a bar for the steps of each epoch as well, lines of text, or (None) a bar where a person sees it."""
@@ -33,15 +30,8 @@ class Display(Protocol):
         """Show what is left to show, and end."""
 
 
-def check_progress(progress: Any) -> None:
-    """Raise ArgumentTypeError for a value that ``ProgressLike`` does not list."""
-    words = isinstance(progress, str) and progress in ("steps", "text")
-    if not (words or progress is None or isinstance(progress, bool)):
-        raise ArgumentTypeError(f"progress: expected True, False, None, 'steps' or 'text', got {progress!r}")
-
-
-class Progress:
-    """A context manager that opens the display that ``fit`` asks for, and closes it; None if there is none.
+def open_display(epochs: int, progress: ProgressLike, done: int = 0) -> Display | None:
+    """The display that ``fit`` asks for; None if there is none.
 
     Args:
         epochs: how many there will be.
@@ -51,21 +41,11 @@ class Progress:
             minute if there would be none for longer.
         done: how many of them a stored training that resumes has completed.
     """
-
-    def __init__(self, epochs: int, progress: ProgressLike, done: int = 0) -> None:
-        check_progress(progress)
-        if progress is None:
-            progress = (sys.stderr is not None and sys.stderr.isatty()) or "ipykernel" in sys.modules
-        self._display: Display | None = None
-        if progress:
-            self._display = _Text(epochs, done) if progress == "text" else _Bars(epochs, done, progress == "steps")
-
-    def __enter__(self) -> Display | None:
-        return self._display
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._display is not None:
-            self._display.close()
+    if progress is None:
+        progress = (sys.stderr is not None and sys.stderr.isatty()) or "ipykernel" in sys.modules
+    if not progress:
+        return None
+    return _Text(epochs, done) if progress == "text" else _Bars(epochs, done, progress == "steps")
 
 
 def _texts(row: Mapping[str, float]) -> list[str]:

@@ -9,10 +9,19 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from attrs import define, field
 
-from deepbp._suggestions import ExplainedArguments, explain_call, explain_constructor, named
+from deepbp._suggestions import named
 from deepbp._validation import as_generator
 from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError
-from deepbp.errors.validators import instance_of, optional, positive, positive_int
+from deepbp.errors.validators import (
+    ExplainedArguments,
+    explain_call,
+    explain_constructor,
+    instance_of,
+    one_of,
+    optional,
+    positive,
+    positive_int,
+)
 from deepbp.layers import Layer
 from deepbp.losses import Loss
 from deepbp.metrics.metric import MetricLike, bind_metrics, check_metrics, metric_name
@@ -120,11 +129,6 @@ def _takes_a_trainer(function: Any) -> bool:
     return True
 
 
-def _check_non_finite(instance: Any, attribute: Any, value: Any) -> None:
-    if not isinstance(value, str) or value not in ("raise", "skip"):
-        raise ConfigurationError(f"Trainer: non_finite: expected 'raise' or 'skip', got {value!r}")
-
-
 @explain_constructor
 @define(eq=False, repr=False)
 class Trainer:
@@ -168,7 +172,7 @@ class Trainer:
     clip_norm: float | None = field(default=None, kw_only=True, validator=optional(positive))
     clip_value: float | None = field(default=None, kw_only=True, validator=optional(positive))
     accumulate: int = field(default=1, kw_only=True, validator=positive_int)
-    non_finite: str = field(default="raise", kw_only=True, validator=_check_non_finite)
+    non_finite: str = field(default="raise", kw_only=True, validator=one_of("raise", "skip"))
     rng: Seed = field(default=None, kw_only=True)
     _training: TrainingState = field(init=False)
     _running: Fit | None = field(init=False, default=None)
@@ -321,7 +325,15 @@ class Trainer:
     def _fit(self, x: Any, y: Any, options: FitOptions, callbacks: Sequence[CallbackLike] = ()) -> History:
         self._refuse_while_running("fit")
         state = self._training
-        source = options.training_data(self.model, self.loss, x, y)
+        source = as_source(
+            self.model,
+            self.loss,
+            x,
+            y,
+            options.sample_weight,
+            class_weight=options.class_weight,
+            steps_per_epoch=options.steps_per_epoch,
+        )
         position, rng = state.next_position()
         training, validation = options.split(source, self.model, self.loss, rng)
         position.resume_with(training.samples, options.batch_size, options.shuffle)

@@ -14,7 +14,7 @@ from deepbp import Trainer
 from deepbp.errors import ArgumentTypeError
 from deepbp.optimizers import SGD
 from deepbp.training import Callback, MeanAbsoluteError, progress
-from deepbp.training.progress import Display, Progress, ProgressLike
+from deepbp.training.progress import Display, ProgressLike, open_display
 
 X, Y, LOSS = SQUARES.x, SQUARES.y, SQUARES.loss
 
@@ -88,7 +88,7 @@ def test_yes_no_or_decide(progress: Any) -> None:
     with pytest.raises(
         ArgumentTypeError, match=f"progress: expected True, False, None, 'steps' or 'text', got {progress!r}"
     ):
-        Progress(3, progress)
+        fit(progress)
 
 
 @pytest.fixture
@@ -104,9 +104,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @contextmanager
 def opened(epochs: int, shown: ProgressLike) -> Iterator[Display]:
-    with Progress(epochs, shown) as display:
-        assert display is not None
+    display = open_display(epochs, shown)
+    assert display is not None
+    try:
         yield display
+    finally:
+        display.close()
 
 
 def run(shown: ProgressLike, epochs: int, until: int, total: int | None = 20, clock: Any = None) -> None:
