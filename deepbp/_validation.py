@@ -13,6 +13,7 @@ from deepbp._tables import as_plain_array, place_in
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, NotBuiltError, ShapeError
 from deepbp.typing import Array, ArrayLike, Seed, Shape, ShapeLike
 
+FILL = "drop or fill such samples first"
 ROWS_AT_ONCE = 65_536  # checks of large arrays work in blocks of rows, to save memory
 T = TypeVar("T")
 
@@ -60,8 +61,12 @@ def as_generator(rng: Seed, name: str = "rng") -> np.random.Generator:
     return np.random.default_rng(rng)
 
 
-def as_numbers(data: ArrayLike, name: str) -> Array:
+def as_numbers(data: ArrayLike, name: str, *, missing: bool = False, fix: str = FILL) -> Array:
     """An array of real numbers, with samples along axis 0.
+
+    Args:
+        missing: whether numbers may be missing, which NaN stands for.
+        fix: what to do about NaN.
 
     Raises:
         DataTypeError: for objects, text, dates and complex numbers.
@@ -73,24 +78,24 @@ def as_numbers(data: ArrayLike, name: str) -> Array:
     if len(array) == 0:
         raise DataError(f"{name}: expected at least one sample, got none (shape {array.shape})")
     if array.dtype.kind == "f":
-        check_finite(array, name, data)
+        check_finite(array, name, data, missing=missing, fix=fix)
     return array
 
 
-def check_finite(array: Array, name: str, data: Any = None) -> None:
+def check_finite(array: Array, name: str, data: Any = None, *, missing: bool = False, fix: str = FILL) -> None:
     """Raise DataError for NaN or infinity, with the first place; for a data frame, with the column."""
     if array.flags.c_contiguous:
         with np.errstate(over="ignore", invalid="ignore"):
             if isfinite((flat := array.reshape(-1)).dot(flat)):
                 return  # finite only without NaN and infinity; very large numbers overflow and take the slow path
     for start in range(0, len(array), ROWS_AT_ONCE):
-        finite = np.isfinite(array[start : start + ROWS_AT_ONCE])
+        rows = array[start : start + ROWS_AT_ONCE]
+        finite = ~np.isinf(rows) if missing else np.isfinite(rows)
         if not finite.all():
             place = [int(axis[0]) for axis in np.nonzero(~finite)]
             place[0] += start
             raise DataError(
-                f"{name}: expected finite numbers, got {array[tuple(place)]} at {place_in(data, name, place)}: "
-                "drop or fill such samples first"
+                f"{name}: expected finite numbers, got {array[tuple(place)]} at {place_in(data, name, place)}: {fix}"
             )
 
 
@@ -118,8 +123,8 @@ def _is_ready(data: Any, shape: Shape, dtype: np.dtype[Any]) -> bool:
         return False
 
 
-def as_type(array: Array, name: str, dtype: np.dtype[Any], data: Any = None) -> Array:
-    """Convert finite numbers to this dtype; an array that has it is returned as it is.
+def as_type(array: Array, name: str, dtype: np.dtype[Any], data: Any = None, *, missing: bool = False) -> Array:
+    """Convert finite numbers, or missing ones, to this dtype; an array that has it is returned as it is.
 
     Raises DataError for numbers too large for it, and warns about whole numbers that it rounds to others.
     """
@@ -128,10 +133,10 @@ def as_type(array: Array, name: str, dtype: np.dtype[Any], data: Any = None) -> 
     with np.errstate(over="ignore"):
         converted = array.astype(dtype)
     try:
-        check_finite(converted, name)
+        check_finite(converted, name, missing=missing)
     except DataError:
         raise DataError(
-            f"{name}: expected numbers that {dtype} can hold, got {np.abs(array).max()}: scale them to about ±1"
+            f"{name}: expected numbers that {dtype} can hold, got {np.nanmax(np.abs(array))}: scale them to about ±1"
         ) from None
     _warn_if_rounded(array, converted, name, data)
     return converted

@@ -44,9 +44,13 @@ def alone(symbol: Symbol) -> Math:
 
 
 def with_values(expression: Expression, holder: Any) -> ast.expr:
-    """Replace the names of numeric fields of a layer or loss by their values, and drop factors of 1."""
-    fields = attrs.fields(type(holder)) if attrs.has(type(holder)) else ()
-    held = {a.name: getattr(holder, a.name, None) for a in fields}
+    """Replace the names of numeric fields of a layer or loss by their values, and drop factors of 1.
+
+    The formula of a loss that holds another one, in a field ``loss``, may be that of the other.
+    """
+    held = {"loss": holder}
+    while (inner := held.get("loss")) is not None and attrs.has(type(inner)):
+        held |= {"loss": None} | {a.name: getattr(inner, a.name, None) for a in attrs.fields(type(inner))}
     numbers = {name: float(v) for name, v in held.items() if isinstance(v, Real) and not isinstance(v, bool)}
     return _Values(numbers).visit(tree(expression))  # type: ignore[no-any-return]
 

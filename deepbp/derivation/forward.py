@@ -117,6 +117,8 @@ def loss_blocks(steps: Iterable[Step], loss: Loss[Any]) -> list[Block]:
         "rows": " counts the rows of the prediction: samples, usually.",
         "classes": " counts the classes.",
     }
+    if loss._takes_missing():
+        counts |= {name: f"{text[:-1]}, without missing targets." for name, text in counts.items()}
     notes = (Paragraph((alone(LOSS_SYMBOLS[name]), counts[name])) for name in counts if name in used)
     return [Heading("The loss"), Equations(rows), *notes]
 

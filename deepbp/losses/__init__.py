@@ -1,7 +1,7 @@
 """Loss functions: each class is a formula and its derivative, and its name states the reduction and the input."""
 
 from deepbp._config import publish
-from deepbp.losses.combined import OnOutputs, SumOfLosses
+from deepbp.losses.combined import IgnoreMissing, OnOutputs, SumOfLosses
 from deepbp.losses.cross_entropies import (
     BinaryCrossEntropy,
     CrossEntropy,
@@ -30,6 +30,7 @@ __all__ = [
     "CrossEntropy",
     "Hinge",
     "Huber",
+    "IgnoreMissing",
     "KLDivergence",
     "LogCosh",
     "LogPoisson",

@@ -1,14 +1,13 @@
-"""Losses made of losses: on some of the outputs, and weighted sums."""
+"""Losses made of losses: on some of the outputs, on the targets that are present, and weighted sums."""
 
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import Any, Literal
 
 import numpy as np
 from attrs import field, frozen
 
 from deepbp._validation import as_numbers, as_type
-from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, ShapeError
 from deepbp.errors.validators import (
     as_tuple,
     instance_of,
@@ -18,8 +17,9 @@ from deepbp.errors.validators import (
     positive_int,
     scalar_or_each,
 )
-from deepbp.losses.loss import Expects, Loss, not_arrays
-from deepbp.losses.targets import ClassTargetLoss
+from deepbp.formulas.language import LossFormula
+from deepbp.losses.loss import Expects, Loss, not_arrays, weight_column
+from deepbp.losses.targets import ClassTargetLoss, PreparedTarget, same_targets
 from deepbp.typing import Array, ArrayLike, Shape
 
 
@@ -36,66 +36,6 @@ def _as_losses(losses: Sequence[Loss[Any]]) -> tuple[Loss[Any], ...]:
 def _as_weights(weights: Sequence[float] | Array | None) -> tuple[float, ...] | None:
     numbers: tuple[float, ...] | None = as_tuple(weights)
     return numbers
-
-
-class PreparedTarget(np.ndarray[Any, Any]):
-    """Targets that losses convert to different arrays: the first of them, and as ``parts`` that of each loss.
-
-    Selecting samples selects those of the parts, too. After any other operation there are no parts, and a loss raises
-    ``ContractError`` instead of computing with targets that are not its own.
-    """
-
-    _parts: tuple[Array, ...] | None = None
-
-    @classmethod
-    def of(cls, whole: Array, parts: Sequence[Array] | None) -> "PreparedTarget":
-        """Join an array (N, …) and the targets (N, …) of each loss."""
-        made = np.asarray(whole).view(cls)
-        made._parts = None if parts is None else tuple(parts)
-        return made
-
-    @property
-    def parts(self) -> tuple[Array, ...]:
-        """The targets of each loss."""
-        if self._parts is None:
-            raise ContractError(
-                "target: expected what prepare_target returned, or some of its samples, got an array computed from it: "
-                "compute before prepare_target"
-            )
-        return self._parts
-
-    def __getitem__(self, key: Any) -> Any:
-        found = super().__getitem__(key)
-        if self._parts is not None and (isinstance(key, slice) or (isinstance(key, np.ndarray) and key.ndim == 1)):
-            found._parts = tuple(part[key] for part in self._parts)  # pyright: ignore[reportAttributeAccessIssue]
-        return found
-
-    def take(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise"
-    ) -> Any:
-        """Select samples, where axis is 0."""
-        return self[np.asarray(indices)] if axis == 0 else super().take(indices, axis, out, mode)
-
-    def astype(self, *arguments: Any, **options: Any) -> Any:
-        """Convert all floats; labels stay whole numbers."""
-
-        def converted(array: Array) -> Array:
-            return array.astype(*arguments, **options) if array.dtype.kind == "f" else array
-
-        return PreparedTarget.of(converted(np.asarray(self)), [converted(part) for part in self.parts])
-
-    def __deepcopy__(self, memo: Any) -> "PreparedTarget":
-        return PreparedTarget.of(np.array(self), deepcopy(self._parts, memo))
-
-    def __reduce__(self) -> Any:
-        return PreparedTarget.of, (np.asarray(self), self._parts)
-
-
-def _same(one: Array, other: Array) -> bool:
-    """Whether two prepared targets are the same numbers of the same dtype, without parts."""
-    if isinstance(one, PreparedTarget) or isinstance(other, PreparedTarget):
-        return False
-    return one is other or (one.dtype == other.dtype and np.array_equal(one, other, equal_nan=True))
 
 
 @frozen
@@ -148,7 +88,7 @@ class OnOutputs(Loss[tuple[Any, Shape]]):
         return self.loss.expects
 
     def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
-        array = as_type(as_numbers(target, name), name, dtype)
+        array = as_type(as_numbers(target, name, missing=True), name, dtype, missing=True)  # in columns of other losses
         if not output_shape or output_shape[-1] < self.stop:
             raise ShapeError(f"{self}: expected at least {self.stop} outputs, got outputs of shape {output_shape}")
         own_shape = (*output_shape[:-1], self.stop - self.start)
@@ -157,9 +97,9 @@ class OnOutputs(Loss[tuple[Any, Shape]]):
         if self._has_labels(own):
             labels = _as_labels(own, name)
             prepared = self.loss.prepare_target(labels, own_shape, dtype, name)
-            return array if _same(prepared, labels) else PreparedTarget.of(array, (prepared,))
+            return array if same_targets(prepared, labels) else PreparedTarget.of(array, (prepared,))
         prepared = self.loss.prepare_target(own, own_shape, dtype, name)
-        if _same(prepared, own):
+        if same_targets(prepared, own):
             return array
         if isinstance(prepared, PreparedTarget) or (prepared.dtype, prepared.shape) != (own.dtype, own.shape):
             return PreparedTarget.of(array, (prepared,))
@@ -169,6 +109,9 @@ class OnOutputs(Loss[tuple[Any, Shape]]):
 
     def _keeps_targets(self) -> bool:
         return self.loss._keeps_targets()
+
+    def _takes_missing(self) -> bool:
+        return self.loss._takes_missing()
 
     def probabilities(self, prediction: Array) -> Array | None:
         """Those of the inner loss in its columns; the other columns stay as they are."""
@@ -233,6 +176,133 @@ def _columns(array: Array, name: str, start: int, stop: int) -> Array:
 
 
 @frozen
+class IgnoreMissing(Loss[tuple[Any, Array | None, float]]):
+    """A loss that leaves out missing targets, which are NaN: their share is 0, in value and gradient.
+
+    A mean divides by the number of the targets that are present; where none is, the loss is 0. If the loss has one term
+    for each row (B, …, C), a row is left out if any of its targets is missing. Metrics leave out the same targets. The
+    loss of an epoch is the mean over all targets that are present, except in ``SumOfLosses``, where it is the mean of
+    the batches' losses. For a network with two outputs::
+
+        SumOfLosses([OnOutputs(IgnoreMissing(MeanSquaredError()), 0, 1), OnOutputs(IgnoreMissing(Huber()), 1, 2)])
+
+    Raises ``ConfigurationError`` for a loss of classes, which has ``ignore_label``, and for ``OnOutputs`` and
+    ``SumOfLosses``, which stand outside.
+
+    Args:
+        loss: the loss of the other targets.
+
+    >>> import numpy as np
+    >>> from deepbp.losses import IgnoreMissing, MeanSquaredError
+    >>> loss = IgnoreMissing(MeanSquaredError())
+    >>> value, saved = loss.forward(np.array([[1.0, 2.0]]), np.array([[np.nan, 4.0]]))
+    >>> value, loss.backward(saved)
+    (4.0, array([[ 0., -4.]]))
+    """
+
+    loss: Loss[Any] = field(validator=instance_of(Loss))
+
+    def __attrs_post_init__(self) -> None:
+        fix = None
+        if isinstance(self.loss, ClassTargetLoss):
+            fix = f"use {type(self.loss).__name__}(ignore_label=-100), and the label -100"
+        elif isinstance(self.loss, OnOutputs | SumOfLosses | IgnoreMissing):
+            fix = "write the inner losses as OnOutputs(IgnoreMissing(MeanSquaredError()), 0, 1)"
+        if fix:
+            raise ConfigurationError(
+                f"IgnoreMissing: loss: expected the loss of single numbers, got {self.loss}: {fix}"
+            )
+
+    @property
+    def reduction(self) -> Literal["sum", "mean"]:  # type: ignore[override]  # that of the loss, not of the class
+        """The reduction of the inner loss."""
+        return self.loss.reduction
+
+    @property
+    def expects(self) -> Expects:  # type: ignore[override]  # as above
+        """What the inner loss expects."""
+        return self.loss.expects
+
+    def stated_formula(self) -> LossFormula | None:
+        """The formula of the inner loss, whose sums and counts are over the targets that are present."""
+        return self.loss.stated_formula()
+
+    def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
+        array = as_numbers(target, name, missing=True)
+        if not (missing := np.isnan(array)).any():
+            return self.loss.prepare_target(target, output_shape, dtype, name)
+        if self.loss._by_rows:
+            missing = np.asarray(missing.any(axis=-1))
+        # Valid targets take the places of those that are missing, while the loss validates and converts the others.
+        prepared = self.loss.prepare_target(_filled(array, ~missing), output_shape, dtype, name)
+        missing = np.broadcast_to(missing.reshape(*missing.shape, *(1,) * (array.ndim - missing.ndim)), array.shape)
+        if missing.size == prepared.size:
+            return np.where(missing.reshape(prepared.shape), np.nan, prepared)
+        prepared = prepared.astype(dtype)
+        prepared[missing.reshape(len(array), -1).any(axis=1)] = np.nan
+        return prepared
+
+    def _keeps_targets(self) -> bool:
+        return self.loss._keeps_targets()
+
+    def _takes_missing(self) -> bool:
+        return True
+
+    def _samples(self, prediction: Array, target: Array) -> float:
+        present = self._present(prediction, target)
+        return len(prediction) * (1.0 if present is None else float(present.mean()))
+
+    def probabilities(self, prediction: Array) -> Array | None:
+        """Those of the inner loss."""
+        return self.loss.probabilities(prediction)
+
+    def forward(
+        self, prediction: Array, target: Array, sample_weight: Array | None = None
+    ) -> tuple[float, tuple[Any, Array | None, float]]:
+        present = self._present(prediction, target)
+        if present is None:
+            value, saved = self.loss.forward(prediction, target, sample_weight)
+            return value, (saved, None, 1.0)
+        if not present.any():
+            return 0.0, (np.zeros_like(prediction), present, 0.0)
+        weight = present.astype(prediction.dtype)
+        if sample_weight is not None:
+            weight *= weight_column(sample_weight, present)
+        value, saved = self.loss.forward(_filled(prediction, present), _filled(target, present), weight)
+        scale = 1.0 if self.reduction == "sum" else present.size / int(present.sum())
+        return value * scale, (saved, present, scale)
+
+    def backward(self, saved: tuple[Any, Array | None, float]) -> Array:
+        inner, present, scale = saved
+        if scale == 0:
+            return np.zeros_like(inner)
+        delta = self.loss.backward(inner)
+        if present is None:
+            return delta
+        return np.where(present.reshape(*present.shape, *(1,) * (delta.ndim - present.ndim)), delta * scale, 0)
+
+    def _present(self, prediction: Array, target: Array) -> Array | None:
+        """Which targets (B, …, K), or rows (B, …) where they come and go as a whole, are present; None if all are."""
+        if not isinstance(target, np.ndarray) or not isinstance(prediction, np.ndarray):
+            raise not_arrays(prediction=prediction, target=target)
+        missing = np.isnan(target)
+        if not missing.any():
+            return None
+        if 1 < target.ndim == prediction.ndim:
+            rows = np.asarray(missing.any(axis=-1))
+            if self.loss._by_rows or target.shape != prediction.shape or np.array_equal(rows, missing.all(axis=-1)):
+                missing = rows
+        return ~missing
+
+
+def _filled(array: Array, present: Array) -> Array:
+    """The array with the first number or row that is present in the place of all others, and 1, or 1 / C, for none."""
+    filled = array.copy()
+    filled[~present] = array[present][0] if present.any() else 1 / np.prod(array.shape[present.ndim :])
+    return filled
+
+
+@frozen
 class SumOfLosses(Loss[list[Any]]):
     """Weighted sum of losses, L = Σ w Lₖ; ∂L/∂ŷ = Σ w ∂Lₖ/∂ŷ.
 
@@ -285,7 +355,7 @@ class SumOfLosses(Loss[list[Any]]):
 
     def prepare_target(self, target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str = "y") -> Array:
         prepared = [loss.prepare_target(target, output_shape, dtype, name) for loss in self.losses]
-        if all(_same(prepared[0], own) for own in prepared[1:]):
+        if all(same_targets(prepared[0], own) for own in prepared[1:]):
             return prepared[0]
         # Metrics get the first loss's targets, with the columns that other losses have converted.
         whole = np.array(prepared[0])
@@ -297,6 +367,9 @@ class SumOfLosses(Loss[list[Any]]):
 
     def _keeps_targets(self) -> bool:
         return all(loss._keeps_targets() for loss in self.losses)
+
+    def _takes_missing(self) -> bool:
+        return any(loss._takes_missing() for loss in self.losses)
 
     def probabilities(self, prediction: Array) -> Array | None:
         """Those of each loss in its columns; None if no loss has any, or two losses differ on the same columns."""

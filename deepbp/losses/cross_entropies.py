@@ -15,7 +15,6 @@ from deepbp.errors.validators import (
     positive,
     scalar_or_each,
     scalar_or_tuple,
-    whole_number,
 )
 from deepbp.formulas.language import LossFormula
 from deepbp.kernels.blocks import long_dot, long_sum
@@ -24,6 +23,7 @@ from deepbp.losses.targets import (
     ClassTargetLoss,
     as_rows,
     check_labels,
+    ignore_label_field,
     sigmoid,
     smoothed,
 )
@@ -35,7 +35,6 @@ Weighted: TypeAlias = tuple[Array, Array, Array | None]
 SoftmaxSaved: TypeAlias = tuple[Array, Array | None, Shape]
 """Rows of p − y, the weights of the rows, and the shape of the prediction."""
 
-label_number = whole_number(-(2**31))
 _WEIGHTED = "target * class_weight"
 
 
@@ -50,7 +49,7 @@ class _SmoothedClassLoss(ClassTargetLoss[Saved]):
     class_weight: float | tuple[float, ...] | None = field(
         default=None, kw_only=True, converter=optional_tuple, validator=optional(scalar_or_each(non_negative))
     )
-    ignore_label: int | None = field(default=None, kw_only=True, validator=optional(label_number))
+    ignore_label: int | None = ignore_label_field()
 
     def stated_formula(self) -> LossFormula:
         formula = self.formula if self.class_weight is None else self._weighted_formula

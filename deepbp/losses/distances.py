@@ -237,6 +237,7 @@ class CosineSimilarity(MeanLoss):
     (1.0, array([[ 0. , -0.5]]))
     """
 
+    _by_rows = True
     formula = LossFormula(
         f"total(1 - {_DOT} / (sqrt({_PREDICTED}) * sqrt({_TRUE}))) / rows",
         f"(prediction * ({_DOT} / {_PREDICTED}) - target) / (sqrt({_PREDICTED}) * sqrt({_TRUE}) * rows)",

@@ -6,18 +6,18 @@ from attrs import field, frozen
 from deepbp import kernels
 from deepbp.errors.validators import non_negative, number, optional, optional_tuple, scalar_or_each
 from deepbp.formulas.language import LossFormula
-from deepbp.losses.cross_entropies import label_number, log_softmax
-from deepbp.losses.loss import MeanLoss, MeanSaved, limits, per_output
+from deepbp.losses.cross_entropies import log_softmax
+from deepbp.losses.loss import limits, per_output
 from deepbp.losses.targets import (
     BinaryTargetLoss,
-    ClassTargetLoss,
+    ClassTermsLoss,
     as_rows,
 )
 from deepbp.typing import Array
 
 
 @frozen
-class SoftmaxFocal(ClassTargetLoss[MeanSaved], MeanLoss):
+class SoftmaxFocal(ClassTermsLoss):
     """Focal loss on logits, L = −Σ a y (1 − p)^γ ln p / N, with p = softmax(z).
 
     ∂L/∂z = (g − p Σⱼ g) / N, with g = a y (1 − p)^γ (γ p ln p / (1 − p) − 1). Logits z, targets y, N and errors are as
@@ -43,13 +43,6 @@ class SoftmaxFocal(ClassTargetLoss[MeanSaved], MeanLoss):
     alpha: float | tuple[float, ...] | None = field(
         default=None, converter=optional_tuple, validator=optional(scalar_or_each(non_negative))
     )
-    ignore_label: int | None = field(default=None, kw_only=True, validator=optional(label_number))
-
-    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, MeanSaved]:
-        if self.ignore_label is not None and isinstance(prediction, np.ndarray) and prediction.ndim > 0:
-            target, weight = self._without_ignored(prediction, target, sample_weight)
-            sample_weight = weight if weight is None else weight.reshape(prediction.shape[:-1])
-        return super().forward(prediction, target, sample_weight)
 
     def stated_formula(self) -> LossFormula:
         share = "target * (1 - softmax(prediction))**gamma"

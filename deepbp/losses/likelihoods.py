@@ -112,6 +112,7 @@ class KLDivergence(MeanLoss):
     """
 
     expects = "probabilities"
+    _by_rows = True
     formula = LossFormula(
         "total(log(target**target) - target * log(prediction)) / rows",  # y ln y as ln yʸ, which is 0 for 0
         "-target / (prediction * rows)",

@@ -8,7 +8,7 @@ import numpy as np
 
 from deepbp import kernels
 from deepbp._config import configuration_text
-from deepbp._validation import as_numbers, as_type, check_sample_shape
+from deepbp._validation import FILL, as_numbers, as_type, check_sample_shape
 from deepbp.errors import ArgumentTypeError, ContractError, DataError, DataTypeError, ShapeError
 from deepbp.errors.validators import explain_constructor
 from deepbp.formulas.language import LossFormula
@@ -56,6 +56,9 @@ class Loss(ABC, Generic[Saved]):
     formula: ClassVar[LossFormula | None] = None
     """The formula of value and gradient, which ``derivation`` prints and the gradient checks evaluate."""
 
+    _by_rows: ClassVar[bool] = False
+    """Whether there is one term for each row (B, …, C) of the prediction, so that a row is missing as a whole."""
+
     _built_in_targets: ClassVar[bool] = True
     """Whether no class outside deepbp has a part in ``prepare_target``."""
 
@@ -90,7 +93,7 @@ class Loss(ABC, Generic[Saved]):
         train, evaluate or explain a network calls it exactly once. Override it for targets of another shape, or to
         convert them.
         """
-        array = as_numbers(target, name)
+        array = as_numbers(target, name, fix=f"{FILL}, or leave them out, with IgnoreMissing({self})")
         if array.ndim == 1 and output_shape == (1,):  # one number for each sample can only be meant as a column
             array = array.reshape(-1, 1)
         check_sample_shape(array, name, output_shape, "the network's output, and so the loss,", target)
@@ -100,11 +103,32 @@ class Loss(ABC, Generic[Saved]):
         """Whether ``prepare_target`` only validates targets of the right dtype, so that a step may leave it out."""
         return self._built_in_targets and "prepare_target" not in vars(self)
 
+    def _takes_missing(self) -> bool:
+        """Whether NaN stands for a missing target."""
+        return False
+
+    def _samples(self, prediction: Array, target: Array) -> float:
+        """The number of samples that a mean divides by; a sample of which half the targets are missing is a half."""
+        return len(prediction)
+
     def _counted(
-        self, prediction: Array, target: Array, sample_weight: Array | None
+        self, prediction: Array, target: Array, sample_weight: Array | None, weighted: bool = True
     ) -> tuple[Array, Array, Array | None]:
-        """Prediction, target and weights of what metrics count: all but ignored labels."""
-        return prediction, target, sample_weight
+        """Prediction, target and weights of what metrics count: all but ignored labels and missing targets.
+
+        A sample of which some targets are missing is counted with weights of 0, by a metric that takes weights; any
+        other gets NaN.
+        """
+        if not self._takes_missing() or not (missing := np.isnan(target)).any():
+            return prediction, target, sample_weight
+        some = ~missing.reshape(len(target), -1).all(axis=1)
+        prediction, target, missing = prediction[some], target[some], missing[some]
+        weight = None if sample_weight is None else sample_weight[some]
+        if weighted and missing.any():
+            present = (~missing).astype(prediction.dtype)
+            weight = present if weight is None else present * weight_column(weight, present)
+            target = np.where(missing, 0, target)
+        return prediction, target, weight
 
     def probabilities(self, prediction: Array) -> Array | None:
         """The probabilities, or expected counts, that raw predictions stand for; None where the loss has none.

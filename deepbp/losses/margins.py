@@ -5,8 +5,7 @@ from attrs import frozen
 
 from deepbp.errors import DataError
 from deepbp.formulas.language import LossFormula
-from deepbp.losses.loss import MeanLoss, MeanSaved
-from deepbp.losses.targets import BinaryTargetLoss, ClassTargetLoss
+from deepbp.losses.targets import BinaryTargetLoss, ClassTermsLoss
 from deepbp.typing import Array
 
 _GAP = "maximum(0, 1 - (2 * target - 1) * prediction)"
@@ -65,13 +64,16 @@ class SquaredHinge(BinaryTargetLoss):
 
 
 @frozen
-class CategoricalHinge(ClassTargetLoss[MeanSaved], MeanLoss):
+class CategoricalHinge(ClassTermsLoss):
     """Multiclass hinge loss, L = Σ max(0, 1 + largest wrong score − right score) / N; ∂L/∂z = (winner − y) / N.
 
     The prediction z (B, …, C) holds scores of any size; y the labels (B, …), or one-hot rows (B, …, C); N is the number
     of rows, the samples where the shape is (B, C). In one formula the term is maxⱼ(z + 1 − y) − Σⱼ y z, since the right
     class enters the maximum without the margin. The winner is a one-hot row, for the first class with this maximum.
     Raises ``ShapeError``, ``DataTypeError`` or ``DataError`` for labels of another shape, dtype or range.
+
+    Args:
+        ignore_label: as in ``SoftmaxCrossEntropy``.
 
     >>> import numpy as np
     >>> from deepbp.losses import CategoricalHinge

@@ -1,19 +1,81 @@
-"""Validation of classification targets: labels, one-hot rows, binary targets; and weights of classes."""
+"""Targets: labels, one-hot rows and binary targets, those of several losses; and weights of classes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from math import inf
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from attrs import evolve
+from attrs import evolve, field, frozen
 
 from deepbp import kernels
 from deepbp._validation import as_numbers, as_type, check_same_length
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DataTypeError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataError, DataTypeError, ShapeError
+from deepbp.errors.validators import optional, whole_number
 from deepbp.formulas.language import LossFormula
-from deepbp.losses.loss import Loss, MeanLoss, Saved, check_range, check_same_shape, not_arrays
+from deepbp.losses.loss import Loss, MeanLoss, MeanSaved, Saved, check_range, check_same_shape, not_arrays
 from deepbp.typing import Array, ArrayLike, Shape
+
+
+class PreparedTarget(np.ndarray[Any, Any]):
+    """Targets that losses convert to different arrays: the first of them, and as ``parts`` that of each loss.
+
+    Selecting samples selects those of the parts, too. After any other operation there are no parts, and a loss raises
+    ``ContractError`` instead of computing with targets that are not its own.
+    """
+
+    _parts: tuple[Array, ...] | None = None
+
+    @classmethod
+    def of(cls, whole: Array, parts: Sequence[Array] | None) -> "PreparedTarget":
+        """Join an array (N, …) and the targets (N, …) of each loss."""
+        made = np.asarray(whole).view(cls)
+        made._parts = None if parts is None else tuple(parts)
+        return made
+
+    @property
+    def parts(self) -> tuple[Array, ...]:
+        """The targets of each loss."""
+        if self._parts is None:
+            raise ContractError(
+                "target: expected what prepare_target returned, or some of its samples, got an array computed from it: "
+                "compute before prepare_target"
+            )
+        return self._parts
+
+    def __getitem__(self, key: Any) -> Any:
+        found = super().__getitem__(key)
+        if self._parts is not None and (isinstance(key, slice) or (isinstance(key, np.ndarray) and key.ndim == 1)):
+            found._parts = tuple(part[key] for part in self._parts)  # pyright: ignore[reportAttributeAccessIssue]
+        return found
+
+    def take(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise"
+    ) -> Any:
+        """Select samples, where axis is 0."""
+        return self[np.asarray(indices)] if axis == 0 else super().take(indices, axis, out, mode)
+
+    def astype(self, *arguments: Any, **options: Any) -> Any:
+        """Convert all floats; labels stay whole numbers."""
+
+        def converted(array: Array) -> Array:
+            return array.astype(*arguments, **options) if array.dtype.kind == "f" else array
+
+        return PreparedTarget.of(converted(np.asarray(self)), [converted(part) for part in self.parts])
+
+    def __deepcopy__(self, memo: Any) -> "PreparedTarget":
+        return PreparedTarget.of(np.array(self), deepcopy(self._parts, memo))
+
+    def __reduce__(self) -> Any:
+        return PreparedTarget.of, (np.asarray(self), self._parts)
+
+
+def same_targets(one: Array, other: Array) -> bool:
+    """Whether two prepared targets are the same numbers of the same dtype, without parts."""
+    if isinstance(one, PreparedTarget) or isinstance(other, PreparedTarget):
+        return False
+    return one is other or (one.dtype == other.dtype and np.array_equal(one, other, equal_nan=True))
 
 
 def prepare_labels(
@@ -140,7 +202,7 @@ class ClassTargetLoss(Loss[Saved]):
         return np.where(present, target, prediction.argmax(axis=-1)), shown if weight is None else weight * shown
 
     def _counted(
-        self, prediction: Array, target: Array, sample_weight: Array | None
+        self, prediction: Array, target: Array, sample_weight: Array | None, weighted: bool = True
     ) -> tuple[Array, Array, Array | None]:
         present = self._present(prediction, target)
         if present is None:
@@ -156,6 +218,24 @@ class ClassTargetLoss(Loss[Saved]):
         if not getattr(prediction, "shape", ()):
             raise not_arrays(prediction=prediction)
         check_labels(target, prediction.shape)
+
+
+def ignore_label_field() -> Any:
+    """The field ``ignore_label`` of a loss of classes."""
+    return field(default=None, kw_only=True, validator=optional(whole_number(-(2**31))))
+
+
+@frozen
+class ClassTermsLoss(ClassTargetLoss[MeanSaved], MeanLoss):
+    """Base class of losses of classes with one term for each row, which leave out ignored labels."""
+
+    ignore_label: int | None = ignore_label_field()
+
+    def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, MeanSaved]:
+        if self.ignore_label is not None and isinstance(prediction, np.ndarray) and prediction.ndim > 0:
+            target, weight = self._without_ignored(prediction, target, sample_weight)
+            sample_weight = weight if weight is None else weight.reshape(prediction.shape[:-1])
+        return super().forward(prediction, target, sample_weight)
 
 
 class BinaryTargetLoss(MeanLoss):

@@ -80,7 +80,8 @@ def values_of_fields(instance: Any) -> dict[str, Any]:
     """Return the fields of an attrs instance by name, with the arrays of parameters and buffers, for a formula."""
     names = [a.name for a in attrs.fields(type(instance))] if attrs.has(type(instance)) else []
     held = {name: getattr(instance, name, None) for name in names}
-    return {name: v.value if isinstance(v, Parameter | Buffer) else v for name, v in held.items()}
+    inner = values_of_fields(held["loss"]) if "loss" in held else {}  # whose formula may be that of the whole
+    return inner | {name: v.value if isinstance(v, Parameter | Buffer) else v for name, v in held.items()}
 
 
 def stated_value(what: str, expression: str, names: Mapping[str, Any]) -> Array:

@@ -50,6 +50,12 @@ class LossCase:
     def weights(self, stream: int = 0) -> Array:
         return self.rng(stream + 200).uniform(0.5, 2, ROWS)
 
+    def alone(self, prediction: Array, target: Array) -> list[float]:
+        """The losses of the single samples, times the number of samples that each one counts for in a mean."""
+        rows = [(prediction[i : i + 1], target[i : i + 1]) for i in range(ROWS)]
+        counts = [self.subject._samples(*row) if self.subject.reduction == "mean" else 1 for row in rows]
+        return [self.subject.forward(*row)[0] * count for row, count in zip(rows, counts, strict=True)]
+
     def gradient(self, prediction: Array, target: Array, weight: Array | None = None) -> Array:
         return self.subject.backward(self.subject.forward(prediction, target, weight)[1])
 
@@ -85,8 +91,8 @@ def sample_weights_multiply_shares(case: LossCase) -> None:
                 f"{factor * plain:.9g}, got {value:.9g}: weights multiply each sample's share"
             )
     weight = case.weights()
-    alone = np.array([case.subject.forward(prediction[i : i + 1], target[i : i + 1])[0] for i in range(ROWS)])
-    shares = alone * (plain / alone.sum())  # works for means and sums; reduction_as_stated tells them apart
+    alone = np.array(case.alone(prediction, target))
+    shares = alone * (plain / (alone.sum() or 1))  # works for means and sums; reduction_as_stated tells them apart
     value, expected = case.subject.forward(prediction, target, weight)[0], float(weight @ shares)
     if abs(value - expected) > 1e-10 * max(1.0, abs(expected)):
         raise CheckFailure(
@@ -99,8 +105,8 @@ def reduction_as_stated(case: LossCase) -> None:
     """The loss of a batch is the mean or the sum of its samples' losses, as ``reduction`` states."""
     prediction, target = case.pair()
     value = case.subject.forward(prediction, target)[0]
-    alone = [case.subject.forward(prediction[i : i + 1], target[i : i + 1])[0] for i in range(ROWS)]
-    mean, total = float(np.mean(alone)), float(np.sum(alone))
+    total = float(np.sum(case.alone(prediction, target)))
+    mean = total / (case.subject._samples(prediction, target) or 1)
     stated = case.subject.reduction
     if stated not in ("mean", "sum"):
         raise CheckFailure(f"reduction: expected 'mean' or 'sum', got {stated!r}")
@@ -247,6 +253,10 @@ def formula(case: LossCase) -> None:
     if stated is None:
         return
     prediction, target = case.pair()
+    complete = ~np.isnan(target).reshape(ROWS, -1).any(axis=1)
+    prediction, target = prediction[complete], target[complete]
+    if not complete.any():
+        return
     value, saved = case.subject.forward(prediction.copy(), target.copy())
     delta = case.subject.backward(saved)
     if target.shape == prediction.shape[:-1] and target.dtype.kind in "iu":

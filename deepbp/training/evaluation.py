@@ -11,6 +11,7 @@ from deepbp.layers import Layer, boundary
 from deepbp.losses import Loss
 from deepbp.losses.loss import broken_pair
 from deepbp.metrics.metric import (
+    Call,
     MetricLike,
     StreamingMetric,
     as_number,
@@ -39,14 +40,16 @@ class Meter:
         streaming = [metric for metric in self._metrics if is_streaming(metric)]
         self._streaming: list[StreamingMetric] = streaming if len(streaming) == len(metrics) else []
         self.total, self.seen = 0.0, 0
+        self.counted = 0.0  # samples that the mean is over: less than were seen, where targets are missing
         self.sums: dict[str, Array] = {}  # the state of each metric that is computed from sums
         self.pending = Pending()
 
     def add(self, value: float, prediction: Array, target: Array, sample_weight: Array | None = None) -> None:
         """Add a batch: its loss, predictions, targets and weights."""
-        count = len(prediction)
-        self.total += value if self._loss.reduction == "sum" else value * count
-        self.seen += count
+        counted = self._loss._samples(prediction, target)
+        self.total += value if self._loss.reduction == "sum" else value * counted
+        self.counted += counted
+        self.seen += len(prediction)
         if self._metrics:
             self.pending.add(prediction, np.asarray(target), sample_weight)
             if self._streaming and self.pending.size > PENDING:
@@ -76,6 +79,8 @@ class Meter:
     def state(self) -> dict[str, Any]:
         """The state, for a training that is stored in the middle of an epoch."""
         kept: dict[str, Any] = self.pending.describe()
+        if self.counted != self.seen:
+            kept["counted"] = self.counted
         return {"total": float(self.total), "seen": self.seen, **kept, **({"sums": self.sums} if self.sums else {})}
 
     def restore(self, state: Mapping[str, Any], built: Any) -> None:
@@ -87,12 +92,13 @@ class Meter:
         optional = {"weights", "sums"} & state.keys() if kept else set()
         sums = state["sums"] if "sums" in optional else {}
         names = [metric_name(metric) for metric in self._streaming]
-        if (state.keys() - {"total", "seen"} == set()) != (kept == set()) or (sums and [*sums] != names):
+        if (state.keys() - {"total", "seen", "counted"} == set()) != (kept == set()) or (sums and [*sums] != names):
             raise ConfigurationError(
                 "load: the metrics: the file was stored in the middle of an epoch, with metrics or without: "
                 "make the trainer as it was made for the training that was stored"
             )
-        if state.keys() != {"total", "seen"} | kept | optional or type(state["total"]) is not float:
+        numbers = {"total", "counted"} & state.keys()
+        if state.keys() != {"seen"} | numbers | kept | optional or any(type(state[n]) is not float for n in numbers):
             raise FileFormatError(f"expected the loss and the samples seen so far, got {state!r:.200}")
         if kept:
             prediction, target, weight = state["predictions"], state["targets"], state.get("weights")
@@ -118,17 +124,19 @@ class Meter:
             self.sums, self.pending = dict(sums), Pending()
             self.pending.add(prediction, target, weight)
         self.total, self.seen = state["total"], state["seen"]
+        self.counted = state.get("counted", self.seen)
 
     def row(self) -> dict[str, float]:
         """The loss and the metrics of all samples, as if they had been one batch."""
         if self.seen == 0:
             raise DataError("evaluate: expected at least one sample, got none")
-        row = {"loss": self.total if self._loss.reduction == "sum" else self.total / self.seen}
+        row = {"loss": self.total if self._loss.reduction == "sum" else self.total / (self.counted or 1)}
         if self._metrics:
-            sums = self._updated(*self.pending.arrays())
-            given = self._loss._counted(*self.pending.arrays())
+            pending = self.pending.arrays()
+            sums = self._updated(*pending)
             for metric in self._metrics:
                 name = metric_name(metric)
+                given = self._loss._counted(*pending, Call.of(metric).weighted)
                 if name not in sums and not len(given[0]):
                     row[name] = nan  # all labels are ignored
                 elif self._streaming and isinstance(metric, StreamingMetric):

@@ -97,7 +97,9 @@ class Blocks(Splittable):
     def __attrs_post_init__(self) -> None:
         parts = {"x": self.x, "y": self.y, "sample_weight": self.sample_weight}
         held: dict[str, Any] = {
-            name: part if is_lazy(part) else as_numbers(part, name) for name, part in parts.items() if part is not None
+            name: part if is_lazy(part) else as_numbers(part, name, missing=name == "y")  # each batch is checked again
+            for name, part in parts.items()
+            if part is not None
         }
         lengths = {name: part.shape[0] for name, part in held.items()}
         if len(set(lengths.values())) > 1:

@@ -15,7 +15,7 @@ from attrs import define, field
 
 from deepbp import kernels
 from deepbp.errors import ConfigurationError, FileFormatError, NonFiniteError
-from deepbp.losses.loss import broken_pair
+from deepbp.losses.loss import Loss, broken_pair
 from deepbp.metrics.metric import metric_name
 from deepbp.optimizers.optimizer import Descent, has_square, move_or_restore
 from deepbp.parameters import ParameterVector
@@ -56,7 +56,7 @@ class Fit:
     def run(self) -> History:
         """Train, and return the history."""
         state, self._interrupt = self.state, Interrupt()
-        self._accumulation = Accumulation(self.trainer.loss.reduction == "sum")
+        self._accumulation = Accumulation(self.trainer.loss)
         state.history.interrupted = False
         self._display = open_display(self.options.epochs, self.options.progress, state.position.epochs)
         with self._interrupt:
@@ -280,7 +280,9 @@ def backpropagate(trainer: Settings, state: TrainingState, batch: Data) -> tuple
         value += model.penalty(saved)
         finite = isfinite(value)
     if not finite:
-        raise _non_finite(state, f"the loss became {value}", lambda: first_overflow(model, batch.x, batch.y))
+        raise _non_finite(
+            state, f"the loss became {value}", lambda: first_overflow(model, trainer.loss, batch.x, batch.y)
+        )
     model.backward_parameters(saved, loss.backward(loss_saved))
     return value, prediction
 
@@ -356,15 +358,15 @@ class Accumulation:
     batch is in memory at a time.
     """
 
-    is_sum: bool
+    loss: Loss[Any]
     results: list[tuple[float, Array, Array, Array | None]] = field(factory=list, init=False)  # for a Meter
     _grads: Array | None = field(default=None, init=False)
     _loss: float = field(default=0.0, init=False)
-    _weight: int = field(default=0, init=False)
+    _weight: float = field(default=0, init=False)
 
     def add(self, parameters: ParameterVector, loss: float, prediction: Array, batch: Data) -> None:
         """Add the gradients and the loss of one batch."""
-        weight = 1 if self.is_sum else len(prediction)
+        weight = 1 if self.loss.reduction == "sum" else self.loss._samples(prediction, batch.y)
         if self._grads is None:
             self._grads = np.zeros_like(parameters.grads)
         self._grads += parameters.grads * parameters.grads.dtype.type(weight)
@@ -375,7 +377,7 @@ class Accumulation:
     def write_gradients(self, parameters: ParameterVector) -> float:
         """Write the combined gradients into the parameters; returns the loss of all samples."""
         assert self._grads is not None, "no batch was added"
-        divisor = 1 if self.is_sum else self._weight
+        divisor = 1 if self.loss.reduction == "sum" else self._weight or 1  # no targets at all: 0 / 1
         np.divide(self._grads, divisor, out=parameters.grads)
         return self._loss / divisor
 

@@ -110,7 +110,7 @@ class Objective:
         except (TypeError, ValueError):
             raise broken_pair(self.loss, pair) from None
         if not isfinite(value):
-            place = first_overflow(self.model, data.x, data.y) or "the loss itself"
+            place = first_overflow(self.model, self.loss, data.x, data.y) or "the loss itself"
             for buffer, before in zip(self._buffers, kept, strict=True):
                 buffer.value = before  # running means that took in an overflow would spoil every prediction
             raise NonFiniteError(

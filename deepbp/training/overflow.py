@@ -12,13 +12,14 @@ from deepbp.parameters import ParameterVector
 from deepbp.typing import Array
 
 
-def first_overflow(model: Layer[Any], x: Array, y: Array) -> str:
+def first_overflow(model: Layer[Any], loss: Loss[Any], x: Array, y: Array) -> str:
     """Name the first array that is not finite for this batch: the data, or the output of a layer, at any depth.
 
     Runs the training pass, which changes running averages and draws random numbers: restore both afterwards.
     """
     for name, array in (("the inputs x", x), ("the targets y", y)):
-        if not np.isfinite(array).all():
+        finite = np.isfinite(array) | np.isnan(array) if array is y and loss._takes_missing() else np.isfinite(array)
+        if not finite.all():
             return name
     run = ObservedPass.of(model)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

@@ -161,7 +161,7 @@ def cross_validate(
         ArgumentTypeError: if ``make_network`` does not return a network.
         ConfigurationError: if it returns layers that were used in another fold.
     """
-    x, y = as_numbers(x, "x"), as_numbers(y, "y")
+    x, y = as_numbers(x, "x"), as_numbers(y, "y", missing=True)  # where they may be missing
     weight = None if sample_weight is None else as_numbers(sample_weight, "sample_weight")
     check_same_length(x=x, y=y, sample_weight=weight)
     scores, before = Scores(), set[Parameter]()

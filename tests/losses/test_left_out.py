@@ -10,6 +10,7 @@ from deepbp import Sequential
 from deepbp.errors import ConfigurationError, DataError, ShapeError
 from deepbp.layers import Dense, Flatten, Reshape
 from deepbp.losses import (
+    CategoricalHinge,
     CrossEntropy,
     Huber,
     Loss,
@@ -68,6 +69,34 @@ def test_focal_loss_ignores_labels(rng: np.random.Generator) -> None:
     assert value == pytest.approx(by_hand(softmax(z), LABELS, W, 0, 2.0), rel=1e-12)
     numeric = numeric_gradient(lambda moved: loss.forward(moved, LABELS)[0], z)
     np.testing.assert_allclose(loss.backward(saved), numeric, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("labels", [LABELS, LABELS.reshape(-1)], ids=["places", "samples"])
+def test_hinge_loss_ignores_labels(labels: Array, rng: np.random.Generator) -> None:
+    z, loss = rng.normal(size=(*labels.shape, 3)), CategoricalHinge(ignore_label=PAD)
+    pairs = zip(z.reshape(-1, 3).tolist(), labels.reshape(-1).tolist(), strict=True)
+    shares = [
+        max(0.0, 1 + max(a for k, a in enumerate(row) if k != label) - row[label])
+        for row, label in pairs
+        if label != PAD
+    ]
+    value, saved = loss.forward(z, labels)
+    assert value == pytest.approx(sum(shares) / labels.size, rel=1e-12)
+    delta = loss.backward(saved)
+    np.testing.assert_allclose(
+        delta, numeric_gradient(lambda moved: loss.forward(moved, labels)[0], z), rtol=1e-5, atol=1e-8
+    )
+    assert not delta[labels == PAD].any()
+    assert loss.forward(z, np.full_like(labels, PAD))[0] == 0
+    weighted = loss.forward(z, labels, np.full(len(z), 2.0))[0]
+    assert weighted == pytest.approx(2 * value, rel=1e-12)
+    network = Sequential([Dense(3)], input_shape=2, rng=0)
+    x, y = rng.normal(size=(4, 2)), np.array([0, PAD, 2, PAD])
+    known = y != PAD
+    whole = network.evaluate(x, y, loss=loss, metrics=[Accuracy()])
+    part = network.evaluate(x[known], y[known], loss=CategoricalHinge(), metrics=[Accuracy()])
+    assert whole["loss"] == pytest.approx(part["loss"] / 2, rel=1e-6)
+    assert whole["accuracy"] == part["accuracy"]
 
 
 def test_pytorch_divides_by_the_weights_of_the_labels_that_count() -> None:

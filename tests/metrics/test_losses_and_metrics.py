@@ -18,6 +18,7 @@ from deepbp.losses import (
     CrossEntropy,
     Hinge,
     Huber,
+    IgnoreMissing,
     KLDivergence,
     LogCosh,
     LogPoisson,
@@ -57,6 +58,7 @@ PROBABILITIES: list[tuple[Loss[Any], Array | None]] = [
     (Quantile(0.5), None),
     (OnOutputs(SigmoidBinaryCrossEntropy(), 1, 3), np.hstack([Z[:, :1], SIGMOID[:, 1:]])),
     (OnOutputs(MeanSquaredError(), 1, 3), None),
+    (IgnoreMissing(SigmoidBinaryCrossEntropy()), SIGMOID),
     (SumOfLosses([MeanSquaredError(), Huber()]), None),
     (SumOfLosses([SoftmaxCrossEntropy(), SoftmaxFocal(), MeanSquaredError()]), SOFTMAX),
     (SumOfLosses([SoftmaxCrossEntropy(), SigmoidBinaryCrossEntropy()]), None),  # it is either the one or the other

@@ -174,6 +174,10 @@ def number_and_class(rng: np.random.Generator, shape: Shape) -> Array:
     return np.concatenate([one_number(rng, shape), classes], axis=-1)
 
 
+def with_holes(rng: np.random.Generator, shape: Shape) -> Array:
+    return np.where(rng.random(shape) < 0.3, np.nan, rng.normal(size=shape))
+
+
 BUILTIN_LOSSES: list[tuple[Loss[Any], Shape, Callable[[np.random.Generator, Shape], Array] | None]] = [
     (SumSquaredError(), (3,), None),
     (SumSquaredError(scale=0.5), (1,), None),
@@ -216,6 +220,7 @@ BUILTIN_LOSSES: list[tuple[Loss[Any], Shape, Callable[[np.random.Generator, Shap
     (losses.Quantile((0.05, 0.95)), (3, 2), one_number),
     (losses.CosineSimilarity(), (3,), None),
     (losses.CosineSimilarity(), (2, 4), None),
+    (losses.IgnoreMissing(losses.Huber(0.5)), (2, 3), with_holes),
     (losses.SumOfLosses([MeanSquaredError(), losses.Huber(0.5)]), (3,), None),
     (losses.SumOfLosses([SumSquaredError(), SumSquaredError(scale=0.5)], weights=(1.0, 3.0)), (3,), None),
     (
