@@ -9,7 +9,7 @@ from deepbp._validation import as_numbers, as_samples, as_shape, check_same_leng
 from deepbp.errors import ArgumentTypeError, NotBuiltError, ShapeError
 from deepbp.layers import Layer
 from deepbp.losses import Loss
-from deepbp.metrics.thresholds import as_true_labels, comparable
+from deepbp.metrics.thresholds import HALF, as_true_labels, comparable, warn_of_logits
 from deepbp.parameters import Parameter
 from deepbp.plots.canvas import axes_for, class_colors
 from deepbp.sequential import Sequential
@@ -75,7 +75,7 @@ def decision_boundary(
     x: ArrayLike,
     y: ArrayLike,
     *,
-    threshold: float = 0.5,
+    threshold: float = HALF,
     ax: "Axes | None" = None,
     loss: Loss[Any] | None = None,
 ) -> "Axes":
@@ -86,7 +86,7 @@ def decision_boundary(
         y: labels (N,), answers 0 or 1 of shape (N, 1), or one-hot rows (N, C).
         threshold: for a network with one output, the probability above which class 1 is predicted.
         loss: the loss of the training: with logits or scores, ½ is an output of 0. Without it, outputs are compared
-            as they are.
+            as they are, with a warning if some lie outside [0, 1] and no threshold was given.
 
     Raises:
         ShapeError: if the network does not map samples of shape (2,) to scores of shape (C,).
@@ -117,6 +117,7 @@ def decision_boundary(
     grid = np.stack(np.meshgrid(across, up), axis=-1)
     scores = net.predict(grid.reshape(-1, 2))
     if scores.shape[1] == 1:
+        warn_of_logits(scores, threshold, loss, "decision_boundary")
         scores, threshold = comparable(scores, threshold, loss, "decision_boundary")
         scores = np.concatenate([threshold - scores, scores - threshold], axis=1)
     scores = scores.reshape(_POINTS, _POINTS, -1)

@@ -69,7 +69,9 @@ def test_the_default_threshold_is_one_half() -> None:
 @pytest.mark.parametrize("loss", [SigmoidBinaryCrossEntropy(), Hinge()], ids=repr)
 def test_logits_and_scores_are_compared_with_0(loss: Loss[Any]) -> None:
     net = linear([[1.0], [0.0]], [-1.0])
-    cases: list[tuple[dict[str, Any], float]] = [({}, 1.5), ({"loss": loss}, 1.0)]
+    cases: list[tuple[dict[str, Any], float]] = [({"threshold": 0.5}, 1.5), ({"loss": loss}, 1.0)]
+    with pytest.warns(UserWarning, match=r"decision_boundary: numbers from .* were compared with 0.5: give the loss"):
+        decision_boundary(net, CORNERS, [0, 1, 0, 1])
     for more, place in cases:
         ax = decision_boundary(net, CORNERS, [0, 1, 0, 1], **more)
         (border,) = borders(ax)
@@ -88,7 +90,7 @@ def test_the_class_of_several_outputs_is_the_largest(y: Any) -> None:
 
 def test_samples_have_the_colors_of_their_classes() -> None:
     net = linear([[1.0], [0.0]], [0.0])
-    ax = decision_boundary(net, CORNERS, [1, 0, 1, 1])
+    ax = decision_boundary(net, CORNERS, [1, 0, 1, 1], threshold=0.5)
     drawn = [c for c in ax.collections if isinstance(c, PathCollection)]
     assert [len(np.asarray(c.get_offsets())) for c in drawn] == [1, 3]
     assert_array_equal(np.asarray(drawn[1].get_offsets()), CORNERS[[0, 2, 3]])
