@@ -59,6 +59,35 @@ def column_names(data: Any) -> tuple[str, ...] | None:
     return tuple(map(str, data.columns)) if type(data).__name__ == "DataFrame" else None
 
 
+def labels_of(data: Any) -> tuple[str, ...] | None:
+    """The names of the columns, by which they can be told apart; None where pandas has only numbered them."""
+    labels = getattr(data, "columns", ()) if _library(data) == "pandas" else None
+    if labels is not None and all(isinstance(label, int | np.integer) for label in labels):
+        return None
+    return column_names(data)
+
+
+def in_order(data: Any, columns: tuple[str, ...] | None, name: str) -> Any:
+    """A data frame with its columns in the order of ``columns``; data without names are returned as they are.
+
+    Raises DataError if the frame lacks some of them, or has others.
+    """
+    found = None if columns is None else labels_of(data)
+    if columns is None or found is None or found == columns:
+        return data
+    missing, strange = [c for c in columns if c not in found], [c for c in found if c not in columns]
+    if missing or strange or len({*found}) < len(found):
+        gaps = {"missing": missing, "unexpected": strange, "each once, got": [] if missing or strange else [*found]}
+        listed = ", ".join(f"{word} {names!r:.200}" for word, names in gaps.items() if names)
+        chosen = f"{name}.select(list(net.columns))" if _library(data) == "pyarrow" else f"{name}[list(net.columns)]"
+        fix = f"use {chosen}" if strange and not missing else "rename them, or forget the names with net.columns = None"
+        raise DataError(f"{name}: expected the columns that the network was trained on, {listed}: {fix}")
+    places = [found.index(column) for column in columns]
+    if _library(data) == "pandas":
+        return data.iloc[:, places]
+    return data.select(places) if _library(data) == "pyarrow" else data[:, places]
+
+
 def place_in(data: Any, name: str, place: list[int]) -> str:
     """Where an entry stands, in words: its column and row in a frame, otherwise its index."""
     columns = column_names(data)

@@ -10,13 +10,14 @@ import numpy.typing as npt
 from attrs import define, field
 
 from deepbp._suggestions import FOREIGN_METHODS, add_foreign_methods
+from deepbp._tables import in_order
 from deepbp._validation import as_dtype, as_generator, as_samples, as_shape
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, NotBuiltError, PositionError, ShapeError
 from deepbp.errors.validators import explain_call
 from deepbp.files.network import load_network
 from deepbp.layers import Builder, Chain
 from deepbp.layers.boundary import is_inner_call
-from deepbp.layers.chain import AnyLayer
+from deepbp.layers.chain import AnyLayer, columns_of, set_columns
 from deepbp.layers.layer import Built
 from deepbp.losses import Loss
 from deepbp.metrics.metric import check_metrics
@@ -172,6 +173,19 @@ class Sequential(Network):
         """The dtype of all parameters and activations."""
         return self.built.dtype if self.built else as_dtype(self._dtype or "float32")
 
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The names of the columns of the data frame that the network was trained on; None if it had none.
+
+        A data frame has these columns, in any order; arrays have no names, and are used as they are. ``fit`` sets the
+        names, and files and copies keep them; you may set them, too, and None forgets them.
+        """
+        return columns_of(self)
+
+    @columns.setter
+    def columns(self, columns: Sequence[str] | None) -> None:
+        set_columns(self, columns)
+
     def build(self, input_shape: int | Sequence[int], builder: Builder | None = None) -> Shape:
         """Build the layers: create their parameters for samples of this shape, and return the output shape."""
         shape = as_shape(input_shape)
@@ -277,7 +291,10 @@ class Sequential(Network):
             return Chain.predict(self, x)  # the network around this one has validated the data
         if batch_size is None and type(x) is np.ndarray:
             return Chain._run_predict(self, self._as_input(x))
-        batches = input_batches(x, self._as_input, batch_size, len(built.input_shape))
+        columns = columns_of(self)
+        batches = input_batches(
+            x, lambda part: self._as_input(in_order(part, columns, "x")), batch_size, len(built.input_shape)
+        )
         outputs = [Chain._run_predict(self, batch) for batch in batches]
         if not outputs:
             raise DataError("x: expected at least one batch, got none: a generator may have been used before")
@@ -348,7 +365,10 @@ class Sequential(Network):
                 ) from None
         part = Sequential(list(self.layers[position]), rng=self.generator, dtype=self.dtype.name)
         if self.built is not None and (position.step or 1) == 1:
-            part.build(self.shapes[position.indices(len(self))[0]])
+            start = position.indices(len(self))[0]
+            part.build(self.shapes[start])
+            if start == 0:
+                part.columns = self.columns
         return part
 
 

@@ -20,6 +20,7 @@ from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError
 from deepbp.files.objects import FROM_THE_CONFIGURATION, Classes, Deserializer, Serializer
 from deepbp.initializers import Initializer
 from deepbp.layers import Builder, Chain, Layer
+from deepbp.layers.chain import columns_of, set_columns
 from deepbp.layers.layer import members
 from deepbp.parameters import Buffer, Parameter
 from deepbp.storage.contents import Spec, check_version
@@ -32,6 +33,7 @@ Network = TypeVar("Network", bound=Chain)
 KIND, VERSION = "model", 1
 TRAINING, TRAINING_VERSION = "training", 2
 KEYS = {"deepbp": str, "dtype": str, "input_shape": list, "objects": list, "ties": dict, "frozen": list}
+OPTIONAL = {"columns": list}
 
 
 def save(network: Chain, path: str | os.PathLike[str]) -> Path:
@@ -99,6 +101,8 @@ def describe_model(network: Chain) -> tuple[dict[str, Any], dict[str, Array]]:
         "ties": shared_parts(network, state),
         "frozen": [name for name, part in state.items() if isinstance(part, Parameter) and part.frozen],
     }
+    if (columns := columns_of(network)) is not None:
+        description["columns"] = list(columns)
     try:
         classes = classes.with_custom(serializer.used)
         abstract_build(description, Spec.of_all(arrays), dict(serializer.arrays), type(network), classes)
@@ -254,6 +258,7 @@ def abstract_build(
         rng: Any = getattr(network, "generator", None)
         with np.errstate(all="ignore"):
             AbstractBuilder(rng, dtype, allowed={spec.shape for spec in specs.values()}).build(network, shape)
+        set_columns(network, description.get("columns"))
     except Exception as error:  # any layer may only now refuse an argument of its constructor
         raise FileFormatError(f"the architecture cannot be built: {error!s:.1000}") from error
     share_parts(network, description["ties"])
@@ -267,9 +272,9 @@ def abstract_build(
 
 
 def _check_keys(description: Mapping[str, Any]) -> None:
-    if description.keys() - {"kind", "version"} != KEYS.keys():
+    if description.keys() - {"kind", "version"} - OPTIONAL.keys() != KEYS.keys():
         raise FileFormatError(f"expected kind, version, {', '.join(KEYS)}, got {list(description)!r:.200}")
-    for key, expected in KEYS.items():
+    for key, expected in (KEYS | {key: kind for key, kind in OPTIONAL.items() if key in description}).items():
         if not isinstance(description[key], expected):
             raise FileFormatError(f"{key}: expected a {expected.__name__}, got {description[key]!r:.100}")
     for name in (*description["frozen"], *description["ties"].values()):

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from attrs import define, field
+from attrs import define, evolve, field
 
+from deepbp._validation import require_built
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DeepBPError, NotBuiltError, ShapeError
 from deepbp.layers.boundary import locate, place_of
 from deepbp.layers.inner_graph import InnerGraph, Node
@@ -21,6 +22,28 @@ if TYPE_CHECKING:
 
 else:
     AnyLayer = Layer
+
+
+def columns_of(layer: Layer[Any]) -> tuple[str, ...] | None:
+    """The names of the columns that a network, or the network at its start, was trained on; None if it has none."""
+    while isinstance(layer, Chain) and layer.built is not None and layer.built.columns is None:
+        layer = layer.layers[0]
+    return None if layer.built is None else layer.built.columns
+
+
+def set_columns(layer: Layer[Any], columns: Sequence[str] | None) -> None:
+    """Set the names of the columns of a built network; None forgets them. Raises ConfigurationError for no names."""
+    built = require_built(layer, layer.built)
+    if columns is None:
+        if isinstance(layer, Chain):
+            set_columns(layer.layers[0], None)
+    elif not isinstance(columns, list | tuple) or not all(isinstance(name, str) for name in columns):
+        raise ConfigurationError(f"columns: expected a list of names, or None, got {columns!r:.200}")
+    elif built.input_shape != (len(columns),):
+        shape = built.input_shape
+        raise ConfigurationError(f"columns: expected names for samples of shape {shape}, got {len(columns)}")
+    layer.built = evolve(built, columns=None if columns is None else tuple(columns))
+
 
 LayerLike: TypeAlias = Layer[Any] | Sequence[Layer[Any]]
 """A layer, or layers one after another."""

@@ -35,6 +35,7 @@ class Built:
     Attributes:
         output_shapes: by input shape; a layer that holds nothing may be built for several.
         is_fixed: whether the layer holds parameters or sublayers, so that it takes samples of ``input_shape`` only.
+        columns: the names of the columns of the data frame that the layer, as a whole network, was trained on.
     """
 
     input_shape: Shape
@@ -42,6 +43,7 @@ class Built:
     dtype: np.dtype[Any]
     output_shapes: dict[Shape, Shape]
     is_fixed: bool
+    columns: tuple[str, ...] | None = None
 
 
 @define(eq=False)
@@ -388,9 +390,8 @@ class Builder:
         if built is not None and _differs(before, Layer.__getstate__(layer)):
             layer.__setstate__(before)
             _refuse_other(built, input_shape, self.dtype)
-        known = {} if built is None else built.output_shapes
-        is_fixed = bool(members(layer))
-        layer.built = Built(input_shape, output_shape, self.dtype, {**known, input_shape: output_shape}, is_fixed)
+        shapes = {**(built.output_shapes if built else {}), input_shape: output_shape}
+        layer.built = Built(input_shape, output_shape, self.dtype, shapes, is_fixed=bool(members(layer)))
         self._made.append((layer, before))
         return output_shape
 

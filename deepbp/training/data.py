@@ -7,9 +7,11 @@ from typing import Any, Protocol, Self
 import numpy as np
 from attrs import define
 
+from deepbp._tables import in_order, labels_of
 from deepbp._validation import as_numbers, as_samples, as_type, check_same_length, check_sample_shape
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DeepBPError, NotBuiltError, ShapeError
 from deepbp.layers import Layer
+from deepbp.layers.chain import columns_of, set_columns
 from deepbp.losses import Loss, sample_weights
 from deepbp.losses.loss import weight_column
 from deepbp.training.lazy import (
@@ -77,6 +79,7 @@ class Data(Splittable):
             )
         if not isinstance(loss, Loss):
             raise ArgumentTypeError(f"loss: expected an instance such as MeanSquaredError(), got {loss!r}")
+        x = in_order(x, columns_of(model), "x")
         later = isinstance(x, np.memmap) and x.dtype != built.dtype
         if later:
             x = as_numbers(x, "x")
@@ -175,11 +178,18 @@ def as_source(
     *,
     class_weight: Mapping[int, float] | str | None = None,
     steps_per_epoch: int | None = None,
+    learns: bool = False,
 ) -> Data | Items | Stream | Blocks:
-    """The source of batches for ``fit``: arrays x and y, or x alone, a data set or a stream of batches."""
+    """The source of batches for ``fit``: arrays x and y, or x alone, a data set or a stream of batches.
+
+    ``learns`` is whether the model remembers the names of columns.
+    """
 
     def check(x: Any, y: Any, sample_weight: Any = None) -> Data:
-        return Data.of(model, loss, x, y, sample_weight, class_weight)
+        data = Data.of(model, loss, x, y, sample_weight, class_weight)
+        if learns:
+            learn_columns(model, labels_of(x))
+        return data
 
     if y is not None:
         if steps_per_epoch is not None:
@@ -192,7 +202,9 @@ def as_source(
     if sample_weight is not None:
         raise ConfigurationError("sample_weight: batches without y bring their weights themselves: (x, y, weight)")
     if is_mapping(x):
-        return as_source(model, loss, *_arrays(x), class_weight=class_weight, steps_per_epoch=steps_per_epoch)
+        return as_source(
+            model, loss, *_arrays(x), class_weight=class_weight, steps_per_epoch=steps_per_epoch, learns=learns
+        )
     if isinstance(class_weight, str):
         raise ConfigurationError(f"class_weight: {class_weight!r} counts all labels: {AS_DICT}")
     if x is None or isinstance(x, list | tuple | str | Data | type) or hasattr(x, "__array__"):
@@ -205,6 +217,12 @@ def as_source(
     if callable(x) or isinstance(x, Iterable):
         return Stream(x, check, steps_per_epoch)
     raise ArgumentTypeError(f"x: expected arrays, a data set, an iterable of batches or what makes one, got {x!r}")
+
+
+def learn_columns(model: Layer[Any], names: tuple[str, ...] | None) -> None:
+    """Remember the names of the columns that a model is trained on, unless it has some."""
+    if names is not None and columns_of(model) is None:
+        set_columns(model, names)
 
 
 def _arrays(group: Any) -> tuple[Any, ...]:

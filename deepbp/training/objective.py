@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from deepbp._tables import labels_of
 from deepbp._validation import as_numbers, as_type
 from deepbp.errors import ConfigurationError, NonFiniteError, ShapeError
 from deepbp.layers import Layer
 from deepbp.losses import Loss
 from deepbp.losses.loss import broken_pair
 from deepbp.parameters import ParameterVector
-from deepbp.training.data import Data
+from deepbp.training.data import Data, learn_columns
 from deepbp.training.loop import ErrstateContext
 from deepbp.training.overflow import first_bad_gradient, first_overflow, warn_if_squashed_twice
 from deepbp.typing import Array, ArrayLike
@@ -57,7 +58,7 @@ class Objective:
     ) -> None:
         self.loss = loss
         self.data = next(Data.of(model, loss, x, y, sample_weight).batches(None))
-        self._original = model
+        self._original, self._columns = model, labels_of(x)
         self.model = deepcopy(model)
         self.parameters = ParameterVector.of(self.model.trainable_parameters())
         if not self.parameters.parameters:
@@ -86,6 +87,7 @@ class Objective:
     def assign(self, values: ArrayLike) -> None:
         """Write these values into the network, and the buffers of the copy, such as running means."""
         self.place(values)
+        learn_columns(self._original, self._columns)
         parameters, buffers = self._original.named_parameters(), self._original.named_buffers()
         for name, own in self.model.named_parameters().items():
             parameters[name].value = own.value

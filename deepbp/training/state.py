@@ -15,6 +15,7 @@ from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, 
 from deepbp.files.network import TRAINING, TRAINING_VERSION, describe_model
 from deepbp.files.objects import FROM_THE_CONFIGURATION
 from deepbp.layers import Chain, Layer
+from deepbp.layers.chain import columns_of, set_columns
 from deepbp.losses import Loss
 from deepbp.optimizers import Optimizer, State
 from deepbp.parameters import Buffer, Parameter, ParameterVector
@@ -286,6 +287,7 @@ class TrainingState:
             "position": self.position.describe() if self.position.begun else None,
             "callbacks": callbacks if self.callback_states is None else self.callback_states,
             **({"kept": self.kept} if self.kept else {}),
+            **({"columns": list(columns)} if (columns := columns_of(self.model)) else {}),
         }
 
     def _identity(self, settings: Settings) -> dict[str, Any]:
@@ -326,6 +328,7 @@ class TrainingState:
         if state["position"] is not None:
             meter = Meter(settings.loss, settings.metrics)
             position = Position.read(state["position"], self.generator, meter, self.model.built)
+        set_columns(self.model, state.get("columns"))
 
         # Everything is valid: from here on nothing can be refused.
         for name, array in self._arrays().items():

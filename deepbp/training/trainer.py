@@ -10,6 +10,7 @@ import numpy as np
 from attrs import define, field
 
 from deepbp._suggestions import named
+from deepbp._tables import labels_of
 from deepbp._validation import as_generator
 from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError
 from deepbp.errors.validators import (
@@ -23,11 +24,12 @@ from deepbp.errors.validators import (
     positive_int,
 )
 from deepbp.layers import Layer
+from deepbp.layers.chain import columns_of, set_columns
 from deepbp.losses import Loss
 from deepbp.metrics.metric import MetricLike, bind_metrics, check_metrics, metric_name
 from deepbp.optimizers import Optimizer, State
 from deepbp.parameters import Buffer, ParameterVector
-from deepbp.training.data import Data, as_source
+from deepbp.training.data import Data, as_source, learn_columns
 from deepbp.training.evaluation import ROWS_AT_ONCE, evaluate
 from deepbp.training.history import History
 from deepbp.training.lazy import Stream, Unused
@@ -248,6 +250,9 @@ class Trainer:
         batch = Data.ready(self.model, x, y, sample_weight) if self.loss._keeps_targets() else None
         if batch is None:
             batch = Data.of(self.model, self.loss, x, y, sample_weight)
+            value = self._step(batch)
+            learn_columns(self.model, labels_of(x))
+            return value
         return self._step(batch)
 
     def _step(self, batch: Data) -> float:
@@ -325,32 +330,36 @@ class Trainer:
     def _fit(self, x: Any, y: Any, options: FitOptions, callbacks: Sequence[CallbackLike] = ()) -> History:
         self._refuse_while_running("fit")
         state = self._training
-        source = as_source(
-            self.model,
-            self.loss,
-            x,
-            y,
-            options.sample_weight,
-            class_weight=options.class_weight,
-            steps_per_epoch=options.steps_per_epoch,
-        )
-        position, rng = state.next_position()
-        training, validation = options.split(source, self.model, self.loss, rng)
-        position.resume_with(training.samples, options.batch_size, options.shuffle)
-        if isinstance(training, Stream):
-            training.unused = self._unused
-            if position.epochs < options.epochs:
-                training.leave_out(position.epochs)
-        state.acquire(self.optimizer)
-        state.position = position
         further = _as_callbacks(callbacks)
+        columns, steps = columns_of(self.model), state.steps
         self.callbacks = [*self.callbacks, *further]
         try:
+            source = as_source(
+                self.model,
+                self.loss,
+                x,
+                y,
+                options.sample_weight,
+                class_weight=options.class_weight,
+                steps_per_epoch=options.steps_per_epoch,
+                learns=True,
+            )
+            position, rng = state.next_position()
+            training, validation = options.split(source, self.model, self.loss, rng)
+            position.resume_with(training.samples, options.batch_size, options.shuffle)
+            if isinstance(training, Stream):
+                training.unused = self._unused
+                if position.epochs < options.epochs:
+                    training.leave_out(position.epochs)
+            state.acquire(self.optimizer)
+            state.position = position
             self._running = Fit(self, state, options, training, validation)
             return self._running.run()
         finally:
             self._running = None
             self.callbacks = [one for one in self.callbacks if one not in further]
+            if columns is None and state.steps == steps:  # nothing was learned from columns with these names
+                set_columns(self.model, None)
 
     @explain_call
     def evaluate(
