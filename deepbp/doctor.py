@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attrs import asdict, frozen
+from attrs import asdict, field, frozen
 
 from deepbp import kernels
+from deepbp._version import __version__
+from deepbp.kernels import machine_code
 
 CORE_TYPES = {"AVX512F": ("SkylakeX",), "AVX2": ("Haswell", "Zen")}
 """Kernel families of OpenBLAS for x86, by the processor feature that they require, the widest vectors first."""
@@ -40,7 +42,13 @@ print(sum(best))
 
 @frozen
 class Report:
-    """Result of ``examine``; ``faster`` maps settings, as lines for a shell, to their measured speed-up."""
+    """Result of ``examine``.
+
+    Attributes:
+        faster: measured speed-ups by setting, as lines for a shell.
+        cache: the folders for compiled kernels, in the order in which they are tried, and whether each can be written.
+        not_stored: kernels that this process compiled for itself alone.
+    """
 
     versions: dict[str, str]
     processor: str
@@ -53,6 +61,8 @@ class Report:
     seconds: dict[str, float]
     faster: dict[str, float]
     advice: list[str]
+    cache: dict[str, bool] = field(factory=dict)
+    not_stored: list[str] = field(factory=list)
 
     def to_json(self) -> str:
         """Return the report as JSON."""
@@ -60,11 +70,18 @@ class Report:
 
     def __str__(self) -> str:
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
-        form = f"numba, {self.kernels_cached} compiled on disk" if self.kernels == "numba" else "numpy"
+        form = "numpy"
+        if self.kernels == "numba":
+            form = f"numba, {self.kernels_cached} compiled on disk (DEEPBP_KERNELS=numpy does without)"
         lines = [
             f"versions    {versions}",
             f"processor   {self.processor} ({', '.join(self.features) or 'features unknown'})",
             f"kernels     {form}",
+            *(
+                f"cache       {folder} ({'' if good else 'not '}writable; NUMBA_CACHE_DIR names another)"
+                for folder, good in self.cache.items()
+            ),
+            *(f"not stored  {name}" for name in self.not_stored),
             f"BLAS        {self.blas}, {self.threads} threads, kernels for {self.blas_core_type}",
             "products    " + ", ".join(f"{name} {1e3 * s:.2f} ms" for name, s in self.seconds.items()),
             *(f"gain        {line}   # matrix products {gain:.2f} times as fast" for line, gain in self.faster.items()),
@@ -82,23 +99,29 @@ def examine(repeats: int = 5) -> Report:
     current = seconds["current"]
     gains = {f"export OPENBLAS_CORETYPE={n}": current / s for n, s in seconds.items() if current / s > SIGNIFICANT_GAIN}
     best = dict(sorted(gains.items(), key=lambda item: -item[1])[:1])
-    names = ("deepbp", "numpy", "numba", "attrs")
+    names = ("numpy", "numba", "attrs")
     installed = {name: importlib.metadata.version(name) for name in names if importlib.util.find_spec(name)}
     advice = [] if "numba" in installed else ["pip install 'deepbp[fast]' for fused kernels, compiled by Numba"]
     if core_type == "unknown":
         advice.append("pip install 'deepbp[fast]' to see BLAS's threads and kernels, through threadpoolctl")
+    folders = machine_code.folders() if kernels.current() == "numba" else []
+    cache = {str(folder): machine_code.is_writable(folder) for folder in folders}
+    if cache and not any(cache.values()):
+        advice.append(f"every process compiles its kernels again: {machine_code.FIX}")
     return Report(
-        {"python": platform.python_version(), **installed},
+        {"python": platform.python_version(), "deepbp": __version__, **installed},
         _processor(),
         features,
         kernels.current(),
-        _cached(),
+        machine_code.stored() if cache else 0,
         blas,
         core_type,
         threads,
         seconds,
         best,
         advice,
+        cache,
+        list(machine_code.NOT_STORED),
     )
 
 
@@ -141,10 +164,3 @@ def _processor() -> str:
     listing = Path("/proc/cpuinfo")
     names = [line for line in listing.read_text().splitlines() if "model name" in line] if listing.exists() else []
     return names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()
-
-
-def _cached() -> int:
-    """Return the number of compiled kernels in the cache on disk."""
-    if kernels.current() != "numba":
-        return 0
-    return len(list(Path(kernels.sgd.stats.cache_path).glob("*.nbc")))  # type: ignore[attr-defined]

@@ -13,6 +13,10 @@ OTHER_TARGET = "expected a target of the prediction's shape {}, got {}"
 OTHER_STATE = "optimizer: expected a state as long as the parameters, {} numbers, got {}: make it with start"
 OTHER_LENGTH = "expected a number for each of the {} rows, got {}"
 WHOLE_NUMBERS = "expected an array of float32 or float64, got whole numbers: use .astype('float32')"
+NOT_LABELS = "expected labels that are whole numbers, got {}: use labels.astype('int64')"
+NO_SCORES = "expected scores along the last axis, got an array of shape {}"
+NOT_MATRIX = "expected an array of shape (rows, classes), got {}"
+NOT_VECTOR = "expected a vector of numbers, got an array of shape {}: use .reshape(-1)"
 NOT_ROWS = "expected a bias for each column of an array of shape {}, got {}"
 
 BLOCK = 16_384  # numbers of one array: several arrays of this size fit into a processor's second-level cache
@@ -24,12 +28,16 @@ def blocks(values: Array, *others: Array, scratch: int = 1) -> Iterator[tuple[Ar
     Every intermediate result of a block is still in the cache when it is read again.
 
     Raises:
-        ShapeError: if an array has another length, which the blocks would hide.
+        ShapeError: if an array has another length, which the blocks would hide, or more axes than one.
     """
     size = values.size
     for array in others:
         if array.size != size:
             raise ShapeError(OTHER_STATE, size, array.size)
+        if array.ndim != 1:
+            raise ShapeError(NOT_VECTOR, array.shape)
+    if values.ndim != 1:
+        raise ShapeError(NOT_VECTOR, values.shape)
     arrays = (values, *others)
     buffers = [np.empty(min(size, BLOCK), values.dtype) for _ in range(scratch)]
     if size <= BLOCK:

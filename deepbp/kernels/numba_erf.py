@@ -7,7 +7,8 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from deepbp.kernels.numba_math import check_floats, compiled, exp_negative
+from deepbp.kernels import numpy_erf
+from deepbp.kernels.numba_math import compiled, exp_negative
 from deepbp.kernels.numpy_erf import LIMIT, LONG, SHORT
 
 
@@ -62,9 +63,8 @@ def _polynomial(t: Any, coefficients: tuple[float, ...]) -> Any:
     return value
 
 
-@compiled
+@compiled(numpy_erf.gelu)
 def gelu(z: Any) -> Any:
-    check_floats(z)
     y, slope = np.empty(z.shape, z.dtype), np.empty(z.shape, z.dtype)
     source, value, derivative = z.ravel(), y.ravel(), slope.ravel()
     t = z.dtype.type

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 
 from deepbp.errors import ShapeError
-from deepbp.kernels.blocks import NOT_ROWS, OTHER_LENGTH, OTHER_SHAPE, OTHER_STATE, OTHER_TARGET
+from deepbp.kernels import numpy_kernels
+from deepbp.kernels.blocks import NO_SCORES, NOT_ROWS, OTHER_LENGTH, OTHER_SHAPE, OTHER_STATE, OTHER_TARGET
 from deepbp.kernels.numba_erf import gelu as gelu
-from deepbp.kernels.numba_math import check_floats, compiled, exp_negative
+from deepbp.kernels.numba_math import compiled, exp_negative, inner
 from deepbp.kernels.numpy_kernels import TINY
 from deepbp.kernels.numpy_kernels import __all__ as __all__  # a kernel without a compiled form is NumPy's
 from deepbp.kernels.numpy_kernels import erf as erf
@@ -16,29 +17,36 @@ from deepbp.kernels.numpy_kernels import gaussian as gaussian
 from deepbp.kernels.numpy_kernels import softmax_cross_entropy as softmax_cross_entropy
 from deepbp.kernels.numpy_kernels import softmax_cross_entropy_backward as softmax_cross_entropy_backward
 from deepbp.kernels.numpy_kernels import tanh as tanh
+from deepbp.typing import Array
 
 
-@compiled
+@inner
 def check_alike(output: Any, delta: Any) -> None:
     if output.shape != delta.shape:
         raise ShapeError(OTHER_SHAPE, output.shape, delta.shape)
 
 
-@compiled
+@inner
+def check_target(prediction: Any, target: Any) -> None:
+    if prediction.shape != target.shape:
+        raise ShapeError(OTHER_TARGET, prediction.shape, target.shape)
+
+
+@inner
 def check_rows(rows: Any, labels: Any, weight: Any) -> None:
-    if labels.shape != (rows,):
+    if labels is not None and labels.shape != (rows,):
         raise ShapeError(OTHER_LENGTH, rows, labels.shape)
     if weight is not None and weight.shape != (rows,):
         raise ShapeError(OTHER_LENGTH, rows, weight.shape)
 
 
-@compiled
+@inner
 def check_length(values: Any, other: Any) -> None:
     if other.size != values.size:
         raise ShapeError(OTHER_STATE, values.size, other.size)
 
 
-@compiled
+@compiled(numpy_kernels.add_bias, z=2, bias=1)
 def add_bias(z: Any, bias: Any) -> None:
     if z.shape[1:] != bias.shape:
         raise ShapeError(NOT_ROWS, z.shape, bias.shape)
@@ -47,9 +55,8 @@ def add_bias(z: Any, bias: Any) -> None:
             z[row, column] += bias[column]
 
 
-@compiled
+@compiled(numpy_kernels.sigmoid)
 def sigmoid(z: Any) -> Any:
-    check_floats(z)
     y = np.empty(z.shape, z.dtype)
     source, target, one = z.ravel(), y.ravel(), z.dtype.type(1)
     for i in range(source.size):
@@ -58,7 +65,7 @@ def sigmoid(z: Any) -> Any:
     return y
 
 
-@compiled
+@compiled(numpy_kernels.sigmoid_backward)
 def sigmoid_backward(output: Any, delta: Any) -> Any:
     check_alike(output, delta)
     grad_input = np.empty(output.shape, output.dtype)
@@ -68,7 +75,7 @@ def sigmoid_backward(output: Any, delta: Any) -> Any:
     return grad_input
 
 
-@compiled
+@compiled(numpy_kernels.tanh_backward)
 def tanh_backward(output: Any, delta: Any) -> Any:
     check_alike(output, delta)
     grad_input = np.empty(output.shape, output.dtype)
@@ -78,9 +85,8 @@ def tanh_backward(output: Any, delta: Any) -> Any:
     return grad_input
 
 
-@compiled
+@compiled(numpy_kernels.relu)
 def relu(z: Any) -> Any:
-    check_floats(z)
     y = np.empty(z.shape, z.dtype)
     source, target, zero = z.ravel(), y.ravel(), z.dtype.type(0)
     for i in range(source.size):
@@ -88,7 +94,7 @@ def relu(z: Any) -> Any:
     return y
 
 
-@compiled
+@compiled(numpy_kernels.relu_backward)
 def relu_backward(output: Any, delta: Any) -> Any:
     check_alike(output, delta)
     grad_input = np.empty(output.shape, output.dtype)
@@ -98,11 +104,12 @@ def relu_backward(output: Any, delta: Any) -> Any:
     return grad_input
 
 
-@compiled
+@compiled(numpy_kernels.softmax)
 def softmax(z: Any) -> Any:
-    check_floats(z)
     y = np.empty(z.shape, z.dtype)
     classes = z.shape[-1]
+    if classes == 0:
+        raise ShapeError(NO_SCORES, z.shape)
     source, target = z.ravel(), y.ravel()
     for start in range(0, source.size, classes):
         largest = source[start]
@@ -118,11 +125,11 @@ def softmax(z: Any) -> Any:
     return y
 
 
-@compiled
+@compiled(numpy_kernels.softmax_backward)
 def softmax_backward(output: Any, delta: Any) -> Any:
     check_alike(output, delta)
     grad_input = np.empty(output.shape, output.dtype)
-    classes = output.shape[-1]
+    classes = max(output.shape[-1], 1)
     y, d, target = output.ravel(), delta.ravel(), grad_input.ravel()
     for start in range(0, y.size, classes):
         inner = y.dtype.type(0)
@@ -133,10 +140,9 @@ def softmax_backward(output: Any, delta: Any) -> Any:
     return grad_input
 
 
-@compiled
+@compiled(numpy_kernels.squared_error)
 def squared_error(prediction: Any, target: Any, factor: float) -> Any:
-    if prediction.shape != target.shape:
-        raise ShapeError(OTHER_TARGET, prediction.shape, target.shape)
+    check_target(prediction, target)
     delta = np.empty(prediction.shape, prediction.dtype)
     p, t, d = prediction.ravel(), target.ravel(), delta.ravel()
     scale = delta.dtype.type(factor)
@@ -148,9 +154,8 @@ def squared_error(prediction: Any, target: Any, factor: float) -> Any:
     return total, delta
 
 
-@compiled
+@compiled(numpy_kernels.cross_entropy_residual, z=2, labels=1, weight=1)
 def cross_entropy_residual(z: Any, labels: Any, weight: Any) -> Any:
-    check_floats(z)
     residual = np.empty(z.shape, z.dtype)
     rows, classes = z.shape
     check_rows(rows, labels, weight)
@@ -179,12 +184,11 @@ def cross_entropy_residual(z: Any, labels: Any, weight: Any) -> Any:
     return value, residual
 
 
-@compiled
+@compiled(numpy_kernels.cross_entropy_residual_backward, residual=2, weight=1)
 def cross_entropy_residual_backward(residual: Any, weight: Any) -> Any:
     delta = np.empty(residual.shape, residual.dtype)
     rows, classes = residual.shape
-    if weight is not None and weight.shape != (rows,):
-        raise ShapeError(OTHER_LENGTH, rows, weight.shape)
+    check_rows(rows, None, weight)
     share = residual.dtype.type(1) / residual.dtype.type(rows)
     for row in range(rows):
         factor = share if weight is None else share * weight[row]
@@ -194,7 +198,9 @@ def cross_entropy_residual_backward(residual: Any, weight: Any) -> Any:
 
 
 def sigmoid_cross_entropy(z: Any, positive: Any, negative: Any, both: Any = None) -> Any:
-    terms, e, slopes = _sigmoid_parts(z, positive, negative)
+    if (parts := _sigmoid_parts(z, positive, negative, both)) is None:
+        return numpy_kernels.sigmoid_cross_entropy(z, positive, negative, both)
+    terms, e, slopes = parts
     e = np.log1p(e)  # vectorised in NumPy, and not in a loop
     if both is not None:
         e *= both
@@ -202,20 +208,28 @@ def sigmoid_cross_entropy(z: Any, positive: Any, negative: Any, both: Any = None
     return terms, slopes
 
 
-@compiled
-def _sigmoid_parts(z: Any, positive: Any, negative: Any) -> Any:
+def _not_ordinary(z: Array, positive: Array, negative: Array, both: Array | None) -> object:
+    return None
+
+
+@compiled(_not_ordinary)
+def _sigmoid_parts(z: Any, positive: Any, negative: Any, both: Any) -> Any:
     """|z| · wrong, e^−|z|, and the slopes, where wrong is the share on the other side of z."""
-    check_floats(z)
-    if positive.shape != z.shape or negative.shape != z.shape:
-        raise ShapeError(OTHER_TARGET, z.shape, (positive.shape, negative.shape))
+    check_target(z, positive)
+    check_target(z, negative)
+    if both is not None:
+        check_target(z, both)
     terms, powers, slopes = np.empty(z.shape, z.dtype), np.empty(z.shape, z.dtype), np.empty(z.shape, z.dtype)
     source, yes, no = z.ravel(), positive.ravel(), negative.ravel()
+    sums = source if both is None else both.ravel()
     products, e, slope = terms.ravel(), powers.ravel(), slopes.ravel()
     zero, one = z.dtype.type(0), z.dtype.type(1)
     for i in range(source.size):
         size = abs(source[i])
         power = exp_negative(-size)
-        small = power / (one + power) * (yes[i] + no[i])
+        small = power / (one + power)
+        if both is not None:
+            small *= sums[i]
         wrong = yes[i] if source[i] <= 0 else no[i]
         e[i] = power
         products[i] = zero if wrong == 0 else size * wrong
@@ -223,14 +237,14 @@ def _sigmoid_parts(z: Any, positive: Any, negative: Any) -> Any:
     return terms, powers, slopes
 
 
-@compiled
+@compiled(numpy_kernels.clip_values, grads=1)
 def clip_values(grads: Any, limit: float) -> None:
     high = grads.dtype.type(limit)
     for i in range(grads.size):
         grads[i] = min(max(grads[i], -high), high)
 
 
-@compiled
+@compiled(numpy_kernels.clip_norm, grads=1)
 def clip_norm(grads: Any, norm: float, limit: float) -> None:
     if norm > limit:
         factor = grads.dtype.type(limit / norm)
@@ -238,7 +252,7 @@ def clip_norm(grads: Any, norm: float, limit: float) -> None:
             grads[i] *= factor
 
 
-@compiled
+@compiled(numpy_kernels.sgd, values=1, grads=1)
 def sgd(values: Any, grads: Any, rate: float) -> None:
     check_length(values, grads)
     step = values.dtype.type(rate)
@@ -246,7 +260,7 @@ def sgd(values: Any, grads: Any, rate: float) -> None:
         values[i] -= step * grads[i]
 
 
-@compiled
+@compiled(numpy_kernels.sgd_momentum, values=1, grads=1, velocity=1)
 def sgd_momentum(values: Any, grads: Any, velocity: Any, rate: float, momentum: float, nesterov: bool) -> None:
     check_length(values, grads)
     check_length(values, velocity)
@@ -257,7 +271,7 @@ def sgd_momentum(values: Any, grads: Any, velocity: Any, rate: float, momentum: 
         values[i] -= step * (grads[i] + keep * v if nesterov else v)
 
 
-@compiled
+@compiled(numpy_kernels.adam, values=1, grads=1, mean=1, square=1)
 def adam(
     values: Any, grads: Any, mean: Any, square: Any, rate: float, beta1: float, beta2: float, epsilon: float
 ) -> None:

@@ -1,22 +1,121 @@
-"""The compiled exponential function, and the compiler options of all compiled kernels."""
+"""The decorator of all compiled kernels, and the compiled exponential function."""
 
+import pickle
+import sys
+from collections.abc import Callable
+from inspect import signature
 from math import factorial, floor, log
+from numbers import Real
 from typing import Any
 
+import llvmlite
+import numba
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core.caching import NullCache
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
 from numba.extending import intrinsic, overload
 
-from deepbp.errors import DataTypeError
-from deepbp.kernels.blocks import WHOLE_NUMBERS
+from deepbp.kernels import machine_code
+from deepbp.typing import Array
 
-compiled = njit(
-    cache=True,  # on disk: compiled once, not once a process
+inner = njit(  # for functions that compiled code calls
     nogil=True,  # threads that predict run side by side
     error_model="numpy",  # a division by zero gives infinity; a check for it would stop vectorisation
     fastmath={"contract"},  # a·b + c in one rounding; nothing that assumes finite numbers or reorders sums
 )
+
+
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def compiled(otherwise: Callable[..., Any], **axes: int) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a kernel for ordinary arrays; ``otherwise``, its NumPy form, takes all other arguments.
+
+    Compiled code reads whatever is at the address where it expects numbers. So it is made only for arrays of one float
+    type (labels: of ``intp``) and of native byte order, aligned, writeable, with 1 to 5 axes; for others, Numba's
+    dispatcher confuses the byte orders. Of arrays that are only unaligned or read-only, a kernel that returns its
+    result takes copies, so that the result has the same bits.
+
+    Args:
+        otherwise: defines the parameters, the results, and the errors.
+        axes: the required number of axes, by the parameter's name.
+    """
+    expected = {name: parameter.annotation for name, parameter in signature(otherwise).parameters.items()}
+    is_pure = signature(otherwise).return_annotation is not None
+
+    def is_ordinary(values: tuple[Any, ...]) -> bool:
+        dtype = getattr(values[0], "dtype", None)
+        return dtype in _FLOATS and all(
+            type(value) is kind
+            if kind in (bool, float)
+            else value is None
+            if value is None and kind is not Array
+            else type(value) is np.ndarray
+            and value.dtype == (np.intp if name == "labels" else dtype)
+            and value.flags.behaved
+            and 0 < value.ndim <= 5
+            and value.ndim == axes.get(name, value.ndim)
+            for value, (name, kind) in zip(values, expected.items(), strict=True)
+        )
+
+    def simplified(value: Any) -> Any:
+        if type(value) in (np.ndarray, np.memmap):
+            return np.array(value) if is_pure and not value.flags.behaved else value
+        return float(value) if isinstance(value, Real) and not isinstance(value, bool) else value
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        kernel: Any = inner(function)
+        compile_for, entries = kernel._compile_for_args, list[Any]()
+
+        def call(*values: Any) -> Any:
+            made = tuple(map(simplified, values))
+            return kernel(*made) if is_ordinary(made) else otherwise(*values)
+
+        def select(*values: Any) -> Any:
+            """Return machine code for types of arguments for which the dispatcher has none."""
+            if is_ordinary(values):
+                return compile_for(*values)
+            if not entries:  # in Numba's object mode, compiled code calls Python's
+                caller = eval(f"lambda {', '.join(expected)}: call({', '.join(expected)})", {"call": call})
+                entries.append(numba.jit(forceobj=True)(caller).compile((types.pyobject,) * len(expected)))
+            return entries[0]
+
+        kernel._compile_for_args = select
+        kernel._cache = _Stored(function.__name__)
+        return kernel
+
+    return decorate
+
+
+class _Stored(NullCache):  # type: ignore[misc]
+    """Numba's interface to a cache, on ``machine_code``."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def _key(self, types: Any, codegen: Any) -> str:
+        return str(
+            (
+                types,
+                codegen.magic_tuple(),
+                numba.__version__,
+                llvmlite.__version__,
+                np.__version__,
+                sys.version,
+                sys.abiflags,
+            )
+        )
+
+    def load_overload(self, types: Any, context: Any) -> Any:
+        context.refresh()
+        content = machine_code.load(self._name, self._key(types, context.codegen()))
+        return None if content is None else CompileResult._rebuild(context, *pickle.loads(content))  # type: ignore[no-untyped-call]
+
+    def save_overload(self, types: Any, result: Any) -> None:
+        machine_code.store(self._name, self._key(types, result.codegen), dumps(result._reduce()))  # type: ignore[no-untyped-call]
 
 
 @intrinsic
@@ -87,10 +186,3 @@ def _taylor13(r: Any) -> Any:
     high = _C13[9] + r * (_C13[10] + r * (_C13[11] + r * (_C13[12] + r * _C13[13])))
     middle = _C13[5] + r * (_C13[6] + r * (_C13[7] + r * (_C13[8] + r * high)))
     return _C13[0] + r * (_C13[1] + r * (_C13[2] + r * (_C13[3] + r * (_C13[4] + r * middle))))
-
-
-@compiled
-def check_floats(z: Any) -> None:
-    """Raise DataTypeError for whole numbers; the compiler decides the condition."""
-    if z.dtype.type(0.5) != 0.5:
-        raise DataTypeError(WHOLE_NUMBERS)

@@ -6,6 +6,9 @@ import numpy as np
 
 from deepbp.errors import DataTypeError, ShapeError
 from deepbp.kernels.blocks import (
+    NO_SCORES,
+    NOT_LABELS,
+    NOT_MATRIX,
     NOT_ROWS,
     OTHER_LENGTH,
     OTHER_SHAPE,
@@ -48,10 +51,26 @@ __all__ = [
 ]
 
 
-def check_rows(rows: int, labels: Array, weight: Array | None) -> None:
-    """Raise ShapeError unless there is a label, and a weight if any, for each row."""
-    if labels.shape != (rows,) or (weight is not None and weight.shape != (rows,)):
-        raise ShapeError(OTHER_LENGTH, rows, labels.shape if weight is None else (labels.shape, weight.shape))
+def _matrix(scores: Array, labels: Array | None, weight: Array | None) -> tuple[int, int]:
+    """The shape (rows, classes); raises ShapeError unless there is a label, and a weight if any, for each row."""
+    if scores.ndim != 2:
+        raise ShapeError(NOT_MATRIX, scores.shape)
+    rows, classes = scores.shape
+    for values in (labels, weight):
+        if values is not None and values.shape != (rows,):
+            raise ShapeError(OTHER_LENGTH, rows, values.shape)
+    return rows, classes
+
+
+def _indices(labels: Array, classes: int) -> Array:
+    """The labels as indices; raises IndexError for a label outside 0 … classes − 1."""
+    if labels.dtype != np.intp:
+        if labels.dtype.kind not in "iu":
+            raise DataTypeError(NOT_LABELS, labels.dtype)
+        labels = labels.astype(np.intp)  # of uint64, too large ones become negative
+    if labels.size and np.maximum.reduce(labels.view(np.uintp)) >= classes:  # unsigned, negative ones are very large
+        raise IndexError("label out of range")
+    return labels
 
 
 def add_bias(z: Array, bias: Array) -> None:
@@ -111,8 +130,8 @@ def softmax(z: Array) -> Array:
     """eᶻ / Σ eᶻ along the last axis; the largest z is subtracted first, so nothing overflows."""
     if z.dtype.kind in "iub":
         raise DataTypeError(WHOLE_NUMBERS)
-    if z.ndim == 0:
-        raise ValueError("softmax: expected an array with an axis of scores")
+    if not z.shape or not z.shape[-1]:
+        raise ShapeError(NO_SCORES, z.shape)
     e = np.exp(z - z.max(axis=-1, keepdims=True))
     return np.asarray(e / e.sum(axis=-1, keepdims=True))
 
@@ -147,10 +166,10 @@ def cross_entropy_residual(z: Array, labels: Array, weight: Array | None) -> tup
     """
     if z.dtype.kind in "iub":
         raise DataTypeError(WHOLE_NUMBERS)
-    rows, classes = z.shape
-    check_rows(rows, labels, weight)
-    if np.maximum.reduce(labels.view(np.uintp)) >= classes:  # as unsigned numbers, negative ones are very large
-        raise IndexError("label out of range")
+    rows, classes = _matrix(z, labels, weight)
+    labels = _indices(labels, classes)
+    if not rows:
+        return 0.0, np.empty_like(z)
     shifted = z - np.maximum.reduce(z, axis=1, keepdims=True)  # so that no exponential overflows
     residual = np.exp(shifted)
     flat, place = residual.reshape(-1), labels + np.arange(0, rows * classes, classes)
@@ -171,9 +190,7 @@ def cross_entropy_residual(z: Array, labels: Array, weight: Array | None) -> tup
 
 def cross_entropy_residual_backward(residual: Array, weight: Array | None) -> Array:
     """w (p − one-hot(label)) / N, given p − one-hot(label)."""
-    rows = len(residual)
-    if weight is not None and weight.shape != (rows,):
-        raise ShapeError(OTHER_LENGTH, rows, weight.shape)
+    rows, _ = _matrix(residual, None, weight)
     return np.asarray(residual / rows if weight is None else residual * (weight / rows)[:, None])
 
 
@@ -185,10 +202,8 @@ def softmax_cross_entropy(z: Array, labels: Array, weight: Array | None) -> tupl
 
 def softmax_cross_entropy_backward(probability: Array, labels: Array, weight: Array | None) -> Array:
     """w (p − one-hot(label)) / N."""
-    rows, classes = probability.shape
-    check_rows(rows, labels, weight)
-    if (labels.view(np.uintp) >= classes).any():
-        raise IndexError("label out of range")
+    rows, classes = _matrix(probability, labels, weight)
+    labels = _indices(labels, classes)
     residual = probability.copy()
     residual[np.arange(rows), labels] -= 1
     return cross_entropy_residual_backward(residual, weight)
@@ -202,8 +217,9 @@ def sigmoid_cross_entropy(z: Array, positive: Array, negative: Array, both: Arra
     Args:
         both: a + b; None where that is 1.
     """
-    if positive.shape != z.shape or negative.shape != z.shape:
-        raise ShapeError(OTHER_TARGET, z.shape, (positive.shape, negative.shape))
+    for share in (positive, negative, both):
+        if share is not None and share.shape != z.shape:
+            raise ShapeError(OTHER_TARGET, z.shape, share.shape)
     size, below = np.abs(z), z <= 0
     e = np.exp(-size)  # never overflows
     wrong = np.where(below, positive, negative)

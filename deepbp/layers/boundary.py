@@ -320,9 +320,18 @@ def _locate(layer: Any, error: Exception, method: str, name: str, array: Any) ->
         if not str(error).startswith(f"{layer}: "):  # from super()
             error.placed(repr(layer))
         return
-    if is_part_of_deepbp(type(layer)) and type(error) is ValueError and not hasattr(error, "__notes__"):
+    if is_part_of_deepbp(type(layer)) and type(error) is ValueError and _is_from_numpy(error):
         raise ShapeError(f"{layer}: {name}: {_wrong_shape(layer, error, method, array)}") from None
     _add_note(error, repr(layer), method, array, layer.built and layer.built.input_shape)
+
+
+def _is_from_numpy(error: Exception) -> bool:
+    """Whether deepbp's own code called NumPy with a wrong array: no user's code, and no other library, raised it."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    module = "" if frame is None else frame.tb_frame.f_globals.get("__name__", "")
+    return module.partition(".")[0] in ("deepbp", "numpy") and not hasattr(error, "__notes__")
 
 
 def _wrong_shape(layer: Any, error: ValueError, method: str, array: Any) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from attrs import define
 
-from deepbp import Sequential
+from deepbp import Sequential, kernels
 from deepbp.errors import ConfigurationError, ContractError, DeepBPError, ShapeError
 from deepbp.initializers import Ones
 from deepbp.layers import Builder, Dense, Layer, Reshape, Sigmoid
@@ -262,3 +262,15 @@ def test_a_layer_built_for_another_shape() -> None:
     message = told(ShapeError, lambda: Sequential([shared, Dense(5), shared], input_shape=3))
     expected = "layer 2, Dense(4): the layer was built for samples of shape (3,), got (5,) from layer 1, Dense(5)"
     assert message.startswith(expected)
+
+
+def test_an_error_of_another_library_is_not_about_a_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what NumPy raises about an array that deepbp's own layer gave it becomes a ShapeError."""
+    layer = Sequential([Sigmoid()], input_shape=3, rng=0)[0]
+    monkeypatch.setattr(kernels, "sigmoid", lambda z: int("garbage"))
+    with pytest.raises(ValueError, match="invalid literal for int") as caught:
+        layer.forward(np.ones((2, 3)))
+    assert type(caught.value) is ValueError
+    assert caught.value.__notes__ == [
+        "in Sigmoid(): forward, input of shape (2, 3); the layer's input is (samples, 3)"
+    ]
