@@ -271,6 +271,4 @@ def test_an_error_of_another_library_is_not_about_a_shape(monkeypatch: pytest.Mo
     with pytest.raises(ValueError, match="invalid literal for int") as caught:
         layer.forward(np.ones((2, 3)))
     assert type(caught.value) is ValueError
-    assert caught.value.__notes__ == [
-        "in Sigmoid(): forward, input of shape (2, 3); the layer's input is (samples, 3)"
-    ]
+    assert caught.value.__notes__ == ["in Sigmoid(): forward, input of shape (2, 3); the layer's input is (samples, 3)"]
