@@ -1,7 +1,7 @@
 """Weight averaging: the average over the last steps often predicts better than the weights of a single step."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from attrs import define, field
@@ -35,6 +35,9 @@ class WeightAverage(Callback):
 
     Args:
         decay: d; 0.999 averages over about 1 / (1 − d) = 1000 steps.
+        validate: put the average into the network at the end of each epoch, while it is validated and callbacks are
+            called, so that ``val_loss``, ``EarlyStopping`` and ``ModelCheckpoint`` use it. Training continues from the
+            trained weights, also after ``Trainer.load``.
         use: leave the average in the network when ``fit`` ends. The next ``fit`` of the same trainer still continues
             from the trained weights, unless the network's weights were changed in between.
 
@@ -46,6 +49,7 @@ class WeightAverage(Callback):
 
     decay: float = field(default=0.999, validator=fraction)
     use: bool = field(default=False, validator=boolean, kw_only=True)
+    validate: bool = field(default=False, validator=boolean, kw_only=True)
     count: int = field(init=False, default=0, repr=False)
     _average: Snapshot | None = field(init=False, default=None, repr=False)
     _trained: Snapshot | None = field(init=False, default=None, repr=False)  # while the average is in the network
@@ -74,14 +78,14 @@ class WeightAverage(Callback):
         """
         if self._average is None or trainer is not self._trainer:
             raise ConfigurationError("WeightAverage: there is no average of this training yet: train first")
-        trained = trainer._training.capture()
+        trained, before = trainer._training.capture(), self._trained
         trainer._training.restore(self._average)
-        self._applied = True
+        self._applied, self._trained = True, before or trained
         try:
             yield
             untouched = trainer._training.holds(self._average)
         finally:
-            self._applied = False
+            self._applied, self._trained = False, before
             trainer._training.restore(trained)
         if not untouched:
             raise ConfigurationError("WeightAverage: the weights were changed inside applied(), and are put back")
@@ -92,6 +96,9 @@ class WeightAverage(Callback):
 
     def on_step_end(self, trainer: Trainer, loss: float) -> None:
         self.update(trainer)
+
+    def _for_validation(self, trainer: Trainer) -> AbstractContextManager[None] | None:
+        return self.applied(trainer) if self.validate and self._average is not None else None
 
     def on_fit_end(self, trainer: Trainer) -> None:
         begun = trainer is self._trainer and self._trained is None and not self._applied

@@ -35,19 +35,29 @@ class Meter:
     added to the sums, all but the last row. Otherwise they are kept to the end of the epoch.
     """
 
-    def __init__(self, loss: Loss[Any], metrics: Sequence[MetricLike]) -> None:
+    def __init__(self, loss: Loss[Any], metrics: Sequence[MetricLike], has_penalty: bool = False) -> None:
         self._loss, self._metrics = loss, bind_metrics(metrics, loss)
         streaming = [metric for metric in self._metrics if is_streaming(metric)]
         self._streaming: list[StreamingMetric] = streaming if len(streaming) == len(metrics) else []
         self.total, self.seen = 0.0, 0
         self.counted = 0.0  # samples that the mean is over: less than were seen, where targets are missing
+        self.penalty = 0.0 if has_penalty else None  # the share of penalties in the total
         self.sums: dict[str, Array] = {}  # the state of each metric that is computed from sums
         self.pending = Pending()
 
-    def add(self, value: float, prediction: Array, target: Array, sample_weight: Array | None = None) -> None:
-        """Add a batch: its loss, predictions, targets and weights."""
+    def add(
+        self,
+        value: float,
+        prediction: Array,
+        target: Array,
+        sample_weight: Array | None = None,
+        penalty: float = 0.0,
+    ) -> None:
+        """Add a batch: its loss, predictions, targets and weights, and the penalties that the loss includes."""
         counted = self._loss._samples(prediction, target)
         self.total += value if self._loss.reduction == "sum" else value * counted
+        if self.penalty is not None:
+            self.penalty += penalty if self._loss.reduction == "sum" else penalty * counted
         self.counted += counted
         self.seen += len(prediction)
         if self._metrics:
@@ -81,13 +91,20 @@ class Meter:
         kept: dict[str, Any] = self.pending.describe()
         if self.counted != self.seen:
             kept["counted"] = self.counted
+        if self.penalty is not None:
+            kept["penalty"] = float(self.penalty)
         return {"total": float(self.total), "seen": self.seen, **kept, **({"sums": self.sums} if self.sums else {})}
 
     def restore(self, state: Mapping[str, Any], built: Any) -> None:
         """Continue from a state. Raises FileFormatError, or another error, if a model ``built`` so cannot have it.
 
-        States of earlier versions hold all predictions of the epoch, without weights, which then are 1.
+        States of earlier versions hold all predictions of the epoch, without weights, which then are 1, and no penalty.
         """
+        if self.penalty is not None:
+            state = dict(state)
+            self.penalty = state.pop("penalty", nan)
+            if type(self.penalty) is not float:
+                raise FileFormatError(f"expected the penalties so far, got {self.penalty!r:.100}")
         kept = {"predictions", "targets"} if state["seen"] and self._metrics else set()
         optional = {"weights", "sums"} & state.keys() if kept else set()
         sums = state["sums"] if "sums" in optional else {}
@@ -130,7 +147,10 @@ class Meter:
         """The loss and the metrics of all samples, as if they had been one batch."""
         if self.seen == 0:
             raise DataError("evaluate: expected at least one sample, got none")
-        row = {"loss": self.total if self._loss.reduction == "sum" else self.total / (self.counted or 1)}
+        divisor = 1 if self._loss.reduction == "sum" else self.counted or 1
+        row = {"loss": self.total / divisor}
+        if self.penalty is not None:
+            row["penalty"] = float(self.penalty / divisor)
         if self._metrics:
             pending = self.pending.arrays()
             sums = self._updated(*pending)

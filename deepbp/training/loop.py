@@ -81,8 +81,9 @@ class Fit:
     @property
     def columns(self) -> list[str]:
         """The names of the numbers that each epoch has."""
-        own = ["loss", *map(metric_name, self.trainer.metrics)]
-        return own if self.validation is None else [*own, *(f"val_{name}" for name in own)]
+        held_out = ["loss", *map(metric_name, self.trainer.metrics)]
+        own = ["loss", "penalty", *held_out[1:]] if self.state.has_penalty else held_out
+        return own if self.validation is None else [*own, *(f"val_{name}" for name in held_out)]
 
     @property
     def _must_end(self) -> bool:
@@ -121,13 +122,23 @@ class Fit:
         self.state.callback_states = None
 
     def _epoch(self) -> None:
-        """Train on each batch once, validate, and append a row to the history."""
+        """Train on each batch once, and complete the epoch."""
         trainer, state, position = self.trainer, self.state, self.state.position
-        position.meter = meter = position.meter or Meter(trainer.loss, trainer.metrics)
+        position.meter = meter = position.meter or Meter(trainer.loss, trainer.metrics, state.has_penalty)
         if not self._batches(meter):
             return
         if meter.seen == 0:
             raise NonFiniteError(f"epoch {state.epoch + 1}: every step was skipped: its loss or a gradient overflowed")
+        contexts = filter(None, [one._for_validation(trainer) for one in trainer.callbacks])
+        if (context := next(contexts, None)) is None:
+            self._complete(meter)
+        else:
+            with context:
+                self._complete(meter)
+
+    def _complete(self, meter: Meter) -> None:
+        """Validate, and append a row to the history."""
+        trainer, state, position = self.trainer, self.state, self.state.position
         row = meter.row()
         if self.validation is not None and (position.epoch + 1) % self.options.validation_every == 0:
             if self._interrupt.requested:
@@ -198,13 +209,13 @@ class Fit:
         try:
             if batch is not None and trainer.accumulate == 1:
                 loss, prediction = step(trainer, state, batch)
-                meter.add(loss, prediction, batch.y, batch.sample_weight)
+                meter.add(loss, prediction, batch.y, batch.sample_weight, state.penalty)
             else:
                 if batch is not None:
                     if not accumulation.results:
                         state.begin()
                     loss, prediction = backpropagate(trainer, state, batch)
-                    accumulation.add(state.parameters, loss, prediction, batch)
+                    accumulation.add(state.parameters, loss, prediction, batch, state.penalty)
                     if len(accumulation.results) < trainer.accumulate:
                         return
                 loss = accumulation.write_gradients(state.parameters)
@@ -277,7 +288,8 @@ def backpropagate(trainer: Settings, state: TrainingState, batch: Data) -> tuple
     except (TypeError, ValueError):
         raise broken_pair(loss, pair) from None
     if state.has_penalty:
-        value += model.penalty(saved)
+        state.penalty = model.penalty(saved)
+        value += state.penalty
         finite = isfinite(value)
     if not finite:
         raise _non_finite(
@@ -359,12 +371,12 @@ class Accumulation:
     """
 
     loss: Loss[Any]
-    results: list[tuple[float, Array, Array, Array | None]] = field(factory=list, init=False)  # for a Meter
+    results: list[tuple[float, Array, Array, Array | None, float]] = field(factory=list, init=False)  # for a Meter
     _grads: Array | None = field(default=None, init=False)
     _loss: float = field(default=0.0, init=False)
     _weight: float = field(default=0, init=False)
 
-    def add(self, parameters: ParameterVector, loss: float, prediction: Array, batch: Data) -> None:
+    def add(self, parameters: ParameterVector, loss: float, prediction: Array, batch: Data, penalty: float) -> None:
         """Add the gradients and the loss of one batch."""
         weight = 1 if self.loss.reduction == "sum" else self.loss._samples(prediction, batch.y)
         if self._grads is None:
@@ -372,7 +384,7 @@ class Accumulation:
         self._grads += parameters.grads * parameters.grads.dtype.type(weight)
         self._loss += loss * weight
         self._weight += weight
-        self.results.append((loss, prediction, batch.y, batch.sample_weight))
+        self.results.append((loss, prediction, batch.y, batch.sample_weight, penalty))
 
     def write_gradients(self, parameters: ParameterVector) -> float:
         """Write the combined gradients into the parameters; returns the loss of all samples."""

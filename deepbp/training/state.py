@@ -96,6 +96,7 @@ class TrainingState:
     history: History = field(factory=History, init=False)
     epoch: int = field(default=0, init=False)
     skipped: int = field(default=0, init=False)
+    penalty: float = field(default=0.0, init=False)  # the share of penalties in the last loss
     position: Position = field(factory=Position, init=False)
     callback_states: Sequence[CallbackState] | None = field(default=None, init=False)  # of a file, until the next fit
     kept: Kept = field(factory=dict, init=False)  # the optimizer's state of frozen parameters
@@ -326,7 +327,7 @@ class TrainingState:
             raise FileFormatError(f"expected whether it was interrupted, got {interrupted!r:.100}")
         position = Position(epoch=epoch)
         if state["position"] is not None:
-            meter = Meter(settings.loss, settings.metrics)
+            meter = Meter(settings.loss, settings.metrics, self.has_penalty)
             position = Position.read(state["position"], self.generator, meter, self.model.built)
         set_columns(self.model, state.get("columns"))
 

@@ -1,7 +1,7 @@
 """The trainer, which keeps a model, a loss and an optimizer from step to step, and the callbacks that it calls."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from inspect import signature
 from os import PathLike
 from typing import Any, ClassVar, TypeAlias
@@ -90,6 +90,10 @@ class Callback(ExplainedArguments):
 
     def _begin_call(self) -> None:
         """Forget what belongs to an earlier call of ``fit``."""
+
+    def _for_validation(self, trainer: "Trainer") -> AbstractContextManager[None] | None:
+        """The context in which an epoch is validated and ``on_epoch_end`` is called; None for no other."""
+        return None
 
 
 @define(eq=False)

@@ -2,14 +2,17 @@
 
 from copy import deepcopy
 from math import nan
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scripted import Each, X, Y, fit, numbers, read, resumed, store, trainer
+from scripted import Centred, Each, X, Y, fit, numbers, read, resumed, store, trainer
 
+import deepbp
 from deepbp import Trainer
+from deepbp.callbacks import EarlyStopping, ModelCheckpoint
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.training import WeightAverage
 from deepbp.typing import Array
@@ -69,6 +72,44 @@ def test_training_goes_on_to_the_bit_as_without(use: bool) -> None:
         fit(alone, 2)
         assert dict(watched.history) == dict(alone.history)
         assert (numbers(watched) != numbers(alone)) is use
+
+
+def test_an_epoch_is_validated_with_the_average_and_training_goes_on_without() -> None:
+    average, seen = WeightAverage(0.9, validate=True), []
+    alone = trainer(Each(lambda it: seen.append(numbers(it))))
+    it = trainer(average, Each(lambda it: seen.append(numbers(it))))
+    validated = []
+    for _ in range(3):
+        for one in (alone, it):
+            one.fit(X, Y, batch_size=4, shuffle=False, validation_data=(X + 1, Y))
+        assert numbers(it) == numbers(alone)
+        with average.applied(it):
+            validated.append(it.evaluate(X + 1, Y)["loss"])
+            assert seen[-1] == numbers(it) != seen[-2]
+    assert it.history["val_loss"] == validated != alone.history["val_loss"]
+    assert it.history["loss"] == alone.history["loss"]
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_early_stopping_and_checkpoints_take_the_validated_average(after: bool, tmp_path: Path) -> None:
+    def make(scores: list[float]) -> Trainer:
+        average, best = WeightAverage(0.8, validate=True), EarlyStopping("score", patience=3)
+        checkpoint = ModelCheckpoint(tmp_path / "run.npz", best="score", every_epochs=None)
+        return trainer(*([best, average] if after else [average, best]), checkpoint, scores=scores)
+
+    averages: list[Array] = []
+    it = make([3, 9, 5])
+    it.fit(X, Y, epochs=3, batch_size=4, shuffle=False, callbacks=[Each(lambda it: averages.append(held(it)))])
+    assert_array_equal(held(it), averages[1])  # the best average is in the network
+    stored = deepbp.load(tmp_path / "run-best.npz", custom=[Centred])
+    assert_array_equal(stored.predict(X), it.model.predict(X))
+
+    whole, again = make([3, 9, 5, 4, 2, 1]), make([5, 4, 2, 1])
+    fit(whole, 6)
+    again.load(tmp_path / "run-best.npz")
+    fit(again, 6)
+    assert again.history["loss"] == whole.history["loss"]  # trained on from the trained weights
+    assert numbers(again) == numbers(whole)
 
 
 def test_use_leaves_the_average_in_the_network() -> None:
