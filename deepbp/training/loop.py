@@ -5,15 +5,13 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from contextvars import copy_context
-from math import isfinite, sqrt
+from math import isfinite
 from types import FrameType, TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 from attrs import define, field
 
-from deepbp import kernels
 from deepbp.errors import ConfigurationError, FileFormatError, NonFiniteError
 from deepbp.losses.loss import Loss, broken_pair
 from deepbp.metrics.metric import metric_name
@@ -24,14 +22,11 @@ from deepbp.training.evaluation import ROWS_AT_ONCE, Meter, evaluate
 from deepbp.training.history import History
 from deepbp.training.lazy import Stream, prefetched
 from deepbp.training.options import FitOptions
-from deepbp.training.overflow import first_bad_gradient, first_overflow
+from deepbp.training.overflow import clip, first_bad_gradient, first_overflow
 from deepbp.training.position import Position, generator_at
 from deepbp.training.progress import Display, open_display
 from deepbp.training.state import Settings, TrainingState
 from deepbp.typing import Array
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 @define(eq=False)
@@ -331,37 +326,6 @@ def _non_finite(state: TrainingState, what: str, first: Callable[[], str]) -> No
     )
 
 
-def clip(grads: Array, value: float | None, norm: float | None) -> bool:
-    """Clip each gradient to ±``value``, then the norm of the whole vector to ``norm``; False if it is not finite."""
-    length = sqrt(grads.dot(grads))
-    if not isfinite(length):
-        if not np.isfinite(grads).all():
-            return False
-        length = _length(grads)
-    if value is not None:
-        kernels.clip_values(grads, value)
-        length = length if norm is None else _length(grads)
-    if norm is not None:
-        if length > max(norm, LARGE_NORM):  # norm / length may be too small a factor for the dtype
-            grads /= np.abs(grads).max()
-            grads *= norm / _length(grads)
-        else:
-            kernels.clip_norm(grads, length, norm)
-    return True
-
-
-LARGE_NORM = 1e30
-
-
-def _length(grads: Array) -> float:
-    """The norm in float64: the square of a large float32 overflows although the number does not."""
-    length = float(np.linalg.norm(grads.astype(np.float64)))
-    if isfinite(length) or not len(grads):
-        return length
-    largest = float(np.abs(grads).max())
-    return largest * float(np.linalg.norm(grads / largest))
-
-
 @define(eq=False)
 class Accumulation:
     """Gradient accumulation: combines the gradients of several batches into those of one large batch.
@@ -396,20 +360,6 @@ class Accumulation:
     def clear(self) -> None:
         """Discard what was added."""
         self._grads, self._loss, self._weight, self.results = None, 0.0, 0, []
-
-
-class ErrstateContext:
-    """Calls functions without overflow warnings, at a tenth of the cost of entering ``np.errstate`` each time."""
-
-    def __init__(self) -> None:
-        self._context = copy_context()
-        self._context.run(np.seterr, over="ignore", invalid="ignore", divide="ignore")
-
-    def __call__(self, function: Callable[P, R], *arguments: P.args, **keywords: P.kwargs) -> R:
-        return self._context.run(function, *arguments, **keywords)
-
-    def __reduce__(self) -> tuple[type[Self], tuple[()]]:
-        return type(self), ()  # pickle cannot copy a context, so a copy makes its own
 
 
 _UNTOUCHED: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}

@@ -14,8 +14,7 @@ from deepbp.losses import Loss
 from deepbp.losses.loss import broken_pair
 from deepbp.parameters import ParameterVector
 from deepbp.training.data import Data, learn_columns
-from deepbp.training.loop import ErrstateContext
-from deepbp.training.overflow import first_bad_gradient, first_overflow, warn_if_squashed_twice
+from deepbp.training.overflow import ErrstateContext, first_bad_gradient, first_overflow, warn_if_squashed_twice
 from deepbp.typing import Array, ArrayLike
 
 

@@ -33,9 +33,9 @@ from deepbp.training.data import Data, as_source, learn_columns
 from deepbp.training.evaluation import ROWS_AT_ONCE, evaluate
 from deepbp.training.history import History
 from deepbp.training.lazy import Stream, Unused
-from deepbp.training.loop import ErrstateContext, Fit, step
+from deepbp.training.loop import Fit, step
 from deepbp.training.options import FitOptions, check_batch_size
-from deepbp.training.overflow import warn_if_squashed_twice
+from deepbp.training.overflow import ErrstateContext, warn_if_squashed_twice
 from deepbp.training.progress import ProgressLike
 from deepbp.training.state import TrainingState
 from deepbp.typing import ArrayLike, Seed
