@@ -137,6 +137,9 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--inputs", metavar="NAME", help="function (rng, shape) in FILE that draws valid inputs of a layer"
     )
+    for kind in ("predictions", "targets"):
+        help_text = f"function (rng, shape) in FILE that draws valid {kind} of a loss; shape: of the predictions"
+        parser.add_argument(f"--{kind}", metavar="NAME", help=help_text)
     parser.add_argument("--seed", type=_seed, default=0, help="seed of all random numbers (default: 0)")
 
 
@@ -160,15 +163,19 @@ def _checks(arguments: argparse.Namespace) -> Iterator[Check]:
     options: dict[str, Any] = {"rng": arguments.seed}
     if not isinstance(subject, Layer) and (arguments.input_shape or arguments.inputs):
         raise UsageError(f"--input-shape and --inputs are for layers; {subject} is none")
-    if not isinstance(subject, Loss) and arguments.output_shape:
-        raise UsageError(f"--output-shape is for losses; {subject} is none")
+    of_losses = {"--output-shape": arguments.output_shape}
+    of_losses |= {"--predictions": arguments.predictions, "--targets": arguments.targets}
+    for option, given in of_losses.items():
+        if given and not isinstance(subject, Loss):
+            raise UsageError(f"{option} is for losses; {subject} is none")
+    for option in ("inputs", "predictions", "targets"):
+        if name := getattr(arguments, option):
+            options[option] = evaluate(name, module)
+            if not callable(options[option]):
+                raise UsageError(f"--{option}: expected a function (rng, shape) -> array, got {options[option]!r}")
     if isinstance(subject, Layer):
         if arguments.input_shape is None:
             raise UsageError(f"{subject}: on samples of which shape? add --input-shape 5, or --input-shape 3,8,8")
-        if arguments.inputs:
-            options["inputs"] = evaluate(arguments.inputs, module)
-            if not callable(options["inputs"]):
-                raise UsageError(f"--inputs: expected a function (rng, shape) -> array, got {options['inputs']!r}")
         return layer_checks(subject, arguments.input_shape, **options)
     if isinstance(subject, Loss):
         return loss_checks(subject, arguments.output_shape or (3,), **options)

@@ -57,6 +57,10 @@ def above_zero(rng, shape):
     return rng.uniform(0.5, 2, shape)
 
 
+def column(rng, shape):
+    return rng.normal(size=shape[:1])[:, None]
+
+
 class NoBackward(Layer):
     def forward(self, x):
         return x, None
@@ -106,6 +110,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (["mine.py:made", "--input-shape", "3"], "Dense(4) on samples of shape (3,)"),
         (["mine.py:Log", "--input-shape", "3", "--inputs", "above_zero"], "Log() on samples of shape (3,)"),
         (["mine.py:squared", "--output-shape", "2"], "SumSquaredError() on outputs of shape (2,)"),
+        (
+            ["mine.py:losses.Quantile((0.1, 0.9))", "--output-shape", "2", "--targets", "column"],
+            "Quantile(quantiles=(0.1, 0.9)) on outputs of shape (2,)",
+        ),
+        (["mine.py:losses.Poisson", "--predictions", "above_zero", "--targets", "above_zero"], "Poisson()"),
         (["mine.py:losses.MeanSquaredError"], "MeanSquaredError() on outputs of shape (3,)"),
         (["mine.py:optimizers.SGD(0.1, momentum=0.9)", "--seed", "3"], "SGD(learning_rate=0.1, momentum=0.9"),
         (["mine.py:initializers.HeNormal"], "HeNormal()"),
@@ -178,6 +187,8 @@ def test_another_seed_draws_other_numbers(folder: Path, capsys: pytest.CaptureFi
         (["mine.py:squared", "--input-shape", "3"], "--input-shape and --inputs are for layers; SumSquaredError("),
         (["mine.py:made", "--output-shape", "3"], "--output-shape is for losses; Dense(4) is none"),
         (["mine.py:Log", "--input-shape", "3", "--inputs", "below"], "mine.py has no 'below'"),
+        (["mine.py:made", "--input-shape", "3", "--targets", "column"], "--targets is for losses; Dense(4) is none"),
+        (["mine.py:squared", "--targets", "3"], "--targets: expected a function (rng, shape) -> array, got 3"),
         (
             ["mine.py:Log", "--input-shape", "3", "--inputs", "3"],
             "--inputs: expected a function (rng, shape) -> array, got 3",

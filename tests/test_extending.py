@@ -27,6 +27,7 @@ ON_THEIR_OWN = {
     "A layer with a buffer and randomness": {"ProportionalNoise"},
     "A composite layer": {"ReZero", "Highway"},
     "A loss": {"Charbonnier"},
+    "A loss whose targets have another shape": {"GaussianLikelihood"},
     "An optimizer": {"Signum"},
     "An initializer": {"Signs"},
     "A metric": {"LargestError"},

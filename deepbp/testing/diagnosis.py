@@ -202,6 +202,8 @@ def _summand(samples: Sequence[GradientSample], sizes: Mapping[str, int]) -> str
         if factor is None:
             continue
         size = "" if abs(abs(factor) - 1) < TOLERANCE else f"{abs(factor):.6g} · "
+        if (number := round(1 / abs(factor))) > 1 and abs(abs(factor) * number - 1) < TOLERANCE:
+            size = f"1/{number} · "
         sign = "plus" if factor > 0 else "minus"
         hint = "is a summand missing, as of a product rule, or is its sign wrong?"
         return f"is wrong by a summand: {sign} {size}{name} it would be right: {hint}"

@@ -2,6 +2,8 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from copy import deepcopy
+from functools import partial
 from math import isfinite, prod
 from numbers import Real
 from typing import Any, TypeAlias
@@ -10,7 +12,7 @@ import numpy as np
 from attrs import frozen
 
 from deepbp._validation import as_shape
-from deepbp.errors import ArgumentTypeError
+from deepbp.errors import ArgumentTypeError, ShapeError
 from deepbp.losses import Loss
 from deepbp.testing import comparisons
 from deepbp.testing.check import Check, CheckFailure, Stages, as_seed, checks_of, run_all
@@ -42,10 +44,10 @@ class LossCase:
         return np.random.default_rng([self.seed, stream])
 
     def pair(self, stream: int = 0, dtype: str = "float64", rows: int = ROWS) -> tuple[Array, Array]:
-        """Draw predictions and targets; each stream gives other numbers."""
+        """Draw predictions, and targets that the loss has prepared as for a network; each stream gives others."""
         shape = (rows, *self.output_shape)
         prediction, target = self.predictions(self.rng(stream), shape), self.targets(self.rng(stream + 100), shape)
-        return prediction.astype(dtype), target.astype(dtype) if target.dtype.kind == "f" else target
+        return prediction.astype(dtype), self.subject.prepare_target(target, self.output_shape, np.dtype(dtype))
 
     def weights(self, stream: int = 0) -> Array:
         return self.rng(stream + 200).uniform(0.5, 2, ROWS)
@@ -58,6 +60,20 @@ class LossCase:
 
     def gradient(self, prediction: Array, target: Array, weight: Array | None = None) -> Array:
         return self.subject.backward(self.subject.forward(prediction, target, weight)[1])
+
+
+def targets_are_prepared(case: LossCase) -> None:
+    """``prepare_target`` converts the targets, as before a training, to an array with an entry for each sample."""
+    try:
+        _, target = case.pair()
+    except ShapeError as error:
+        raise CheckFailure(
+            f"prepare_target, which fit calls first, takes no such targets: {error}\n"
+            "if targets have another shape than predictions, override prepare_target, as docs/extending.md explains"
+        ) from None
+    if not isinstance(target, np.ndarray) or target.ndim == 0 or len(target) != ROWS:
+        got = f"shape {target.shape}" if isinstance(target, np.ndarray) else repr(target)
+        raise CheckFailure(f"prepare_target: expected an array with {ROWS} entries, one for each sample, got {got}")
 
 
 def forward_and_backward_run(case: LossCase) -> None:
@@ -122,15 +138,19 @@ def reduction_as_stated(case: LossCase) -> None:
 
 def shapes_must_match(case: LossCase) -> None:
     """Shapes (N, 1) and (N,) raise an error instead of broadcasting to (N, N)."""
-    prediction, target = np.full((ROWS, 1), 0.5), np.full(ROWS, 0.5)
-    for one, other in ((prediction, target), (target, prediction)):
+    prediction, target = case.pair()
+    pairs = [(prediction, target[:, 0])] if target.shape == (ROWS, 1) != prediction.shape else []
+    if target.shape == prediction.shape:
+        column, row = np.full((ROWS, 1), 0.5), np.full(ROWS, 0.5)
+        pairs = [(column, row), (row, column)]
+    for one, other in pairs:
         try:
             case.subject.forward(one, other)
         except (ValueError, TypeError, IndexError):
             continue
         raise CheckFailure(
             f"forward: a prediction of shape {one.shape} and a target of shape {other.shape} are taken, and broadcast: "
-            "call deepbp.losses.loss.check_same_shape first"
+            "call deepbp.losses.loss.check_same_shape first, or compare the shapes"
         )
 
 
@@ -157,7 +177,7 @@ def _expect_gradient(case: LossCase, *, weighted: bool) -> None:
 
     expect_gradient(
         f"∂L/∂prediction{' with sample_weight' if weighted else ''}",
-        case.gradient(prediction.copy(), target.copy(), weight),
+        case.gradient(prediction.copy(), deepcopy(target), weight),
         loss,
         prediction,
         case.rng(11),
@@ -173,13 +193,34 @@ def _expect_gradient(case: LossCase, *, weighted: bool) -> None:
 def _measure(case: LossCase, stream: int, *, weighted: bool) -> GradientSample:
     prediction, target = case.pair(stream)
     weight = case.weights(stream) if weighted else None
-    known = {"the prediction": prediction}
-    if target.dtype.kind == "f":
-        known["the target"] = target
-    if weight is not None:
-        known["sample_weight"] = weight.reshape(-1, *(1,) * (prediction.ndim - 1))
+    terms = {"prediction": prediction}
+    if target.shape == prediction.shape[:-1] and target.dtype.kind in "iu" and target.min() >= 0:
+        terms["target"] = np.eye(prediction.shape[-1])[target]
+    elif target.shape == prediction.shape:
+        terms |= {"target": np.asarray(target), "(prediction − target)": prediction - target}
+    probability = case.subject.probabilities(prediction)
+    if probability is not None and probability is not prediction:
+        terms["probability"] = probability
+    weighting = {} if weight is None else {"sample_weight": weight.reshape(-1, *(1,) * (prediction.ndim - 1))}
     numeric = numeric_gradient(lambda perturbed: float(case.subject.forward(perturbed, target, weight)[0]), prediction)
-    return GradientSample(case.gradient(prediction.copy(), target.copy(), weight), numeric, known)
+    return GradientSample(
+        case.gradient(prediction.copy(), deepcopy(target), weight),
+        numeric,
+        {f"the {name}": array for name, array in terms.items()} | weighting,
+        {
+            f"is the {name} of all samples in every row: each sample has a gradient of its own": partial(every, numeric)
+            for name, every in (("mean", _mean_of_all), ("sum", _sum_of_all))
+        },
+        terms=terms,
+    )
+
+
+def _mean_of_all(gradient: Array) -> Array:
+    return np.broadcast_to(gradient.mean(axis=0), gradient.shape)
+
+
+def _sum_of_all(gradient: Array) -> Array:
+    return np.broadcast_to(gradient.sum(axis=0), gradient.shape)
 
 
 def forward_twice_then_backward_of_the_first(case: LossCase) -> None:
@@ -253,11 +294,13 @@ def formula(case: LossCase) -> None:
     if stated is None:
         return
     prediction, target = case.pair()
-    complete = ~np.isnan(target).reshape(ROWS, -1).any(axis=1)
-    prediction, target = prediction[complete], target[complete]
-    if not complete.any():
+    rows = [(prediction[i : i + 1], target[i : i + 1]) for i in range(ROWS)]
+    counted = [case.subject._counted(*row, None, weighted=False)[1] for row in rows]
+    complete = [i for i in range(ROWS) if counted[i].size == target[i].size and not np.isnan(counted[i]).any()]
+    if not complete:
         return
-    value, saved = case.subject.forward(prediction.copy(), target.copy())
+    prediction, target = prediction[complete], target[np.array(complete)]
+    value, saved = case.subject.forward(prediction.copy(), deepcopy(target))
     delta = case.subject.backward(saved)
     if target.shape == prediction.shape[:-1] and target.dtype.kind in "iu":
         target = np.eye(prediction.shape[-1])[target]
@@ -275,6 +318,7 @@ def formula(case: LossCase) -> None:
 
 
 STAGES: Stages = (
+    (targets_are_prepared,),
     (forward_and_backward_run,),
     (nothing_is_written,),
     (
@@ -304,14 +348,15 @@ def loss_checks(
 
     >>> from deepbp.losses import Huber
     >>> from deepbp.testing import loss_checks
-    >>> [check.name for check in loss_checks(Huber())][2:5]
+    >>> [check.name for check in loss_checks(Huber())][3:6]
     ['gradient', 'weighted_gradient', 'formula']
 
     Args:
         output_shape: shape of one sample's prediction.
-        predictions, targets: functions ``(rng, shape)`` that draw the data; the shape includes the batch axis. The
-            defaults depend on ``loss.expects``: normal numbers for values; probabilities, or normal numbers for logits
-            and scores, with one-hot targets; rates, or normal numbers for log-rates, with counts as targets.
+        predictions, targets: functions ``(rng, shape)`` that draw the data; the shape, of the predictions, includes
+            the batch axis. Targets are whatever ``fit`` takes: ``prepare_target`` converts them. The defaults depend on
+            ``loss.expects``: normal numbers for values; probabilities, or normal numbers for logits and scores, with
+            one-hot targets; rates, or normal numbers for log-rates, with counts as targets.
         rng: seed or generator of the random numbers in the checks. None means the same numbers in each call.
     """
     if not isinstance(loss, Loss):

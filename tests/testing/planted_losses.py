@@ -8,12 +8,67 @@ from planting import Planted, from_percent, planter
 
 from deepbp.losses import Loss
 from deepbp.losses import MeanSquaredError as MeanOfSquares
+from deepbp.losses import SoftmaxCrossEntropy as CrossEntropyOfLogits
 from deepbp.losses import SumSquaredError as SumOfSquares
 from deepbp.losses.loss import check_same_shape, weight_column
 from deepbp.typing import Array
 
 LOSSES: list[Planted] = []
 planted = planter(LOSSES)
+
+
+@planted("targets_are_prepared", r"prepare_target, which fit calls first, takes no such targets: y: .*\n.*override")
+@frozen
+class ExpectsAColumn(MeanOfSquares):
+    def prepare_target(self, target: Any, output_shape: Any, dtype: Any, name: str = "y") -> Array:
+        return super().prepare_target(target, (1,), dtype, name)
+
+
+@planted("targets_are_prepared", r"expected an array with 5 entries, one for each sample, got shape \(1, 5, 3\)")
+@frozen
+class AddsAnAxis(MeanOfSquares):
+    def prepare_target(self, target: Any, output_shape: Any, dtype: Any, name: str = "y") -> Array:
+        return super().prepare_target(target, output_shape, dtype, name)[None]
+
+
+@planted("gradient", r"∂L/∂prediction is the mean of all samples in every row: each sample has a gradient of its own")
+@frozen
+class MeanInEveryRow(MeanOfSquares):
+    def backward(self, weighted: Array) -> Array:
+        mean: Array = super().backward(weighted).mean(axis=0)
+        return mean + np.zeros_like(weighted)
+
+
+@planted("gradient", r"is wrong by a summand: minus 1/5 · the target it would be right")
+@frozen
+class ForgottenTarget(CrossEntropyOfLogits):
+    def backward(self, saved: Any) -> Array:
+        residual = saved[0]
+        return super().backward(saved) + (np.asarray(residual) < 0) / len(residual)
+
+
+@planted("gradient", r"lacks a factor: times \(1 − probability\) it would be right")
+@frozen
+class ForgottenDerivativeOfTheSigmoid(Loss[tuple[Array, Array]]):
+    """The mean squared error of σ(z)."""
+
+    expects = "logits"
+
+    def probabilities(self, prediction: Array) -> Array:
+        return np.asarray(1 / (1 + np.exp(-np.maximum(prediction, -700))))
+
+    def forward(
+        self, prediction: Array, target: Array, sample_weight: Array | None = None
+    ) -> tuple[float, tuple[Array, Array]]:
+        check_same_shape(prediction, target)
+        p = self.probabilities(prediction).astype(prediction.dtype)
+        weight = np.ones(len(p), p.dtype) if sample_weight is None else sample_weight
+        weighted = (p - target) * weight_column(weight, p)
+        return float(np.vdot(p - target, weighted)) / p.size, (p, weighted)
+
+    def backward(self, saved: tuple[Array, Array]) -> Array:
+        p, weighted = saved
+        return weighted * p * (2 / p.size)
 
 
 @planted("forward_and_backward_run", r"expected the loss as one number, returned array")
