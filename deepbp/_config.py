@@ -50,16 +50,21 @@ def same_configuration(one: Any, other: Any) -> bool:
     >>> same_configuration(Dense(2), Dense(2)), same_configuration(Dense(2), Dense(2, use_bias=False))
     (True, False)
     """
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same_configuration, one, other))
-    if isinstance(one, np.ndarray):
-        return bool(np.array_equal(one, other))
-    if attrs.has(type(one)):
-        theirs = configuration(other)
-        return all(same_configuration(value, theirs[name]) for name, value in configuration(one).items())
-    return bool(one == other)
+    pairs = [(one, other)]
+    while pairs:
+        one, other = pairs.pop()
+        if type(one) is not type(other):
+            return False
+        if isinstance(one, list | tuple):
+            if len(one) != len(other):
+                return False
+            pairs += zip(one, other, strict=True)
+        elif attrs.has(type(one)):
+            theirs = configuration(other)
+            pairs += ((value, theirs[name]) for name, value in configuration(one).items())
+        elif not (np.array_equal(one, other) if isinstance(one, np.ndarray) else bool(one == other)):
+            return False
+    return True
 
 
 def configuration_text(instance: Any) -> str:

@@ -16,9 +16,8 @@ from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, NotB
 from deepbp.errors.validators import explain_call
 from deepbp.files.network import load_network
 from deepbp.layers import Builder, Chain
-from deepbp.layers.boundary import is_inner_call
+from deepbp.layers.boundary import Built, is_inner_call
 from deepbp.layers.chain import AnyLayer, columns_of, set_columns
-from deepbp.layers.layer import Built
 from deepbp.losses import Loss
 from deepbp.metrics.metric import check_metrics
 from deepbp.optimizers import Optimizer

@@ -4,6 +4,7 @@ from deepbp._config import configuration, publish, same_configuration
 from deepbp.formulas.language import Formula, LossFormula, PenaltyFormula, UpdateFormula
 from deepbp.layers.activations import *  # their names are listed below
 from deepbp.layers.bilinear import Bilinear
+from deepbp.layers.boundary import Built as Built  # in the pickle of every built layer
 from deepbp.layers.chain import Chain
 from deepbp.layers.composites import Parallel, Repeat, Residual, Split
 from deepbp.layers.composites import Sublayer as Sublayer  # in the pickles of composites
@@ -12,7 +13,6 @@ from deepbp.layers.dense import Dense, TiedDense
 from deepbp.layers.embedding import Embedding
 from deepbp.layers.inner_graph import Expression, InnerGraph, MergeBy, Node, Operation, PenaltyTerm, SliceColumns
 from deepbp.layers.layer import Builder, Layer
-from deepbp.layers.layer import Built as Built  # in the pickle of every built layer
 from deepbp.layers.maxout import Maxout
 from deepbp.layers.noise import Dropout, GaussianNoise
 from deepbp.layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm

@@ -14,9 +14,14 @@ from functools import wraps
 from types import FunctionType
 from typing import Any, TypeAlias
 
+import attrs
 import numpy as np
+from attrs import frozen
 
+from deepbp._config import same_configuration
 from deepbp.errors import ArgumentTypeError, ContractError, DataTypeError, DeepBPError, NotBuiltError, ShapeError
+from deepbp.errors.validators import as_python_number
+from deepbp.parameters import Buffer, Parameter
 from deepbp.typing import Array, Shape
 
 Function: TypeAlias = Callable[..., Any]
@@ -28,6 +33,24 @@ _NOT_PLAIN = (np.matrix, np.ma.MaskedArray)  # subclasses of ndarray with other 
 _in_users_predict: ContextVar[bool] = ContextVar("in the predict of a user's layer", default=False)
 is_inner_call = _in_users_predict.get
 """Whether ``predict`` of a user's composite is the caller: its arrays are activations, possibly empty or infinite."""
+
+
+@frozen
+class Built:
+    """The shapes and the dtype that a layer was built for.
+
+    Attributes:
+        output_shapes: by input shape; a layer that holds nothing may be built for several.
+        is_fixed: whether the layer holds parameters or sublayers, so that it takes samples of ``input_shape`` only.
+        columns: the names of the columns of the data frame that the layer, as a whole network, was trained on.
+    """
+
+    input_shape: Shape
+    output_shape: Shape
+    dtype: np.dtype[Any]
+    output_shapes: dict[Shape, Shape]
+    is_fixed: bool
+    columns: tuple[str, ...] | None = None
 
 
 def install(cls: Any, base: Any) -> None:
@@ -294,6 +317,54 @@ def _returning_float(penalty: Function) -> Function:
 def describe(value: object) -> str:
     """A value that is not the one expected, for the message."""
     return f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else f"{value!r}"
+
+
+def keeping_parameters(assign: Callable[[Any, str, Any], None]) -> Callable[[Any, str, Any], None]:
+    """Wrap ``__setattr__`` of a class so that it raises instead of replacing a parameter or buffer by plain numbers."""
+
+    def assign_member(self: Any, name: str, value: Any) -> None:
+        if isinstance(value, np.ndarray | np.generic | list | tuple | float):
+            held = getattr(self, name, None)
+            declared = str(next((a.type for a in attrs.fields(type(self)) if a.name == name), ""))
+            kind = next((kind for kind in ("Parameter", "Buffer") if kind in declared), type(held).__name__)
+            if isinstance(held, Parameter | Buffer) or (kind in declared and isinstance(value, np.ndarray)):
+                fix = f".{name}.value = ..."
+                if not isinstance(held, Parameter | Buffer):
+                    fix = f"builder.{kind.lower()}(...) in build, and {fix} from then on"
+                got = describe(value)
+                raise ArgumentTypeError(f"{type(self).__name__}: {name}: expected a {kind}, got {got}: use {fix}")
+            if isinstance(value, np.generic) and getattr(attrs.fields_dict(type(self)).get(name), "validator", None):
+                value = as_python_number(value)  # as the validator does for an argument of the constructor
+        assign(self, name, value)
+
+    return assign_member
+
+
+# What a layer was built for.
+
+
+def refuse_other(built: Built, input_shape: Shape, dtype: np.dtype[Any]) -> None:
+    """Raise unless a layer that serves one shape and dtype alone was built for these."""
+    if built.dtype != dtype:
+        raise ContractError(f"the layer was built with {built.dtype}, the network has {dtype}")
+    if built.input_shape != input_shape:
+        raise ShapeError(
+            f"the layer was built for samples of shape {built.input_shape}, got {input_shape}: "
+            "make a new layer, or use it with the same shape"
+        )
+
+
+def stores_something_else(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """Whether a second ``build`` has stored something else than the first; a random generator may be another one."""
+
+    def same(value: Any, held: Any) -> bool:
+        fits: bool = getattr(value, "dtype", None) == getattr(held, "dtype", None)
+        return fits and same_configuration(value, held)
+
+    return any(
+        not isinstance(value, np.random.Generator) and not same(value, before.get(name))
+        for name, value in after.items()
+    )
 
 
 # Where an exception happened.

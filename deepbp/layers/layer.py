@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import attrs
 import numpy as np
-from attrs import define, field, frozen
+from attrs import define, field
 
-from deepbp._config import configuration_text, same_configuration
+from deepbp._config import configuration_text
 from deepbp._validation import as_dtype, as_generator, as_shape
-from deepbp.errors import ArgumentTypeError, ContractError, DeepBPError, NotBuiltError, ShapeError
-from deepbp.errors.validators import as_python_number, explain_constructor
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DeepBPError, NotBuiltError
+from deepbp.errors.validators import explain_constructor
 from deepbp.formulas.language import Formula
 from deepbp.initializers import Initializer, Zeros
 from deepbp.layers import boundary
+from deepbp.layers.boundary import Built
 from deepbp.layers.inner_graph import InnerGraph
 from deepbp.parameters import Buffer, Parameter
 from deepbp.typing import Array, Shape, freely_named
@@ -26,24 +27,6 @@ if TYPE_CHECKING:
     Saved = TypeVarWithDefault("Saved", default=Any, covariant=True)
 else:
     Saved = TypeVar("Saved")
-
-
-@frozen
-class Built:
-    """The shapes and the dtype that a layer was built for.
-
-    Attributes:
-        output_shapes: by input shape; a layer that holds nothing may be built for several.
-        is_fixed: whether the layer holds parameters or sublayers, so that it takes samples of ``input_shape`` only.
-        columns: the names of the columns of the data frame that the layer, as a whole network, was trained on.
-    """
-
-    input_shape: Shape
-    output_shape: Shape
-    dtype: np.dtype[Any]
-    output_shapes: dict[Shape, Shape]
-    is_fixed: bool
-    columns: tuple[str, ...] | None = None
 
 
 @define(eq=False)
@@ -109,7 +92,7 @@ class Layer(ABC, Generic[Saved]):
         boundary.install(cls, Layer)
         if "__setattr__" in vars(cls) or cls.__setattr__ is object.__setattr__:  # attrs' own, with validators
             untyped: Any = cls  # for type checkers, the class has no __setattr__ of its own
-            untyped.__setattr__ = _keeping_parameters(cls.__setattr__)
+            untyped.__setattr__ = boundary.keeping_parameters(cls.__setattr__)
         explain_constructor(cls)
 
     def build(self, input_shape: Shape, builder: "Builder") -> Shape:
@@ -182,16 +165,22 @@ class Layer(ABC, Generic[Saved]):
 
     def __repr__(self) -> str:
         """The constructor call that creates a layer of the same configuration."""
-        return configuration_text(self)
+        try:
+            return configuration_text(self)
+        except RecursionError:  # too deep for a network, which ``Builder.build`` reports
+            return f"{type(self).__name__}(...)"
 
     def __getstate__(self) -> dict[str, Any]:
-        """The fields that have a value, for copies and pickles."""
-        names = [a.name for a in attrs.fields(type(self))]
-        return {name: getattr(self, name) for name in names if hasattr(self, name)}
+        """The fields that have a value, for copies and pickles, after the layers inside, from the innermost outwards.
+
+        Whoever copies or pickles an outer layer then knows the inner ones already: the recursion is never deep.
+        """
+        return {"": inner_first(self)[:-1], **_state(self)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
-            object.__setattr__(self, name, value)  # as they were: no converter or validator runs
+            if name:
+                object.__setattr__(self, name, value)  # as they were: no converter or validator runs
 
     def named_parameters(self) -> dict[str, Parameter]:
         """Return all parameters by their paths, such as ``"0.weight"``; a shared parameter has one path, the first."""
@@ -247,16 +236,20 @@ class Layer(ABC, Generic[Saved]):
         """
         return self._walk()
 
-    def _walk(self, prefix: str = "", seen: set[int] | None = None) -> "list[tuple[str, _Member]]":
-        """All members, depth first, without those already in ``seen``."""
-        seen = {id(self)} if seen is None else seen
-        walked: list[tuple[str, _Member]] = []
-        for name, found in members(self):
-            if id(found) not in seen:
-                seen.add(id(found))
-                walked.append((prefix + name, found))
-                if isinstance(found, Layer):
-                    walked += found._walk(f"{prefix}{name}.", seen)
+    def _walk(self) -> "list[tuple[str, _Member]]":
+        seen, walked = {id(self)}, list[tuple[str, _Member]]()
+        open_layers = [("", iter(members(self)))]
+        while open_layers:
+            prefix, rest = open_layers[-1]
+            for name, found in rest:
+                if id(found) not in seen:
+                    seen.add(id(found))
+                    walked.append((prefix + name, found))
+                    if isinstance(found, Layer):
+                        open_layers.append((f"{prefix}{name}.", iter(members(found))))
+                        break
+            else:
+                open_layers.pop()
         return walked
 
 
@@ -277,27 +270,6 @@ class Elementwise(Layer[Saved]):
                     setattr(cls, method, boundary.comparing_delta(vars(cls)[method]))
                     break
         super().__attrs_init_subclass__()
-
-
-def _keeping_parameters(assign: Callable[[Any, str, Any], None]) -> Callable[[Any, str, Any], None]:
-    """Wrap ``__setattr__`` of a class so that it raises instead of replacing a parameter or buffer by plain numbers."""
-
-    def assign_member(self: Layer[Any], name: str, value: Any) -> None:
-        if isinstance(value, np.ndarray | np.generic | list | tuple | float):
-            held = getattr(self, name, None)
-            declared = str(next((a.type for a in attrs.fields(type(self)) if a.name == name), ""))
-            kind = next((kind for kind in ("Parameter", "Buffer") if kind in declared), type(held).__name__)
-            if isinstance(held, Parameter | Buffer) or (kind in declared and isinstance(value, np.ndarray)):
-                fix = f".{name}.value = ..."
-                if not isinstance(held, Parameter | Buffer):
-                    fix = f"builder.{kind.lower()}(...) in build, and {fix} from then on"
-                got = boundary.describe(value)
-                raise ArgumentTypeError(f"{type(self).__name__}: {name}: expected a {kind}, got {got}: use {fix}")
-            if isinstance(value, np.generic) and getattr(attrs.fields_dict(type(self)).get(name), "validator", None):
-                value = as_python_number(value)  # as the validator does for an argument of the constructor
-        assign(self, name, value)
-
-    return assign_member
 
 
 _Member = Parameter | Buffer | Layer[Any]
@@ -322,6 +294,27 @@ def members(layer: Layer[Any]) -> list[tuple[str, _Member]]:
     return found
 
 
+def inner_first(layer: Layer[Any]) -> list[Layer[Any]]:
+    """The layer and all layers inside, each once, after those inside it."""
+    seen, ordered = {id(layer)}, list[Layer[Any]]()
+    open_layers = [(layer, iter(members(layer)))]
+    while open_layers:
+        for _, found in open_layers[-1][1]:
+            if isinstance(found, Layer) and id(found) not in seen:
+                seen.add(id(found))
+                open_layers.append((found, iter(members(found))))
+                break
+        else:
+            ordered.append(open_layers.pop()[0])
+    return ordered
+
+
+def _state(layer: Layer[Any]) -> dict[str, Any]:
+    """The fields that have a value."""
+    names = [a.name for a in attrs.fields(type(layer))]
+    return {name: getattr(layer, name) for name in names if hasattr(layer, name)}
+
+
 @define(eq=False)
 class Builder:
     """Creates the parameters and buffers of layers, with one random generator and one dtype for a whole network.
@@ -341,6 +334,7 @@ class Builder:
     rng: np.random.Generator = field(default=None, converter=as_generator)
     dtype: np.dtype[Any] = field(default="float32", converter=as_dtype)  # pyright: ignore[reportAssignmentType]
     _made: list[tuple[Layer[Any], dict[str, Any]]] = field(factory=list, init=False)  # with their state before
+    _depth: int = field(default=0, init=False)  # of the layer that is being built
 
     def parameter(self, shape: Shape, initializer: Initializer) -> Parameter:
         """Create a trainable parameter with values from the initializer."""
@@ -375,9 +369,12 @@ class Builder:
         input_shape = as_shape(input_shape)
         built = layer.built
         if built is not None and members(layer):
-            _refuse_other(built, input_shape, self.dtype)
+            boundary.refuse_other(built, input_shape, self.dtype)
             return built.output_shape
-        before = Layer.__getstate__(layer)
+        if not self._depth:
+            _refuse_nesting(layer)
+        before = _state(layer)
+        self._depth += 1
         try:
             output_shape = layer.build(input_shape, self)
         except DeepBPError:
@@ -385,11 +382,13 @@ class Builder:
         except Exception as error:
             error.add_note(f"in build of {layer}, input shape {input_shape}")
             raise
+        finally:
+            self._depth -= 1
         if not isinstance(output_shape, tuple) or not all(isinstance(n, int | np.integer) for n in output_shape):
             raise ContractError(f"build: expected the output shape, a tuple of sizes, returned {output_shape!r}")
-        if built is not None and _differs(before, Layer.__getstate__(layer)):
+        if built is not None and boundary.stores_something_else(before, _state(layer)):
             layer.__setstate__(before)
-            _refuse_other(built, input_shape, self.dtype)
+            boundary.refuse_other(built, input_shape, self.dtype)
         shapes = {**(built.output_shapes if built else {}), input_shape: output_shape}
         layer.built = Built(input_shape, output_shape, self.dtype, shapes, is_fixed=bool(members(layer)))
         self._made.append((layer, before))
@@ -398,7 +397,7 @@ class Builder:
     def with_rng(self, rng: np.random.Generator) -> "Builder":
         """The same builder with another generator, for a nested network with a seed of its own."""
         other = attrs.evolve(self, rng=rng)
-        other._made = self._made
+        other._made, other._depth = self._made, self._depth
         return other
 
     def undo(self) -> None:
@@ -407,28 +406,23 @@ class Builder:
             Layer.__setstate__(layer, before)
 
 
-def _refuse_other(built: Built, input_shape: Shape, dtype: np.dtype[Any]) -> None:
-    """Raise unless a layer that serves one shape and dtype alone was built for these."""
-    if built.dtype != dtype:
-        raise ContractError(f"the layer was built with {built.dtype}, the network has {dtype}")
-    if built.input_shape != input_shape:
-        raise ShapeError(
-            f"the layer was built for samples of shape {built.input_shape}, got {input_shape}: "
-            "make a new layer, or use it with the same shape"
+MOST_NESTED = 90
+"""How deep layers may contain layers: some passes are recursive, and Python limits that."""
+
+
+def _refuse_nesting(layer: Layer[Any]) -> None:
+    """Raise unless a layer contains layers to a depth that all parts of deepbp can follow."""
+    depths: dict[int, int] = {}
+    for one in inner_first(layer):
+        inside = [found for _, found in members(one) if isinstance(found, Layer)]
+        if any(id(found) not in depths for found in inside):
+            raise ContractError(f"{type(one).__name__}: expected layers inside it, got one that it is inside of itself")
+        depths[id(one)] = 1 + max((depths[id(found)] for found in inside), default=0)
+    if depths[id(layer)] > MOST_NESTED:
+        raise ConfigurationError(
+            f"{type(layer).__name__}: expected layers within layers to a depth of at most {MOST_NESTED}, got "
+            f"{depths[id(layer)]}: put layers one after another in a list, Sequential([...]), which may have any length"
         )
-
-
-def _differs(before: dict[str, Any], after: dict[str, Any]) -> bool:
-    """Whether a second ``build`` has stored something else than the first; a random generator may be another one."""
-
-    def same(value: Any, held: Any) -> bool:
-        fits: bool = getattr(value, "dtype", None) == getattr(held, "dtype", None)
-        return fits and same_configuration(value, held)
-
-    return any(
-        not isinstance(value, np.random.Generator) and not same(value, before.get(name))
-        for name, value in after.items()
-    )
 
 
 def check_class(layer: Any) -> None:
