@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -324,15 +324,21 @@ class Sequential(Network):
         data = as_source(self, loss, x, y, sample_weight, steps_per_epoch=steps)
         return evaluate(self, loss, check_metrics(metrics), data.batches(batch_size))
 
-    def save(self, path: str | PathLike[str]) -> Path:
-        """Serialize the network to a file, ``.npz`` or ``.safetensors``, which ``deepbp.load`` reads."""
+    @overload
+    def save(self, path: str | PathLike[str]) -> Path: ...
+
+    @overload
+    def save(self, path: BinaryIO) -> BinaryIO: ...
+
+    def save(self, path: str | PathLike[str] | BinaryIO) -> Path | BinaryIO:
+        """Serialize the network to a file, ``.npz`` or ``.safetensors``, or a stream, for ``deepbp.load``."""
         from deepbp.files.network import save
 
         return save(self, path)
 
     def load_weights(
         self,
-        path: str | PathLike[str],
+        path: str | PathLike[str] | BinaryIO | bytes,
         *,
         strict: bool = True,
         names: Mapping[str, str] | None = None,
@@ -371,7 +377,7 @@ class Sequential(Network):
         return part
 
 
-def load(path: str | PathLike[str], custom: Sequence[Any] = (), *, limit: int = LIMIT) -> Sequential:
+def load(path: str | PathLike[str] | BinaryIO | bytes, custom: Sequence[Any] = (), *, limit: int = LIMIT) -> Sequential:
     """Deserialize a network from a file that ``net.save`` or ``Trainer.save`` has written.
 
     It predicts the same as the network that was saved, bit by bit on the same machine. Loading either succeeds or
@@ -386,7 +392,7 @@ def load(path: str | PathLike[str], custom: Sequence[Any] = (), *, limit: int = 
     (Sequential([Dense(2)], input_shape=(3,), rng=0), True)
 
     Args:
-        path: of the file.
+        path: of the file; or a binary stream, or the contents of a file as ``bytes``.
         custom: classes and functions that are not deepbp's own, such as ``[MyLayer]``; a file knows them by name.
         limit: the largest file to be read, in bytes.
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, BinaryIO, TypeAlias, TypeVar, cast, overload
 
 import attrs
 import numpy as np
@@ -23,8 +23,9 @@ from deepbp.layers import Builder, Chain, Layer
 from deepbp.layers.chain import columns_of, set_columns
 from deepbp.layers.layer import members
 from deepbp.parameters import Buffer, Parameter
+from deepbp.storage.atomic import FileLike, is_stream
 from deepbp.storage.contents import Spec, check_version
-from deepbp.storage.formats import open_file, write_file
+from deepbp.storage.formats import Readable, open_file, write_file
 from deepbp.typing import Array, Shape
 
 Part: TypeAlias = Parameter | Buffer
@@ -36,8 +37,16 @@ KEYS = {"deepbp": str, "dtype": str, "input_shape": list, "objects": list, "ties
 OPTIONAL = {"columns": list}
 
 
-def save(network: Chain, path: str | os.PathLike[str]) -> Path:
-    """Serialize a built ``Sequential`` to a file, atomically, and return the path.
+@overload
+def save(network: Chain, path: str | os.PathLike[str]) -> Path: ...
+
+
+@overload
+def save(network: Chain, path: BinaryIO) -> BinaryIO: ...
+
+
+def save(network: Chain, path: FileLike) -> Path | BinaryIO:
+    """Serialize a built ``Sequential`` to a file, atomically, or to a binary stream, and return the path or the stream.
 
     The file holds the architecture, all parameters and buffers, and which parameters are frozen. It holds neither the
     state of a training, which ``Trainer.save`` writes, nor the state of the network's random generator.
@@ -51,7 +60,8 @@ def save(network: Chain, path: str | os.PathLike[str]) -> Path:
 
     Args:
         network: the built network.
-        path: a name ending in ``.npz`` or in ``.safetensors``.
+        path: a name ending in ``.npz`` or in ``.safetensors``, or a stream such as ``io.BytesIO()``, which gets an npz
+            file, unless its ``name`` ends in ``.safetensors``.
 
     Raises:
         ArgumentTypeError: for a configuration that a file cannot hold, such as a lambda; names the place.
@@ -60,10 +70,10 @@ def save(network: Chain, path: str | os.PathLike[str]) -> Path:
         OSError: when the folder does not exist, the disk is full, and so on.
     """
     write_file(path, *describe_model(network))
-    return Path(path)
+    return path if is_stream(path) else Path(path)  # type: ignore[arg-type]  # a path, then
 
 
-def load_network(path: str | os.PathLike[str], kind: type[Network], custom: Sequence[Any], limit: int) -> Network:
+def load_network(path: Readable, kind: type[Network], custom: Sequence[Any], limit: int) -> Network:
     """Deserialize the network of this class in a file of a model or a training; ``deepbp.load`` has the details."""
     with open_file(path, limit) as stored:
         if stored.description is None:

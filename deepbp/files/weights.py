@@ -1,6 +1,5 @@
 """Parameters and buffers from a file into an existing network, also from PyTorch's ``state_dict``."""
 
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,7 +15,7 @@ from deepbp.files.network import TRAINING, AbstractArray, Part, network_of, stat
 from deepbp.files.objects import FROM_THE_CONFIGURATION
 from deepbp.layers import BatchNorm, Bilinear, Dense, Embedding, GroupNorm, Layer, LayerNorm, PReLU, RMSNorm
 from deepbp.storage.contents import LIMIT, Spec
-from deepbp.storage.formats import open_file
+from deepbp.storage.formats import Readable, open_file
 from deepbp.typing import Array, Shape
 
 Conversion: TypeAlias = Callable[[Array], Array]
@@ -183,7 +182,7 @@ class WeightsReport:
 
 def load_weights(
     network: Layer[Any],
-    path: str | os.PathLike[str],
+    path: Readable,
     *,
     strict: bool = True,
     names: Mapping[str, str] | None = None,
@@ -206,7 +205,7 @@ def load_weights(
 
     Args:
         network: the built network.
-        path: of the file; one of PyTorch's ends in ``.safetensors``.
+        path: of the file, or a binary stream, or ``bytes``; the name of one of PyTorch's ends in ``.safetensors``.
         strict: whether the file must have exactly the arrays of the network; otherwise those that fit are loaded.
         names: names in the file, with the network's names, where they differ: of arrays,
             ``{"fc1.weight": "0.weight"}``, or of whole layers, ``{"fc1": "0"}``.
@@ -239,7 +238,8 @@ def load_weights(
         report = _compared(parts, shapes, [name for name, target in placed.items() if target.name not in parts])
         if strict and not report.complete:
             said = str(report).replace("\n", "; ")
-            raise ConfigurationError(f"{path}: expected what this network has: {said}: strict=False takes what fits")
+            place = "the file" if isinstance(path, bytes) else f"{path}"
+            raise ConfigurationError(f"{place}: expected what this network has: {said}: strict=False takes what fits")
         wanted = set(report.loaded)
         arrays = {
             target.name: as_type(target.convert(stored.array(name)), f"array {name!r}", parts[target.name].value.dtype)

@@ -7,8 +7,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from hashlib import sha256
+from io import BytesIO, TextIOBase
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TextIO, overload
+from typing import Any, BinaryIO, Literal, TextIO, TypeAlias, TypeGuard, overload
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 
@@ -16,6 +17,9 @@ try:
     import fcntl
 except ImportError:  # Windows has no such locks: leftovers of killed processes stay there
     fcntl = None  # type: ignore[assignment]
+
+FileLike: TypeAlias = str | os.PathLike[str] | BinaryIO
+"""The name of a file, or a binary stream."""
 
 NO_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # opening a pipe waits for its other end
 
@@ -25,23 +29,34 @@ def whole_file(path: str | os.PathLike[str], *, binary: Literal[False] = False) 
 
 
 @overload
-def whole_file(path: str | os.PathLike[str], *, binary: Literal[True]) -> AbstractContextManager[BinaryIO]: ...
+def whole_file(path: FileLike, *, binary: Literal[True]) -> AbstractContextManager[BinaryIO]: ...
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike[str], *, binary: bool = False) -> Iterator[Any]:
+def whole_file(path: FileLike, *, binary: bool = False) -> Iterator[Any]:
     """Open a file for writing that replaces an old one atomically; a write that fails leaves the old one as it is.
 
     The text, or with ``binary`` the bytes, go to a temporary file in the same folder, are flushed to the disk, and the
     file is then renamed. The new file has the permissions of the old one; a symbolic link stays, and the file that it
     leads to is replaced. Temporary files that killed processes have left behind are removed. Any number of threads and
-    processes may write one path at once: the last one to finish wins.
+    processes may write one path at once: the last one to finish wins. Instead of a path, a binary stream gets all bytes
+    in one call of ``write``.
 
     Raises:
-        ArgumentTypeError: when the path is no file name.
+        ArgumentTypeError: when the path is no file name, or the stream is one of text.
         ConfigurationError: when the path names a folder or a device.
         OSError: when the folder does not exist, the file is read-only, the disk is full, and so on.
     """
+    if binary and is_stream(path):
+        if isinstance(path, TextIOBase):
+            raise ArgumentTypeError(
+                f"path: expected a binary stream, got one of text, {path!r}: open it with mode 'wb'"
+            )
+        made = BytesIO()
+        yield made
+        path.write(made.getvalue())
+        return
+    assert not isinstance(path, BinaryIO)
     try:
         target = Path(os.path.realpath(path)) if Path(path).is_symlink() else Path(path)
         old = _existing(target)
@@ -73,6 +88,11 @@ def whole_file(path: str | os.PathLike[str], *, binary: bool = False) -> Iterato
             raise
         what = error.strerror or str(error)
         raise OSError(error.errno, f"{what}: nothing was written, an old file is as it was", str(path)) from error
+
+
+def is_stream(source: Any) -> TypeGuard[BinaryIO]:
+    """Whether this is an open file or anything else that is written to, or read from, like one."""
+    return not isinstance(source, str | os.PathLike) and (hasattr(source, "write") or hasattr(source, "read"))
 
 
 def _existing(target: Path) -> os.stat_result | None:

@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -25,8 +26,8 @@ LONGEST_NAME, MOST_AXES, MOST_ARRAYS, LONGEST_MESSAGE = 1000, 32, 20_000, 2000
 
 
 @contextmanager
-def opened(path: str | os.PathLike[str], limit: int = LIMIT) -> Iterator[BinaryIO]:
-    """Open a file for reading, and put its name in front of each FileFormatError raised in the block.
+def opened(path: str | os.PathLike[str] | bytes, limit: int = LIMIT) -> Iterator[BinaryIO]:
+    """Open a file, or its contents, for reading, and put its name in front of each FileFormatError raised in the block.
 
     What any error of the block says about the file is escaped and shortened; see ``_make_printable``.
 
@@ -36,8 +37,8 @@ def opened(path: str | os.PathLike[str], limit: int = LIMIT) -> Iterator[BinaryI
         OSError: when there is no such file, or it may not be read.
     """
     try:
-        source = Path(path)
-        kind = os.stat(source).st_mode  # before it is opened, which some devices act upon
+        source = Path("bytes" if isinstance(path, bytes) else path)
+        kind = stat.S_IFREG if isinstance(path, bytes) else os.stat(source).st_mode  # opening acts upon some devices
     except TypeError:
         raise ArgumentTypeError(f"path: expected a file name, got {path!r}") from None
     except ValueError as error:
@@ -46,8 +47,9 @@ def opened(path: str | os.PathLike[str], limit: int = LIMIT) -> Iterator[BinaryI
         raise ArgumentTypeError(f"limit: expected a number of bytes, got {limit!r}")
     try:
         _check_kind(kind)
-        with open(source, "rb", opener=lambda name, flags: os.open(name, flags | NO_WAITING)) as file:
-            _check_kind(os.fstat(file.fileno()).st_mode)  # again: it may have been replaced since
+        with BytesIO(path) if isinstance(path, bytes) else open(source, "rb", opener=_without_waiting) as file:
+            if not isinstance(file, BytesIO):
+                _check_kind(os.fstat(file.fileno()).st_mode)  # again: it may have been replaced since
             size = file_size(file)
             if size == 0:
                 raise FileFormatError("expected a file of deepbp, got an empty one")
@@ -59,6 +61,25 @@ def opened(path: str | os.PathLike[str], limit: int = LIMIT) -> Iterator[BinaryI
         if isinstance(error, FileFormatError):
             error.placed(_printable(str(source)))
         raise error from error.__cause__
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    return os.open(name, flags | NO_WAITING)
+
+
+def read_stream(stream: BinaryIO, limit: int = LIMIT) -> bytes:
+    """Read a binary stream from its position to its end. Raises FileFormatError for more than ``limit`` bytes."""
+    pieces, size = [], 0
+    while piece := stream.read(CHUNK):
+        if not isinstance(piece, bytes):
+            raise ArgumentTypeError(
+                f"path: expected a binary stream, got one of text, {stream!r}: open it with mode 'rb'"
+            )
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            raise FileFormatError(f"expected at most {limit:,} bytes, got more from {stream!r:.100}: pass limit=...")
+    return b"".join(pieces)
 
 
 def _check_kind(mode: int) -> None:
@@ -83,6 +104,8 @@ def _printable(text: str) -> str:
 
 def file_size(file: BinaryIO) -> int:
     """The size in bytes."""
+    if isinstance(file, BytesIO):
+        return file.getbuffer().nbytes
     return os.fstat(file.fileno()).st_size
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from attrs import frozen
 
 from deepbp.errors import FileFormatError
-from deepbp.storage.atomic import whole_file
+from deepbp.storage.atomic import FileLike, whole_file
 from deepbp.storage.contents import (
     CHUNK,
     LIMIT,
@@ -95,7 +95,7 @@ def end(count: int, size: int, offset: int) -> bytes:
     return END.pack(*record, *locator, b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, LARGE, LARGE, 0)
 
 
-def write_archive(path: str | os.PathLike[str], description: dict[str, Any], arrays: Mapping[str, Array]) -> None:
+def write_archive(path: FileLike, description: dict[str, Any], arrays: Mapping[str, Array]) -> None:
     """Serialize a JSON object and arrays to an ``.npz`` file, atomically.
 
     The file replaces an old one only when it is complete and on the disk. ``numpy.load`` can read it.
@@ -149,7 +149,7 @@ def read_archive(path: str | os.PathLike[str], *, limit: int = LIMIT) -> tuple[d
 
 
 @contextmanager
-def open_archive(path: str | os.PathLike[str], limit: int = LIMIT) -> Iterator[StoredArrays]:
+def open_archive(path: str | os.PathLike[str] | bytes, limit: int = LIMIT) -> Iterator[StoredArrays]:
     """Open and verify an archive; its arrays stay on the disk until they are read. Raises as ``read_archive`` does."""
     with opened(path, limit) as file:
         yield _verified(file)

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from deepbp.errors import ConfigurationError, FileFormatError
-from deepbp.storage.atomic import whole_file
+from deepbp.storage.atomic import FileLike, whole_file
 from deepbp.storage.contents import (
     CHUNK,
     LIMIT,
@@ -37,7 +37,7 @@ CODES = {"BOOL": "bool"} | {
 CODES |= {f"F{bits}": f"float{bits}" for bits in (16, 32, 64)}
 
 
-def write_tensors(path: str | os.PathLike[str], description: dict[str, Any], arrays: Mapping[str, Array]) -> None:
+def write_tensors(path: FileLike, description: dict[str, Any], arrays: Mapping[str, Array]) -> None:
     """Serialize a JSON object and arrays to a ``.safetensors`` file, atomically; see ``write_archive``."""
     specs = Spec.of_all(arrays)
     text = contents_text(description, specs)
@@ -63,7 +63,7 @@ def write_tensors(path: str | os.PathLike[str], description: dict[str, Any], arr
 
 
 @contextmanager
-def open_tensors(path: str | os.PathLike[str], limit: int = LIMIT) -> Iterator[StoredArrays]:
+def open_tensors(path: str | os.PathLike[str] | bytes, limit: int = LIMIT) -> Iterator[StoredArrays]:
     """Open a file, and verify it where deepbp has written it; its arrays stay on the disk until they are read.
 
     Raises FileFormatError as ``open_archive`` does. A file of another program has the description None and no

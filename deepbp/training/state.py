@@ -1,6 +1,5 @@
 """The state of a training: rollback of a step, snapshots of the weights, resuming, and checkpoint files."""
 
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Protocol, Self, TypeAlias
@@ -19,8 +18,9 @@ from deepbp.layers.chain import columns_of, set_columns
 from deepbp.losses import Loss
 from deepbp.optimizers import Optimizer, State
 from deepbp.parameters import Buffer, Parameter, ParameterVector
+from deepbp.storage.atomic import FileLike
 from deepbp.storage.contents import LIMIT, check_version
-from deepbp.storage.formats import open_file, write_file
+from deepbp.storage.formats import Readable, open_file, write_file
 from deepbp.storage.json_codec import from_json, to_json
 from deepbp.training.evaluation import Meter
 from deepbp.training.freezing import Kept, check_kept, follow, plain
@@ -244,7 +244,7 @@ class TrainingState:
             return self.position, generator_at(self.generator, self.position.fit_start)
         return Position(epoch=self.epoch, fit_start=dict(self.generator.bit_generator.state)), self.generator
 
-    def save(self, path: str | os.PathLike[str], settings: Settings) -> None:
+    def save(self, path: FileLike, settings: Settings) -> None:
         """Write a training file; see ``Trainer.save``.
 
         Raises:
@@ -262,7 +262,7 @@ class TrainingState:
         description = {"kind": TRAINING, "version": TRAINING_VERSION, "network": network, "training": training}
         write_file(path, description, arrays)
 
-    def load(self, path: str | os.PathLike[str], settings: Settings, limit: int = LIMIT) -> None:
+    def load(self, path: Readable, settings: Settings, limit: int = LIMIT) -> None:
         """Read a training file; see ``Trainer.load``."""
         with open_file(path, limit) as stored:
             if stored.description is None:

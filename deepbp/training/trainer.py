@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from inspect import signature
 from os import PathLike
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, BinaryIO, ClassVar, TypeAlias
 
 import numpy as np
 from attrs import define, field
@@ -389,7 +389,7 @@ class Trainer:
             self._running.stopped_now |= now
             self._training.position.stopped |= not now
 
-    def save(self, path: str | PathLike[str]) -> None:
+    def save(self, path: str | PathLike[str] | BinaryIO) -> None:
         """Write a checkpoint: weights, optimizer state, random generators, position, history, and callbacks.
 
         A training that is loaded and resumed ends with the same bytes as one that was never interrupted, even within an
@@ -398,7 +398,7 @@ class Trainer:
         callbacks did at the end, such as the best weights that ``EarlyStopping`` has restored.
 
         Args:
-            path: the file name, ending in ``.npz`` or in ``.safetensors``.
+            path: the file name, ending in ``.npz`` or in ``.safetensors``, or a binary stream, as for ``net.save``.
 
         Raises:
             ArgumentTypeError: if the state of a callback or an optimizer cannot be serialized.
@@ -407,8 +407,10 @@ class Trainer:
         """
         self._training.save(path, self)
 
-    def load(self, path: str | PathLike[str]) -> None:
-        """Load a checkpoint. This trainer must have been constructed like the one that was saved.
+    def load(self, path: str | PathLike[str] | BinaryIO | bytes) -> None:
+        """Load a checkpoint from a file, a binary stream or ``bytes``.
+
+        This trainer must have been constructed like the one that was saved.
 
         If the file was written while ``fit`` ran, or after it was interrupted, the next call of ``fit`` resumes there.
         It must have the same arguments; its ``epochs`` include those that were completed. A script that loads its file
