@@ -37,7 +37,8 @@ def _is_array(instance: Any, attribute: Any, value: Any) -> None:
 class Buffer:
     """Array that is part of a layer's state and saved with it, but not trained, such as a running mean.
 
-    Assigning to ``value`` copies the numbers into the array. Raises ``ShapeError`` for another shape.
+    Assigning to ``value`` copies the numbers into the array. Raises ``ShapeError`` for another shape. While the buffer
+    is ``frozen``, by ``freeze(statistics=True)``, its layer computes as in inference and does not change it.
 
     >>> import numpy as np
     >>> from deepbp import Buffer
@@ -48,6 +49,7 @@ class Buffer:
     """
 
     value: Array = field(on_setattr=_write_through, validator=_is_array)
+    frozen: bool = field(default=False, init=False)
 
     def adopt(self, value: Array) -> None:
         """Hold this very array, of any shape, where assigning to ``value`` copies; for arrays read from a file."""

@@ -48,7 +48,7 @@ def save(network: Chain, path: BinaryIO) -> BinaryIO: ...
 def save(network: Chain, path: FileLike) -> Path | BinaryIO:
     """Serialize a built ``Sequential`` to a file, atomically, or to a binary stream, and return the path or the stream.
 
-    The file holds the architecture, all parameters and buffers, and which parameters are frozen. It holds neither the
+    The file holds the architecture, all parameters and buffers, and which of them are frozen. It holds neither the
     state of a training, which ``Trainer.save`` writes, nor the state of the network's random generator.
 
     >>> from deepbp import Sequential, files
@@ -109,7 +109,7 @@ def describe_model(network: Chain) -> tuple[dict[str, Any], dict[str, Array]]:
         "input_shape": list(built.input_shape),
         "objects": serializer.objects,
         "ties": shared_parts(network, state),
-        "frozen": [name for name, part in state.items() if isinstance(part, Parameter) and part.frozen],
+        "frozen": [name for name, part in state.items() if part.frozen],
     }
     if (columns := columns_of(network)) is not None:
         description["columns"] = list(columns)
@@ -145,6 +145,8 @@ def deserialize_model(
         part.adopt(read(name))
         if isinstance(part, Parameter):
             part.freeze(name in frozen)
+        else:
+            part.frozen = name in frozen
     return network
 
 
@@ -276,8 +278,8 @@ def abstract_build(
     if (made := shared_parts(network, state)) != description["ties"]:
         raise FileFormatError(f"ties: the architecture has {made!r:.100}, got {description['ties']!r:.100}")
     frozen = description["frozen"]
-    if len(set(frozen)) < len(frozen) or not all(isinstance(state.get(name), Parameter) for name in frozen):
-        raise FileFormatError(f"frozen: expected names of parameters, each once, got {frozen!r:.100}")
+    if len(set(frozen)) < len(frozen) or not set(frozen) <= state.keys():
+        raise FileFormatError(f"frozen: expected names of parameters and buffers, each once, got {frozen!r:.100}")
     return network, state
 
 

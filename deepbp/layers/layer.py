@@ -206,34 +206,34 @@ class Layer(ABC, Generic[Saved]):
         """Return the parameters that are not frozen by their paths."""
         return {name: parameter for name, parameter in self.named_parameters().items() if not parameter.frozen}
 
-    def freeze(self) -> None:
+    def freeze(self, statistics: bool = False) -> None:
         """Exclude all parameters inside from training, from the next step on, also of a ``Trainer`` that exists.
 
-        The optimizer's state of these parameters is kept until they are unfrozen.
-        Gradients still pass through the layer, unless nothing below it trains. Training passes still update buffers,
-        such as running means. Raises NotBuiltError if the layer has no parameters yet.
+        The optimizer's state of these parameters is kept until they are unfrozen. Gradients still pass through the
+        layer, unless nothing below it trains. Training passes still update buffers, such as running means; with
+        ``statistics``, a ``BatchNorm`` inside computes with its running averages, as in inference, and keeps them.
+        Raises NotBuiltError if the layer has no parameters yet.
         """
-        for parameter in self._existing_parameters("freeze"):
-            parameter.freeze()
+        self._set_frozen("freeze", True, statistics)
 
     def unfreeze(self) -> None:
-        """Include all parameters inside in training again, from the next step on."""
-        for parameter in self._existing_parameters("unfreeze"):
-            parameter.freeze(False)
+        """Include all parameters and statistics inside in training again, from the next step on."""
+        self._set_frozen("unfreeze", False, True)
 
-    def _existing_parameters(self, wanted: str) -> list[Parameter]:
+    def _set_frozen(self, method: str, frozen: bool, statistics: bool) -> None:
         parameters = self.parameters()
         if not parameters and self.built is None:  # those that build makes later would not be frozen, silently
             raise NotBuiltError(
-                f"{type(self).__name__}: {wanted}: its sizes are not known yet, so it has no parameters: "
+                f"{type(self).__name__}: {method}: its sizes are not known yet, so it has no parameters: "
                 "give the network input_shape=..., or call build, before"
             )
-        return parameters
+        for parameter in parameters:
+            parameter.freeze(frozen)
+        for buffer in self.named_buffers().values() if statistics else ():
+            buffer.frozen = frozen
 
     def named_members(self) -> "list[tuple[str, _Member]]":
-        """Return all parameters, buffers and sublayers by their paths, depth first; a shared member has one path, the
-        first.
-        """
+        """Return all parameters, buffers and sublayers by their paths, depth first; a shared one has its first path."""
         return self._walk()
 
     def _walk(self) -> "list[tuple[str, _Member]]":

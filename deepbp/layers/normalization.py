@@ -77,12 +77,13 @@ def standardized_backward(normal: Array, inverse: Array, delta: Array, mean: Mea
     return grad_input
 
 
-BatchNormSaved: TypeAlias = tuple[Array, Array]
-"""x̂ and 1 / √(σ² + ε)."""
+BatchNormSaved: TypeAlias = tuple[Array, Array, bool]
+"""x̂, 1 / √(σ² + ε), and whether σ² and μ are constants, the frozen running averages."""
 
 _CENTRED = "(x - feature_mean(x))"
 _BATCH_ROOT = "sqrt(feature_variance(x) + epsilon)"
 _BATCH_PROJECTED = f"feature_mean(delta * {_CENTRED})"
+_RUNNING = "(x - running_mean) / sqrt(running_variance + epsilon)"
 
 
 @define(eq=False)
@@ -99,6 +100,9 @@ class BatchNorm(Elementwise[BatchNormSaved]):
 
     Gradients: ∂L/∂γ = Σ δ x̂, ∂L/∂β = Σ δ; backpropagated, with δ̂ = γ δ: (δ̂ − mean δ̂ − x̂ · mean(δ̂ x̂)) / √(σ² +
     ε).
+
+    After ``freeze(statistics=True)``, training passes compute with the running averages as well, and keep them; the
+    backpropagated gradient is then δ̂ / √(σ² + ε).
 
     Args:
         momentum: the weight of the old running average in each update. PyTorch's ``momentum`` is 1 minus this.
@@ -140,7 +144,20 @@ class BatchNorm(Elementwise[BatchNormSaved]):
         self.running_mean, self.running_variance = builder.buffer(features), builder.buffer(features, Ones())
         return input_shape
 
+    def stated_formula(self) -> Formula | None:
+        if not self.running_mean.frozen:
+            return self.formula
+        return Formula(
+            f"gain * {_RUNNING} + shift",
+            backward="gain * delta / sqrt(running_variance + epsilon)",
+            gradients={"gain": f"feature_sum(delta * {_RUNNING})", "shift": "feature_sum(delta)"},
+            symbols={**self.formula.symbols, "running_mean": "μ", "running_variance": "v"},
+        )
+
     def forward(self, x: Array) -> tuple[Array, BatchNormSaved]:
+        if self.running_mean.frozen:
+            inverse = 1 / finite_root(self.running_variance.value, self.epsilon)
+            return self.predict(x), ((x - self.running_mean.value) * inverse, inverse, True)
         rows = x.reshape(-1, x.shape[-1])
         # differences from some sample are small where features are large: float32 then keeps the digits of the mean
         start = rows[0] if len(rows) else np.zeros_like(self.gain.value)
@@ -150,7 +167,7 @@ class BatchNorm(Elementwise[BatchNormSaved]):
         normal = normal.reshape(x.shape)
         y = normal * self.gain.value
         y += self.shift.value
-        return y, (normal, inverse)
+        return y, (normal, inverse, False)
 
     def _update_averages(self, count: int, mean: Array, variance: Array) -> bool:
         """Include a batch in the running averages; False, without a change, if its mean or variance overflowed."""
@@ -167,14 +184,16 @@ class BatchNorm(Elementwise[BatchNormSaved]):
 
     def backward(self, saved: BatchNormSaved, delta: Array) -> Array:
         self._run_backward_parameters(saved, delta)
-        normal, inverse = saved
+        normal, inverse, frozen = saved
+        if frozen:
+            return np.asarray(delta * (self.gain.value * inverse))
         features = len(inverse)
         rows = (delta * self.gain.value).reshape(-1, features)
         grad_input = standardized_backward(normal.reshape(-1, features), inverse, rows, batch_mean)
         return grad_input.reshape(delta.shape)
 
     def backward_parameters(self, saved: BatchNormSaved, delta: Array) -> None:
-        normal, _ = saved
+        normal, _, _ = saved
         accumulate_features(self.gain, delta * normal)  # ∂L/∂γ = Σ δ x̂
         accumulate_features(self.shift, delta)  # ∂L/∂β = Σ δ
 

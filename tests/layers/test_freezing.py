@@ -3,17 +3,20 @@
 import pickle
 from collections.abc import Callable
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from deepbp import Sequential, Trainer
+from deepbp import Sequential, Trainer, load
 from deepbp.errors import ConfigurationError, ContractError, NotBuiltError
+from deepbp.formulas.language import evaluate
 from deepbp.layers import BatchNorm, Dense, Layer, Tanh
-from deepbp.losses import MeanSquaredError
+from deepbp.losses import MeanSquaredError, SumSquaredError
 from deepbp.optimizers import SGD, Adam, AdamW, Optimizer
 from deepbp.parameters import Parameter
+from deepbp.testing import numeric_gradient
 from deepbp.typing import Array
 
 X, Y = np.random.default_rng(0).normal(size=(30, 3)), np.random.default_rng(1).normal(size=(30, 2))
@@ -163,6 +166,73 @@ def test_averages_of_a_frozen_normalisation_go_on() -> None:
     assert fit(net) == {"0.weight", "0.bias", "2.weight", "2.bias"}
     assert (norm.running_mean.value != 0).all()
     assert (norm.running_variance.value != 1).all()
+
+
+def frozen_statistics(dtype: str = "float64") -> Sequential:
+    """A network with a normalization whose running averages, of data unlike X, stay."""
+    net = Sequential([Dense(4), BatchNorm(), Tanh(), Dense(2)], input_shape=3, rng=0, dtype=dtype)
+    net.forward(3 * X + 1)
+    net[1].gain.value = [0.5, 2, -1, 1]
+    net[1].freeze(statistics=True)
+    return net
+
+
+def test_frozen_statistics_stay_and_training_passes_compute_with_them() -> None:
+    net = frozen_statistics()
+    norm = net[1]
+    before = [norm.running_mean.value.copy(), norm.running_variance.value.copy()]
+    fit(net)
+    np.testing.assert_array_equal([norm.running_mean.value, norm.running_variance.value], before)
+    z = X @ net[0].weight.value + net[0].bias.value
+    by_hand = norm.gain.value * (z - before[0]) / np.sqrt(before[1] + 1e-5) + norm.shift.value
+    np.testing.assert_allclose(norm.forward(z)[0], by_hand, rtol=1e-12)
+    np.testing.assert_array_equal(net.forward(X)[0], net.predict(X))
+    np.testing.assert_array_equal(net.forward(X[:1])[0], net.predict(X[:1]))
+    norm.unfreeze()
+    assert np.abs(net.forward(X)[0] - net.predict(X)).max() > 0.1
+    assert (norm.running_mean.value != before[0]).all()
+
+
+def test_the_gradients_of_frozen_statistics_are_those_of_an_affine_function(rng: np.random.Generator) -> None:
+    norm = frozen_statistics()[1]
+    norm.gain.freeze(False)
+    norm.shift.freeze(False)
+    x, delta = rng.normal(size=(5, 4)), rng.normal(size=(5, 4))
+
+    def value(x: Array) -> float:
+        return float((norm.forward(x)[0] * delta).sum())
+
+    grad = norm.backward(norm.forward(x)[1], delta)
+    np.testing.assert_allclose(grad, numeric_gradient(value, x), rtol=1e-7)
+    for parameter in (norm.gain, norm.shift):
+        values = parameter.value.copy()
+
+        def of_parameter(values: Array, parameter: Parameter = parameter) -> float:
+            parameter.value = values
+            return value(x)
+
+        np.testing.assert_allclose(parameter.grad, numeric_gradient(of_parameter, values), rtol=1e-7)
+        parameter.value = values
+    formula = norm.stated_formula()
+    names = {field: getattr(norm, field).value for field in ("gain", "shift", "running_mean", "running_variance")}
+    names |= {"x": x, "delta": delta, "epsilon": norm.epsilon}
+    assert formula is not None
+    np.testing.assert_allclose(evaluate(formula.forward, names), norm.forward(x)[0], rtol=1e-12)
+    np.testing.assert_allclose(evaluate(formula.backward, names), grad, rtol=1e-12)
+    np.testing.assert_allclose(evaluate(formula.gradients["gain"], names), norm.gain.grad, rtol=1e-12)
+
+
+def test_what_is_frozen_is_copied_stored_and_derived(tmp_path: Path) -> None:
+    net = frozen_statistics("float32")
+    assert "a¹ = γ¹ · (z¹ − μ) / √(v + 1e-05) + β¹" in str(net.derivation(SumSquaredError()))
+    for other in (deepcopy(net), pickle.loads(pickle.dumps(net)), load(net.save(tmp_path / "net.npz"))):
+        assert [buffer.frozen for buffer in other.named_buffers().values()] == [True, True]
+        np.testing.assert_array_equal(other.forward(X.astype("float32"))[0], net.forward(X.astype("float32"))[0])
+    trainer = Trainer(net, SumSquaredError(), SGD(0.01))
+    trainer.save(tmp_path / "run.npz")
+    trainer.load(tmp_path / "run.npz")
+    assert net[1].running_mean.frozen
+    assert load(tmp_path / "run.npz")[1].running_mean.frozen
 
 
 @pytest.mark.parametrize("layer", [Dense(3), Sequential([Dense(3)]), BatchNorm()], ids=repr)
