@@ -3,7 +3,8 @@
 ``numpy_kernels`` needs NumPy only; ``numba_kernels`` is compiled by Numba, from the extra ``deepbp[fast]``. The first
 use of a kernel selects the form, never the import: ``use("numpy")`` or ``use("numba")``, else the environment variable
 DEEPBP_KERNELS, else Numba if it is installed. Both forms give the same numbers to a few units in the last place, and
-raise the same errors.
+raise the same errors. ``unchecked`` has the same kernels for arrays that are known to have the native byte order, as
+those inside networks have.
 
 >>> import numpy as np
 >>> from deepbp import kernels
@@ -14,12 +15,16 @@ array([0.5, 1. ])
 import importlib
 import os
 from importlib.util import find_spec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from deepbp.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from deepbp.kernels import numpy_kernels as unchecked
     from deepbp.kernels.numpy_kernels import *  # noqa: F403
+else:
+    unchecked = ModuleType(f"{__name__}.unchecked")
 
 _FORMS = {"numpy": "numpy_kernels", "numba": "numba_kernels"}
 _current: str | None = None
@@ -39,7 +44,9 @@ def use(form: Literal["numpy", "numba"] | None = None) -> str:
     if name == "numba" and not find_spec("numba"):
         raise ConfigurationError("kernels: 'numba' is not installed: pip install 'deepbp[fast]'")
     module = importlib.import_module(f"{__name__}.{_FORMS[name]}")
-    globals().update({kernel: getattr(module, kernel) for kernel in module.__all__})
+    selected = {kernel: getattr(module, kernel) for kernel in module.__all__}
+    globals().update(selected)
+    vars(unchecked).update({name: getattr(kernel, "unchecked", kernel) for name, kernel in selected.items()})
     _current = name
     return name
 
@@ -49,16 +56,17 @@ def current() -> str:
     return _current or use()
 
 
-def _load(kernel: str) -> Any:
-    """Select the form at the first use of a kernel; from then on all kernels are attributes of this module."""
+def _load(kernel: str, module: dict[str, Any] | None = None) -> Any:
+    """Select the form at the first use of a kernel; from then on all kernels are attributes of the module."""
     if kernel.startswith("_") or kernel in _FORMS.values():
         raise AttributeError(f"module {__name__!r} has no attribute {kernel!r}")
     if _current is None:
         use()
     try:  # another thread may have selected the form since the look-up failed
-        return globals()[kernel]
+        return (globals() if module is None else module)[kernel]
     except KeyError:
         raise AttributeError(f"module {__name__!r} has no attribute {kernel!r}") from None
 
 
+vars(unchecked)["__getattr__"] = lambda kernel: _load(kernel, vars(unchecked))
 globals()["__getattr__"] = _load  # a type checker that sees a module's __getattr__ accepts any name

@@ -3,6 +3,7 @@
 import pickle
 import sys
 from collections.abc import Callable
+from functools import wraps
 from inspect import signature
 from math import factorial, floor, log
 from numbers import Real
@@ -29,37 +30,43 @@ inner = njit(  # for functions that compiled code calls
 
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_NATIVE = {*_FLOATS, np.dtype(np.intp)}
 
 
 def compiled(otherwise: Callable[..., Any], **axes: int) -> Callable[[Callable[..., Any]], Any]:
     """Compile a kernel for ordinary arrays; ``otherwise``, its NumPy form, takes all other arguments.
 
     Compiled code reads whatever is at the address where it expects numbers. So it is made only for arrays of one float
-    type (labels: of ``intp``) and of native byte order, aligned, writeable, with 1 to 5 axes; for others, Numba's
-    dispatcher confuses the byte orders. Of arrays that are only unaligned or read-only, a kernel that returns its
-    result takes copies, so that the result has the same bits.
+    type (labels: of ``intp``) and of native byte order, aligned, writeable, with 1 to 5 axes. Of arrays that are only
+    unaligned or read-only, a kernel that returns its result takes copies, so that the result has the same bits.
+
+    The kernel's attribute ``unchecked`` is Numba's dispatcher itself, for arrays that are known to have the native byte
+    order: once Numba has seen an unaligned array, it takes an array of the other byte order for one of the same kind.
 
     Args:
         otherwise: defines the parameters, the results, and the errors.
         axes: the required number of axes, by the parameter's name.
     """
-    expected = {name: parameter.annotation for name, parameter in signature(otherwise).parameters.items()}
+    kinds = {name: parameter.annotation for name, parameter in signature(otherwise).parameters.items()}
     is_pure = signature(otherwise).return_annotation is not None
+    arguments = ", ".join(kinds)
+    arrays = [name for name, kind in kinds.items() if kind not in (bool, float)]
+    condition = " and ".join(f"getattr({name}, 'dtype', usual) in native" for name in arrays)
 
-    def is_ordinary(values: tuple[Any, ...]) -> bool:
-        dtype = getattr(values[0], "dtype", None)
-        return dtype in _FLOATS and all(
-            type(value) is kind
-            if kind in (bool, float)
-            else value is None
-            if value is None and kind is not Array
-            else type(value) is np.ndarray
-            and value.dtype == (np.intp if name == "labels" else dtype)
+    def fits(value: Any, name: str, dtype: Any) -> bool:
+        if type(value) is not np.ndarray:
+            kind = kinds[name]
+            return type(value) is kind if kind in (bool, float) else value is None and kind is not Array
+        return (
+            value.dtype == (np.intp if name == "labels" else dtype)
             and value.flags.behaved
             and 0 < value.ndim <= 5
             and value.ndim == axes.get(name, value.ndim)
-            for value, (name, kind) in zip(values, expected.items(), strict=True)
         )
+
+    def are_ordinary(values: tuple[Any, ...]) -> bool:
+        dtype = getattr(values[0], "dtype", None)
+        return dtype in _FLOATS and all(fits(value, name, dtype) for value, name in zip(values, kinds, strict=True))
 
     def simplified(value: Any) -> Any:
         if type(value) in (np.ndarray, np.memmap):
@@ -72,20 +79,24 @@ def compiled(otherwise: Callable[..., Any], **axes: int) -> Callable[[Callable[.
 
         def call(*values: Any) -> Any:
             made = tuple(map(simplified, values))
-            return kernel(*made) if is_ordinary(made) else otherwise(*values)
+            return kernel(*made) if are_ordinary(made) else otherwise(*values)
 
         def select(*values: Any) -> Any:
             """Return machine code for types of arguments for which the dispatcher has none."""
-            if is_ordinary(values):
+            if are_ordinary(values):
                 return compile_for(*values)
             if not entries:  # in Numba's object mode, compiled code calls Python's
-                caller = eval(f"lambda {', '.join(expected)}: call({', '.join(expected)})", {"call": call})
-                entries.append(numba.jit(forceobj=True)(caller).compile((types.pyobject,) * len(expected)))
+                caller = eval(f"lambda {arguments}: call({arguments})", {"call": call})
+                entries.append(numba.jit(forceobj=True)(caller).compile((types.pyobject,) * len(kinds)))
             return entries[0]
 
         kernel._compile_for_args = select
         kernel._cache = _Stored(function.__name__)
-        return kernel
+        # Written out for its arguments, since this is called in every step.
+        names = {"kernel": kernel, "otherwise": otherwise, "native": _NATIVE, "usual": _FLOATS[0]}
+        checked = eval(f"lambda {arguments}: kernel({arguments}) if {condition} else otherwise({arguments})", names)
+        checked.unchecked = kernel
+        return wraps(function)(checked)
 
     return decorate
 
@@ -97,17 +108,8 @@ class _Stored(NullCache):  # type: ignore[misc]
         self._name = name
 
     def _key(self, types: Any, codegen: Any) -> str:
-        return str(
-            (
-                types,
-                codegen.magic_tuple(),
-                numba.__version__,
-                llvmlite.__version__,
-                np.__version__,
-                sys.version,
-                sys.abiflags,
-            )
-        )
+        versions = numba.__version__, llvmlite.__version__, np.__version__, sys.version
+        return str((types, codegen.magic_tuple(), versions))
 
     def load_overload(self, types: Any, context: Any) -> Any:
         context.refresh()

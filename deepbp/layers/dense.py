@@ -2,12 +2,12 @@
 
 from attrs import define, evolve, field
 
-from deepbp import kernels
 from deepbp._validation import ones
 from deepbp.errors import ContractError, NotBuiltError, ShapeError
 from deepbp.errors.validators import boolean, instance_of, positive_int
 from deepbp.formulas.language import Formula
 from deepbp.initializers import GlorotUniform, Initializer, Zeros
+from deepbp.kernels import unchecked as kernels
 from deepbp.layers.layer import Builder, Layer
 from deepbp.parameters import UNBUILT, Parameter
 from deepbp.typing import Array, Shape

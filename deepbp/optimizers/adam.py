@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 from attrs import field, frozen
 
-from deepbp import kernels
 from deepbp.errors.validators import fraction, non_negative, positive, rate_or_schedule
 from deepbp.formulas.language import UpdateFormula
+from deepbp.kernels import unchecked as kernels
 from deepbp.kernels.blocks import average, average_square, blocks
 from deepbp.optimizers.optimizer import DECAY, Descent, Schedule, State, decay, zeros
 from deepbp.parameters import ParameterVector

@@ -2,10 +2,10 @@
 
 from attrs import field, frozen
 
-from deepbp import kernels
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import boolean, fraction, non_negative, rate_or_schedule
 from deepbp.formulas.language import UpdateFormula
+from deepbp.kernels import unchecked as kernels
 from deepbp.optimizers.optimizer import SYMBOLS, Descent, Schedule, State, decayed_gradient, zeros
 from deepbp.parameters import ParameterVector
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from attrs import define
 
-from deepbp import Sequential, kernels
+from deepbp import Sequential
 from deepbp.errors import ConfigurationError, ContractError, DeepBPError, ShapeError
 from deepbp.initializers import Ones
+from deepbp.kernels import unchecked
 from deepbp.layers import Builder, Dense, Layer, Reshape, Sigmoid
 from deepbp.typing import Array, Shape
 
@@ -267,7 +268,7 @@ def test_a_layer_built_for_another_shape() -> None:
 def test_an_error_of_another_library_is_not_about_a_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what NumPy raises about an array that deepbp's own layer gave it becomes a ShapeError."""
     layer = Sequential([Sigmoid()], input_shape=3, rng=0)[0]
-    monkeypatch.setattr(kernels, "sigmoid", lambda z: int("garbage"))
+    monkeypatch.setattr(unchecked, "sigmoid", lambda z: int("garbage"))
     with pytest.raises(ValueError, match="invalid literal for int") as caught:
         layer.forward(np.ones((2, 3)))
     assert type(caught.value) is ValueError

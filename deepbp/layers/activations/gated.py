@@ -6,9 +6,9 @@ from typing import Any, Literal
 import numpy as np
 from attrs import Attribute, define, field
 
-from deepbp import kernels
 from deepbp.errors import ConfigurationError
 from deepbp.formulas.language import Formula
+from deepbp.kernels import unchecked as kernels
 from deepbp.layers.layer import Elementwise
 from deepbp.typing import Array
 

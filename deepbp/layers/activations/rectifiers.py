@@ -3,11 +3,11 @@
 import numpy as np
 from attrs import Factory, define, evolve, field
 
-from deepbp import kernels
 from deepbp.errors import ShapeError
 from deepbp.errors.validators import boolean, fraction, instance_of, positive
 from deepbp.formulas.language import Formula
 from deepbp.initializers import Constant, Initializer
+from deepbp.kernels import unchecked as kernels
 from deepbp.layers.layer import Builder, Elementwise, Layer
 from deepbp.parameters import UNBUILT, Parameter
 from deepbp.typing import Array, Shape

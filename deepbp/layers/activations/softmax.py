@@ -3,8 +3,8 @@
 import numpy as np
 from attrs import define
 
-from deepbp import kernels
 from deepbp.formulas.language import Formula
+from deepbp.kernels import unchecked as kernels
 from deepbp.layers.layer import Elementwise, Layer
 from deepbp.typing import Array
 

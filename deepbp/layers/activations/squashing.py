@@ -3,9 +3,9 @@
 import numpy as np
 from attrs import define, field
 
-from deepbp import kernels
 from deepbp.errors.validators import positive
 from deepbp.formulas.language import Formula
+from deepbp.kernels import unchecked as kernels
 from deepbp.layers.layer import Elementwise, Layer
 from deepbp.typing import Array
 
