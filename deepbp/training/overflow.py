@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 import numpy as np
 
-from deepbp import kernels
+from deepbp.kernels import unchecked as kernels
 from deepbp.layers import Chain, Layer, Sigmoid, Softmax
 from deepbp.layers.observed_pass import ObservedPass, stated_graph
 from deepbp.losses import Loss
