@@ -8,6 +8,7 @@ from deepbp.errors.validators import boolean, instance_of, positive_int
 from deepbp.formulas.language import Formula
 from deepbp.initializers import GlorotUniform, Initializer, Zeros
 from deepbp.kernels import unchecked as kernels
+from deepbp.layers.embedding import Embedding
 from deepbp.layers.layer import Builder, Layer
 from deepbp.parameters import UNBUILT, Parameter
 from deepbp.typing import Array, Shape
@@ -90,7 +91,7 @@ class Dense(Layer[Array]):
 @define(eq=False)
 class TiedDense(Layer[Array]):
     """Dense layer with weight tying: z = x Wᵀ + b with the weights W of another ``Dense``, from its outputs back to its
-    inputs.
+    inputs, or with the table of an ``Embedding``: one logit for each category.
 
     Both layers hold the same parameter: it counts once, its gradient is the sum of both uses, and copies of a network
     keep the tie.
@@ -101,14 +102,14 @@ class TiedDense(Layer[Array]):
     neither use adds to ∂L/∂W.
 
     Args:
-        other: the ``Dense`` that owns W; its bias is not shared. Build it first: place it before this layer, or build
-            it in another network.
+        other: the ``Dense`` that owns W, whose bias is not shared; or the ``Embedding`` whose table (K, O) is W. Build
+            it first: place it before this layer, or build it in another network.
         use_bias: whether there is a bias b of its own.
         bias_init: the initializer of b.
 
     Raises:
         NotBuiltError: by ``build``, if the other layer is not built.
-        ShapeError: by ``build``, for samples of another shape than the other layer's output.
+        ShapeError: by ``build``, for samples of another size than the other layer's ``units``.
 
     >>> from deepbp import Sequential
     >>> from deepbp.layers import Dense, Sigmoid, TiedDense
@@ -117,7 +118,7 @@ class TiedDense(Layer[Array]):
     >>> {name: p.value.shape for name, p in autoencoder.named_parameters().items()}
     {'0.weight': (64, 32), '0.bias': (32,), '2.bias': (64,)}
 
-    Source: Vincent et al. 2010.
+    Source: Vincent et al. 2010; Press & Wolf 2017, "Using the output embedding to improve language models".
     """
 
     formula = Formula(
@@ -128,7 +129,7 @@ class TiedDense(Layer[Array]):
         symbols={"weight": "W", "bias": "b"},
     )
 
-    other: Dense = field(validator=instance_of(Dense), metadata={"beside": True})
+    other: Dense | Embedding = field(validator=instance_of(Dense, Embedding), metadata={"beside": True})
     use_bias: bool = field(default=True, kw_only=True, validator=boolean)
     bias_init: Initializer = field(factory=Zeros, kw_only=True, validator=instance_of(Initializer))
     weight: Parameter = field(init=False, default=UNBUILT)
@@ -143,14 +144,14 @@ class TiedDense(Layer[Array]):
             )
         if built.dtype != builder.dtype:
             raise ContractError(f"{self}: {self.other} was built with {built.dtype}, the network has {builder.dtype}")
-        if input_shape != built.output_shape:
-            raise ShapeError(
-                f"expects samples of shape {built.output_shape}, which {self.other} puts out, got {input_shape}"
-            )
-        self.weight = self.other.weight
+        self.weight = self.other.weight if isinstance(self.other, Dense) else self.other.table
+        inputs, outputs = self.weight.value.shape
+        if input_shape != (outputs,):
+            what = "puts out" if isinstance(self.other, Dense) else "has for each category"
+            raise ShapeError(f"expects samples of shape {(outputs,)}, which {self.other} {what}, got {input_shape}")
         if self.use_bias:
-            self.bias = builder.parameter(built.input_shape, self.bias_init)
-        return built.input_shape
+            self.bias = builder.parameter((inputs,), self.bias_init)
+        return (inputs,)
 
     def stated_formula(self) -> Formula | None:
         if self.use_bias:

@@ -4,15 +4,18 @@ import pickle
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from deepbp import Sequential, Trainer, load
 from deepbp.errors import ArgumentTypeError, ContractError, DeepBPError, NotBuiltError, ShapeError
-from deepbp.layers import Builder, Dense, Sigmoid, Tanh, TiedDense
-from deepbp.losses import MeanSquaredError
+from deepbp.layers import Builder, Chain, Dense, Embedding, Flatten, Sigmoid, Tanh, TiedDense
+from deepbp.losses import MeanSquaredError, SoftmaxCrossEntropy
 from deepbp.optimizers import SGD, Adam
+from deepbp.testing import check_layer, numeric_gradient
+from deepbp.typing import Array
 
 
 def autoencoder(dtype: str = "float64") -> Sequential:
@@ -164,8 +167,55 @@ def test_both_have_one_number_type_and_fitting_sizes() -> None:
         Sequential([TiedDense(encoder)], input_shape=3)
 
 
+def predictor(**options: Any) -> Sequential:
+    """Predicts the next of five categories from two."""
+    table = Embedding(5, 3)
+    return Sequential([table, Flatten(), Dense(3), Tanh(), TiedDense(table)], input_shape=2, rng=0, **options)
+
+
+def test_an_embedding_gives_a_logit_for_each_category(tmp_path: Path, rng: np.random.Generator) -> None:
+    net, loss = predictor(dtype="float64"), SoftmaxCrossEntropy()
+    (table, *_, decoder), x, y = net.layers, rng.integers(0, 5, (6, 2)), rng.integers(0, 5, 6)
+    assert isinstance(table, Embedding)
+    assert isinstance(decoder, TiedDense)
+    assert decoder.weight is table.table
+    assert list(net.named_parameters()) == ["0.table", "2.weight", "2.bias", "4.bias"]
+    table.table.value = rng.normal(size=(5, 3))
+    hidden = net[:4].predict(x)
+    np.testing.assert_allclose(net.predict(x), hidden @ table.table.value.T + decoder.parameters()[1].value, rtol=1e-13)
+
+    def at(values: Array) -> float:
+        table.table.value = values
+        return loss.forward(net.predict(x.astype(float)), y)[0]
+
+    start = table.table.value.copy()
+    numeric = numeric_gradient(at, start)
+    table.table.value = start
+    z, saved = net.forward(x.astype(float))
+    net.backward_parameters(saved, loss.backward(loss.forward(z, y)[1]))
+    np.testing.assert_allclose(table.table.grad, numeric, atol=1e-9)
+    for name, copy in COPIES.items():
+        twin = copy(net, tmp_path)
+        assert twin[4].weight is twin[0].table, name  # type: ignore[attr-defined]
+        np.testing.assert_array_equal(twin.predict(x), net.predict(x))
+    assert "W" in str(net.derivation(loss))
+    history = net.fit(x, y, loss=loss, optimizer=Adam(0.05), epochs=100)
+    assert history["loss"][-1] < 0.2 * history["loss"][0]
+    with pytest.raises(
+        ShapeError, match=r"samples of shape \(3,\), which Embedding\(5, 3\) has for each category, got \(6,"
+    ):
+        Sequential([other := Embedding(5, 3), Flatten(), TiedDense(other)], input_shape=2)
+
+
+def test_a_chain_with_a_tied_embedding_is_right() -> None:
+    table = Embedding(4, 3)
+    check_layer(
+        Chain([table, Flatten(), Dense(3), TiedDense(table)]), 2, inputs=lambda rng, shape: rng.integers(0, 4, shape)
+    )
+
+
 @pytest.mark.parametrize("other", [None, 4, "Dense", Tanh(), Dense])
 def test_the_other_is_a_dense_layer(other: object) -> None:
-    with pytest.raises(DeepBPError, match=r"TiedDense: other: expected Dense, got ") as caught:
+    with pytest.raises(DeepBPError, match=r"TiedDense: other: expected Dense or Embedding, got ") as caught:
         TiedDense(other)  # type: ignore[arg-type]
     assert type(caught.value) is ArgumentTypeError
