@@ -196,7 +196,7 @@ def test_an_embedding_gives_a_logit_for_each_category(tmp_path: Path, rng: np.ra
     np.testing.assert_allclose(table.table.grad, numeric, atol=1e-9)
     for name, copy in COPIES.items():
         twin = copy(net, tmp_path)
-        assert twin[4].weight is twin[0].table, name  # type: ignore[attr-defined]
+        assert twin[4].weight is twin[0].table, name
         np.testing.assert_array_equal(twin.predict(x), net.predict(x))
     assert "W" in str(net.derivation(loss))
     history = net.fit(x, y, loss=loss, optimizer=Adam(0.05), epochs=100)
