@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from deepbp._tables import as_plain_array, place_in
+from deepbp._tables import NUMBERS, as_plain_array, place_in
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, NotBuiltError, ShapeError
 from deepbp.typing import Array, ArrayLike, Seed, Shape, ShapeLike
 
@@ -72,7 +72,7 @@ def as_numbers(data: ArrayLike, name: str, *, missing: bool = False, fix: str = 
         DataTypeError: for objects, text, dates and complex numbers.
         DataError: for no samples, and for NaN or infinity, naming the first place.
     """
-    array = as_plain_array(data, name)
+    array = data if type(data) is np.ndarray and data.dtype.kind in NUMBERS else as_plain_array(data, name)
     if array.ndim == 0:
         raise ShapeError(f"{name}: expected samples along axis 0, got the single number {array}")
     if len(array) == 0:

@@ -192,12 +192,14 @@ class Parameter:
 
     def adopt(self, value: Array) -> None:
         """Hold this very array, of any shape, where assigning to ``value`` copies; for arrays read from a file."""
+        if self._vector is not None:
+            self._vector.outdated = True
         self._place(value, None, None, {self})
 
     def freeze(self, frozen: bool = True) -> None:
         """Exclude the parameter from training, or include it again; its vector is then no longer current."""
         if frozen != self.frozen and self._vector is not None:
-            self._vector.outdate()
+            self._vector.outdated = True
         self.frozen = frozen
         self.clear_grad()
 
@@ -234,7 +236,7 @@ class ParameterVector:
     parameters: tuple[Parameter, ...]
     names: tuple[str, ...]
     shapes: tuple[Shape, ...]
-    _outdated = False
+    outdated = False  # set when a parameter moves to another vector, or is frozen or unfrozen
 
     def __init__(self, parameters: Iterable[Parameter] | Mapping[str, Parameter]) -> None:
         named = _named_once(parameters)
@@ -251,7 +253,7 @@ class ParameterVector:
         # Copy each parameter to its place, and make it a view of that place; a vector it was part of is then outdated.
         for p, value, grad in self._places():
             if p._vector is not None:
-                p._vector.outdate()
+                p._vector.outdated = True
             value[...], grad[...] = p.value, p.grad
             p._place(value, grad, self, self._unwritten)
 
@@ -267,7 +269,7 @@ class ParameterVector:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make the parameters of a copy views of the copy: arrays are copied one by one, which separates them."""
         self.__dict__.update(state)
-        if not self._outdated:
+        if not self.outdated:
             for p, value, grad in self._places():
                 p._place(value, grad, self, self._unwritten)
 
@@ -287,13 +289,7 @@ class ParameterVector:
 
     def is_current(self) -> bool:
         """Whether all parameters are still views of this vector; otherwise it would train nothing."""
-        if self._outdated or not self.parameters:
-            return not self._outdated
-        return self.parameters[0]._vector is self
-
-    def outdate(self) -> None:
-        """Mark the vector as not current: a parameter moved to another vector, or was frozen or unfrozen."""
-        self._outdated = True
+        return not self.outdated
 
     @property
     def grads(self) -> Array:

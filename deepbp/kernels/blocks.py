@@ -61,20 +61,3 @@ def average_square(mean: Array, keep: float, new: Array, scratch: Array) -> None
     np.multiply(new, new, out=scratch)
     scratch *= 1 - keep
     mean += scratch
-
-
-LONG = 65_536
-"""Sums of more numbers than this are taken in float64, in which 10⁷ roundings do not show."""
-
-
-def long_sum(terms: Array) -> float:
-    """Σ t over all axes."""
-    return float(np.add.reduce(terms, axis=None, dtype=np.float64 if terms.size > LONG else None))
-
-
-def long_dot(a: Array, b: Array) -> float:
-    """Σ a b, of vectors of one length."""
-    if a.size <= LONG:
-        return float(a.dot(b))
-    pieces = (slice(start, start + LONG) for start in range(0, a.size, LONG))
-    return float(sum(a[piece].astype(np.float64).dot(b[piece].astype(np.float64)) for piece in pieces))

@@ -6,6 +6,7 @@ import numpy as np
 
 from deepbp.errors import DataTypeError, ShapeError
 from deepbp.kernels.blocks import (
+    BLOCK,
     NO_SCORES,
     NOT_LABELS,
     NOT_MATRIX,
@@ -14,11 +15,7 @@ from deepbp.kernels.blocks import (
     OTHER_SHAPE,
     OTHER_TARGET,
     WHOLE_NUMBERS,
-    average,
-    average_square,
     blocks,
-    long_dot,
-    long_sum,
 )
 from deepbp.kernels.numpy_erf import erf, erfc, gaussian, gelu
 from deepbp.typing import Array
@@ -251,9 +248,11 @@ def clip_norm(grads: Array, norm: float, limit: float) -> None:
 
 def sgd(values: Array, grads: Array, rate: float) -> None:
     """w −= η g."""
-    for w, g, scratch in blocks(values, grads):
-        np.multiply(g, rate, out=scratch)
-        w -= scratch
+    if not grads.size == values.size <= BLOCK:
+        for w, g in blocks(values, grads, scratch=0):
+            sgd(w, g, rate)
+        return
+    values -= grads * rate
 
 
 def sgd_momentum(values: Array, grads: Array, velocity: Array, rate: float, momentum: float, nesterov: bool) -> None:
@@ -281,11 +280,36 @@ def adam(
     epsilon: float,
 ) -> None:
     """m ← β₁ m + (1 − β₁) g; v ← β₂ v + (1 − β₂) g²; w −= η m / (√v + ε)."""
-    for w, g, m, v, scratch in blocks(values, grads, mean, square):
-        average(m, beta1, g, scratch)
-        average_square(v, beta2, g, scratch)
-        np.sqrt(v, out=scratch)
-        scratch += epsilon
-        np.divide(m, scratch, out=scratch)
-        scratch *= rate
-        w -= scratch
+    if not grads.size == mean.size == square.size == values.size <= BLOCK:
+        for w, g, m, v in blocks(values, grads, mean, square, scratch=0):
+            adam(w, g, m, v, rate, beta1, beta2, epsilon)
+        return
+    scratch = grads * (1 - beta1)
+    mean *= beta1
+    mean += scratch
+    np.multiply(grads, grads, out=scratch)
+    scratch *= 1 - beta2
+    square *= beta2
+    square += scratch
+    np.sqrt(square, out=scratch)
+    scratch += epsilon
+    np.divide(mean, scratch, out=scratch)
+    scratch *= rate
+    values -= scratch
+
+
+LONG = 65_536
+"""Sums of more numbers than this are taken in float64, in which 10⁷ roundings do not show."""
+
+
+def long_sum(terms: Array) -> float:
+    """Σ t over all axes."""
+    return float(np.add.reduce(terms, axis=None, dtype=np.float64 if terms.size > LONG else None))
+
+
+def long_dot(a: Array, b: Array) -> float:
+    """Σ a b, of vectors of one length."""
+    if a.size <= LONG:
+        return float(a.dot(b))
+    pieces = (slice(start, start + LONG) for start in range(0, a.size, LONG))
+    return float(sum(a[piece].astype(np.float64).dot(b[piece].astype(np.float64)) for piece in pieces))

@@ -17,7 +17,7 @@ from deepbp.errors.validators import (
     scalar_or_tuple,
 )
 from deepbp.formulas.language import LossFormula
-from deepbp.kernels.blocks import long_dot, long_sum
+from deepbp.kernels.numpy_kernels import long_dot, long_sum
 from deepbp.losses.loss import MeanLoss, Saved, check_range, check_same_shape, limits, not_arrays, per_output
 from deepbp.losses.targets import (
     ClassTargetLoss,
@@ -187,7 +187,9 @@ class SoftmaxCrossEntropy(_SmoothedClassLoss[SoftmaxSaved]):
             labelled = target.shape == prediction.shape[:-1] and target.dtype.kind in "iu" and len(z) > 0
         except (AttributeError, IndexError):
             raise not_arrays(prediction=prediction, target=target) from None
-        target, weight = self._without_ignored(prediction, target, sample_weight)
+        weight = sample_weight
+        if weight is not None or self.ignore_label is not None:
+            target, weight = self._without_ignored(prediction, target, weight)
         if not labelled or self.label_smoothing:
             check_labels(target, prediction.shape)
             rows = as_rows(target, prediction, self.label_smoothing).reshape(z.shape)

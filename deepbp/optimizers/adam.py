@@ -11,7 +11,7 @@ from deepbp.errors.validators import fraction, non_negative, positive, rate_or_s
 from deepbp.formulas.language import UpdateFormula
 from deepbp.kernels import unchecked as kernels
 from deepbp.kernels.blocks import average, average_square, blocks
-from deepbp.optimizers.optimizer import DECAY, Descent, Schedule, State, decay, zeros
+from deepbp.optimizers.optimizer import DECAY, Descent, Schedule, State, decay
 from deepbp.parameters import ParameterVector
 
 MEANS = (("mean", "beta1 * mean + (1 - beta1) * g"), ("square", "beta2 * square + (1 - beta2) * g**2"))
@@ -42,6 +42,7 @@ class Adam(Descent):
 
     _decay = DECAY
     _counts: ClassVar[bool] = True
+    _arrays: ClassVar[tuple[str, ...]] = ("mean", "square")
 
     learning_rate: float | Schedule = field(default=0.001, validator=rate_or_schedule)
     beta1: float = field(default=0.9, validator=fraction)
@@ -50,9 +51,6 @@ class Adam(Descent):
 
     def stated_formula(self) -> UpdateFormula:
         return self._update(*MEANS, ("w", STEP))
-
-    def start(self, parameters: ParameterVector) -> State:
-        return zeros(parameters, "mean", "square")
 
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
         # m̂ / (√v̂ + ε) = m / (√v + ε c) · c / (1 − β₁ᵗ), with c = √(1 − β₂ᵗ): no corrected copies of m and v
@@ -121,14 +119,13 @@ class AMSGrad(Adam):
     Source: Reddi, Kale & Kumar 2018, algorithm 2.
     """
 
+    _arrays = ("mean", "square", "largest")
+
     weight_decay: float = field(default=0.0, validator=non_negative)
 
     def stated_formula(self) -> UpdateFormula:
         largest = ("largest", "maximum(largest, square)")
         return self._update(*MEANS, largest, ("w", STEP.replace("square", "largest")), symbols={"largest": "u"})
-
-    def start(self, parameters: ParameterVector) -> State:
-        return zeros(parameters, "mean", "square", "largest")
 
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
         decay(parameters, rate * self.weight_decay)

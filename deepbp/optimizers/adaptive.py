@@ -55,7 +55,8 @@ class Adagrad(Descent):
 
     def _may_overflow(self, parameters: ParameterVector, state: State, rate: float) -> bool:
         # s is a sum that only grows
-        return not (has_square(state["square"]) and decay_has_square(parameters, self.weight_decay))
+        grown = not (has_square(state["square"]) and decay_has_square(parameters, self.weight_decay))
+        return grown or super()._may_overflow(parameters, state, rate)
 
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
         grads = decayed_gradient(parameters, self.weight_decay)
@@ -91,6 +92,8 @@ class Adadelta(Descent):
     Source: Zeiler 2012, algorithm 1.
     """
 
+    _arrays = ("square", "moved")
+
     learning_rate: float | Schedule = field(default=1.0, validator=rate_or_schedule)
     rho: float = field(default=0.95, validator=fraction)
     epsilon: float = field(default=1e-6, validator=positive)
@@ -105,11 +108,8 @@ class Adadelta(Descent):
             symbols={"change": "d", "moved": "u"},
         )
 
-    def start(self, parameters: ParameterVector) -> State:
-        return zeros(parameters, "square", "moved")
-
     def _may_overflow(self, parameters: ParameterVector, state: State, rate: float) -> bool:
-        return not decay_has_square(parameters, self.weight_decay)
+        return super()._may_overflow(parameters, state, rate) or not decay_has_square(parameters, self.weight_decay)
 
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
         grads = decayed_gradient(parameters, self.weight_decay)
@@ -172,7 +172,7 @@ class RMSprop(Descent):
         return zeros(parameters, "square", *["mean"] * self.centered, *["velocity"] * bool(self.momentum))
 
     def _may_overflow(self, parameters: ParameterVector, state: State, rate: float) -> bool:
-        return not decay_has_square(parameters, self.weight_decay)
+        return super()._may_overflow(parameters, state, rate) or not decay_has_square(parameters, self.weight_decay)
 
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
         grads = decayed_gradient(parameters, self.weight_decay)
@@ -293,6 +293,7 @@ class Lion(Descent):
     """
 
     _decay = DECAY
+    _arrays = ("mean",)
 
     learning_rate: float | Schedule = field(default=0.0001, validator=rate_or_schedule)
     beta1: float = field(default=0.9, validator=fraction)
@@ -306,9 +307,6 @@ class Lion(Descent):
             ("w", "w - rate * sign(ahead)"),
             symbols={"ahead": "c"},
         )
-
-    def start(self, parameters: ParameterVector) -> State:
-        return zeros(parameters, "mean")
 
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
         decay(parameters, rate * self.weight_decay)

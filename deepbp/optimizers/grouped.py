@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.errors.validators import rate_or_schedule
-from deepbp.optimizers.optimizer import LARGE_RATE, Descent, Names, Optimizer, Schedule, State
+from deepbp.optimizers.optimizer import Descent, Names, Optimizer, Schedule, State
 from deepbp.parameters import Members, ParameterVector, Part
 from deepbp.typing import Shape
 
@@ -80,12 +80,12 @@ class Grouped(Descent):
     def _may_overflow(self, parameters: ParameterVector, state: State, rate: float) -> bool:
         # All rates are computed, and so validated, before any parameter changes. The test is of all groups at once:
         # after that of a single group, the parameters of others would have changed already.
-        step, may = state["step"], False
+        step, may = state["step"], super()._may_overflow(parameters, state, rate)
         for place, optimizer in enumerate(self.groups.values()):
             own_rate = rate * optimizer.rate(step)
             if isinstance(optimizer, Descent):
                 own = {"step": step, **_own(state, f"{place}.")}
-                may |= own_rate > LARGE_RATE or optimizer._may_overflow(parameters, own, own_rate)
+                may |= optimizer._may_overflow(parameters, own, own_rate)
         return may
 
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:

@@ -108,6 +108,10 @@ class Descent(Optimizer):
 
     _decay: ClassVar[tuple[str, str]] = DECAYED_GRADIENT
     _counts: ClassVar[bool] = False  # whether an update depends on t, as a bias correction does
+    _arrays: ClassVar[tuple[str, ...]] = ()  # the names of the arrays in the state
+
+    def start(self, parameters: ParameterVector) -> State:
+        return zeros(parameters, *self._arrays)
 
     def step(self, parameters: ParameterVector, state: State) -> None:
         """One update.
@@ -116,29 +120,24 @@ class Descent(Optimizer):
         for a vector whose parameters have moved to another one, since the step would change nothing.
         """
         try:
-            if parameters._outdated:
+            if parameters.outdated:
                 raise ContractError(_OUTDATED)
-            rate = self.rate(state["step"])
-            grads = parameters.grads
-            try:  # a finite sum of squares: no g² overflows
-                large = not isfinite(grads.dot(grads)) or rate > LARGE_RATE
-            except (RuntimeWarning, FloatingPointError):  # an overflow, where NumPy is set to raise
-                large = True
-            if large or self._may_overflow(parameters, state, rate):
-                move_or_restore(lambda: self._move_all(parameters, state, rate), parameters, state)
+            rate = self.learning_rate
+            if callable(rate):
+                rate = self.rate(state["step"])
+            move = self._move_each if "late" in state else self._move
+            if self._may_overflow(parameters, state, rate):
+                move_or_restore(lambda: move(parameters, state, rate), parameters, state)
             else:
-                self._move_all(parameters, state, rate)
+                move(parameters, state, rate)
             state["step"] += 1
             if not state["step"] % FLUSH_EVERY:
                 flush_subnormals(state)
         except (AttributeError, KeyError, TypeError) as error:
             raise self._argument_error(parameters, state) or error from None
 
-    def _move_all(self, parameters: ParameterVector, state: State, rate: float) -> None:
-        """As ``_move``. Parameters that were frozen for a while have made fewer steps than others: each its own t."""
-        if "late" not in state:
-            self._move(parameters, state, rate)
-            return
+    def _move_each(self, parameters: ParameterVector, state: State, rate: float) -> None:
+        """``_move`` where parameters were frozen for a while, and so have made fewer steps: each with its own t."""
         late, starts = state["late"], [0, *accumulate(map(prod, parameters.shapes))]
         before = dict(state)  # several runs of parameters may share a t
         for steps, run in groupby(range(len(parameters.shapes)), lambda position: int(late[starts[position]])):
@@ -159,8 +158,12 @@ class Descent(Optimizer):
         """One step with this learning rate; t of the formulas is ``state["step"] + 1``."""
 
     def _may_overflow(self, parameters: ParameterVector, state: State, rate: float) -> bool:
-        """A cheap test before an update whose g² do not overflow: whether another number of it may."""
-        return False
+        """A cheap test before an update: whether a number of it may overflow, such as g²."""
+        grads = parameters.grads
+        try:
+            return rate > LARGE_RATE or not isfinite(grads.dot(grads))
+        except (RuntimeWarning, FloatingPointError):  # an overflow, where NumPy is set to raise
+            return True
 
     def _update(self, *rows: tuple[str, str], symbols: Mapping[str, str] = MappingProxyType({})) -> UpdateFormula:
         """The formula with these rows, after the row of weight decay where there is any."""

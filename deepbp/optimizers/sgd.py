@@ -56,7 +56,7 @@ class SGD(Descent):
         return zeros(parameters, *["velocity"] * bool(self.momentum))
 
     def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
-        grads = decayed_gradient(parameters, self.weight_decay)
+        grads = decayed_gradient(parameters, self.weight_decay) if self.weight_decay else parameters.grads
         if self.momentum:
             kernels.sgd_momentum(parameters.values, grads, state["velocity"], rate, self.momentum, self.nesterov)
         else:

@@ -79,7 +79,8 @@ class Data(Splittable):
             )
         if not isinstance(loss, Loss):
             raise ArgumentTypeError(f"loss: expected an instance such as MeanSquaredError(), got {loss!r}")
-        x = in_order(x, columns_of(model), "x")
+        if type(x) is not np.ndarray:
+            x = in_order(x, columns_of(model), "x")
         later = isinstance(x, np.memmap) and x.dtype != built.dtype
         if later:
             x = as_numbers(x, "x")
@@ -94,7 +95,8 @@ class Data(Splittable):
                 raise ShapeError(f"sample_weight: expected one weight a sample{whole}, got shape {sample_weight.shape}")
             if sample_weight.min() < 0:
                 raise DataError(f"sample_weight: expected weights of at least 0, got {sample_weight.min()}")
-        check_same_length(x=x, y=y, sample_weight=sample_weight)
+        if len(x) != len(y) or sample_weight is not None:
+            check_same_length(x=x, y=y, sample_weight=sample_weight)
         if class_weight is not None:
             by_class = sample_weights(class_weight, y, built.output_shape).astype(built.dtype, copy=False)
             if sample_weight is not None:
@@ -140,21 +142,19 @@ class Data(Splittable):
         return type(self)(x, select(self.y), weight)
 
     def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Self]:
-        """Yield all samples once, ``batch_size`` at a time (None: all at once); the last batch may be smaller.
+        """Iterate over all samples once, ``batch_size`` at a time (None: all at once); the last batch may be smaller.
 
         With a generator the rows, not the batches, are shuffled; the arrays are not modified. The first ``skip``
         batches are left out, for an epoch that is resumed.
         """
-        size = len(self) if batch_size is None else batch_size
-        rows = self.rows
-        if rng is not None and size < len(self):  # the order within a full batch does not matter
-            rows = rng.permutation(len(self) if rows is None else rows)
-        if rows is None and size >= len(self) and self.dtype is None:
-            if not skip:
-                yield self
-            return
-        for start in range(skip * size, len(self), size):
-            yield self.take(slice(start, start + size) if rows is None else rows[start : start + size])
+        rows, samples = self.rows, len(self)
+        size = samples if batch_size is None else batch_size
+        if rng is not None and size < samples:  # the order within a full batch does not matter
+            rows = rng.permutation(samples if rows is None else rows)
+        if rows is None and size >= samples and self.dtype is None:
+            return iter(() if skip else (self,))
+        parts = (slice(start, start + size) for start in range(skip * size, samples, size))
+        return map(self.take, parts if rows is None else (rows[part] for part in parts))
 
 
 class Source(Protocol):
@@ -194,7 +194,7 @@ def as_source(
     if y is not None:
         if steps_per_epoch is not None:
             raise ConfigurationError("steps_per_epoch: is for streams of batches; arrays have an epoch of their own")
-        if is_lazy(x) or is_lazy(y):
+        if not (type(x) is type(y) is np.ndarray) and (is_lazy(x) or is_lazy(y)):
             if isinstance(class_weight, str):
                 raise ConfigurationError(f"class_weight: {class_weight!r} counts labels, all in memory: {AS_DICT}")
             return Blocks(x, y, sample_weight, check)

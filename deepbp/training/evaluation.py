@@ -36,7 +36,7 @@ class Meter:
     """
 
     def __init__(self, loss: Loss[Any], metrics: Sequence[MetricLike], has_penalty: bool = False) -> None:
-        self._loss, self._metrics = loss, bind_metrics(metrics, loss)
+        self._loss, self._metrics = loss, bind_metrics(metrics, loss) if metrics else []
         streaming = [metric for metric in self._metrics if is_streaming(metric)]
         self._streaming: list[StreamingMetric] = streaming if len(streaming) == len(metrics) else []
         self.total, self.seen = 0.0, 0

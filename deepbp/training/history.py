@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from numbers import Real
+from types import MappingProxyType
 from typing import ClassVar, Literal, NamedTuple
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError
@@ -40,10 +41,8 @@ class History(dict[str, list[float]]):
     first: ClassVar[int] = 1
     """The number of the epoch at index 0."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.interrupted = False
-        self._higher_is_better: dict[str, bool] = {"loss": False, "val_loss": False}
+    interrupted = False
+    _higher_is_better: Mapping[str, bool] = MappingProxyType({"loss": False, "val_loss": False})
 
     @property
     def epochs(self) -> int:
@@ -52,7 +51,8 @@ class History(dict[str, list[float]]):
 
     def note_direction(self, name: str, higher_is_better: bool) -> None:
         """Set the direction in which a column, and its ``val_`` column, improves."""
-        self._higher_is_better.update({name: higher_is_better, f"val_{name}": higher_is_better})
+        further = {name: higher_is_better, f"val_{name}": higher_is_better}
+        self._higher_is_better = {**self._higher_is_better, **further}
 
     def direction(self, name: str) -> Literal["min", "max"] | None:
         """Whether a column improves downwards or upwards; None if that was not set."""

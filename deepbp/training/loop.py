@@ -45,12 +45,14 @@ class Fit:
     stopped_now: bool = field(default=False, init=False)
     _interrupt: "Interrupt" = field(init=False)
     _accumulation: "Accumulation" = field(init=False)
+    _samples: int | None = field(default=None, init=False)  # in an epoch
     _display: Display | None = field(default=None, init=False)
     _started: list[Any] = field(factory=list, init=False)  # the callbacks whose on_fit_start has run
 
     def run(self) -> History:
         """Train, and return the history."""
         state, self._interrupt = self.state, Interrupt()
+        self._resume()
         self._accumulation = Accumulation(self.trainer.loss)
         state.history.interrupted = False
         self._display = open_display(self.options.epochs, self.options.progress, state.position.epochs)
@@ -83,6 +85,24 @@ class Fit:
     @property
     def _must_end(self) -> bool:
         return self._interrupt.requested or self.stopped_now
+
+    def _resume(self) -> None:
+        """Continue at the position, after the epochs of a stream that are complete.
+
+        Raises ConfigurationError if an epoch was begun with other samples or batches: some samples would be used
+        twice, and others not at all.
+        """
+        source, options, position = self.source, self.options, self.state.position
+        self._samples = source.samples
+        samples = "streamed" if self._samples is None else self._samples
+        call = f"{samples} samples, batch_size={options.batch_size}, shuffle={options.shuffle}"
+        if position.batches and call != position.call:
+            raise ConfigurationError(
+                f"fit: the epoch that was left in the middle had {position.call}, got {call}: go on with the same call"
+            )
+        position.call = call
+        if isinstance(source, Stream) and position.epochs < options.epochs:
+            source.leave_out(position.epochs)
 
     def _start(self) -> None:
         """Start the callbacks; those of a loaded training then get their states back.
@@ -118,9 +138,9 @@ class Fit:
 
     def _epoch(self) -> None:
         """Train on each batch once, and complete the epoch."""
-        trainer, state, position = self.trainer, self.state, self.state.position
-        position.meter = meter = position.meter or Meter(trainer.loss, trainer.metrics, state.has_penalty)
-        if not self._batches(meter):
+        trainer, state = self.trainer, self.state
+        meter = self._batches()
+        if meter is None:
             return
         if meter.seen == 0:
             raise NonFiniteError(f"epoch {state.epoch + 1}: every step was skipped: its loss or a gradient overflowed")
@@ -142,15 +162,21 @@ class Fit:
             held_out = evaluate(trainer.model, trainer.loss, trainer.metrics, self.validation.batches(size))
             row.update({f"val_{name}": value for name, value in held_out.items()})
         state.history.append(row)
-        state.position = position.next_epoch()
+        state.position = Position(
+            position.epochs + 1,
+            position.epoch + 1,
+            fit_start=position.fit_start,
+            stopped=position.stopped,
+            call=position.call,
+        )
         if self._display is not None:
             self._display.epoch(row)
         for callback in trainer.callbacks:
             callback.on_epoch_end(trainer, row)
         state.epoch = state.position.epoch
 
-    def _batches(self, meter: Meter) -> bool:
-        """Train on the batches after the position; False if the training ended before the last of them."""
+    def _batches(self) -> Meter | None:
+        """Train on the batches after the position; None if the training ended before the last of them."""
         trainer, state, position, options = self.trainer, self.state, self.state.position, self.options
         rng = state.generator
         before = None if position.batches else dict(rng.bit_generator.state)
@@ -165,9 +191,10 @@ class Fit:
                     callback.on_epoch_start(trainer)
                 position.epoch_start = dict(rng.bit_generator.state)
             taken = position.batches
+            position.meter = meter = position.meter or Meter(trainer.loss, trainer.metrics, state.has_penalty)
             batches = self.source.batches(options.batch_size, rng if options.shuffle else None, taken)
             if self._must_end:
-                return False
+                return None
             if options.prefetch:
                 batches = ahead = prefetched(batches, options.prefetch, getattr(self.source, "unused", None))
             last = self._last_batch()
@@ -178,24 +205,24 @@ class Fit:
                     taken += 1
                     self._batch(batch, taken, meter)
                     # Checked before the next batch is taken: a generator would not give it again.
-                    if self._must_end and not self._accumulation.results and taken != last:
-                        return False
+                    if taken != last and not self._accumulation.results and self._must_end:
+                        return None
                 if self._accumulation.results:  # the last update of an epoch may have fewer batches
                     self._batch(None, taken, meter)
-            return True
+            return meter
         finally:
             if ahead is not None:
                 ahead.close()
-            state.rollback()
+            if state.before is not None:  # the last step was not completed
+                state.rollback()
             if before is not None and not position.batches:  # nothing was learned: the epoch has not begun
                 rng.bit_generator.state = before
 
     def _last_batch(self) -> int | None:
         """The number of batches of an epoch; None for a stream of unknown length."""
-        source = self.source
-        if isinstance(source, Stream):
-            return source.steps
-        samples = source.samples or 1
+        if isinstance(self.source, Stream):
+            return self.source.steps
+        samples = self._samples or 1
         return -(-samples // (self.options.batch_size or samples))
 
     def _batch(self, batch: Data | None, taken: int, meter: Meter) -> None:
@@ -207,8 +234,6 @@ class Fit:
                 meter.add(loss, prediction, batch.y, batch.sample_weight, state.penalty)
             else:
                 if batch is not None:
-                    if not accumulation.results:
-                        state.begin()
                     loss, prediction = backpropagate(trainer, state, batch)
                     accumulation.add(state.parameters, loss, prediction, batch, state.penalty)
                     if len(accumulation.results) < trainer.accumulate:
@@ -229,7 +254,7 @@ class Fit:
         state.position.batches = taken
         state.consistent = True
         if self._display is not None:
-            self._display.step(loss, meter.seen, self.source.samples)
+            self._display.step(loss, meter.seen, self._samples)
         for callback in trainer.callbacks:
             callback.on_step_end(trainer, loss)
 
@@ -264,7 +289,6 @@ class Fit:
 
 def step(trainer: Settings, state: TrainingState, batch: Data) -> tuple[float, Array]:
     """One update; returns the loss before it, and the prediction. Raises NonFiniteError instead of a bad update."""
-    state.begin()
     value, prediction = backpropagate(trainer, state, batch)
     update(trainer, state)
     return value, prediction
@@ -273,7 +297,7 @@ def step(trainer: Settings, state: TrainingState, batch: Data) -> tuple[float, A
 def backpropagate(trainer: Settings, state: TrainingState, batch: Data) -> tuple[float, Array]:
     """Compute the gradients of a batch, and return its loss and prediction. Raises NonFiniteError for the loss."""
     model, loss = trainer.model, trainer.loss
-    state.ensure_current(trainer.optimizer)
+    state.begin(trainer.optimizer)
     state.parameters.clear_grads()
     prediction, saved = model._run_forward(batch.x)  # validated with the data
     pair = loss.forward(prediction, batch.y, batch.sample_weight)
@@ -288,9 +312,13 @@ def backpropagate(trainer: Settings, state: TrainingState, batch: Data) -> tuple
         finite = isfinite(value)
     if not finite:
         raise _non_finite(
-            state, f"the loss became {value}", lambda: first_overflow(model, trainer.loss, batch.x, batch.y)
+            trainer, state, f"the loss became {value}", lambda: first_overflow(model, trainer.loss, batch.x, batch.y)
         )
-    model.backward_parameters(saved, loss.backward(loss_saved))
+    delta = loss.backward(loss_saved)
+    if type(delta) is np.ndarray and delta.shape == prediction.shape and delta.dtype == prediction.dtype:
+        model._run_backward_parameters(saved, delta)
+    else:  # input validation reports what does not fit
+        model.backward_parameters(saved, delta)
     return value, prediction
 
 
@@ -308,15 +336,15 @@ def update(trainer: Settings, state: TrainingState) -> None:
     except NonFiniteError as error:  # then values and state are as they were
         state.consistent = consistent
         if name := first_bad_gradient(trainer.model, parameters):
-            raise _non_finite(state, "a gradient is not finite", lambda: f"the gradient of {name}") from None
+            raise _non_finite(trainer, state, "a gradient is not finite", lambda: f"the gradient of {name}") from None
         state.rollback()
         raise NonFiniteError(f"epoch {state.epoch + 1}, step {state.steps + 1}: {error}") from None
-    state.commit()
+    state.before = None  # committed
 
 
-def _non_finite(state: TrainingState, what: str, first: Callable[[], str]) -> NonFiniteError:
+def _non_finite(trainer: Settings, state: TrainingState, what: str, first: Callable[[], str]) -> NonFiniteError:
     state.rollback()  # running means that include an overflow would spoil every prediction
-    state.begin()
+    state.begin(trainer.optimizer)
     place = first()  # runs the layers again, which changes running means and generators again
     state.rollback()
     return NonFiniteError(

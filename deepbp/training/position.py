@@ -6,7 +6,7 @@ import attrs
 import numpy as np
 from attrs import define, field
 
-from deepbp.errors import ConfigurationError, FileFormatError
+from deepbp.errors import FileFormatError
 from deepbp.training.evaluation import Meter
 
 
@@ -37,19 +37,6 @@ class Position:
     def begun(self) -> bool:
         """Whether it belongs to a call of ``fit`` that is running, or ended within an epoch."""
         return bool(self.fit_start)
-
-    def resume_with(self, samples: int | None, batch_size: int | None, shuffle: bool) -> None:
-        """Continue from here with these samples.
-
-        Raises ConfigurationError if an epoch was begun with other samples or batches: some samples would be used
-        twice, and others not at all.
-        """
-        call = f"{'streamed' if samples is None else samples} samples, batch_size={batch_size}, shuffle={shuffle}"
-        if self.batches and call != self.call:
-            raise ConfigurationError(
-                f"fit: the epoch that was left in the middle had {self.call}, got {call}: go on with the same call"
-            )
-        self.call = call
 
     def describe(self) -> dict[str, Any]:
         """The position as dicts, numbers, text and arrays, for a training file."""
@@ -83,10 +70,6 @@ class Position:
         count(stored["meter"]["seen"])
         meter.restore(stored["meter"], built)
         return cls(**{**stored, "meter": meter})
-
-    def next_epoch(self) -> "Position":
-        """The position at the end of the current epoch."""
-        return Position(self.epochs + 1, self.epoch + 1, fit_start=self.fit_start, stopped=self.stopped, call=self.call)
 
 
 _FIELDS = dict.fromkeys(sorted(attribute.name for attribute in attrs.fields(Position))).keys()

@@ -81,10 +81,10 @@ class _Snapshots(WeakSet[Snapshot]):
 class TrainingState:
     """Everything that a training changes: captures, restores and describes it.
 
-    A step is a transaction. ``begin`` captures what forward passes change, buffers and random generators, and
-    ``rollback`` restores it if the step overflowed or was interrupted before ``commit``, so that the next pass over the
-    same batch gives the same numbers. The optimizer's changes to the parameters cannot be rolled back: ``consistent``
-    is False while it makes them, and stays False if that was interrupted.
+    A step is a transaction. ``begin`` captures what forward passes change, buffers and random generators, in
+    ``before``, and ``rollback`` restores it if the step overflowed or was interrupted before its end, so that the next
+    pass over the same batch gives the same numbers. The optimizer's changes to the parameters cannot be rolled back:
+    ``consistent`` is False while it makes them, and stays False if that was interrupted.
     """
 
     model: Layer[Any]
@@ -100,12 +100,12 @@ class TrainingState:
     position: Position = field(factory=Position, init=False)
     callback_states: Sequence[CallbackState] | None = field(default=None, init=False)  # of a file, until the next fit
     kept: Kept = field(factory=dict, init=False)  # the optimizer's state of frozen parameters
-    _snapshots: "_Snapshots" = field(factory=lambda: _Snapshots(), init=False)
+    _snapshots: "_Snapshots" = field(factory=_Snapshots, init=False)
     resumes: bool = field(default=False, init=False)  # whether the last call of fit continued that of a file
     consistent: bool = field(default=True, init=False)
     _frozen: list[Parameter] = field(alias="frozen")
     _generators: list[np.random.Generator] = field(alias="generators")  # those that layers draw from in a pass
-    _before: Snapshot | None = field(default=None, init=False)
+    before: Snapshot | None = field(default=None, init=False)  # what rollback restores; a step sets None to commit
 
     @classmethod
     def of(cls, model: Layer[Any], optimizer: Optimizer, generator: np.random.Generator) -> Self:
@@ -115,37 +115,26 @@ class TrainingState:
             ConfigurationError: if there is nothing to train.
             ContractError: if the optimizer's state is not a dict.
         """
-        inside = model._walk()
+        inside, has_penalty = model._walk(), model.has_penalty()
         named = {name: one for name, one in inside if isinstance(one, Parameter)}
         trainable = {name: parameter for name, parameter in named.items() if not parameter.frozen}
         # A chain's own generator draws initial values and rows, which no pass does.
         drawing = [one for _, one in [("", model), *inside] if isinstance(one, Layer) and not isinstance(one, Chain)]
-        parameters = ParameterVector.of(trainable)
+        generators = list(generators_in(dict(enumerate(drawing))).values())
+        buffers = [one for _, one in inside if isinstance(one, Buffer)]
+        frozen = [parameter for parameter in named.values() if parameter.frozen]
         if not trainable:
             refuse_untrainable(model)
+        parameters = ParameterVector.of(trainable)
         state = optimizer.start(parameters)
         if not isinstance(state, dict):
             raise ContractError(f"{optimizer!r}: start: expected a dict, the state, returned {state!r}")
-        return cls(
-            model,
-            parameters,
-            state,
-            generator,
-            buffers=[one for _, one in inside if isinstance(one, Buffer)],
-            has_penalty=model.has_penalty(),
-            frozen=[parameter for parameter in named.values() if parameter.frozen],
-            generators=list(generators_in(dict(enumerate(drawing))).values()),
-        )
+        return cls(model, parameters, state, generator, buffers, has_penalty, frozen=frozen, generators=generators)
 
     @property
     def steps(self) -> int:
         """The number of updates so far."""
         return int(self.optimizer_state["step"])
-
-    def ensure_current(self, optimizer: Optimizer) -> None:
-        """Check at the start of a step, at little cost, whether the parameters must be acquired again."""
-        if not self.parameters.is_current() or (self._frozen and not all(one.frozen for one in self._frozen)):
-            self.acquire(optimizer)
 
     def acquire(self, optimizer: Optimizer) -> None:
         """Put the parameters into this training's vector again, if another trainer has moved them to its own.
@@ -168,21 +157,19 @@ class TrainingState:
             self._frozen = [parameter for parameter in every if parameter.frozen]
         self.parameters = vector
 
-    def begin(self) -> None:
-        """Begin a step."""
-        if self.buffers or self._generators:
+    def begin(self, optimizer: Optimizer) -> None:
+        """Begin a step, or another batch of one; acquire the parameters first if they have moved, or were frozen."""
+        if self.parameters.outdated or (self._frozen and not all(one.frozen for one in self._frozen)):
+            self.acquire(optimizer)
+        if self.before is None and (self.buffers or self._generators):
             states = [generator.bit_generator.state for generator in self._generators]
-            self._before = Snapshot(None, [buffer.value.copy() for buffer in self.buffers], states)
-
-    def commit(self) -> None:
-        """Keep what the step changed."""
-        self._before = None
+            self.before = Snapshot(None, [buffer.value.copy() for buffer in self.buffers], states)
 
     def rollback(self) -> None:
         """Undo what a step changed, unless it was committed."""
-        if self._before is not None:
-            self.restore(self._before)
-            self._before = None
+        if self.before is not None:
+            self.restore(self.before)
+            self.before = None
 
     def capture(self) -> Snapshot:
         """Copy the parameters and buffers."""

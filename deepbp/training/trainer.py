@@ -29,7 +29,7 @@ from deepbp.losses import Loss
 from deepbp.metrics.metric import MetricLike, bind_metrics, check_metrics, metric_name
 from deepbp.optimizers import Optimizer, State
 from deepbp.parameters import Buffer, ParameterVector
-from deepbp.training.data import Data, as_source, learn_columns
+from deepbp.training.data import Data, Source, as_source, learn_columns
 from deepbp.training.evaluation import ROWS_AT_ONCE, evaluate
 from deepbp.training.history import History
 from deepbp.training.lazy import Stream, Unused
@@ -182,8 +182,8 @@ class Trainer:
     rng: Seed = field(default=None, kw_only=True)
     _training: TrainingState = field(init=False)
     _running: Fit | None = field(init=False, default=None)
-    _unused: Unused = field(init=False, factory=Unused)
-    _without_warnings: ErrstateContext = field(init=False, factory=ErrstateContext)
+    _unused: Unused | None = field(init=False, default=None)  # batches of a stream, for the next call of fit
+    _without_warnings: ErrstateContext | None = field(init=False, default=None)  # made by the first call of step
 
     def __attrs_post_init__(self) -> None:
         if self.model.built is None:
@@ -193,7 +193,8 @@ class Trainer:
         own = getattr(self.model, "generator", None)
         generator = own if self.rng is None and own is not None else as_generator(self.rng)
         self._training = TrainingState.of(self.model, self.optimizer, generator)
-        for metric in bind_metrics(self.metrics, self.loss):  # raises for a threshold that the loss does not allow
+        # Binding raises for a threshold that the loss does not allow.
+        for metric in bind_metrics(self.metrics, self.loss) if self.metrics else ():
             if (higher := getattr(metric, "higher_is_better", None)) is not None:
                 self.history.note_direction(metric_name(metric), higher)
         warn_if_squashed_twice(self.model, self.loss, stacklevel=5)  # the caller of the constructor
@@ -260,10 +261,14 @@ class Trainer:
         return self._step(batch)
 
     def _step(self, batch: Data) -> float:
+        run = self._without_warnings
+        if run is None:
+            run = self._without_warnings = ErrstateContext()
         try:
-            value, _ = self._without_warnings(step, self, self._training, batch)
+            value, _ = run(step, self, self._training, batch)
         finally:
-            self._training.rollback()
+            if self._training.before is not None:
+                self._training.rollback()
         self._training.consistent = True
         return value
 
@@ -329,14 +334,17 @@ class Trainer:
             validation_every=validation_every,
             stratify=stratify,
         )
+        self._refuse_while_running("fit")
+        self._training.acquire(self.optimizer)
         return self._fit(x, y, options, callbacks)
 
     def _fit(self, x: Any, y: Any, options: FitOptions, callbacks: Sequence[CallbackLike] = ()) -> History:
-        self._refuse_while_running("fit")
         state = self._training
-        further = _as_callbacks(callbacks)
-        columns, steps = columns_of(self.model), state.steps
-        self.callbacks = [*self.callbacks, *further]
+        further = _as_callbacks(callbacks) if callbacks else ()
+        learns = type(x) is not np.ndarray and columns_of(self.model) is None  # the names of columns
+        steps = state.steps if learns else 0
+        if further:
+            self.callbacks = [*self.callbacks, *further]
         try:
             source = as_source(
                 self.model,
@@ -346,23 +354,23 @@ class Trainer:
                 options.sample_weight,
                 class_weight=options.class_weight,
                 steps_per_epoch=options.steps_per_epoch,
-                learns=True,
+                learns=learns,
             )
             position, rng = state.next_position()
-            training, validation = options.split(source, self.model, self.loss, rng)
-            position.resume_with(training.samples, options.batch_size, options.shuffle)
+            training: Source = source
+            validation: Source | None = None
+            if options.validation_data is not None or options.validation_split:
+                training, validation = options.split(source, self.model, self.loss, rng)
             if isinstance(training, Stream):
-                training.unused = self._unused
-                if position.epochs < options.epochs:
-                    training.leave_out(position.epochs)
-            state.acquire(self.optimizer)
+                training.unused = self._unused = self._unused or training.unused
             state.position = position
             self._running = Fit(self, state, options, training, validation)
             return self._running.run()
         finally:
             self._running = None
-            self.callbacks = [one for one in self.callbacks if one not in further]
-            if columns is None and state.steps == steps:  # nothing was learned from columns with these names
+            if further:
+                self.callbacks = [one for one in self.callbacks if one not in further]
+            if learns and state.steps == steps:  # nothing was learned from columns with these names
                 set_columns(self.model, None)
 
     @explain_call
