@@ -85,7 +85,7 @@ def as_numbers(data: ArrayLike, name: str, *, missing: bool = False, fix: str = 
 def check_finite(array: Array, name: str, data: Any = None, *, missing: bool = False, fix: str = FILL) -> None:
     """Raise DataError for NaN or infinity, with the first place; for a data frame, with the column."""
     if array.flags.c_contiguous:
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             if isfinite((flat := array.reshape(-1)).dot(flat)):
                 return  # finite only without NaN and infinity; very large numbers overflow and take the slow path
     for start in range(0, len(array), ROWS_AT_ONCE):
@@ -130,7 +130,7 @@ def as_type(array: Array, name: str, dtype: np.dtype[Any], data: Any = None, *, 
     """
     if array.dtype == dtype:
         return array
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         converted = array.astype(dtype)
     try:
         check_finite(converted, name, missing=missing)

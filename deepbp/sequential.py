@@ -28,6 +28,7 @@ from deepbp.training import History, MetricLike, Objective, Trainer, evaluate
 from deepbp.training.data import as_source, first_shape, input_batches
 from deepbp.training.evaluation import ROWS_AT_ONCE
 from deepbp.training.options import FitOptions, check_batch_size
+from deepbp.training.overflow import usual_errors
 from deepbp.training.progress import ProgressLike
 from deepbp.training.trainer import CallbackLike
 from deepbp.typing import Array, ArrayLike, Seed, Shape, ShapeLike
@@ -271,7 +272,7 @@ class Sequential(Network):
             non_finite=non_finite,
             rng=rng,
         )
-        return trainer._fit(x, y, options)
+        return usual_errors(trainer._fit, x, y, options)
 
     def __call__(self, x: Any) -> Array:
         """``predict(x)``."""
@@ -285,11 +286,18 @@ class Sequential(Network):
         """
         if batch_size is not None:
             check_batch_size(batch_size)
-        built = self._known()
+        self._known()
         if is_inner_call() and isinstance(x, np.ndarray):
             return Chain.predict(self, x)  # the network around this one has validated the data
         if batch_size is None and type(x) is np.ndarray:
-            return Chain._run_predict(self, self._as_input(x))
+            try:
+                return Chain._run_predict(self, self._as_input(x))
+            except (FloatingPointError, RuntimeWarning):
+                pass  # numpy.seterr raises where NumPy's own setting does not
+        return usual_errors(self._predict_batches, x, batch_size)
+
+    def _predict_batches(self, x: Any, batch_size: int | None) -> Array:
+        built = self._known()
         columns = columns_of(self)
         batches = input_batches(
             x, lambda part: self._as_input(in_order(part, columns, "x")), batch_size, len(built.input_shape)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deepbp import Sequential
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ShapeError
 from deepbp.initializers import (
     Constant,
@@ -21,6 +22,7 @@ from deepbp.initializers import (
     Uniform,
     Zeros,
 )
+from deepbp.layers import Dense
 from deepbp.typing import Array, Shape
 
 FLOAT64 = np.dtype(np.float64)
@@ -128,3 +130,14 @@ def test_what_is_no_number_is_refused(value: Any) -> None:
     for kind, name in ((Constant, "value"), (Uniform, "low"), (Normal, "mean"), (Orthogonal, "gain")):
         with pytest.raises(ArgumentTypeError, match=f"{kind.__name__}: {name}: expected a .*number.*, got"):
             kind(value)
+
+
+@pytest.mark.parametrize("initializer", [Constant(1e39), Normal(std=1e39), Uniform(-1e308, 1e308)])
+def test_values_that_the_dtype_cannot_hold_are_refused(initializer: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"layer 0, Dense.*initializer .*: expected finite numbers of float32"):
+        Sequential([Dense(2, weight_init=initializer)], input_shape=2, rng=0)
+
+
+def test_a_parameter_that_no_memory_can_hold_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"layer 0, Dense.*memory can hold, got one of shape \(3, 10{30}\)"):
+        Sequential([Dense(10**30)], input_shape=3)

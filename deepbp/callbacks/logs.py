@@ -103,7 +103,7 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def _float(value: float) -> bytes:
-    with np.errstate(over="ignore"):  # a value too large for float32 is drawn as infinity
+    with np.errstate(all="ignore"):  # a value too large for float32 is drawn as infinity
         return np.array(value).astype("<f4").tobytes()
 
 

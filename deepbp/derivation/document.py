@@ -97,7 +97,7 @@ def measures(array: Array) -> str:
     if array.dtype.kind != "f":
         return f"{shape}, from {array.min()} to {array.max()}"
     wide = array.astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         norm = float(np.linalg.norm(wide))
     zeros = float((array == 0).mean())
     share = f", {zeros:.0%} zeros" if zeros >= 0.005 else ""

@@ -278,7 +278,7 @@ def _difference(trace: StepRecord, parameter: str, index: Index) -> float:
         prediction, saved = copied.forward(x)
         return float(trace.loss_function.forward(prediction, y, weight)[0]) + copied.penalty(saved)
 
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
         start = network.named_parameters()[parameter].value.copy()
         return float(numeric_gradient(loss, start, places=[index])[index])
 

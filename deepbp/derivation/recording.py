@@ -78,7 +78,7 @@ class StepRecord:
         copied = deepcopy(network)
         run = ObservedPass.of(copied)
         copied.unfreeze()  # gradients of frozen parameters are shown, too
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        with np.errstate(all="ignore"):
             value, saved = loss.forward(run.forward(data.x), data.y, data.sample_weight)
             start = run.backward(loss.backward(saved))
         letters = steps(network)  # whose layers are those of the network itself, not of the copy

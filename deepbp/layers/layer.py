@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import attrs
@@ -171,10 +172,7 @@ class Layer(ABC, Generic[Saved]):
             return f"{type(self).__name__}(...)"
 
     def __getstate__(self) -> dict[str, Any]:
-        """The fields that have a value, for copies and pickles, after the layers inside, from the innermost outwards.
-
-        Whoever copies or pickles an outer layer then knows the inner ones already: the recursion is never deep.
-        """
+        """The fields that have a value, after the layers inside, innermost first, so that no copy recurses deeply."""
         return {"": inner_first(self)[:-1], **_state(self)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -311,8 +309,7 @@ def inner_first(layer: Layer[Any]) -> list[Layer[Any]]:
 
 def _state(layer: Layer[Any]) -> dict[str, Any]:
     """The fields that have a value."""
-    names = [a.name for a in attrs.fields(type(layer))]
-    return {name: getattr(layer, name) for name in names if hasattr(layer, name)}
+    return {a.name: getattr(layer, a.name) for a in attrs.fields(type(layer)) if hasattr(layer, a.name)}
 
 
 @define(eq=False)
@@ -348,14 +345,23 @@ class Builder:
         shape = as_shape(shape, "shape")
         if not callable(initializer) or isinstance(initializer, type):
             raise ArgumentTypeError(f"initializer: expected one such as Zeros(), got {initializer!r}")
+        if prod(shape) * self.dtype.itemsize >= 2**63:
+            raise ConfigurationError(f"expected a parameter that memory can hold, got one of shape {shape}")
         try:
-            values = initializer(shape, self.rng, self.dtype)
+            with np.errstate(all="ignore"):
+                values = initializer(shape, self.rng, self.dtype)
+        except OverflowError:
+            values = np.full(shape, np.inf, self.dtype)
         except Exception as error:
             error.add_note(f"in initializer {initializer!r}, shape {shape}")
             raise
         if not isinstance(values, np.ndarray) or values.shape != shape or values.dtype != self.dtype:
             got = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else repr(values)
             raise ContractError(f"initializer {initializer!r}: expected {self.dtype} of shape {shape}, got {got}")
+        if not np.isfinite(values).all():
+            raise ConfigurationError(
+                f"initializer {initializer!r}: expected finite numbers of {self.dtype}, got others"
+            )
         return values
 
     def build(self, layer: Layer[Any], input_shape: Shape) -> Shape:

@@ -209,7 +209,7 @@ def move_or_restore(move: Callable[[], None], parameters: ParameterVector, state
     try:
         place = _not_finite("the gradient", parameters.grads, parameters)
         if not place:
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            with np.errstate(all="ignore"):
                 move()
             place = next(filter(None, (_not_finite(name, value, parameters) for name, value in state.items())), "")
         if not place and (place := _not_finite("the value", parameters.values, parameters)):

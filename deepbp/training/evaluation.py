@@ -82,7 +82,7 @@ class Meter:
             given = self._loss._counted(prediction[here], target[here], weight)
             for metric in self._streaming if len(given[0]) else ():
                 name = metric_name(metric)
-                with noted(metric, prediction, target), np.errstate(over="ignore", invalid="ignore"):
+                with noted(metric, prediction, target), np.errstate(all="ignore"):
                     sums[name] = metric.update(sums.get(name), *given)
         return sums
 
@@ -214,7 +214,7 @@ def evaluate(
     {'loss': 14.0}
     """
     meter = Meter(loss, metrics)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
         for batch in batches:
             prediction = boundary.predict(model, batch.x)
             pair = loss.forward(prediction, batch.y, batch.sample_weight)

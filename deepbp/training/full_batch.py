@@ -15,6 +15,7 @@ from deepbp.losses.loss import weight_column
 from deepbp.training.history import History
 from deepbp.training.loop import Interrupt
 from deepbp.training.objective import Objective
+from deepbp.training.overflow import usual_errors
 from deepbp.typing import Array, ArrayLike
 
 
@@ -66,7 +67,7 @@ class Run:
         history = self.history
         with self._interrupt:
             try:
-                history.converged, history.message = optimize()
+                history.converged, history.message = usual_errors(optimize)
             except StopOptimization:
                 history.message = f"stopped after {history.epochs - 1} iterations"
             except KeyboardInterrupt:

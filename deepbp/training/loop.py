@@ -198,9 +198,7 @@ class Fit:
             if options.prefetch:
                 batches = ahead = prefetched(batches, options.prefetch, getattr(self.source, "unused", None))
             last = self._last_batch()
-            with np.errstate(
-                over="ignore", invalid="ignore", divide="ignore"
-            ):  # each step checks for non-finite numbers
+            with np.errstate(all="ignore"):  # each step checks for non-finite numbers
                 for batch in batches:
                     taken += 1
                     self._batch(batch, taken, meter)

@@ -14,7 +14,7 @@ from deepbp.losses import Loss
 from deepbp.losses.loss import broken_pair
 from deepbp.parameters import ParameterVector
 from deepbp.training.data import Data, learn_columns
-from deepbp.training.overflow import ErrstateContext, first_bad_gradient, first_overflow, warn_if_squashed_twice
+from deepbp.training.overflow import first_bad_gradient, first_overflow, ignoring_errors, warn_if_squashed_twice
 from deepbp.typing import Array, ArrayLike
 
 
@@ -64,7 +64,6 @@ class Objective:
             frozen = " that are not frozen" if model.parameters() else ""
             raise ConfigurationError(f"{type(model).__name__}: has no parameters{frozen}: there is nothing to train")
         self._buffers = list(self.model.named_buffers().values())
-        self._without_warnings = ErrstateContext()
         self.start = self.parameters.values.astype(np.float64)
         warn_if_squashed_twice(model, loss)
         self._refuse_randomness()
@@ -72,7 +71,7 @@ class Objective:
     def __call__(self, values: ArrayLike) -> float:
         """Compute the loss."""
         self.place(values)
-        return self._without_warnings(self._forward)[0]
+        return ignoring_errors(self._forward)[0]
 
     def gradient(self, values: ArrayLike) -> Array:
         """Compute ∂L/∂values, (P,)."""
@@ -81,7 +80,7 @@ class Objective:
     def value_and_gradient(self, values: ArrayLike) -> tuple[float, Array]:
         """Compute the loss and ∂L/∂values in one pass, for ``jac=True``."""
         self.place(values)
-        return self._without_warnings(self._backpropagate)
+        return ignoring_errors(self._backpropagate)
 
     def assign(self, values: ArrayLike) -> None:
         """Write these values into the network, and the buffers of the copy, such as running means."""

@@ -35,7 +35,7 @@ from deepbp.training.history import History
 from deepbp.training.lazy import Stream, Unused
 from deepbp.training.loop import Fit, step
 from deepbp.training.options import FitOptions, check_batch_size
-from deepbp.training.overflow import ErrstateContext, warn_if_squashed_twice
+from deepbp.training.overflow import ignoring_errors, usual_errors, warn_if_squashed_twice
 from deepbp.training.progress import ProgressLike
 from deepbp.training.state import TrainingState
 from deepbp.typing import ArrayLike, Seed
@@ -183,7 +183,6 @@ class Trainer:
     _training: TrainingState = field(init=False)
     _running: Fit | None = field(init=False, default=None)
     _unused: Unused | None = field(init=False, default=None)  # batches of a stream, for the next call of fit
-    _without_warnings: ErrstateContext | None = field(init=False, default=None)  # made by the first call of step
 
     def __attrs_post_init__(self) -> None:
         if self.model.built is None:
@@ -261,11 +260,8 @@ class Trainer:
         return self._step(batch)
 
     def _step(self, batch: Data) -> float:
-        run = self._without_warnings
-        if run is None:
-            run = self._without_warnings = ErrstateContext()
         try:
-            value, _ = run(step, self, self._training, batch)
+            value, _ = ignoring_errors(step, self, self._training, batch)
         finally:
             if self._training.before is not None:
                 self._training.rollback()
@@ -336,7 +332,7 @@ class Trainer:
         )
         self._refuse_while_running("fit")
         self._training.acquire(self.optimizer)
-        return self._fit(x, y, options, callbacks)
+        return usual_errors(self._fit, x, y, options, callbacks)
 
     def _fit(self, x: Any, y: Any, options: FitOptions, callbacks: Sequence[CallbackLike] = ()) -> History:
         state = self._training

@@ -67,7 +67,7 @@ def _whole(value: float) -> str:
 
 def _summary(array: Array) -> str:
     values = array.astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         measures = {
             "smallest": number(float(values.min())),
             "mean": number(float(values.mean())),
