@@ -1,7 +1,6 @@
 """Checkpoints: the callback that saves the training while it runs."""
 
 import os
-import re
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -54,7 +53,8 @@ class ModelCheckpoint(Callback):
         path: the name of the newest file, such as ``run.npz`` or ``run.safetensors``.
         every_epochs: the number of epochs between checkpoints; None for none.
         every_steps: the number of updates between checkpoints; None for none.
-        keep: the number of newest files to keep; those before the newest are ``run-step120.npz`` and so on.
+        keep: the number of newest files to keep; those before the newest are ``run-step120.npz`` and so on. Only files
+            that this training has written are deleted; one of the same name is replaced.
         best: a column of the history such as ``"val_loss"``: ``run-best.npz`` is the file of its best epoch, over
             all calls of ``fit``, as ``history.best``.
         mode: "min" or "max"; needed for metrics of your own.
@@ -72,7 +72,9 @@ class ModelCheckpoint(Callback):
     best: str | None = field(default=None, kw_only=True, validator=optional(instance_of(str)))
     mode: Literal["min", "max"] | None = field(default=None, kw_only=True)
     _monitor: MonitorCallback | None = field(init=False, default=None)
+    _trainer: Any = field(init=False, default=None, repr=False)
     _stored: int = field(init=False, default=-1)  # the number of updates in the newest file
+    _older: list[int] = field(init=False, factory=list)  # those of the files before it that this training has written
 
     def __attrs_post_init__(self) -> None:
         if self.best is not None:
@@ -81,6 +83,8 @@ class ModelCheckpoint(Callback):
     def on_fit_start(self, trainer: Trainer) -> None:
         if not self.path.parent.is_dir():  # raised now, not after an epoch of work
             raise ConfigurationError(f"ModelCheckpoint: path: expected a folder that exists, got {self.path.parent}")
+        if trainer is not self._trainer:
+            self._trainer, self._stored, self._older = trainer, -1, []
         if self._monitor is not None:
             self._monitor.watch(trainer)  # the file on disk stays that of the best epoch of all calls of fit
 
@@ -108,39 +112,35 @@ class ModelCheckpoint(Callback):
         if path != self.path:
             trainer.save(path)
             return
-        if self.keep > 1 and self.path.exists() and 0 <= self._stored != trainer.steps:
-            _same_file(self.path, self._named(f"step{self._stored}"))
-        before, self._stored = self._stored, trainer.steps
+        before = self._stored
+        if self.keep > 1 and 0 <= before != trainer.steps and self.path.exists():
+            _same_file(self.path, self._named(f"step{before}"))
+            self._older = [*filter(before.__ne__, self._older), before]
+        self._stored = trainer.steps
         try:
             trainer.save(path)
         except BaseException:
             self._stored = before
             raise
-        for _, older in sorted(self._older(trainer.steps), reverse=True)[self.keep - 1 :]:
-            older.unlink(missing_ok=True)
+        while len(self._older) >= self.keep:
+            self._named(f"step{self._older.pop(0)}").unlink(missing_ok=True)
 
     def _named(self, what: str) -> Path:
         return self.path.with_name(f"{self.path.stem}-{what}{self.path.suffix}")
 
-    def _older(self, steps: int) -> list[tuple[int, Path]]:
-        """The files before the newest, each with its step; files of later steps belong to another training."""
-        name = re.compile(rf"{re.escape(self.path.stem)}-step(\d+){re.escape(self.path.suffix)}")
-        found = [(name.fullmatch(entry.name), entry) for entry in self.path.parent.iterdir()]
-        return [(int(match[1]), entry) for match, entry in found if match and int(match[1]) <= steps]
-
     def state(self) -> dict[str, Any]:
-        return {"stored": self._stored, "best": None if self._monitor is None else self._monitor.state()}
+        best = None if self._monitor is None else self._monitor.state()
+        return {"stored": self._stored, "older": list(self._older), "best": best}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self._stored = int(state["stored"])
+        self._stored, self._older = int(state["stored"]), [int(steps) for steps in state.get("older", [])]
         if self._monitor is not None and state["best"] is not None:
             self._monitor.restore(state["best"])
 
 
 def _same_file(path: Path, name: Path) -> None:
-    """Add another name to the file: a hard link, or a copy if the file system has no links."""
-    if name.exists():
-        return
+    """Give the file another name, in place of a file of that name: a hard link, or a copy where there are no links."""
+    name.unlink(missing_ok=True)
     try:
         os.link(path, name)
     except OSError:

@@ -201,7 +201,8 @@ def fit_levenberg_marquardt(
 
     For regression with small networks: J has a row for each output of each sample and a column for each parameter,
     and each row needs a backward pass. Uses SciPy's ``least_squares``, from the extra ``deepbp[scipy]``. Build the
-    network with ``dtype="float64"``.
+    network with ``dtype="float64"``. With more parameters than residuals, samples times outputs, SciPy's trust-region
+    method ``"trf"`` takes the place of MINPACK's ``"lm"``; many weights then fit the data exactly.
 
     >>> from deepbp import Sequential
     >>> from deepbp.layers import Dense
@@ -221,8 +222,7 @@ def fit_levenberg_marquardt(
         sample_weight: a weight for each sample.
 
     Raises:
-        ConfigurationError: if SciPy is not installed; for another loss; for penalties; for more parameters than
-            residuals, that is samples times outputs; and as ``Objective`` does.
+        ConfigurationError: if SciPy is not installed; for another loss; for penalties; and as ``Objective`` does.
         NonFiniteError: if the loss overflows; the network then has the values of the last iteration.
 
     Source: Levenberg 1944; Marquardt 1963; Moré 1978; for networks Hagan & Menhaj 1994.
@@ -246,7 +246,7 @@ def fit_levenberg_marquardt(
             residuals,
             objective.start,
             jac=by_formula,
-            method="lm",
+            method="lm" if objective.data.y.size >= len(objective.start) else "trf",  # MINPACK's needs J of full rank
             x_scale="jac",
             **dict.fromkeys(("ftol", "xtol", "gtol"), max(tolerance, SMALLEST)),
             max_nfev=100 * max_iterations,
@@ -269,13 +269,7 @@ class Residuals:
             )
         if model.has_penalty():
             raise ConfigurationError(f"{PLACE}: the network has penalties, which are no residuals: use fit_lbfgs")
-        count, variables = data.y.size, len(objective.start)
-        if count < variables:
-            raise ConfigurationError(
-                f"{PLACE}: expected at least as many residuals, samples times outputs, as parameters, got {count} for "
-                f"{variables}: use more samples, a smaller network, or fit_lbfgs"
-            )
-        share = loss.scale if isinstance(loss, SumSquaredError) else 1 / count
+        share = loss.scale if isinstance(loss, SumSquaredError) else 1 / data.y.size
         weight = 1.0 if data.sample_weight is None else weight_column(data.sample_weight, data.y)
         self._roots = np.broadcast_to(np.sqrt(share * np.asarray(weight, np.float64)), data.y.shape)
 

@@ -108,6 +108,30 @@ def test_the_best_file_is_that_of_the_best_epoch(tmp_path: Path) -> None:
     assert stored(tmp_path / "run-best.npz", Worse(), ModelCheckpoint(path, best="loss")).epoch == 2
 
 
+@pytest.mark.parametrize("keep", [1, 2, 3])
+def test_only_what_this_training_has_written_is_deleted(keep: int, tmp_path: Path) -> None:
+    others = {f"run-step{step}.npz" for step in (1, 2, 4, 5, 7, 8, 10)}  # of yesterday, with fewer updates
+    for name in others:
+        (tmp_path / name).write_text("mine")
+    path = tmp_path / "run.npz"
+    own = {f"run-step{step}.npz" for step in (9, 6)[: keep - 1]}
+    trained(ModelCheckpoint(path, keep=keep))
+    assert files(tmp_path) == {"run.npz"} | others | own
+    assert {name for name in others if (tmp_path / name).read_text() == "mine"} == others
+    again = stored(path, ModelCheckpoint(path, keep=keep))  # a training that goes on knows which files are its own
+    again.fit(X, Y, epochs=6, batch_size=8)
+    assert files(tmp_path) == {"run.npz"} | others | {f"run-step{step}.npz" for step in (15, 12)[: keep - 1]}
+
+
+def test_a_file_of_the_same_name_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "run-step9.npz").write_text("of yesterday")
+    callback = ModelCheckpoint(tmp_path / "run.npz", keep=2)
+    trained(callback)
+    assert stored(tmp_path / "run-step9.npz", ModelCheckpoint(tmp_path / "run.npz")).steps == 9
+    trained(callback, epochs=2)  # of another trainer, which has written nothing yet
+    assert files(tmp_path) == {"run.npz", "run-step9.npz", "run-step3.npz"}
+
+
 def test_files_of_another_training_stay_and_take_no_place(tmp_path: Path) -> None:
     others = {f"run-step{step}.npz" for step in (900, 600)}
     for name in others:
@@ -189,12 +213,17 @@ def test_refused_arguments(arguments: dict[str, Any], message: str) -> None:
 def test_a_training_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.npz"
     trained(ModelCheckpoint(path))
-    other = Trainer(SQUARES.network(), LOSS, Adam(0.01))
+    other = Trainer(SQUARES.network(), LOSS, Adam(0.01), callbacks=[EarlyStopping("loss"), ModelCheckpoint(path)])
     before = other.parameters.values.copy()
     with pytest.raises(
         ConfigurationError, match=r"load: the callbacks: the file has \['ModelCheckpoint'\], this trainer"
     ):
         other.load(path)
     np.testing.assert_array_equal(other.parameters.values, before)
+    without = stored(path)  # they may be callbacks of one call of fit
+    with pytest.raises(
+        ConfigurationError, match=r"fit: expected the callbacks that were stored, \['ModelCheckpoint'\]"
+    ):
+        without.fit(X, Y)
     with pytest.raises(ArgumentTypeError, match="path: expected a file name, got None"):
         other.load(None)  # type: ignore[arg-type]
