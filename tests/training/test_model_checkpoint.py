@@ -221,9 +221,7 @@ def test_a_training_of_another_kind_is_refused(tmp_path: Path) -> None:
         other.load(path)
     np.testing.assert_array_equal(other.parameters.values, before)
     without = stored(path)  # they may be callbacks of one call of fit
-    with pytest.raises(
-        ConfigurationError, match=r"fit: expected the callbacks that were stored, \['ModelCheckpoint'\]"
-    ):
+    with pytest.raises(ConfigurationError, match=r"fit: expected the callbacks that were stored, "):
         without.fit(X, Y)
     with pytest.raises(ArgumentTypeError, match="path: expected a file name, got None"):
         other.load(None)  # type: ignore[arg-type]
