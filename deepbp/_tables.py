@@ -43,6 +43,8 @@ def as_plain_array(data: ArrayLike, name: str) -> Array:
         raise DataTypeError(
             f"{name}: expected real numbers in a dense array, got {type(data).__name__}: use {name}.toarray()"
         )
+    if type(data).__name__ == "LazyFrame":
+        raise DataTypeError(f"{name}: expected a frame in memory, got a LazyFrame: use {name}.collect()")
     try:
         array = np.asarray(data)
     except ValueError as error:
@@ -52,7 +54,7 @@ def as_plain_array(data: ArrayLike, name: str) -> Array:
 
 def column_names(data: Any) -> tuple[str, ...] | None:
     """The names of the columns of a data frame or an Arrow table; None for anything else."""
-    if not _library(data):
+    if not library_of(data):
         return None
     if type(data).__name__ in ("Table", "RecordBatch"):
         return tuple(data.schema.names)
@@ -61,7 +63,7 @@ def column_names(data: Any) -> tuple[str, ...] | None:
 
 def labels_of(data: Any) -> tuple[str, ...] | None:
     """The names of the columns, by which they can be told apart; None where pandas has only numbered them."""
-    labels = getattr(data, "columns", ()) if _library(data) == "pandas" else None
+    labels = getattr(data, "columns", ()) if library_of(data) == "pandas" else None
     if labels is not None and all(isinstance(label, int | np.integer) for label in labels):
         return None
     return column_names(data)
@@ -79,13 +81,13 @@ def in_order(data: Any, columns: tuple[str, ...] | None, name: str) -> Any:
     if missing or strange or len({*found}) < len(found):
         gaps = {"missing": missing, "unexpected": strange, "each once, got": [] if missing or strange else [*found]}
         listed = ", ".join(f"{word} {names!r:.200}" for word, names in gaps.items() if names)
-        chosen = f"{name}.select(list(net.columns))" if _library(data) == "pyarrow" else f"{name}[list(net.columns)]"
+        chosen = f"{name}.select(list(net.columns))" if library_of(data) == "pyarrow" else f"{name}[list(net.columns)]"
         fix = f"use {chosen}" if strange and not missing else "rename them, or forget the names with net.columns = None"
         raise DataError(f"{name}: expected the columns that the network was trained on, {listed}: {fix}")
     places = [found.index(column) for column in columns]
-    if _library(data) == "pandas":
+    if library_of(data) == "pandas":
         return data.iloc[:, places]
-    return data.select(places) if _library(data) == "pyarrow" else data[:, places]
+    return data.select(places) if library_of(data) == "pyarrow" else data[:, places]
 
 
 def place_in(data: Any, name: str, place: list[int]) -> str:
@@ -94,7 +96,7 @@ def place_in(data: Any, name: str, place: list[int]) -> str:
     return f"{name}{place}" if columns is None else f"row {place[0]} of column {columns[place[1]]!r}"
 
 
-def _library(data: Any) -> str:
+def library_of(data: Any) -> str:
     """The library whose series, frame, array or table this is; empty for anything else."""
     library = type(data).__module__.partition(".")[0]
     return library if library in ("pandas", "polars", "pyarrow") else ""
@@ -103,9 +105,9 @@ def _library(data: Any) -> str:
 def _columns(data: Any) -> Iterator[Array]:
     """The columns of a frame by position, for two of them may have one name."""
     for position in range(len(column_names(data) or ())):
-        if _library(data) == "pandas":
+        if library_of(data) == "pandas":
             yield data.iloc[:, position].to_numpy()
-        elif _library(data) == "polars":
+        elif library_of(data) == "polars":
             yield data.to_series(position).to_numpy()
         else:
             yield np.asarray(data.column(position))
@@ -163,7 +165,7 @@ def _kind(array: Array) -> str:
 
 def _fix(array: Array, kind: str, name: str, column: str | None, data: Any) -> str:
     """What turns such data into numbers, written so that it can be pasted."""
-    library = _library(data)
+    library = library_of(data)
     frame = f"{name}.to_pandas()" if library == "pyarrow" else name
     if column is not None and kind in ("text", "dates", "durations", "numerals"):
         return f"use {_fix_of_column(kind, frame, column, library)}"

@@ -167,6 +167,18 @@ def test_what_the_error_advises_works(data: Any, expected: Any) -> None:
     np.testing.assert_allclose(follow(str(error.value), data, "y"), expected)
 
 
+def test_a_lazy_frame_is_to_be_collected() -> None:
+    x, y = polars.DataFrame({"a": [1.0, 2.0]}), [[1.0], [2.0]]
+    net = Sequential([Dense(1)], input_shape=1, rng=0)
+    for call in (
+        lambda: net.predict(x.lazy()),
+        lambda: net.fit(x.lazy(), y, loss=MeanSquaredError(), optimizer=SGD(0.1)),
+    ):
+        with pytest.raises(DataTypeError, match=r"^x: expected a frame in memory, got a LazyFrame: use x\.collect"):
+            call()
+    np.testing.assert_array_equal(net.predict(x.lazy().collect()), net.predict(x))
+
+
 def test_the_first_text_is_shown_with_its_column_and_row() -> None:
     frame = pandas.DataFrame({"bill": [1.5, 2.5], "species": [None, "Adelie"]})
     with pytest.raises(DataTypeError, match=r"^x: column 'species': expected real numbers, got 'Adelie' in row 1 "):

@@ -7,8 +7,8 @@ from typing import Any, Protocol, Self
 import numpy as np
 from attrs import define
 
-from deepbp._tables import in_order, labels_of
-from deepbp._validation import as_numbers, as_samples, as_type, check_same_length, check_sample_shape
+from deepbp._tables import in_order, labels_of, library_of
+from deepbp._validation import as_numbers, as_samples, as_type, check_same_length, check_sample_shape, require_built
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DeepBPError, NotBuiltError, ShapeError
 from deepbp.layers import Layer
 from deepbp.layers.chain import columns_of, set_columns
@@ -24,6 +24,7 @@ from deepbp.training.lazy import (
     inputs_of,
     is_lazy,
     is_mapping,
+    length_of,
     parts_of,
 )
 from deepbp.typing import Array, ArrayLike, Shape
@@ -207,13 +208,19 @@ def as_source(
         )
     if isinstance(class_weight, str):
         raise ConfigurationError(f"class_weight: {class_weight!r} counts all labels: {AS_DICT}")
-    if x is None or isinstance(x, list | tuple | str | Data | type) or hasattr(x, "__array__"):
-        raise ArgumentTypeError(
-            "y: expected the targets, got None: give them, or instead of x a data set whose items are (x, y), or a "
-            "function that returns an iterator of batches (x, y)"
+    if x is None or isinstance(x, list | tuple | str | Data | type) or hasattr(x, "__array__") or library_of(x):
+        fix = (
+            "give them, or instead of x a data set whose items are (x, y), or a function that returns an iterator of "
+            "batches (x, y)"
         )
-    if hasattr(x, "__getitem__") and hasattr(x, "__len__") and steps_per_epoch is None:
-        return Items(x, check)
+        if isinstance(x, list) and x and (isinstance(x[0], tuple) or is_mapping(x[0])):
+            fix = "write fit(*zip(*samples)) for a list of samples (x, y), and fit(lambda: batches) for one of batches"
+        raise ArgumentTypeError(f"y: expected the targets, got None: {fix}")
+    if hasattr(x, "__getitem__") and hasattr(x, "__len__"):
+        if steps_per_epoch is None:
+            return Items(x, check, len(require_built(model, model.built).input_shape))
+        if not isinstance(x, Iterable):
+            raise ConfigurationError("steps_per_epoch: is for streams of batches; a data set has an epoch of its own")
     if callable(x) or isinstance(x, Iterable):
         return Stream(x, check, steps_per_epoch)
     raise ArgumentTypeError(f"x: expected arrays, a data set, an iterable of batches or what makes one, got {x!r}")
@@ -228,7 +235,7 @@ def learn_columns(model: Layer[Any], names: tuple[str, ...] | None) -> None:
 def _arrays(group: Any) -> tuple[Any, ...]:
     """The arrays x, y and maybe sample_weight of a dict, an npz file, or a group of a file."""
     try:
-        return parts_of(group)
+        return parts_of(group, "pass two of its arrays instead, as x and y")
     except DeepBPError as error:
         raise error.placed("x") from None
 
@@ -241,10 +248,12 @@ def input_batches(x: Any, convert: Callable[[Any], Array], batch_size: int | Non
     """
     x = inputs_of(x, dimensions + 1) if is_mapping(x) else x
     kind: Any = x  # what is tested; x itself stays Any for type checkers
-    in_memory = isinstance(kind, list | tuple | str | set | type) or hasattr(kind, "__array__") or kind is None
+    in_memory = isinstance(kind, list | tuple | str | set | type | memoryview | None)
+    in_memory = in_memory or hasattr(kind, "__array__") or bool(library_of(kind))
     if is_lazy(kind) or (isinstance(kind, np.memmap) and batch_size is not None):
         size = ROWS_AT_ONCE if batch_size is None else batch_size
-        yield from (_placed(convert, x[start : start + size], start) for start in range(0, x.shape[0], size))
+        for start in range(0, length_of(x, "x"), size):
+            yield _placed(convert, x[start : start + size], start)
     elif in_memory or not (callable(kind) or isinstance(kind, Iterable) or hasattr(kind, "__getitem__")):
         array = convert(x)
         size = len(array) if batch_size is None else batch_size
@@ -253,8 +262,8 @@ def input_batches(x: Any, convert: Callable[[Any], Array], batch_size: int | Non
         size = ROWS_AT_ONCE if batch_size is None else batch_size
         for start in range(0, len(x), size):
             rows = np.arange(start, min(start + size, len(x)))
-            samples = fetch(x, rows, lambda item: np.asarray(inputs_of(item, dimensions)))
-            yield _placed(convert, np.stack(samples), start)
+            (inputs,) = fetch(x, rows, lambda item: (inputs_of(item, dimensions),), dimensions)
+            yield _placed(convert, inputs, start)
     else:
         for number, batch in enumerate(called(x)):
             try:

@@ -71,6 +71,14 @@ class Splittable:
         return evolve(part, rows=np.sort(rows[held_out:])), evolve(part, rows=np.sort(rows[:held_out]))
 
 
+def length_of(data: Any, name: str) -> int:
+    """The number of samples of an array. Raises DataError if it is not known, as after a selection in Dask."""
+    length = data.shape[0]
+    if length != length:
+        raise DataError(f"{name}: expected a known number of samples, got nan: call {name}.compute_chunk_sizes() first")
+    return int(length)
+
+
 @define(eq=False)
 class Blocks(Splittable):
     """Samples of lazy arrays: an epoch reads whole blocks, and shuffles within windows of several blocks.
@@ -101,7 +109,7 @@ class Blocks(Splittable):
             for name, part in parts.items()
             if part is not None
         }
-        lengths = {name: part.shape[0] for name, part in held.items()}
+        lengths = {name: length_of(part, name) for name, part in held.items()}
         if len(set(lengths.values())) > 1:
             listed = ", ".join(f"{name} has {length}" for name, length in lengths.items())
             raise DataError(f"expected the same number of samples everywhere, got: {listed}")
@@ -193,6 +201,7 @@ class Items(Splittable):
 
     items: Any
     check: Check
+    dimensions: int  # of the x of a sample
     rows: Array | None = None  # the rows in use, None for all
 
     @property
@@ -210,19 +219,15 @@ class Items(Splittable):
         if rng is not None:
             rows = rng.permutation(rows)
         for start in range(skip * size, count, size):
-            samples = fetch(self.items, rows[start : start + size], parts_of)
-            place = f"samples from row {start} on"
-            try:
-                columns = tuple(np.stack(column) for column in zip(*samples, strict=True))
-            except ValueError as error:
-                raise DataError(
-                    f"{place}: expected (x, y), or (x, y, weight), all of the same shapes: {error}"
-                ) from None
-            yield _checked(self.check, columns, place)
+            columns = fetch(self.items, rows[start : start + size], parts_of, self.dimensions)
+            yield _checked(self.check, columns, f"samples from row {start} on")
 
 
-def fetch(items: Any, rows: Array, convert: Callable[[Any], Any]) -> list[Any]:
-    """Read these rows of a data set and convert them: with one call of ``__getitems__`` (PyTorch) if there is one."""
+def fetch(items: Any, rows: Array, parts: Callable[[Any], tuple[Any, ...]], dimensions: int) -> tuple[Array, ...]:
+    """Read these rows of a data set as arrays of their parts, the first of which is x, with so many dimensions.
+
+    They are read with one call of ``__getitems__``, as in PyTorch, if there is one.
+    """
     numbers, several = rows.tolist(), getattr(items, "__getitems__", None)
     place = f"of the data set {type(items).__name__}"
     if several is None:
@@ -235,14 +240,24 @@ def fetch(items: Any, rows: Array, convert: Callable[[Any], Any]) -> list[Any]:
             raise
         if not isinstance(samples, list | tuple) or len(samples) != len(numbers):
             raise DataError(f"__getitems__ {place}: expected a list of {len(numbers)} samples, got {samples!r:.200}")
-    converted = []
+    found: list[tuple[Any, ...]] = []
     try:
         for sample in samples:
-            converted.append(convert(sample))
+            found.append(parts(sample))
     except Exception as error:
-        error.add_note(f"in item {numbers[len(converted)]} {place}")
+        error.add_note(f"in item {numbers[len(found)]} {place}")
         raise
-    return converted
+    if np.ndim(found[0][0]) == dimensions + 1:
+        raise ArgumentTypeError(
+            f"x: expected one sample as item {numbers[0]} {place}, got a batch: pass a function that returns the "
+            "batches, lambda: (x[i] for i in range(len(x)))"
+        )
+    try:
+        return tuple(np.stack(column) for column in zip(*found, strict=True))
+    except ValueError as error:
+        raise DataError(
+            f"samples from row {numbers[0]} on: expected (x, y), or (x, y, weight), all of the same shapes: {error}"
+        ) from None
 
 
 @define(eq=False)
@@ -298,21 +313,20 @@ def is_mapping(data: Any) -> bool:
     """Whether this is a dict, or a group of a file, rather than an array or a data frame."""
     if isinstance(data, type) or hasattr(data, "__array__"):
         return isinstance(data, Mapping)
-    return hasattr(data, "keys")
+    return callable(getattr(data, "keys", None))
 
 
-def parts_of(given: Any) -> tuple[Any, ...]:
+def parts_of(given: Any, fix: str = "rename them, or use a tuple (x, y)") -> tuple[Any, ...]:
     """(x, y) or (x, y, sample_weight) of a sample or batch, which may also be a list or a dict."""
     if is_mapping(given):
         names = [*given.keys()]
         if not {"x", "y"} <= {*names} <= {*PARTS}:
             raise ArgumentTypeError(
-                f"expected the keys 'x' and 'y', and 'sample_weight' if there are weights, got {names!r:.200}: "
-                "rename them, or use a tuple (x, y)"
+                f"expected the keys 'x' and 'y', and 'sample_weight' if there are weights, got {names!r:.200}: {fix}"
             )
         return tuple(given[name] for name in PARTS if name in names)
     if not isinstance(given, tuple | list) or len(given) not in (2, 3):
-        raise ArgumentTypeError(f"expected (x, y) or (x, y, sample_weight), got {given!r}")
+        raise ArgumentTypeError(f"expected (x, y) or (x, y, sample_weight), got {given!r:.200}")
     return tuple(given)
 
 
@@ -320,7 +334,7 @@ def inputs_of(given: Any, dimensions: int) -> Any:
     """The x of a sample or batch, which may be x alone, or whatever ``fit`` takes; ``dimensions`` are those of x."""
     if is_mapping(given):
         if "x" not in given.keys():  # noqa: SIM118  # a group of a file may have keys and no ``in``
-            raise ArgumentTypeError(f"expected the key 'x', got {[*given.keys()]!r:.200}: rename it, or use x itself")
+            raise ArgumentTypeError(f"x: expected the key 'x', got {[*given.keys()]!r:.200}: rename it, or use x alone")
         return given["x"]
     pair = isinstance(given, tuple | list) and len(given) in (2, 3)
     # A list may also be the rows of x, or the numbers of a row.

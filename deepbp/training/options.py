@@ -14,7 +14,7 @@ from deepbp.layers import Layer
 from deepbp.losses import Loss
 from deepbp.losses.targets import class_labels
 from deepbp.training.data import Data, Source, as_source
-from deepbp.training.lazy import Blocks, Items, Stream
+from deepbp.training.lazy import Blocks, Items, Stream, is_mapping
 from deepbp.training.progress import ProgressLike
 from deepbp.typing import Array, ArrayLike
 
@@ -88,8 +88,8 @@ class FitOptions:
         if given is None:
             return None
         pair = isinstance(given, list | tuple)
-        if len(given) not in (2, 3) if pair else hasattr(given, "__array__") or isinstance(given, str | Data):
-            raise ArgumentTypeError(f"validation_data: expected (x, y) or (x, y, sample_weight), got {given!r}")
+        if len(given) not in (2, 3) if pair else isinstance(given, str | Data) or _is_array(given):
+            raise ArgumentTypeError(f"validation_data: expected (x, y) or (x, y, sample_weight), got {given!r:.200}")
         may_be_endless = callable(given) or (isinstance(given, Iterable) and iter(given) is given)
         if may_be_endless and self.validation_steps is None and self.steps_per_epoch is not None:
             raise ConfigurationError(
@@ -100,6 +100,10 @@ class FitOptions:
             return as_source(model, loss, *(given if pair else (given,)), steps_per_epoch=self.validation_steps)
         except DeepBPError as error:
             raise error.placed("validation_data") from None
+
+
+def _is_array(data: Any) -> bool:
+    return hasattr(data, "__array__") and not is_mapping(data)
 
 
 def check_batch_size(batch_size: int | None) -> None:

@@ -127,7 +127,7 @@ def test_what_is_wrong_is_placed() -> None:
 
 
 def trained(x: Any, y: Any, **options: Any) -> bytes:
-    net = Sequential([Dense(8), Tanh(), Dense(y.shape[1])], rng=0)
+    net = Sequential([Dense(8), Tanh(), Dense(1 if y is None else y.shape[1])], rng=0)
     net.fit(x, y, loss=MeanSquaredError(), optimizer=Adam(0.01), epochs=2, **options)
     return b"".join(parameter.value.tobytes() for parameter in net.parameters())
 
@@ -179,6 +179,33 @@ def test_parts_beyond_one_window_hold_each_sample_once() -> None:
     for part, first, end in ((kept, 0, 800), (last, 800, 1000)):
         np.testing.assert_array_equal(np.concatenate([y for _, y in epoch(part, 32)]), rows[first:end])
     assert sum(stop - start for start, stop in lazy.reads) == 1000  # neither part reads rows of the other
+
+
+def test_the_number_of_samples_must_be_known() -> None:
+    """A selection in Dask has nan of them."""
+    lazy = Counted(X)
+    lazy.shape = (np.nan, 4)
+    net = Sequential([Dense(1)], input_shape=4, rng=0)
+    message = r"^x: expected a known number of samples, got nan: call x\.compute_chunk_sizes\(\) first$"
+    with pytest.raises(DataError, match=message):
+        net.fit(lazy, Y, loss=MeanSquaredError(), optimizer=Adam())
+    with pytest.raises(DataError, match=message):
+        net.predict(lazy)
+
+
+def test_groups_of_a_file_are_their_arrays(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"], file["y"] = X, Y
+        group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
+        group.create_array("x", data=X)
+        group.create_array("y", data=Y)
+        np.savez(tmp_path / "a.npz", x=X, y=Y)
+        net = Sequential([Dense(1)], input_shape=4, rng=0)
+        for data in (file, group, np.load(tmp_path / "a.npz")):
+            assert trained(data, None, validation_data=data) == trained(X, Y)
+            expected = net.evaluate(X, Y, loss=MeanSquaredError())["loss"]
+            assert net.evaluate(data, loss=MeanSquaredError())["loss"] == pytest.approx(expected)
+            np.testing.assert_allclose(net.predict(data), net.predict(X), rtol=1e-5)
 
 
 def test_labels_that_are_not_in_memory_cannot_be_counted() -> None:

@@ -3,6 +3,7 @@
 import pickle
 import re
 import signal
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -138,6 +139,22 @@ def ragged() -> Iterator[Any]:
     ("x", "options", "error", "message"),
     [
         (X, {}, ArgumentTypeError, "y: expected the targets, got None: give them, or instead of x a data set"),
+        (
+            list(zip(X, Y, strict=True)),
+            {},
+            ArgumentTypeError,
+            "y: expected the targets, got None: write fit(*zip(*samples))",
+        ),
+        (list(batches(X, Y)), {}, ArgumentTypeError, "and fit(lambda: batches) for one of batches"),
+        (
+            deque(batches(X, Y)),
+            {},
+            ArgumentTypeError,
+            "x: expected one sample as item 0 of the data set deque, got a batch: pass a function that returns the "
+            "batches, lambda: (x[i] for i in range(len(x)))",
+        ),
+        (Rows(X, Y), {"steps_per_epoch": 2}, ConfigurationError, "steps_per_epoch: is for streams of batches; a data"),
+        (Rows(X, [0, *Y[1:]]), {}, DataError, "samples from row 0 on: expected (x, y), or (x, y, weight), all of the"),
         ([[1.0, 2, 3]], {}, ArgumentTypeError, "y: expected the targets, got None"),
         (7, {}, ArgumentTypeError, "x: expected arrays, a data set, an iterable of batches or what makes one, got 7"),
         (lambda: 7, {}, ArgumentTypeError, "x: expected a function that returns an iterator of batches, got 7"),
@@ -222,8 +239,8 @@ KEYS = "expected the keys 'x' and 'y', and 'sample_weight' if there are weights,
         (Named(["image", "label"], X, Y), None, f"{KEYS}['image', 'label']: rename them, or use a tuple (x, y)"),
         (Named(["x", "y", "z"], X, Y, Y), None, f"{KEYS}['x', 'y', 'z']: rename them, or use a tuple (x, y)\nin item "),
         (lambda: named_batches(["x"], X), None, f"batch 0: {KEYS}['x']: rename"),
-        ({"a": X, "y": Y}, None, f"x: {KEYS}['a', 'y']: rename"),
-        (Rows(X, Y), {"a": X, "y": Y}, f"validation_data: x: {KEYS}['a', 'y']: rename"),
+        ({"a": X, "y": Y}, None, f"x: {KEYS}['a', 'y']: pass two of its arrays instead, as x and y"),
+        (Rows(X, Y), {"a": X, "y": Y}, f"validation_data: x: {KEYS}['a', 'y']: pass two"),
         (
             Rows(X, Y),
             Named(["x"], X),
@@ -238,7 +255,7 @@ def test_other_keys_are_named(x: Any, validation_data: Any, message: str) -> Non
 
 def test_a_prediction_needs_the_key_x() -> None:
     for inputs in ({"a": X}, Named(["a"], X), named_batches(["a"], X)):
-        with pytest.raises(ArgumentTypeError, match=r"expected the key 'x', got \['a'\]: rename it, or use x itself"):
+        with pytest.raises(ArgumentTypeError, match=r"x: expected the key 'x', got \['a'\]: rename it, or use x alone"):
             SQUARES.network().predict(inputs)
 
 
@@ -261,6 +278,23 @@ def test_a_list_is_a_pair_of_arrays_or_the_rows_of_one() -> None:
         Listed(*X.T),
     ):
         np.testing.assert_allclose(net.predict(inputs), net.predict(X), rtol=1e-12)
+
+
+def test_the_advice_for_lists_and_for_batches_as_items_works() -> None:
+    expected = trained(X, Y, shuffle=False)
+    samples, x = list(zip(X, Y, strict=True)), deque(batches(X, Y))
+    assert trained(*zip(*samples, strict=True), shuffle=False) == expected
+    assert trained(lambda: (x[i] for i in range(len(x)))) == expected
+    assert trained(lambda: [*x]) == expected
+
+
+def test_what_cannot_be_predicted_on() -> None:
+    net = SQUARES.network()
+    np.testing.assert_array_equal(net.predict(memoryview(X.data)), net.predict(X))
+    with pytest.raises(DataError, match=r"samples from row 20 on: expected .* all of the same shapes: all"):
+        net.predict(deque([*X[:22], X[22, :2]]), batch_size=10)
+    with pytest.raises(ArgumentTypeError, match="x: expected one sample as item 0 of the data set deque, got a batch"):
+        net.predict(deque(batches(X, Y)))
 
 
 class Fetched(Rows):
