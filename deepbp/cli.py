@@ -14,6 +14,7 @@ from traceback import extract_tb
 from types import ModuleType
 from typing import Any
 
+from deepbp._plain_text import ERRORS
 from deepbp._validation import as_shape
 from deepbp.doctor import examine
 from deepbp.errors import DeepBPError
@@ -223,8 +224,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         subparser.set_defaults(run=run)
     arguments = parser.parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # replace characters that the terminal's encoding lacks
-            stream.reconfigure(errors="replace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=ERRORS)
     try:
         return int(arguments.run(arguments))
     except UsageError as error:

@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
+from deepbp._plain_text import printable
 from deepbp.errors import NotBuiltError
 from deepbp.formulas.printer import Symbol, TextPrinter, print_expression
 from deepbp.layers.layer import Layer
@@ -37,6 +38,9 @@ class Summary:
         lines.insert(1, "─" * max(map(len, lines)))
         frozen = f", {self.frozen:,} of them frozen" if self.frozen else ""
         return "\n".join([*lines, lines[1], f"Parameters: {self.parameters:,} ({self.bytes:,} bytes){frozen}"])
+
+    def __str__(self) -> str:
+        return printable(repr(self))
 
 
 def summarize(model: Layer[Any]) -> Summary:

@@ -12,7 +12,18 @@ import deepbp
 ROOT = Path(deepbp.__file__).parent
 FLOORS = {
     **dict.fromkeys(
-        ("_config", "_tables", "_validation", "errors", "formulas", "initializers", "kernels", "parameters"), 1
+        (
+            "_config",
+            "_plain_text",
+            "_tables",
+            "_validation",
+            "errors",
+            "formulas",
+            "initializers",
+            "kernels",
+            "parameters",
+        ),
+        1,
     ),
     **dict.fromkeys(("_suggestions", "_version", "storage", "typing"), 1),
     **dict.fromkeys(("layers", "losses", "optimizers"), 2),

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from html import escape
 from textwrap import wrap
 
+from deepbp._plain_text import printable
 from deepbp.derivation.document import Block, Document, Equations, Heading, Paragraph, Row, Values, cells, measures
 from deepbp.derivation.expressions import Math
 from deepbp.formulas.latex import LatexPrinter
@@ -247,9 +248,10 @@ class Renderable(ABC):
         """The content, independent of any output format."""
 
     def __str__(self) -> str:
-        return as_text(self.document())
+        return printable(as_text(self.document()))
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return as_text(self.document())
 
     def to_latex(self, document: bool = False) -> str:
         """LaTeX for a text that uses amsmath; with ``document=True``, a complete document."""

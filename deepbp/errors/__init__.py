@@ -5,6 +5,8 @@ Each class also derives from the built-in exception that fits, so ``except Value
 
 from typing import Self
 
+from deepbp._plain_text import printable
+
 __all__ = [
     "ArgumentTypeError",
     "ConfigurationError",
@@ -31,7 +33,7 @@ class DeepBPError(Exception):
     """
 
     def __str__(self) -> str:
-        return str(self.args[0]).format(*self.args[1:]) if len(self.args) > 1 else super().__str__()
+        return printable(str(self.args[0]).format(*self.args[1:]) if len(self.args) > 1 else super().__str__())
 
     def placed(self, place: str) -> Self:
         """The same error, with the place where it happened in front of the message."""

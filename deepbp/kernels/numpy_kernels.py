@@ -168,7 +168,7 @@ def cross_entropy_residual(z: Array, labels: Array, weight: Array | None) -> tup
     if not rows:
         return 0.0, np.empty_like(z)
     shifted = z - np.maximum.reduce(z, axis=1, keepdims=True)  # so that no exponential overflows
-    residual = np.exp(shifted)
+    residual = np.exp(shifted, order="C")  # of which ``flat`` is a view
     flat, place = residual.reshape(-1), labels + np.arange(0, rows * classes, classes)
     own = flat[place]
     flat[place] = 0

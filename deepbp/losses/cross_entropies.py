@@ -211,7 +211,7 @@ class SoftmaxCrossEntropy(_SmoothedClassLoss[SoftmaxSaved]):
 
     def _forward_rows(self, z: Array, target: Array, weight: Array | None, shape: Shape) -> tuple[float, SoftmaxSaved]:
         shifted = z - np.maximum.reduce(z, axis=1, keepdims=True)  # so that no exponential overflows
-        residual = np.exp(shifted)
+        residual = np.exp(shifted, order="C")  # of which ``flat`` is a view
         flat, top = residual.reshape(-1), shifted.argmax(axis=1) + np.arange(0, z.size, z.shape[1])
         flat[top] = 0
         others = np.add.reduce(residual, axis=1)

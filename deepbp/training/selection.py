@@ -10,6 +10,7 @@ import attrs
 import numpy as np
 from attrs import evolve, frozen
 
+from deepbp._plain_text import printable
 from deepbp._validation import as_generator, as_numbers, check_same_length
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DataTypeError, NonFiniteError, ShapeError
 from deepbp.layers import Layer
@@ -115,10 +116,12 @@ class Scores(dict[str, list[float]]):
 
     def __str__(self) -> str:
         width = max(map(len, self), default=0)
-        return "\n".join(
-            f"{name:{width}}  {self.mean(name):.4g} ± {self.spread(name):.2g}  "
-            f"({', '.join(f'{score:.4g}' for score in column)})"
-            for name, column in self.items()
+        return printable(
+            "\n".join(
+                f"{name:{width}}  {self.mean(name):.4g} ± {self.spread(name):.2g}  "
+                f"({', '.join(f'{score:.4g}' for score in column)})"
+                for name, column in self.items()
+            )
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from attrs import define, field, frozen
 
+from deepbp._plain_text import printable
 from deepbp.errors import ConfigurationError, DeepBPError
 from deepbp.errors.validators import optional, positive_int
 from deepbp.formulas.language import Formula, evaluate
@@ -290,7 +291,7 @@ class SignalMonitor(Callback):
 
     def report(self) -> str:
         """Return the symptoms and their usual remedies. Raises ConfigurationError before the first measurement."""
-        return report(self.layers, self.records)
+        return printable(report(self.layers, self.records))
 
     def on_fit_start(self, trainer: Trainer) -> None:
         self.look(trainer)

@@ -111,6 +111,17 @@ def test_softmax_cross_entropy_agrees(shape: tuple[int, int], dtype: Any, weight
 
 
 @in_both_forms
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_cross_entropies_take_scores_in_any_layout(form: ModuleType, dtype: Any) -> None:
+    z, labels, weight = draw((5, 4), dtype), np.array([0, 3, 1, 1, 2]), np.arange(5, dtype=dtype)
+    value, residual = plain.cross_entropy_residual(z, labels, weight)
+    for layout in (np.asfortranarray(z), np.repeat(z, 2, axis=1)[:, ::2], z[::-1].copy()[::-1]):
+        again, other = form.cross_entropy_residual(layout, labels, weight)
+        assert again == pytest.approx(value, rel=1e-5)
+        assert_close(other, residual, ulp=32)
+
+
+@in_both_forms
 @pytest.mark.parametrize("label", [-1, 3, 2**40])
 def test_a_label_out_of_range_is_refused(form: ModuleType, label: int) -> None:
     with pytest.raises(IndexError):
