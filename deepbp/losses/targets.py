@@ -82,7 +82,10 @@ def prepare_labels(
     target: ArrayLike, output_shape: Shape, dtype: np.dtype[Any], name: str, ignored: int | None = None
 ) -> Array:
     """Validated labels as indices, or one-hot rows of the network's dtype."""
-    array = as_numbers(target, name)
+    if type(target) is np.ndarray and target.dtype.kind in "iu" and target.ndim and target.size:
+        array: Array = target
+    else:
+        array = as_numbers(target, name)
     if not output_shape:
         raise ShapeError(f"{name}: a classifier needs a score for each class, got outputs of shape ()")
     if array.shape[1:] == output_shape:

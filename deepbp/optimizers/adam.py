@@ -13,6 +13,7 @@ from deepbp.kernels import unchecked as kernels
 from deepbp.kernels.blocks import average, average_square, blocks
 from deepbp.optimizers.optimizer import DECAY, Descent, Schedule, State, decay
 from deepbp.parameters import ParameterVector
+from deepbp.typing import Array
 
 MEANS = (("mean", "beta1 * mean + (1 - beta1) * g"), ("square", "beta2 * square + (1 - beta2) * g**2"))
 STEP = "w - rate * (mean / (1 - beta1**t)) / (sqrt(square / (1 - beta2**t)) + epsilon)"
@@ -52,20 +53,22 @@ class Adam(Descent):
     def stated_formula(self) -> UpdateFormula:
         return self._update(*MEANS, ("w", STEP))
 
-    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
+    def _move(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
         # m̂ / (√v̂ + ε) = m / (√v + ε c) · c / (1 − β₁ᵗ), with c = √(1 − β₂ᵗ): no corrected copies of m and v
         rate, epsilon = self._corrected(state["step"] + 1, rate)
         mean, square = state["mean"], state["square"]
-        kernels.adam(parameters.values, parameters.grads, mean, square, rate, self.beta1, self.beta2, epsilon)
+        kernels.adam(parameters.values, grads, mean, square, rate, self.beta1, self.beta2, epsilon)
 
     def _corrected(self, t: int, rate: float) -> tuple[float, float]:
         """The rate and ε with which the uncorrected means give the step of the corrected ones."""
         correction = sqrt(1 - self.beta2**t)
         return rate * correction / (1 - self.beta1**t), self.epsilon * correction
 
-    def _averaged(self, parameters: ParameterVector, state: State, *others: Any, scratch: int = 1) -> Iterator[Any]:
+    def _averaged(
+        self, parameters: ParameterVector, grads: Array, state: State, *others: Any, scratch: int = 1
+    ) -> Iterator[Any]:
         """Blocks of (w, g, m, v, others, scratch arrays) in which m and v are updated already."""
-        arrays = (parameters.values, parameters.grads, state["mean"], state["square"], *others)
+        arrays = (parameters.values, grads, state["mean"], state["square"], *others)
         for block in blocks(*arrays, scratch=scratch):
             average(block[2], self.beta1, block[1], block[-1])
             average_square(block[3], self.beta2, block[1], block[-1])
@@ -92,9 +95,9 @@ class AdamW(Adam):
 
     weight_decay: float = field(default=0.01, validator=non_negative)
 
-    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
+    def _move(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
         decay(parameters, rate * self.weight_decay)
-        super()._move(parameters, state, rate)
+        super()._move(parameters, grads, state, rate)
 
 
 @frozen
@@ -127,10 +130,10 @@ class AMSGrad(Adam):
         largest = ("largest", "maximum(largest, square)")
         return self._update(*MEANS, largest, ("w", STEP.replace("square", "largest")), symbols={"largest": "u"})
 
-    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
+    def _move(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
         decay(parameters, rate * self.weight_decay)
         rate, epsilon = self._corrected(state["step"] + 1, rate)
-        for w, _, m, v, u, scratch in self._averaged(parameters, state, state["largest"]):
+        for w, _, m, v, u, scratch in self._averaged(parameters, grads, state, state["largest"]):
             np.maximum(u, v, out=u)
             np.sqrt(u, out=scratch)
             scratch += epsilon
@@ -180,7 +183,7 @@ class NAdam(Adam):
     def start(self, parameters: ParameterVector) -> State:
         return {**super().start(parameters), "product": 1.0}
 
-    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
+    def _move(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
         t = state["step"] + 1
         now, after = self._momentum(t), self._momentum(t + 1)
         product = state["product"] * now
@@ -188,7 +191,7 @@ class NAdam(Adam):
         of_mean = rate * correction * after / (1 - product * after)
         of_gradient = rate * correction * (1 - now) / (1 - product)
         decay(parameters, rate * self.weight_decay)
-        for w, g, m, v, ahead, scratch in self._averaged(parameters, state, scratch=2):
+        for w, g, m, v, ahead, scratch in self._averaged(parameters, grads, state, scratch=2):
             np.multiply(m, of_mean, out=ahead)
             np.multiply(g, of_gradient, out=scratch)
             ahead += scratch
@@ -242,11 +245,11 @@ class RAdam(Adam):
             symbols={"length": "ρ", "longest": "ρ₀", "rectifier": "r"},
         )
 
-    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
+    def _move(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
         t = state["step"] + 1
         rectifier = self._rectifier(t)
         decay(parameters, rate * self.weight_decay)
-        super()._move(parameters, state, rate * rectifier)  # with a rate of 0, only the means move
+        super()._move(parameters, grads, state, rate * rectifier)  # with a rate of 0, only the means move
         if not rectifier:
             parameters.values -= rate / (1 - self.beta1**t) * state["mean"]
 

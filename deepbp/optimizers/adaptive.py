@@ -19,6 +19,7 @@ from deepbp.optimizers.optimizer import (
     zeros,
 )
 from deepbp.parameters import ParameterVector
+from deepbp.typing import Array
 
 
 @frozen
@@ -55,11 +56,10 @@ class Adagrad(Descent):
 
     def _may_overflow(self, parameters: ParameterVector, state: State, rate: float) -> bool:
         # s is a sum that only grows
-        grown = not (has_square(state["square"]) and decay_has_square(parameters, self.weight_decay))
-        return grown or super()._may_overflow(parameters, state, rate)
+        return not (has_square(state["square"]) and decay_has_square(parameters, self.weight_decay))
 
-    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
-        grads = decayed_gradient(parameters, self.weight_decay)
+    def _move(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
+        grads = decayed_gradient(parameters, grads, self.weight_decay)
         for w, g, s, scratch in blocks(parameters.values, grads, state["square"]):
             np.multiply(g, g, out=scratch)
             s += scratch
@@ -109,10 +109,10 @@ class Adadelta(Descent):
         )
 
     def _may_overflow(self, parameters: ParameterVector, state: State, rate: float) -> bool:
-        return super()._may_overflow(parameters, state, rate) or not decay_has_square(parameters, self.weight_decay)
+        return not decay_has_square(parameters, self.weight_decay)
 
-    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
-        grads = decayed_gradient(parameters, self.weight_decay)
+    def _move(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
+        grads = decayed_gradient(parameters, grads, self.weight_decay)
         arrays = (parameters.values, grads, state["square"], state["moved"])
         for w, g, v, u, change, scratch in blocks(*arrays, scratch=2):
             average_square(v, self.rho, g, scratch)
@@ -172,10 +172,10 @@ class RMSprop(Descent):
         return zeros(parameters, "square", *["mean"] * self.centered, *["velocity"] * bool(self.momentum))
 
     def _may_overflow(self, parameters: ParameterVector, state: State, rate: float) -> bool:
-        return super()._may_overflow(parameters, state, rate) or not decay_has_square(parameters, self.weight_decay)
+        return not decay_has_square(parameters, self.weight_decay)
 
-    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
-        grads = decayed_gradient(parameters, self.weight_decay)
+    def _move(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
+        grads = decayed_gradient(parameters, grads, self.weight_decay)
         mean = state["mean"] if self.centered else grads  # a placeholder where there is no such state
         velocity = state["velocity"] if self.momentum else grads
         for w, g, v, m, b, scratch in blocks(parameters.values, grads, state["square"], mean, velocity):
@@ -254,8 +254,8 @@ class Rprop(Descent):
         values = parameters.values
         return {"step": 0, "size": np.full_like(values, self.first_step), "direction": np.zeros_like(values)}
 
-    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
-        arrays = (parameters.values, parameters.grads, state["size"], state["direction"])
+    def _move(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
+        arrays = (parameters.values, grads, state["size"], state["direction"])
         for w, g, size, s, agreement, scratch in blocks(*arrays, scratch=2):
             np.sign(g, out=scratch)  # signs, not g itself: a product of two tiny gradients would be 0
             np.multiply(scratch, s, out=agreement)
@@ -308,9 +308,9 @@ class Lion(Descent):
             symbols={"ahead": "c"},
         )
 
-    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
+    def _move(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
         decay(parameters, rate * self.weight_decay)
-        for w, g, m, ahead, scratch in blocks(parameters.values, parameters.grads, state["mean"], scratch=2):
+        for w, g, m, ahead, scratch in blocks(parameters.values, grads, state["mean"], scratch=2):
             np.multiply(m, self.beta1, out=ahead)
             np.multiply(g, 1 - self.beta1, out=scratch)
             ahead += scratch

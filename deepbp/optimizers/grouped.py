@@ -10,9 +10,9 @@ from attrs import evolve, field, frozen
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.errors.validators import rate_or_schedule
-from deepbp.optimizers.optimizer import Descent, Names, Optimizer, Schedule, State
+from deepbp.optimizers.optimizer import LARGE_RATE, Descent, Names, Optimizer, Schedule, State
 from deepbp.parameters import Members, ParameterVector, Part
-from deepbp.typing import Shape
+from deepbp.typing import Array, Shape
 
 
 def _as_groups(groups: Mapping[str, Optimizer]) -> dict[str, Optimizer]:
@@ -80,15 +80,16 @@ class Grouped(Descent):
     def _may_overflow(self, parameters: ParameterVector, state: State, rate: float) -> bool:
         # All rates are computed, and so validated, before any parameter changes. The test is of all groups at once:
         # after that of a single group, the parameters of others would have changed already.
-        step, may = state["step"], super()._may_overflow(parameters, state, rate)
+        step, may = state["step"], False
         for place, optimizer in enumerate(self.groups.values()):
             own_rate = rate * optimizer.rate(step)
             if isinstance(optimizer, Descent):
                 own = {"step": step, **_own(state, f"{place}.")}
-                may |= optimizer._may_overflow(parameters, own, own_rate)
+                test = optimizer._may_overflow
+                may |= own_rate > LARGE_RATE or (test is not None and test(parameters, own, own_rate))
         return may
 
-    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
+    def _move(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
         step = state["step"]
         # Each optimizer steps on its part of the vector, with the entries of the state that have its prefix.
         for place, optimizer, part in self._parts(parameters):

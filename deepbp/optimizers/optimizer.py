@@ -110,6 +110,9 @@ class Descent(Optimizer):
     _counts: ClassVar[bool] = False  # whether an update depends on t, as a bias correction does
     _arrays: ClassVar[tuple[str, ...]] = ()  # the names of the arrays in the state
 
+    # A cheap test before an update whose g² do not overflow: whether another number of it may.
+    _may_overflow: ClassVar[Callable[..., bool] | None] = None
+
     def start(self, parameters: ParameterVector) -> State:
         return zeros(parameters, *self._arrays)
 
@@ -125,18 +128,23 @@ class Descent(Optimizer):
             rate = self.learning_rate
             if callable(rate):
                 rate = self.rate(state["step"])
+            grads = parameters.grads
+            try:  # a finite sum of squares: no g² overflows
+                large = rate > LARGE_RATE or not isfinite(grads.dot(grads))
+            except (RuntimeWarning, FloatingPointError):  # an overflow, where NumPy is set to raise
+                large = True
             move = self._move_each if "late" in state else self._move
-            if self._may_overflow(parameters, state, rate):
-                move_or_restore(lambda: move(parameters, state, rate), parameters, state)
+            if large or (self._may_overflow is not None and self._may_overflow(parameters, state, rate)):
+                move_or_restore(lambda: move(parameters, grads, state, rate), parameters, state)
             else:
-                move(parameters, state, rate)
+                move(parameters, grads, state, rate)
             state["step"] += 1
             if not state["step"] % FLUSH_EVERY:
                 flush_subnormals(state)
         except (AttributeError, KeyError, TypeError) as error:
             raise self._argument_error(parameters, state) or error from None
 
-    def _move_each(self, parameters: ParameterVector, state: State, rate: float) -> None:
+    def _move_each(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
         """``_move`` where parameters were frozen for a while, and so have made fewer steps: each with its own t."""
         late, starts = state["late"], [0, *accumulate(map(prod, parameters.shapes))]
         before = dict(state)  # several runs of parameters may share a t
@@ -149,21 +157,13 @@ class Descent(Optimizer):
                     own[name] = state[name][place]
                 elif name != "step":  # a number that changes with t, of which each t has its own
                     own[name] = before.get(name + mark, value)
-            self._move(part, own, rate)
+            self._move(part, part.grads, own, rate)
             numbers = {name + mark: value for name, value in own.items() if not isinstance(value, np.ndarray)}
             state |= {name: value for name, value in numbers.items() if not name.startswith("step")}
 
     @abstractmethod
-    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
+    def _move(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
         """One step with this learning rate; t of the formulas is ``state["step"] + 1``."""
-
-    def _may_overflow(self, parameters: ParameterVector, state: State, rate: float) -> bool:
-        """A cheap test before an update: whether a number of it may overflow, such as g²."""
-        grads = parameters.grads
-        try:
-            return rate > LARGE_RATE or not isfinite(grads.dot(grads))
-        except (RuntimeWarning, FloatingPointError):  # an overflow, where NumPy is set to raise
-            return True
 
     def _update(self, *rows: tuple[str, str], symbols: Mapping[str, str] = MappingProxyType({})) -> UpdateFormula:
         """The formula with these rows, after the row of weight decay where there is any."""
@@ -279,11 +279,11 @@ def decay_has_square(parameters: ParameterVector, weight_decay: float) -> bool:
     return not weight_decay or (has_square(parameters.values, 2 * weight_decay) and has_square(parameters.grads, 2))
 
 
-def decayed_gradient(parameters: ParameterVector, weight_decay: float) -> Array:
-    """g + λ w, in parameters of two or more dimensions only; ``parameters.grads`` keeps ∂L/∂w."""
+def decayed_gradient(parameters: ParameterVector, grads: Array, weight_decay: float) -> Array:
+    """g + λ w, in parameters of two or more dimensions only; ``grads`` keeps ∂L/∂w."""
     if not weight_decay:
-        return parameters.grads
-    grads = parameters.grads.copy()
+        return grads
+    grads = grads.copy()
     part = parameters.matrices
     grads[part] += weight_decay * parameters.values[part]
     return grads

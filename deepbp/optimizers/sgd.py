@@ -8,6 +8,7 @@ from deepbp.formulas.language import UpdateFormula
 from deepbp.kernels import unchecked as kernels
 from deepbp.optimizers.optimizer import SYMBOLS, Descent, Schedule, State, decayed_gradient, zeros
 from deepbp.parameters import ParameterVector
+from deepbp.typing import Array
 
 
 @frozen
@@ -55,8 +56,9 @@ class SGD(Descent):
     def start(self, parameters: ParameterVector) -> State:
         return zeros(parameters, *["velocity"] * bool(self.momentum))
 
-    def _move(self, parameters: ParameterVector, state: State, rate: float) -> None:
-        grads = decayed_gradient(parameters, self.weight_decay) if self.weight_decay else parameters.grads
+    def _move(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
+        if self.weight_decay:
+            grads = decayed_gradient(parameters, grads, self.weight_decay)
         if self.momentum:
             kernels.sgd_momentum(parameters.values, grads, state["velocity"], rate, self.momentum, self.nesterov)
         else:

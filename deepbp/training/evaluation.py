@@ -39,6 +39,7 @@ class Meter:
         self._loss, self._metrics = loss, bind_metrics(metrics, loss) if metrics else []
         streaming = [metric for metric in self._metrics if is_streaming(metric)]
         self._streaming: list[StreamingMetric] = streaming if len(streaming) == len(metrics) else []
+        self._counts_all = type(loss)._samples is Loss._samples
         self.total, self.seen = 0.0, 0
         self.counted = 0.0  # samples that the mean is over: less than were seen, where targets are missing
         self.penalty = 0.0 if has_penalty else None  # the share of penalties in the total
@@ -54,7 +55,7 @@ class Meter:
         penalty: float = 0.0,
     ) -> None:
         """Add a batch: its loss, predictions, targets and weights, and the penalties that the loss includes."""
-        counted = self._loss._samples(prediction, target)
+        counted = len(prediction) if self._counts_all else self._loss._samples(prediction, target)
         self.total += value if self._loss.reduction == "sum" else value * counted
         if self.penalty is not None:
             self.penalty += penalty if self._loss.reduction == "sum" else penalty * counted

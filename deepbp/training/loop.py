@@ -144,17 +144,17 @@ class Fit:
             return
         if meter.seen == 0:
             raise NonFiniteError(f"epoch {state.epoch + 1}: every step was skipped: its loss or a gradient overflowed")
+        row = meter.row()
         contexts = filter(None, [one._for_validation(trainer) for one in trainer.callbacks])
         if (context := next(contexts, None)) is None:
-            self._complete(meter)
+            self._complete(row)
         else:
             with context:
-                self._complete(meter)
+                self._complete(row)
 
-    def _complete(self, meter: Meter) -> None:
-        """Validate, and append a row to the history."""
+    def _complete(self, row: dict[str, float]) -> None:
+        """Validate, and append the row to the history."""
         trainer, state, position = self.trainer, self.state, self.state.position
-        row = meter.row()
         if self.validation is not None and (position.epoch + 1) % self.options.validation_every == 0:
             if self._interrupt.requested:
                 return  # the epoch is not complete: it is validated when the training resumes

@@ -110,6 +110,10 @@ CallbackLike: TypeAlias = "Callback | Callable[[Trainer], object]"
 """A callback, or a function that is called with the trainer after each epoch."""
 
 
+def _as_metrics(metrics: Sequence[MetricLike]) -> Sequence[MetricLike]:
+    return metrics if isinstance(metrics, tuple) and not metrics else check_metrics(metrics)
+
+
 def _as_callbacks(callbacks: Sequence[CallbackLike]) -> tuple[Callback, ...]:
     """Validate a list of callbacks; those that store the training go last, so that they store what the others did."""
     several: Sequence[Any] = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
@@ -173,7 +177,7 @@ class Trainer:
     model: Layer[Any] = field(validator=instance_of(Layer))
     loss: Loss[Any] = field(validator=instance_of(Loss))
     optimizer: Optimizer = field(validator=instance_of(Optimizer))
-    metrics: Sequence[MetricLike] = field(default=(), kw_only=True, converter=check_metrics)
+    metrics: Sequence[MetricLike] = field(default=(), kw_only=True, converter=_as_metrics)
     callbacks: Sequence[Callback] = field(default=(), kw_only=True, converter=_as_callbacks)
     clip_norm: float | None = field(default=None, kw_only=True, validator=optional(positive))
     clip_value: float | None = field(default=None, kw_only=True, validator=optional(positive))
