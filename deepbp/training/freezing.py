@@ -94,6 +94,8 @@ def check_kept(
     named: Mapping[str, Parameter],
 ) -> None:
     """Raise FileFormatError for a stored state whose additions, or parts of frozen parameters, make no sense."""
+    for key, name, part in _parts(optimizer, names, shapes, state):
+        _check_finite(key, name, part)
     sizes = {prefix: sum(map(prod, own)) for prefix, _, _, own in optimizer._sections(names, shapes)}
     step = count(state["step"])
     for key, value in state.items():
@@ -113,5 +115,14 @@ def check_kept(
                 dtype = np.int64 if key.endswith("late") else named[name].value.dtype
                 if value.shape != (named[name].value.size,) or value.dtype != dtype:
                     raise FileFormatError(f"expected {named[name].value.size} numbers, got {value!r:.100}")
+                _check_finite(key, name, value)
             elif type(value) not in (int, float):
                 raise FileFormatError(f"expected a number of the optimizer's state, got {value!r:.100}")
+
+
+def _check_finite(key: str, name: str, part: Array) -> None:
+    if not np.isfinite(part).all():
+        raise FileFormatError(
+            f"the optimizer's {key} of {name} is not finite: an update had overflowed before the file was written, and "
+            "these weights would not be trained any more: load the weights alone, net.load_weights(path)"
+        )

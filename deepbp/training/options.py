@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
+import attrs
 import numpy as np
 from attrs import frozen
 
+from deepbp._config import without_addresses
 from deepbp._validation import require_built
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError, FileFormatError
 from deepbp.errors.validators import whole
 from deepbp.layers import Layer
 from deepbp.losses import Loss
@@ -114,3 +116,19 @@ def check_batch_size(batch_size: int | None) -> None:
         raise ArgumentTypeError(f"batch_size: expected a whole number, or None for a full batch, got {batch_size!r}")
     if batch_size < 1:
         raise ConfigurationError(f"batch_size: expected at least 1, or None for a full batch, got {batch_size}")
+
+
+def settings_of(trainer: Any) -> dict[str, str]:
+    """The settings that change the numbers of a training, as text, besides the loss and the call of ``fit``."""
+    fields = attrs.fields(type(trainer.optimizer)) if attrs.has(type(trainer.optimizer)) else ()
+    given = {field.name: getattr(trainer.optimizer, field.name) for field in fields if field.init}
+    given |= {name: getattr(trainer, name) for name in ("clip_norm", "clip_value", "accumulate", "non_finite")}
+    return {name: without_addresses(repr(value)) for name, value in given.items()}
+
+
+def changed_settings(own: Mapping[str, str], stored: Any) -> str:
+    """The settings that differ from those of a file, ``name: old → new``. Raises FileFormatError for other objects."""
+    if not isinstance(stored, dict) or not all(isinstance(value, str) for value in stored.values()):
+        raise FileFormatError(f"expected the settings of a training, got {stored!r:.200}")
+    changed = [name for name, value in own.items() if stored.get(name, value) != value]
+    return ", ".join(f"{name}: {stored[name]:.100} → {own[name]:.100}" for name in changed)

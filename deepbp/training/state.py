@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 from attrs import define, field
 
+from deepbp import kernels
 from deepbp._config import without_addresses
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, FileFormatError
 from deepbp.files.network import TRAINING, TRAINING_VERSION, describe_model
@@ -25,6 +26,7 @@ from deepbp.storage.json_codec import from_json, to_json
 from deepbp.training.evaluation import Meter
 from deepbp.training.freezing import Kept, check_kept, follow, plain
 from deepbp.training.history import History
+from deepbp.training.options import changed_settings
 from deepbp.training.position import Position, count, generator_at
 from deepbp.typing import Array
 
@@ -96,6 +98,7 @@ class TrainingState:
     history: History = field(factory=History, init=False)
     epoch: int = field(default=0, init=False)
     skipped: int = field(default=0, init=False)
+    settings: dict[str, str] = field(factory=dict, init=False)  # those that the trainer was made with
     penalty: float = field(default=0.0, init=False)  # the share of penalties in the last loss
     position: Position = field(factory=Position, init=False)
     callback_states: Sequence[CallbackState] | None = field(default=None, init=False)  # of a file, until the next fit
@@ -270,6 +273,7 @@ class TrainingState:
             "generators": {name: one.bit_generator.state for name, one in self._all_generators().items()},
             "history": {name: np.array(column, float) for name, column in self.history.items()},
             "interrupted": self.history.interrupted,
+            "settings": {**self.settings, "kernels": kernels.current()},
             "epoch": self.epoch,
             "skipped": self.skipped,
             "position": self.position.describe() if self.position.begun else None,
@@ -317,6 +321,14 @@ class TrainingState:
             meter = Meter(settings.loss, settings.metrics, self.has_penalty)
             position = Position.read(state["position"], self.generator, meter, self.model.built)
         set_columns(self.model, state.get("columns"))
+
+        now = {**self.settings, "kernels": kernels.current()}
+        if changed := changed_settings(now, state.get("settings", {})):
+            warnings.warn(
+                f"load: the training continues with other settings than it was stored with: {changed}",
+                UserWarning,
+                stacklevel=4,
+            )
 
         # Everything is valid: from here on nothing can be refused.
         for name, array in self._arrays().items():

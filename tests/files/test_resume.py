@@ -13,7 +13,7 @@ from attrs import define, field
 from safetensors.numpy import save_file
 
 import deepbp
-from deepbp import Sequential, Trainer, optimizers
+from deepbp import Sequential, Trainer, kernels, optimizers
 from deepbp.errors import ConfigurationError, FileFormatError
 from deepbp.layers import Activation, BatchNorm, Dense, Dropout, ReLU
 from deepbp.losses import SoftmaxCrossEntropy
@@ -332,3 +332,43 @@ def test_a_loss_of_another_configuration_is_noticed(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigurationError, match=message):
         trained.load(path)
+
+
+def test_other_settings_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One warning with all of them; what callbacks have changed meanwhile is none of them."""
+    path = tmp_path / "run.npz"
+    reduce = ReduceOnPlateau("loss", patience=1, min_delta=1e9)
+    first = trainer([reduce], Adam(0.01), clip_norm=1.0)
+    first.fit(X, Y, epochs=3)
+    assert first.optimizer.learning_rate < 0.01
+    first.save(path)
+    trainer([reduce], Adam(0.01), clip_norm=1.0).load(path)  # no warning, which would be an error
+    monkeypatch.setattr(kernels, "current", lambda: "numba")
+    rate = Warmup(5, then=0.02)
+    other = trainer([reduce], Adam(rate, beta2=0.9), accumulate=2, non_finite="skip", clip_value=0.5)
+    with pytest.warns(UserWarning, match="other settings") as caught:
+        other.load(path)
+    assert [str(one.message) for one in caught] == [
+        "load: the training continues with other settings than it was stored with: "
+        f"learning_rate: 0.01 → {rate!r}, beta2: 0.999 → 0.9, clip_norm: 1.0 → None, clip_value: None → 0.5, "
+        "accumulate: 1 → 2, non_finite: 'raise' → 'skip', kernels: numpy → numba"
+    ]
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_an_optimizer_state_that_has_overflowed_is_refused(frozen: bool, tmp_path: Path) -> None:
+    path, first = tmp_path / "run.npz", trainer([], Adam(0.01))
+    first.fit(X, Y)
+    first.state["square"][0] = np.inf
+    if frozen:
+        first.model.freeze()
+        first.model.layers[-1].unfreeze()  # type: ignore[attr-defined]
+        first.step(X, Y)
+    first.save(path)
+    again = trainer([], Adam(0.01))
+    before = bytes_of(again)
+    with pytest.raises(FileFormatError, match=r": the optimizer's square of 0\.weight is not finite: an update had "):
+        again.load(path)
+    assert bytes_of(again) == before
+    assert again.model.load_weights(path).complete  # type: ignore[attr-defined]  # what the message names works
