@@ -25,7 +25,7 @@ FLOORS = {
         ),
         1,
     ),
-    **dict.fromkeys(("_suggestions", "_version", "storage", "typing"), 1),
+    **dict.fromkeys(("_suggestions", "_version", "program", "storage", "typing"), 1),
     **dict.fromkeys(("layers", "losses", "optimizers"), 2),
     **dict.fromkeys(("files", "metrics", "testing"), 3),
     **dict.fromkeys(("callbacks", "training"), 4),
@@ -107,7 +107,7 @@ def test_files_hold_families() -> None:
     """A reader opens few files, and each is worth opening; imports are a small share of what is read."""
     lines = {name: source.splitlines() for name, source in SOURCES.items()}
     imported = sum(len(list(statements(ast.parse(source)))) for source in SOURCES.values())
-    assert len(FILES) <= 150
+    assert len(FILES) <= 160
     assert median(map(len, lines.values())) >= 110
     assert imported <= 0.06 * sum(map(len, lines.values()))
     assert [name for name, text in lines.items() if len(text) > 450] == []

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 
 from deepbp.errors import ShapeError
+from deepbp.kernels import numba_loops as loops
 from deepbp.kernels import numpy_kernels
 from deepbp.kernels.blocks import NO_SCORES, NOT_ROWS, OTHER_LENGTH, OTHER_SHAPE, OTHER_STATE, OTHER_TARGET
 from deepbp.kernels.numba_erf import gelu as gelu
 from deepbp.kernels.numba_math import compiled, exp_negative, inner
-from deepbp.kernels.numpy_kernels import TINY
 from deepbp.kernels.numpy_kernels import __all__ as __all__  # a kernel without a compiled form is NumPy's
 from deepbp.kernels.numpy_kernels import erf as erf
 from deepbp.kernels.numpy_kernels import erfc as erfc
@@ -58,10 +58,7 @@ def add_bias(z: Any, bias: Any) -> None:
 @compiled(numpy_kernels.sigmoid)
 def sigmoid(z: Any) -> Any:
     y = np.empty(z.shape, z.dtype)
-    source, target, one = z.ravel(), y.ravel(), z.dtype.type(1)
-    for i in range(source.size):
-        e = exp_negative(-abs(source[i]))
-        target[i] = (e if source[i] < 0 else one) / (one + e)
+    loops.sigmoid(z.ravel(), y.ravel(), z.size)
     return y
 
 
@@ -69,9 +66,7 @@ def sigmoid(z: Any) -> Any:
 def sigmoid_backward(output: Any, delta: Any) -> Any:
     check_alike(output, delta)
     grad_input = np.empty(output.shape, output.dtype)
-    y, d, target, one = output.ravel(), delta.ravel(), grad_input.ravel(), output.dtype.type(1)
-    for i in range(y.size):
-        target[i] = d[i] * y[i] * (one - y[i])
+    loops.sigmoid_backward(output.ravel(), delta.ravel(), grad_input.ravel(), output.size)
     return grad_input
 
 
@@ -79,18 +74,14 @@ def sigmoid_backward(output: Any, delta: Any) -> Any:
 def tanh_backward(output: Any, delta: Any) -> Any:
     check_alike(output, delta)
     grad_input = np.empty(output.shape, output.dtype)
-    y, d, target, one = output.ravel(), delta.ravel(), grad_input.ravel(), output.dtype.type(1)
-    for i in range(y.size):
-        target[i] = d[i] * (one - y[i] * y[i])
+    loops.tanh_backward(output.ravel(), delta.ravel(), grad_input.ravel(), output.size)
     return grad_input
 
 
 @compiled(numpy_kernels.relu)
 def relu(z: Any) -> Any:
     y = np.empty(z.shape, z.dtype)
-    source, target, zero = z.ravel(), y.ravel(), z.dtype.type(0)
-    for i in range(source.size):
-        target[i] = zero if source[i] <= 0 else source[i]  # so asked, NaN stays NaN
+    loops.relu(z.ravel(), y.ravel(), z.size)
     return y
 
 
@@ -98,9 +89,7 @@ def relu(z: Any) -> Any:
 def relu_backward(output: Any, delta: Any) -> Any:
     check_alike(output, delta)
     grad_input = np.empty(output.shape, output.dtype)
-    y, d, target, zero = output.ravel(), delta.ravel(), grad_input.ravel(), output.dtype.type(0)
-    for i in range(y.size):
-        target[i] = d[i] if y[i] > 0 else zero
+    loops.relu_backward(output.ravel(), delta.ravel(), grad_input.ravel(), output.size)
     return grad_input
 
 
@@ -144,13 +133,7 @@ def softmax_backward(output: Any, delta: Any) -> Any:
 def squared_error(prediction: Any, target: Any, factor: float) -> Any:
     check_target(prediction, target)
     delta = np.empty(prediction.shape, prediction.dtype)
-    p, t, d = prediction.ravel(), target.ravel(), delta.ravel()
-    scale = delta.dtype.type(factor)
-    total = 0.0
-    for i in range(p.size):
-        difference = p[i] - t[i]
-        total += difference * difference
-        d[i] = scale * difference
+    total = loops.squared_error(prediction.ravel(), target.ravel(), delta.ravel(), prediction.size, factor)
     return total, delta
 
 
@@ -159,27 +142,12 @@ def cross_entropy_residual(z: Any, labels: Any, weight: Any) -> Any:
     residual = np.empty(z.shape, z.dtype)
     rows, classes = z.shape
     check_rows(rows, labels, weight)
-    tiny = z.dtype.type(TINY)
-    value = 0.0
+    source, target, value = z.ravel(), residual.ravel(), 0.0
     for row in range(rows):
         label = labels[row]
         if label < 0 or label >= classes:
             raise IndexError("label out of range")
-        largest = z[row, 0]
-        for j in range(classes):
-            largest = max(largest, z[row, j])
-        for j in range(classes):
-            residual[row, j] = exp_negative(z[row, j] - largest)
-        own = residual[row, label]
-        residual[row, label] = z.dtype.type(0)
-        others = z.dtype.type(0)
-        for j in range(classes):
-            others += residual[row, j]
-        total = others + own
-        for j in range(classes):
-            residual[row, j] /= total
-        residual[row, label] = -others / total
-        term = np.log1p(others / own) if own > tiny else np.log(total) - (z[row, label] - largest)
+        term = loops.cross_entropy_row(source, row * classes, classes, label, target)
         value += term if weight is None else term * weight[row]
     return value, residual
 
@@ -255,20 +223,14 @@ def clip_norm(grads: Any, norm: float, limit: float) -> None:
 @compiled(numpy_kernels.sgd, values=1, grads=1)
 def sgd(values: Any, grads: Any, rate: float) -> None:
     check_length(values, grads)
-    step = values.dtype.type(rate)
-    for i in range(values.size):
-        values[i] -= step * grads[i]
+    loops.sgd(values, grads, values.size, rate)
 
 
 @compiled(numpy_kernels.sgd_momentum, values=1, grads=1, velocity=1)
 def sgd_momentum(values: Any, grads: Any, velocity: Any, rate: float, momentum: float, nesterov: bool) -> None:
     check_length(values, grads)
     check_length(values, velocity)
-    step, keep = values.dtype.type(rate), values.dtype.type(momentum)
-    for i in range(values.size):
-        v = keep * velocity[i] + grads[i]
-        velocity[i] = v
-        values[i] -= step * (grads[i] + keep * v if nesterov else v)
+    loops.sgd_momentum(values, grads, velocity, values.size, rate, momentum, nesterov)
 
 
 @compiled(numpy_kernels.adam, values=1, grads=1, mean=1, square=1)
@@ -278,13 +240,4 @@ def adam(
     check_length(values, grads)
     check_length(values, mean)
     check_length(values, square)
-    t = values.dtype.type
-    step, small = t(rate), t(epsilon)
-    keep1, take1, keep2, take2 = t(beta1), t(1 - beta1), t(beta2), t(1 - beta2)
-    for i in range(values.size):
-        g = grads[i]
-        m = keep1 * mean[i] + take1 * g
-        v = keep2 * square[i] + take2 * (g * g)
-        mean[i] = m
-        square[i] = v
-        values[i] -= step * m / (np.sqrt(v) + small)
+    loops.adam(values, grads, mean, square, values.size, rate, beta1, beta2, epsilon)

@@ -11,6 +11,7 @@ from deepbp.layers.boundary import locate, place_of
 from deepbp.layers.inner_graph import InnerGraph, Node
 from deepbp.layers.layer import Builder, Layer, check_class
 from deepbp.parameters import Parameter
+from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, Shape
 
 if TYPE_CHECKING:
@@ -153,6 +154,11 @@ class Chain(Layer[list[Any]]):
             self._check_saved(saved)
             self._locate(error, position, "backward_parameters" if position == first else "backward", delta)
             raise
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        for layer in self.layers:
+            x = program.lower(layer, x)
+        return x
 
     def penalty(self, saved: list[Any]) -> float:
         total = 0.0

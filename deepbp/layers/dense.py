@@ -11,6 +11,7 @@ from deepbp.kernels import unchecked as kernels
 from deepbp.layers.embedding import Embedding
 from deepbp.layers.layer import Builder, Layer
 from deepbp.parameters import UNBUILT, Parameter
+from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, Shape
 
 
@@ -86,6 +87,9 @@ class Dense(Layer[Array]):
         self.weight.accumulate_product(x.T, delta)  # ∂L/∂W = xᵀ δ
         if self.bias is not None:
             self.bias.accumulate_product(ones(len(delta), delta.dtype), delta)  # ∂L/∂b = Σ δ
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        return program.dense(x, self.weight, self.bias)
 
 
 @define(eq=False)

@@ -19,6 +19,7 @@ from deepbp.layers import boundary
 from deepbp.layers.boundary import Built
 from deepbp.layers.inner_graph import InnerGraph
 from deepbp.parameters import Buffer, Parameter
+from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, Shape, freely_named
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ class Layer(ABC, Generic[Saved]):
             cls.__repr__ = Layer.__repr__  # type: ignore[method-assign]
         if added.added_pickling:  # attrs' own fails where a field has no value yet: a layer could not be copied unbuilt
             cls.__getstate__, cls.__setstate__ = Layer.__getstate__, Layer.__setstate__  # type: ignore[method-assign]
+        if "lower" not in vars(cls) and {"forward", "backward", "backward_parameters"} & vars(cls).keys():
+            cls.lower = Layer.lower  # type: ignore[method-assign]  # an inherited one would run the inherited passes
         boundary.install(cls, Layer)
         if "__setattr__" in vars(cls) or cls.__setattr__ is object.__setattr__:  # attrs' own, with validators
             untyped: Any = cls  # for type checkers, the class has no __setattr__ of its own
@@ -134,6 +137,13 @@ class Layer(ABC, Generic[Saved]):
     def predict(self, x: Array) -> Array:
         """Run the inference pass. Layers with another behaviour in training, such as dropout, override it."""
         return self.forward(x)[0]
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        """Add this layer to a program, a training step in machine code; by default as two functions of Python.
+
+        A class that overrides a pass gets this default again, unless it overrides ``lower``, too.
+        """
+        return program.layer(self, x)
 
     def _run_backward_parameters(self, saved: Any, delta: Array) -> None:
         self._run_backward(saved, delta)

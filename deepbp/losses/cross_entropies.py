@@ -27,6 +27,7 @@ from deepbp.losses.targets import (
     sigmoid,
     smoothed,
 )
+from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, ArrayLike, Shape
 
 Weighted: TypeAlias = tuple[Array, Array, Array | None]
@@ -234,6 +235,13 @@ class SoftmaxCrossEntropy(_SmoothedClassLoss[SoftmaxSaved]):
     def backward(self, saved: SoftmaxSaved) -> Array:
         residual, weight, shape = saved
         return np.asarray(kernels.cross_entropy_residual_backward(residual, weight)).reshape(shape)
+
+    def lower(self, program: Program, prediction: Slot, target: Array) -> None:
+        labels = target.ndim == 1 and prediction.value.ndim == 2 and target.dtype == np.int64
+        if not labels or self.label_smoothing or self.class_weight is not None or self.ignore_label is not None:
+            super().lower(program, prediction, target)
+        else:
+            program.then("softmax_cross_entropy", prediction.value, target, prediction.delta, prediction.width)
 
 
 def one_hot_labels(rows: Array) -> Array | None:

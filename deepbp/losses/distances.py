@@ -12,6 +12,7 @@ from deepbp.errors.validators import number, positive, scalar_or_each, scalar_or
 from deepbp.formulas.language import LossFormula
 from deepbp.kernels.numpy_kernels import long_dot
 from deepbp.losses.loss import Loss, MeanLoss, check_same_shape, limits, not_arrays, per_output, weight_column
+from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, ArrayLike, Shape
 
 
@@ -54,6 +55,9 @@ class SumSquaredError(Loss[Array]):
     def backward(self, delta: Array) -> Array:
         return delta
 
+    def lower(self, program: Program, prediction: Slot, target: Array) -> None:
+        program.squared_error(prediction, target, float(self.scale))
+
 
 @frozen
 class MeanSquaredError(Loss[Array]):
@@ -76,6 +80,9 @@ class MeanSquaredError(Loss[Array]):
 
     def backward(self, delta: Array) -> Array:
         return delta
+
+    def lower(self, program: Program, prediction: Slot, target: Array) -> None:
+        program.squared_error(prediction, target, 0.0)
 
 
 @frozen

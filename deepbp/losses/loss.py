@@ -13,6 +13,7 @@ from deepbp.errors import ArgumentTypeError, ContractError, DataError, DataTypeE
 from deepbp.errors.validators import explain_constructor
 from deepbp.formulas.language import LossFormula
 from deepbp.kernels.numpy_kernels import long_sum
+from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, ArrayLike, Shape, freely_named
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class Loss(ABC, Generic[Saved]):
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
+        if "lower" not in vars(cls) and {"forward", "backward", "terms"} & vars(cls).keys():
+            cls.lower = Loss.lower  # type: ignore[method-assign]  # an inherited one would run the inherited formula
         places = (kind.__module__ for kind in cls.__mro__ if "prepare_target" in vars(kind))
         cls._built_in_targets = all(f"{place}.".startswith("deepbp.losses.") for place in places)
 
@@ -81,6 +84,10 @@ class Loss(ABC, Generic[Saved]):
     @freely_named
     def backward(self, saved: Saved) -> Array:  # type: ignore[misc]
         """∂L/∂prediction: the error signal, or upstream gradient, of the last layer."""
+
+    def lower(self, program: Program, prediction: Slot, target: Array) -> None:
+        """Add this loss to a program; by default as a function of Python that runs both passes."""
+        program.loss(self, prediction, target)
 
     def stated_formula(self) -> LossFormula | None:
         """The formula in this configuration."""

@@ -59,6 +59,12 @@ class Adam(Descent):
         mean, square = state["mean"], state["square"]
         kernels.adam(parameters.values, grads, mean, square, rate, self.beta1, self.beta2, epsilon)
 
+    def lower(self, parameters: ParameterVector, state: State) -> list[tuple[Any, ...]] | None:
+        if type(self) is not Adam or "late" in state:
+            return None
+        w, g, m, v = parameters.values, parameters.grads, state["mean"], state["square"]
+        return [("adam", w, g, m, v, g.size, self.beta1, self.beta2, self.epsilon)]
+
     def _corrected(self, t: int, rate: float) -> tuple[float, float]:
         """The rate and ε with which the uncorrected means give the step of the corrected ones."""
         correction = sqrt(1 - self.beta2**t)

@@ -60,6 +60,10 @@ class Optimizer(ExplainedArguments, ABC):
     def step(self, parameters: ParameterVector, state: State) -> None:
         """Change ``parameters.values`` in place, given ``parameters.grads``, and increment ``state["step"]``."""
 
+    def lower(self, parameters: ParameterVector, state: State) -> "list[tuple[Any, ...]] | None":
+        """The instructions of a step in a program; None, the default, runs ``step`` as a function of Python."""
+        return None
+
     def _restart(self, parameters: ParameterVector) -> State:
         """As ``start``, after parameters were frozen or unfrozen."""
         return self.start(parameters)

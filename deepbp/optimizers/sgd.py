@@ -1,5 +1,7 @@
 """Gradient descent with momentum."""
 
+from typing import Any
+
 from attrs import field, frozen
 
 from deepbp.errors import ConfigurationError
@@ -63,3 +65,11 @@ class SGD(Descent):
             kernels.sgd_momentum(parameters.values, grads, state["velocity"], rate, self.momentum, self.nesterov)
         else:
             kernels.sgd(parameters.values, grads, rate)
+
+    def lower(self, parameters: ParameterVector, state: State) -> list[tuple[Any, ...]] | None:
+        if type(self) is not SGD or self.weight_decay or "late" in state:
+            return None
+        w, g = parameters.values, parameters.grads
+        if not self.momentum:
+            return [("sgd", w, g, g.size)]
+        return [("sgd_momentum", w, g, state["velocity"], g.size, int(self.nesterov), self.momentum)]

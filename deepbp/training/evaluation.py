@@ -66,6 +66,12 @@ class Meter:
             if self._streaming and self.pending.size > PENDING:
                 self._flush(*self.pending.arrays())
 
+    def count(self, value: float, samples: int) -> None:
+        """Add the loss of a batch that no metric needs, and in which every sample counts."""
+        self.total += value if self._loss.reduction == "sum" else value * samples
+        self.counted += samples
+        self.seen += samples
+
     def _flush(self, prediction: Array, target: Array, sample_weight: Array | None) -> None:
         """Add what is pending to the sums; the last row, by which a file is validated, stays."""
         if len(prediction) > 1:

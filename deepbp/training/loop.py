@@ -24,6 +24,7 @@ from deepbp.training.lazy import Stream, prefetched
 from deepbp.training.options import FitOptions
 from deepbp.training.overflow import clip, first_bad_gradient, first_overflow
 from deepbp.training.position import Position, generator_at
+from deepbp.training.programmed import ProgrammedBatches
 from deepbp.training.progress import Display, open_display
 from deepbp.training.state import Settings, TrainingState
 from deepbp.typing import Array
@@ -46,6 +47,7 @@ class Fit:
     _interrupt: "Interrupt" = field(init=False)
     _accumulation: "Accumulation" = field(init=False)
     _samples: int | None = field(default=None, init=False)  # in an epoch
+    _programmed: ProgrammedBatches | None = field(default=None, init=False)
     _display: Display | None = field(default=None, init=False)
     _started: list[Any] = field(factory=list, init=False)  # the callbacks whose on_fit_start has run
 
@@ -55,6 +57,7 @@ class Fit:
         self._resume()
         self._accumulation = Accumulation(self.trainer.loss)
         state.history.interrupted = False
+        self._programmed = ProgrammedBatches.of(self, self.source, self.options.batch_size, self.options.prefetch)
         self._display = open_display(self.options.epochs, self.options.progress, state.position.epochs)
         with self._interrupt:
             try:
@@ -192,9 +195,13 @@ class Fit:
                 position.epoch_start = dict(rng.bit_generator.state)
             taken = position.batches
             position.meter = meter = position.meter or Meter(trainer.loss, trainer.metrics, state.has_penalty)
-            batches = self.source.batches(options.batch_size, rng if options.shuffle else None, taken)
             if self._must_end:
                 return None
+            shuffling = rng if options.shuffle else None
+            if self._programmed is not None:
+                with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                    return meter if self._programmed.train(shuffling, taken, meter) else None
+            batches = self.source.batches(options.batch_size, shuffling, taken)
             if options.prefetch:
                 batches = ahead = prefetched(batches, options.prefetch, getattr(self.source, "unused", None))
             last = self._last_batch()
@@ -248,13 +255,19 @@ class Fit:
             state.skipped += 1
             state.position.batches = taken
             return
-        # Only now do weights, running sums and position agree, and a checkpoint may be written.
-        state.position.batches = taken
-        state.consistent = True
+        self._note_step(taken, loss, meter)
+
+    def _note_step(self, taken: int, loss: float, meter: Meter) -> None:
+        """Now weights, running sums and position agree, and a checkpoint may be written."""
+        self.state.position.batches = taken
+        self.state.consistent = True
         if self._display is not None:
             self._display.step(loss, meter.seen, self._samples)
-        for callback in trainer.callbacks:
-            callback.on_step_end(trainer, loss)
+        for callback in self.trainer.callbacks:
+            callback.on_step_end(self.trainer, loss)
+
+    def _update(self) -> None:
+        update(self.trainer, self.state)
 
     def _add_notes(self, error: BaseException) -> None:
         """Add to an exception where in the training it was raised."""

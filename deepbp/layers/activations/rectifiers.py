@@ -10,6 +10,7 @@ from deepbp.initializers import Constant, Initializer
 from deepbp.kernels import unchecked as kernels
 from deepbp.layers.layer import Builder, Elementwise, Layer
 from deepbp.parameters import UNBUILT, Parameter
+from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, Shape
 
 
@@ -36,6 +37,9 @@ class ReLU(Layer[Array]):
 
     def backward(self, y: Array, delta: Array) -> Array:
         return kernels.relu_backward(y, delta)
+
+    def lower(self, program: Program, z: Slot) -> Slot:
+        return program.activation("relu", "relu_backward", z)
 
 
 @define(eq=False)

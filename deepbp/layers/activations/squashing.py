@@ -7,6 +7,7 @@ from deepbp.errors.validators import positive
 from deepbp.formulas.language import Formula
 from deepbp.kernels import unchecked as kernels
 from deepbp.layers.layer import Elementwise, Layer
+from deepbp.program.program import Program, Slot
 from deepbp.typing import Array
 
 
@@ -34,6 +35,9 @@ class Sigmoid(Layer[Array]):
 
     def backward(self, y: Array, delta: Array) -> Array:
         return kernels.sigmoid_backward(y, delta)
+
+    def lower(self, program: Program, z: Slot) -> Slot:
+        return program.activation("sigmoid", "sigmoid_backward", z)
 
 
 @define(eq=False)

@@ -1,0 +1,36 @@
+"""The layout of programs in memory, and the addresses of matrix products in the BLAS that NumPy has loaded."""
+
+import ctypes
+import importlib
+from functools import cache
+
+import numpy as np
+
+# The context of a run, which all instructions share: whole numbers, but for VALUE and RATE.
+GEMM, GEMV, DOT, X, Y, ORDER, FIRST, STEP, VALUE, RATE, CONTROL, LENGTH = range(12)
+WHOLES, REALS = 8, 3  # the numbers of an instruction, the first of which is the address of its kernel
+
+# (prefix, suffix) of the C interface with 64-bit integers: NumPy's own OpenBLAS, others, and Apple's Accelerate.
+_NAMES = (("scipy_cblas_", "64_"), ("cblas_", "64_"), ("cblas_", "$NEWLAPACK$ILP64"))
+
+
+@cache
+def blas_addresses(dtype: "np.dtype[np.floating]") -> tuple[int, ...] | None:
+    """The addresses of gemm, gemv and dot for this dtype; None where NumPy's BLAS has no known interface."""
+    letter = {"float32": "s", "float64": "d"}.get(dtype.name)
+    core = "numpy._core" if hasattr(np, "_core") else "numpy.core"
+    try:  # what a library is linked to is found through it
+        library = ctypes.CDLL(importlib.import_module(f"{core}._multiarray_umath").__file__)
+    except (ImportError, OSError):
+        return None
+    for prefix, suffix in _NAMES:
+        try:
+            routines = [getattr(library, f"{prefix}{letter}{name}{suffix}") for name in ("gemm", "gemv", "dot")]
+        except AttributeError:
+            continue
+        return tuple(map(_address, routines))
+    return None
+
+
+def _address(function: object) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0  # type: ignore[arg-type]

@@ -1,0 +1,292 @@
+"""A training step as a list of instructions: layers, loss and optimizer each add their own.
+
+Nothing here imports Numba before a program is assembled.
+"""
+
+import ctypes
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, TypeAlias
+
+import numpy as np
+from attrs import define, field
+
+from deepbp.parameters import Parameter
+from deepbp.program.layout import DOT, GEMM, GEMV, LENGTH, REALS, VALUE, WHOLES, X, Y, blas_addresses
+from deepbp.program.store import kernel_address
+from deepbp.typing import Array, Shape
+
+Row: TypeAlias = tuple[Any, ...]
+"""The name of an instruction, or a function of Python, and its operands: arrays, and whole or real numbers."""
+
+
+class NotLoweredError(Exception):
+    """Raised while a network is lowered that has no program; the ordinary step serves it."""
+
+
+@define(eq=False)
+class Slot:
+    """The output of a layer in a program: memory for the values of a batch, and for their error signal.
+
+    Attributes:
+        value: (rows, …), written by every step.
+        delta: of the same shape, None where nothing below is trained.
+        may_overwrite: whether the next layer may write its output into ``value``.
+    """
+
+    value: Array
+    delta: Array | None
+    may_overwrite: bool = False
+
+    @property
+    def width(self) -> int:
+        """The number of values of each sample."""
+        return int(np.prod(self.value.shape[1:], dtype=int))
+
+
+@define(eq=False)
+class Program:
+    """The instructions of a step with a fixed number of rows.
+
+    A layer's ``lower`` adds instructions of the forward pass with ``then``, and those of the backward pass with
+    ``on_the_way_back``, which run in reverse order of the layers.
+    """
+
+    dtype: np.dtype[Any]
+    rows: int
+    error: BaseException | None = field(default=None, init=False)
+    """What a function of Python has raised in the last run."""
+    context: Array = field(init=False)
+    written: set[Parameter] = field(factory=set, init=False)
+    """The parameters whose gradients instructions write, without their own bookkeeping."""
+    accumulated: set[Parameter] = field(factory=set, init=False)
+    """The parameters whose gradients layers accumulate in functions of Python."""
+    names: list[str] = field(factory=list, init=False)
+    """The layers that run as functions of Python."""
+    _forward: list[Row] = field(factory=list, init=False)
+    _backward: list[tuple[Row, ...]] = field(factory=list, init=False)
+    _held: list[Any] = field(factory=list, init=False)  # what instructions have addresses of
+
+    def __attrs_post_init__(self) -> None:
+        found = blas_addresses(self.dtype)
+        if found is None:
+            raise NotLoweredError("the BLAS of this NumPy has no interface that deepbp knows")
+        self.context = np.zeros(LENGTH, np.int64)
+        self.context[[GEMM, GEMV, DOT]] = found
+
+    @property
+    def numbers(self) -> Array:
+        """The context as real numbers."""
+        return self.context.view(np.float64)
+
+    def array(self, shape: Shape, dtype: Any = None) -> Array:
+        """New memory for a batch."""
+        return np.zeros((self.rows, *shape), self.dtype if dtype is None else dtype)
+
+    def gather(self, x: Array, y: Array) -> None:
+        """The samples and targets of a batch, from the places that the context says."""
+        self.then("gather", X, x, x[0].size)
+        self.then("gather" if y.dtype == self.dtype else "gather_labels", Y, y, y[0].size)
+
+    def slot(self, shape: Shape, needs_delta: bool) -> Slot:
+        """Memory for the output of a layer that does not write into that of its input."""
+        return Slot(self.array(shape), self.array(shape) if needs_delta else None, may_overwrite=True)
+
+    def then(self, *row: Any) -> None:
+        """Add an instruction to the forward pass."""
+        self._forward.append(row)
+
+    def on_the_way_back(self, *rows: Row) -> None:
+        """Add the instructions of a layer's backward pass."""
+        self._backward.append(rows)
+
+    def trains(self, parameter: Parameter | None, by: set[Parameter]) -> bool:
+        """Note that a gradient is computed, by instructions or in Python; False for a frozen parameter."""
+        if parameter is None or parameter.frozen:
+            return False
+        if parameter in self.written or parameter in self.accumulated:
+            raise NotLoweredError("a parameter is used more than once")
+        by.add(parameter)
+        return True
+
+    def lower(self, layer: Any, x: Slot) -> Slot:
+        """Let a layer add its instructions. Its class may have a field of the name ``lower``: then the default does."""
+        method = type(layer).lower
+        return method(layer, self, x) if callable(method) else self.layer(layer, x)
+
+    def layer(self, layer: Any, x: Slot) -> Slot:
+        """Two functions of Python that call the layer's own forward and backward pass: the default."""
+        trained = [self.trains(parameter, self.accumulated) for parameter in layer.parameters()]
+        y = self.slot(layer.built.output_shapes[x.value.shape[1:]], any(trained) or x.delta is not None)
+        self.names.append(type(layer).__name__)
+        saved: list[Any] = [None]
+
+        def forward() -> None:
+            output, saved[0] = layer._run_forward(x.value)
+            _copy(output, y.value)
+
+        def backward() -> None:
+            if x.delta is None:
+                layer._run_backward_parameters(saved[0], y.delta)
+            else:
+                _copy(layer._run_backward(saved[0], y.delta), x.delta)
+
+        self.then(forward)
+        if y.delta is not None:
+            self.on_the_way_back((backward,))
+        return y
+
+    def dense(self, x: Slot, weight: Parameter, bias: Parameter | None) -> Slot:
+        """z = x W + b."""
+        inputs, outputs = weight.value.shape
+        needs_weight, needs_bias = (self.trains(parameter, self.written) for parameter in (weight, bias))
+        z = self.slot((outputs,), needs_weight or needs_bias or x.delta is not None)
+        sizes = (self.rows, inputs, outputs, self.dtype)
+        self.then(*_product("product", sizes, x.value, weight.value, z.value))
+        if bias is not None:
+            self.then("add_bias", z.value, bias.value, outputs)
+        back: list[Row] = []
+        if z.delta is None:
+            return z
+        if needs_weight:
+            back.append(_product("gradient", sizes, x.value, z.delta, weight._grad_array()))
+        if needs_bias and bias is not None:
+            sizes_of_bias = (self.rows, 1, outputs, self.dtype)
+            back.append(_product("bias", sizes_of_bias, np.ones(self.rows, self.dtype), z.delta, bias._grad_array()))
+        if x.delta is not None:
+            back.append(_product("moved", sizes, z.delta, weight.value, x.delta))
+        self.on_the_way_back(*back)
+        return z
+
+    def loss(self, loss: Any, prediction: Slot, target: Array) -> None:
+        """A function of Python that calls the loss's own forward and backward pass: the default."""
+        self.names.append(type(loss).__name__)
+
+        def run() -> None:
+            value, saved = loss.forward(prediction.value, target)
+            self.numbers[VALUE] = value
+            if prediction.delta is not None:
+                _copy(loss.backward(saved), prediction.delta)
+
+        self.then(run)
+
+    def squared_error(self, prediction: Slot, target: Array, scale: float) -> None:
+        """scale · Σ (ŷ − y)², or the mean of the squares for a scale of 0."""
+        if target.shape != prediction.value.shape or target.dtype != self.dtype:
+            raise NotLoweredError("targets of another shape or dtype than the prediction")
+        self.then("squared_error", prediction.value, target, prediction.delta, prediction.width, scale)
+
+    def activation(self, forward: str, backward: str, z: Slot) -> Slot:
+        """y = f(z), with the derivative in terms of y. The error signal is changed in place."""
+        y = Slot(z.value if z.may_overwrite else self.array(z.value.shape[1:]), z.delta)
+        if y.value is not z.value:
+            self.then("copy_values", z.value, y.value, z.width)
+        self.then(forward, y.value, z.width)
+        if y.delta is not None:
+            self.on_the_way_back((backward, y.value, y.delta, z.width))
+        return y
+
+    def code(self, update: Sequence[Row]) -> tuple[Array, Array]:
+        """All instructions, with ``update`` at the end, as whole numbers and as real numbers."""
+        rows = [*self._forward, *(row for group in reversed(self._backward) for row in group), *update]
+        code, reals = np.zeros((len(rows), WHOLES), np.int64), np.zeros((len(rows), REALS))
+        for place, row in enumerate(rows):
+            name, *operands = row if isinstance(row[0], str) else ("python", self._function(row[0]))
+            whole = [operand for operand in operands if not isinstance(operand, float)]
+            own = [operand for operand in operands if isinstance(operand, float)]
+            code[place, 0] = kernel_address(name, self.dtype)
+            code[place, 1 : 1 + len(whole)] = [_address(operand) for operand in whole]
+            reals[place, : len(own)] = own
+            self._held += whole
+        return code, reals
+
+    def _function(self, function: Callable[[], None]) -> int:
+        def guarded(operands: int, reals: int, rows: int, place: int) -> int:
+            try:
+                function()
+            except BaseException as error:
+                self.error = error
+                return 1
+            return 0
+
+        made = _KERNEL(guarded)
+        self._held.append(made)
+        return ctypes.cast(made, ctypes.c_void_p).value or 0
+
+    def run(self, code: Array, reals: Array, first: int, rates: Array, losses: Array, count: int) -> int:
+        """Run a step for each rate, from sample ``first`` of the epoch on; returns how many were complete."""
+        machine = _MACHINE(kernel_address("machine", self.dtype))
+        places = (code, reals, len(code), self.context, self.rows, first, len(rates), rates, losses, count)
+        return int(machine(*map(_address, places)))
+
+
+_KERNEL = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 4)
+_MACHINE = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 10)
+
+
+def _address(operand: Any) -> int:
+    return operand.ctypes.data if isinstance(operand, np.ndarray) else int(operand)
+
+
+def _copy(output: Array, place: Array) -> None:
+    if output.shape != place.shape or output.dtype != place.dtype:
+        raise NotLoweredError(f"an array of shape {output.shape} and dtype {output.dtype} does not fit the program")
+    place[...] = output
+
+
+Sizes: TypeAlias = tuple[int, int, int, np.dtype[Any]]
+"""Rows, inputs, outputs, and the dtype."""
+
+# The products of a dense layer, as its ordinary passes compute them: the shapes of both factors and of the result.
+_PRODUCTS: dict[str, tuple[Callable[[int, int, int], tuple[Shape, Shape, Shape]], Callable[..., Any]]] = {
+    "product": (lambda rows, i, o: ((rows, i), (i, o), (rows, o)), lambda x, weight, z: np.dot(x, weight, z)),
+    "gradient": (lambda rows, i, o: ((rows, i), (rows, o), (i, o)), lambda x, delta, grad: np.dot(x.T, delta, grad)),
+    "bias": (lambda rows, _, o: ((rows,), (rows, o), (o,)), lambda ones, delta, grad: np.dot(ones, delta, grad)),
+    "moved": (lambda rows, i, o: ((rows, o), (i, o), (rows, i)), lambda delta, w, moved: np.dot(delta, w.T, moved)),
+}
+# The instructions for each, with those of rows (0), inputs (1) and outputs (2) that must be 1 for it.
+_FORMS: dict[str, dict[str, set[int]]] = {
+    "product": {
+        "product_by_gemm": set(),
+        "product_by_rows": {2},
+        "product_by_columns": {0},
+        "product_by_dot": {0, 2},
+    },
+    "gradient": {
+        "gradient_by_gemm": set(),
+        "gradient_by_rows": {2},
+        "gradient_by_columns": {1},
+        "gradient_by_dot": {1, 2},
+    },
+    "bias": {"gradient_by_columns": {1}, "gradient_by_gemm": {1}, "gradient_by_dot": {1, 2}},
+    "moved": {"moved_by_gemm": set(), "moved_by_rows": {0}, "moved_by_dot": {0, 1}},
+}
+
+
+def _product(kind: str, sizes: Sizes, a: Array, b: Array, out: Array) -> Row:
+    """The instruction of a product that gives the very bits that NumPy's product gives."""
+    name = _same_bits(kind, sizes)
+    if name is None:
+        reference = _PRODUCTS[kind][1]
+        return (lambda: reference(a, b, out),)
+    return (name, a, b, out, *sizes[1:3])
+
+
+@cache
+def _same_bits(kind: str, sizes: Sizes) -> str | None:
+    """The instruction with the BLAS routine that NumPy takes for these sizes, found by comparison on random numbers."""
+    *numbers, dtype = sizes
+    shapes, reference = _PRODUCTS[kind]
+    rng, program = np.random.default_rng(0), Program(dtype, sizes[0])
+    names = [name for name, ones in _FORMS[kind].items() if all(numbers[one] == 1 for one in ones)]
+    size = int(np.prod(numbers, dtype=np.int64))
+    for _ in range(max(2, min(200, 100_000 // size))):  # on few numbers, two routines often agree by chance
+        a, b, expected = (rng.normal(size=shape).astype(dtype) for shape in shapes(*numbers))
+        reference(a, b, expected)
+        for name in tuple(names):
+            out = np.full_like(expected, np.nan)
+            operands = np.array([0, *map(_address, (a, b, out)), *numbers[1:]], np.int64)
+            _KERNEL(kernel_address(name, dtype))(_address(operands), 0, sizes[0], _address(program.context))
+            if not np.array_equal(out, expected):
+                names.remove(name)
+    return names[0] if names else None

@@ -1,0 +1,65 @@
+"""Machine code of instructions, from disk where it is stored: then only ``llvmlite`` is imported, not Numba."""
+
+import ctypes
+import threading
+from hashlib import sha256
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from deepbp.kernels.machine_code import load, store
+
+_texts = sorted((file.name, file.read_bytes()) for file in files(__package__).iterdir() if file.name.endswith(".py"))
+_SOURCES = sha256(repr(_texts).encode()).hexdigest()
+_lock = threading.RLock()
+_addresses: dict[tuple[str, str], int] = {}
+_held: list[Any] = []  # what the code needs for as long as it may run
+
+
+def kernel_address(name: str, dtype: "np.dtype[Any]") -> int:
+    """The address of an instruction for arrays of this dtype; compiles it where the machine has no code of it yet."""
+    if (address := _addresses.get((name, dtype.name))) is not None:
+        return address
+    with _lock:
+        if (name, dtype.name) not in _addresses:
+            import llvmlite.binding as llvm
+
+            features = llvm.get_host_cpu_features().flatten()
+            versions = [version(package) for package in ("llvmlite", "numba")]
+            key = str((dtype.name, _SOURCES, llvm.get_process_triple(), llvm.get_host_cpu_name(), features, versions))
+            content = load(f"instruction_{name}", key)
+            if content is None:
+                from deepbp.program.instructions import compile_instruction
+
+                symbol, code = compile_instruction(name, dtype)
+                content = symbol.encode() + b"\0" + code
+                store(f"instruction_{name}", key, content)
+            name_in_code, _, code = content.partition(b"\0")
+            _addresses[name, dtype.name] = _link(name_in_code.decode(), code)
+        return _addresses[name, dtype.name]
+
+
+# What Numba's own start-up defines. Instructions never raise and never allocate, so none of it is called.
+_NEVER_CALLED = ("NRT_MemInfo_call_dtor", "numba_gil_ensure", "numba_gil_release", "numba_do_raise", "numba_unpickle")
+
+
+def _link(symbol: str, code: bytes) -> int:
+    """Load object code, and return the address of a function in it."""
+    import llvmlite.binding as llvm
+
+    if not _held:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        nothing = ctypes.CFUNCTYPE(None)(lambda: None)
+        _held.append(nothing)
+        for name in _NEVER_CALLED:
+            if llvm.address_of_symbol(name) is None:
+                llvm.add_symbol(name, ctypes.cast(nothing, ctypes.c_void_p).value)
+    machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _held.append(engine)
+    return int(engine.get_function_address(symbol))

@@ -1,0 +1,235 @@
+"""Training steps in machine code: the step of a training as a program, and the batches of an epoch run by it.
+
+The ordinary step stays the reference, and computes the same bits. It serves where a network, its data or its options
+have no program, and it takes over each batch at which a number is not finite or a layer raises, so that errors come
+from one place.
+"""
+
+import os
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+from attrs import define, field
+
+from deepbp import kernels
+from deepbp.losses import Loss
+from deepbp.optimizers.optimizer import LARGE_RATE
+from deepbp.program.layout import ORDER, X, Y
+from deepbp.program.program import NotLoweredError, Program, Slot
+from deepbp.training.data import Data
+from deepbp.training.evaluation import Meter
+from deepbp.training.state import Settings, TrainingState
+from deepbp.typing import Array
+
+LONG, SHORT = 0.02, 0.005  # seconds of a chunk of steps, between which Ctrl-C, progress and callbacks get their turn
+
+
+def is_on() -> bool:
+    """Whether steps run as programs where that is possible: with compiled kernels, if DEEPBP_PROGRAM is 1."""
+    return os.environ.get("DEEPBP_PROGRAM") == "1" and kernels.current() == "numba"
+
+
+class ProgrammedStep:
+    """The step of a training as a program, for batches of a fixed number of rows of arrays in memory."""
+
+    def __init__(
+        self, trainer: Settings, state: TrainingState, data: Data, rows: int, update: Callable[[], None]
+    ) -> None:
+        """Lower the step; ``update`` is that of the ordinary step. Raises NotLoweredError where there is no program."""
+        vector = state.parameters
+        self._trainer, self._state, self._data, self._vector = trainer, state, data, vector
+        self.program = program = Program(vector.values.dtype, rows)
+        if state.buffers or state._generators:
+            program.then(state.begin)
+        x, y = Slot(program.array(data.x.shape[1:]), None), program.array(data.y.shape[1:], data.y.dtype)
+        program.gather(x.value, y)
+        prediction = program.lower(trainer.model, x)
+        trainer.loss.lower(program, prediction, y)
+        self._outputs = np.zeros(1, np.int64)
+        if trainer.metrics:
+            program.then("copy_predictions", prediction.value, self._outputs, prediction.width)
+        self.width = prediction.value.shape[1:]
+        if program.accumulated:
+            program.then(vector.clear_grads)
+            rows_of_update: list[Any] = [(self._complete_grads,)]
+        elif program.written != set(vector.parameters):
+            raise NotLoweredError("not every parameter takes part in the step")
+        else:
+            rows_of_update = []
+        clips = trainer.clip_norm is not None or trainer.clip_value is not None
+        own = None if clips else trainer.optimizer.lower(vector, state.optimizer_state)
+        self._updates = own is not None
+        grads = vector.grads
+        rows_of_update.append(("check", grads, grads.size, LARGE_RATE))
+        self._code, self._reals = program.code([*rows_of_update, *(own or [(update,)])])
+        self._made_for = self._parts()
+        self._values = [(parameter, parameter.value) for parameter in trainer.model.parameters()]
+
+    def _parts(self) -> tuple[Any, ...]:
+        trainer, state = self._trainer, self._state
+        arrays = [value for value in state.optimizer_state.values() if isinstance(value, np.ndarray)]
+        settings = (trainer.clip_norm, trainer.clip_value, bool(trainer.metrics))
+        return (trainer.model, trainer.loss, trainer.optimizer, state.parameters, *arrays), settings
+
+    def is_current(self, data: Data) -> bool:
+        """Whether all addresses in the program are still those of the training."""
+        objects, settings = self._parts()
+        before, settings_before = self._made_for
+        return (
+            data.x is self._data.x
+            and data.y is self._data.y
+            and settings == settings_before
+            and len(objects) == len(before)
+            and all(one is other for one, other in zip(objects, before, strict=True))
+            and all(parameter.value is value for parameter, value in self._values)
+        )
+
+    def _complete_grads(self) -> None:
+        self._vector._unwritten -= self.program.written
+        _ = self._vector.grads  # zeros for parameters to which no layer has added anything
+
+    def run(self, order: Array, first: int, rates: Array, losses: Array, outputs: Array | None) -> int:
+        """Run a step for each rate; returns how many were complete. Raises what is no Exception, such as Ctrl-C."""
+        program, state, context = self.program, self._state, self.program.context
+        context[[X, Y, ORDER]] = self._data.x.ctypes.data, self._data.y.ctypes.data, order.ctypes.data
+        self._outputs[0] = 0 if outputs is None else outputs.ctypes.data
+        if not program.accumulated:
+            self._vector._unwritten.clear()  # every step writes all of them
+        program.error = None
+        made = program.run(self._code, self._reals, first, rates, losses, state.steps)
+        if self._updates:
+            state.optimizer_state["step"] += made
+        if made < len(rates):
+            state.rollback()
+        state.commit()
+        if program.error is not None and not isinstance(program.error, Exception):
+            raise program.error
+        return made
+
+
+class RunningFit(Protocol):
+    """What the batches of an epoch need of a running ``fit``."""
+
+    trainer: Settings
+    state: TrainingState
+
+    @property
+    def _must_end(self) -> bool: ...
+
+    def _batch(self, batch: Data | None, taken: int, meter: Meter) -> None: ...
+
+    def _note_step(self, taken: int, loss: float, meter: Meter) -> None: ...
+
+    def _update(self) -> None: ...
+
+
+@define(eq=False)
+class ProgrammedBatches:
+    """Trains on the batches of epochs by programs, one for each number of rows; one object serves a call of ``fit``."""
+
+    fit: RunningFit
+    data: Data
+    size: int
+    _steps: dict[int, ProgrammedStep | None] = field(factory=dict, init=False)
+    _chunk: int = field(default=1, init=False)
+
+    @classmethod
+    def of(cls, fit: RunningFit, source: Any, batch_size: int | None, prefetch: int) -> "ProgrammedBatches | None":
+        """None where the data or the options have no program."""
+        trainer = fit.trainer
+        if not is_on() or prefetch or trainer.accumulate > 1 or fit.state.has_penalty or type(source) is not Data:
+            return None
+        if type(trainer.loss)._samples is not Loss._samples:
+            return None
+        x, y = source.x, source.y
+        plain = source.sample_weight is None and source.dtype is None and x.flags.c_contiguous and y.flags.c_contiguous
+        if not plain or len(source) == 0 or y.dtype not in (x.dtype, np.dtype(np.int64)):
+            return None
+        return cls(fit, source, min(len(source), batch_size or len(source)))
+
+    def train(self, rng: np.random.Generator | None, taken: int, meter: Meter) -> bool:
+        """Train on all batches after the first ``taken``; False if the training ended before the last of them."""
+        data, fit, size, count = self.data, self.fit, self.size, len(self.data)
+        order = data.rows
+        if rng is not None and size < count:
+            order = rng.permutation(count if order is None else order)
+        order = np.ascontiguousarray(np.arange(count) if order is None else order, np.int64)
+        last = -(-count // size)
+        watched = any(type(one).on_step_end.__qualname__ != "Callback.on_step_end" for one in fit.trainer.callbacks)
+        while taken < last:
+            if fit._must_end:
+                return False
+            first = taken * size
+            rows = min(size, count - first)
+            step = self._step(rows)
+            rates = [] if step is None else self._rates(1 if watched else min(self._chunk, (count - first) // rows))
+            if step is not None and rates:
+                taken += self._run(step, order, first, rates, taken, meter, watched)
+                if rates is not None and self._complete:
+                    continue
+                if fit._must_end or taken >= last:
+                    continue
+                first = taken * size
+                rows = min(size, count - first)
+            taken += 1
+            fit._batch(data.take(order[first : first + rows]), taken, meter)
+        return True
+
+    _complete: bool = field(default=True, init=False)
+
+    def _step(self, rows: int) -> ProgrammedStep | None:
+        fit = self.fit
+        fit.state.ensure_current(fit.trainer.optimizer)
+        step = self._steps.get(rows)
+        if rows in self._steps and (step is None or step.is_current(self.data)):
+            return step
+        try:
+            step = ProgrammedStep(fit.trainer, fit.state, self.data, rows, fit._update)
+        except NotLoweredError:
+            step = None
+        self._steps[rows] = step
+        return step
+
+    def _rates(self, steps: int) -> list[float]:
+        """The learning rates of the next steps, fewer if a schedule raises: the ordinary step then raises, too."""
+        optimizer, begun = self.fit.trainer.optimizer, self.fit.state.steps
+        rates: list[float] = []
+        try:
+            for ahead in range(steps):
+                rates.append(optimizer.rate(begun + ahead))
+        except Exception:
+            pass
+        return rates
+
+    def _run(
+        self,
+        step: ProgrammedStep,
+        order: Array,
+        first: int,
+        rates: list[float],
+        taken: int,
+        meter: Meter,
+        watched: bool,
+    ) -> int:
+        """Run a chunk of steps, and note what they did; returns their number."""
+        fit, rows, losses = self.fit, step.program.rows, np.empty(len(rates))
+        outputs = None
+        if fit.trainer.metrics:
+            outputs = np.empty((len(order), *step.width), step.program.dtype)
+        start = perf_counter()
+        made = step.run(order, first, np.array(rates), losses, outputs)
+        seconds = perf_counter() - start
+        for k, loss in enumerate(losses[:made].tolist()):
+            here = slice(first + k * rows, first + (k + 1) * rows)
+            if outputs is None:
+                meter.count(loss, rows)
+            else:
+                meter.add(loss, outputs[here].copy(), self.data.y.take(order[here], axis=0))
+        if made:
+            fit._note_step(taken + made, float(losses[made - 1]), meter)
+        self._complete = made == len(rates)
+        if self._complete and not watched and not SHORT <= seconds <= LONG:
+            self._chunk = self._chunk * 2 if seconds < SHORT else max(1, self._chunk // 2)
+        return made

@@ -1,0 +1,401 @@
+"""Training steps in machine code: the same bits as the ordinary step, whatever the network, and errors as ever."""
+
+import copy
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from attrs import define, field
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("numba")
+
+from deepbp import Sequential, Trainer, kernels
+from deepbp.errors import NonFiniteError
+from deepbp.layers import BatchNorm, Dense, Dropout, Layer, ReLU, Residual, Sigmoid, Tanh
+from deepbp.losses import BinaryCrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy, SumSquaredError
+from deepbp.metrics import Accuracy, MeanAbsoluteError
+from deepbp.optimizers import SGD, Adam, AdamW, Lion, Optimizer
+from deepbp.program.layout import blas_addresses
+from deepbp.training import Callback, programmed
+from deepbp.typing import Array
+
+pytestmark = pytest.mark.skipif(
+    blas_addresses(np.dtype(np.float64)) is None, reason="the BLAS of this NumPy has no interface that is known"
+)
+
+
+@pytest.fixture(autouse=True)
+def compiled_kernels() -> Iterator[None]:
+    before = kernels.current()
+    kernels.use("numba")
+    yield
+    kernels.use(before)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers of steps that programs have run, chunk by chunk."""
+    made: list[int] = []
+    original = programmed.ProgrammedStep.run
+
+    def run(self: programmed.ProgrammedStep, *arguments: Any) -> int:
+        made.append(original(self, *arguments))
+        return made[-1]
+
+    monkeypatch.setattr(programmed.ProgrammedStep, "run", run)
+    return made
+
+
+@define(eq=False)
+class Doubled(Layer[None]):
+    """A user's own layer: y = 2 x."""
+
+    def forward(self, x: Array) -> tuple[Array, None]:
+        return 2 * x, None
+
+    def backward(self, saved: None, delta: Array) -> Array:
+        return 2 * delta
+
+
+LAYERS: dict[str, Callable[[], Layer[Any]]] = {
+    "dense": lambda: Dense(5),
+    "one": lambda: Dense(1),
+    "no bias": lambda: Dense(4, use_bias=False),
+    "relu": ReLU,
+    "sigmoid": Sigmoid,
+    "tanh": Tanh,
+    "dropout": lambda: Dropout(0.3),
+    "batch": BatchNorm,
+    "residual": lambda: Residual([Dense(5), ReLU()], Dense(5)),
+    "nested": lambda: Sequential([Dense(3), Sigmoid()]),
+    "own": Doubled,
+}
+OPTIMIZERS: list[Optimizer] = [
+    SGD(0.01),
+    SGD(0.01, momentum=0.9),
+    SGD(0.01, momentum=0.9, nesterov=True),
+    SGD(lambda step: 0.01 / (1 + step)),
+    SGD(0.01, weight_decay=0.1),
+    Adam(),
+    AdamW(),
+    Lion(),
+]
+
+
+def problem(loss: Loss[Any], rows: int, outputs: int, dtype: str) -> tuple[Array, Array]:
+    rng = np.random.default_rng(rows)
+    x = rng.normal(size=(rows, 3)).astype(dtype)
+    if isinstance(loss, SoftmaxCrossEntropy):
+        return x, rng.integers(0, outputs, rows)
+    return x, rng.random((rows, outputs)).astype(dtype)
+
+
+def everything(trainer: Trainer) -> dict[str, Any]:
+    """All that a training changes, as bytes."""
+    net = trainer.model
+    return {
+        "weights": [parameter.value.tobytes() for parameter in net.parameters()],
+        "buffers": [buffer.value.tobytes() for buffer in net.named_buffers().values()],
+        "state": {name: getattr(value, "tobytes", lambda v=value: v)() for name, value in trainer.state.items()},
+        "history": {name: [float(x).hex() for x in trainer.history[name]] for name in trainer.history},
+        "generators": [
+            str(layer.rng.bit_generator.state) for layer in net.named_layers().values() if isinstance(layer, Dropout)
+        ],
+        "rows": str(trainer.generator.bit_generator.state),
+    }
+
+
+def both(monkeypatch: pytest.MonkeyPatch, make: Callable[[], Trainer], train: Callable[[Trainer], Any]) -> None:
+    """Train with programs and without, and compare everything, bit by bit."""
+    trainers = []
+    for setting in "0", "1":
+        monkeypatch.setenv("DEEPBP_PROGRAM", setting)
+        trainers.append(make())
+        train(trainers[-1])
+    assert everything(trainers[0]) == everything(trainers[1])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    names=st.lists(st.sampled_from(sorted(LAYERS)), min_size=0, max_size=5),
+    optimizer=st.sampled_from(OPTIMIZERS),
+    loss=st.sampled_from([MeanSquaredError(), SumSquaredError(scale=0.5), SoftmaxCrossEntropy(), BinaryCrossEntropy()]),
+    dtype=st.sampled_from(["float32", "float64"]),
+    rows=st.integers(1, 40),
+    batch_size=st.sampled_from([1, 4, 7, 32, None]),
+    options=st.sampled_from([{}, {"clip_norm": 0.1}, {"clip_value": 0.01}, {"accumulate": 2}]),
+    outputs=st.integers(1, 3),
+    with_metrics=st.booleans(),
+)
+def test_any_network_trains_to_the_same_bits(
+    names: list[str],
+    optimizer: Optimizer,
+    loss: Loss[Any],
+    dtype: str,
+    rows: int,
+    batch_size: int | None,
+    options: dict[str, Any],
+    outputs: int,
+    with_metrics: bool,
+) -> None:
+    x, y = problem(loss, rows, outputs := outputs + 1 if isinstance(loss, SoftmaxCrossEntropy) else outputs, dtype)
+    metric = Accuracy() if isinstance(loss, SoftmaxCrossEntropy) else MeanAbsoluteError()
+
+    def make() -> Trainer:
+        ending = [Sigmoid()] if isinstance(loss, BinaryCrossEntropy) else []
+        layers = [*(LAYERS[name]() for name in names), Dense(outputs), *ending]
+        net = Sequential(layers, input_shape=3, rng=0, dtype=dtype)
+        return Trainer(net, loss, optimizer, metrics=[metric] if with_metrics else [], **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        both(patch, make, lambda trainer: trainer.fit(x, y, epochs=3, batch_size=batch_size))
+
+
+def test_programs_run(monkeypatch: pytest.MonkeyPatch, runs: list[int]) -> None:
+    monkeypatch.setenv("DEEPBP_PROGRAM", "1")
+    make_small().fit(*problem(MeanSquaredError(), 64, 1, "float64"), batch_size=4)
+    assert sum(runs) == 16
+    assert len(runs) < 16  # many steps in one call
+    monkeypatch.setenv("DEEPBP_PROGRAM", "0")
+    make_small().fit(*problem(MeanSquaredError(), 64, 1, "float64"), batch_size=4)
+    assert sum(runs) == 16
+
+
+def make_small(**options: Any) -> Trainer:
+    net = Sequential([Dense(4), Sigmoid(), Dense(1)], input_shape=3, rng=0, dtype="float64")
+    return Trainer(net, MeanSquaredError(), options.pop("optimizer", SGD(0.1)), **options)
+
+
+@pytest.mark.parametrize("bad", range(0, 24, 3))
+@pytest.mark.parametrize("non_finite", ["raise", "skip"])
+def test_an_overflow_at_any_step(bad: int, non_finite: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = problem(MeanSquaredError(), 24, 1, "float64")
+    y[bad] = 1e200
+    messages = []
+
+    def train(trainer: Trainer) -> None:
+        if non_finite == "skip":
+            trainer.fit(x, y, batch_size=1, epochs=2)
+            messages.append(str(trainer.skipped))
+            return
+        with pytest.raises(NonFiniteError) as raised:
+            trainer.fit(x, y, batch_size=1, epochs=2)
+        messages.append(str(raised.value))
+
+    both(monkeypatch, lambda: make_small(non_finite=non_finite), train)
+    assert messages[0] == messages[1]
+
+
+@pytest.mark.parametrize("chosen", [1, 2, 5, 9, 16])
+def test_stopped_and_resumed_at_any_step(chosen: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A training that is stored within an epoch goes on to the bits of one that never stopped."""
+    x, y = problem(MeanSquaredError(), 24, 1, "float64")
+
+    class Stop(Callback):
+        def on_step_end(self, trainer: Trainer, loss: float) -> None:
+            if trainer.steps == chosen:
+                trainer.save(tmp_path / "t.npz")
+                trainer.stop(now=True)
+
+    def train(trainer: Trainer) -> None:
+        first = make_small()
+        first.callbacks = [Stop()]
+        first.fit(x, y, batch_size=3, epochs=3)
+        trainer.callbacks = [Callback()]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(trainer), "callbacks", [Stop()], raising=False)
+        trainer.callbacks = [Stop()]
+        trainer.load(tmp_path / "t.npz")
+        trainer.fit(x, y, batch_size=3, epochs=3)
+
+    both(monkeypatch, make_small, train)
+    monkeypatch.setenv("DEEPBP_PROGRAM", "1")
+    whole = make_small()
+    whole.fit(x, y, batch_size=3, epochs=3)
+    resumed = make_small()
+    train(resumed)
+    assert everything(whole)["weights"] == everything(resumed)["weights"]
+
+
+def change_weights(trainer: Trainer) -> None:
+    for parameter in trainer.model.parameters():
+        parameter.value = parameter.value * 0.5
+
+
+def other_state(trainer: Trainer) -> None:
+    trainer.state = {name: copy.deepcopy(value) for name, value in trainer.state.items()}
+
+
+def freeze(trainer: Trainer) -> None:
+    trainer.model.layers[0].freeze()  # type: ignore[attr-defined]
+
+
+def other_optimizer(trainer: Trainer) -> None:
+    trainer.optimizer = SGD(0.02, momentum=0.5) if "velocity" in trainer.state else SGD(0.02)
+
+
+def second_trainer(trainer: Trainer) -> None:
+    other = Trainer(trainer.model, MeanSquaredError(), SGD(0.3))
+    other.fit(*problem(MeanSquaredError(), 8, 1, "float64"), batch_size=2)
+
+
+@pytest.mark.parametrize("change", [change_weights, other_state, freeze, other_optimizer, second_trainer])
+@pytest.mark.parametrize("when", ["between", "epoch", "step"])
+def test_no_address_is_out_of_date(
+    change: Callable[[Trainer], None], when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a user or a callback replaces, the program trains what the model holds then."""
+    x, y = problem(MeanSquaredError(), 24, 1, "float64")
+
+    class Change(Callback):
+        def on_epoch_end(self, trainer: Trainer, row: Any) -> None:
+            if when == "epoch" and trainer.epoch == 0:
+                change(trainer)
+
+    class ChangeAtStep(Callback):
+        def on_step_end(self, trainer: Trainer, loss: float) -> None:
+            if trainer.steps == 5:
+                change(trainer)
+
+    def train(trainer: Trainer) -> None:
+        trainer.callbacks = [ChangeAtStep() if when == "step" else Change()]
+        trainer.fit(x, y, batch_size=5, epochs=2)
+        if when == "between":
+            change(trainer)
+        trainer.fit(x, y, batch_size=5, epochs=2)
+
+    both(monkeypatch, lambda: make_small(optimizer=SGD(0.1, momentum=0.9)), train)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_copies_train_on_their_own(copied: Callable[[Trainer], Trainer], monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = problem(MeanSquaredError(), 24, 1, "float64")
+
+    def train(trainer: Trainer) -> None:
+        trainer.fit(x, y, batch_size=5)
+        other = copied(trainer)
+        other.fit(x, y, batch_size=5)
+        trainer.fit(x, y, batch_size=5)
+        assert everything(trainer)["weights"] == everything(other)["weights"]
+
+    both(monkeypatch, make_small, train)
+
+
+class Raises(Callback):
+    """Raises in the middle of a training."""
+
+    def on_step_end(self, trainer: Trainer, loss: float) -> None:
+        if trainer.steps == 3:
+            raise RuntimeError("enough")
+
+
+def test_subnormal_numbers_count_as_before_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The floating-point control word is the caller's again, also after an exception."""
+    monkeypatch.setenv("DEEPBP_PROGRAM", "1")
+    tiny = np.float32(1e-40)
+    x, y = problem(MeanSquaredError(), 24, 1, "float64")
+    make_small().fit(x, y, batch_size=5)
+    assert tiny * np.float32(1) != 0
+    with pytest.raises(RuntimeError, match="enough"):
+        make_small(callbacks=[Raises()]).fit(x, y, batch_size=5)
+    assert tiny * np.float32(1) != 0
+    seen: list[bool] = []
+
+    @define(eq=False)
+    class Looks(Layer[None]):
+        """y = x; remembers whether subnormal numbers were 0 when it ran."""
+
+        looked: list[bool] = field(default=seen)
+
+        def forward(self, x: Array) -> tuple[Array, None]:
+            self.looked.append(bool(tiny * np.float32(1) == 0))
+            return x, None
+
+        def backward(self, saved: None, delta: Array) -> Array:
+            return delta
+
+    net = Sequential([Dense(4), Looks(seen), Dense(1)], input_shape=3, rng=0, dtype="float64")
+    net.fit(x, y, loss=MeanSquaredError(), optimizer=SGD(0.1), batch_size=5)
+    assert seen
+    assert not any(seen)
+
+
+def test_an_error_in_a_layer_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is raised by the ordinary step: with its place, and with the weights of the last complete update."""
+
+    @define(eq=False)
+    class Fails(Layer[None]):
+        """y = x, five times."""
+
+        calls: int = field(default=0, init=False)
+
+        def forward(self, x: Array) -> tuple[Array, None]:
+            self.calls += 1
+            if self.calls >= 5:
+                raise ValueError("no more")
+            return x, None
+
+        def backward(self, saved: None, delta: Array) -> Array:
+            return delta
+
+    x, y = problem(MeanSquaredError(), 24, 1, "float64")
+    notes = []
+
+    def train(trainer: Trainer) -> None:
+        with pytest.raises(ValueError, match="no more") as raised:
+            trainer.fit(x, y, batch_size=4)
+        notes.append((str(raised.value), raised.value.__notes__))
+
+    def make() -> Trainer:
+        net = Sequential([Dense(4), Fails(), Dense(1)], input_shape=3, rng=0, dtype="float64")
+        return Trainer(net, MeanSquaredError(), SGD(0.1))
+
+    both(monkeypatch, make, train)
+    assert notes[0] == notes[1]
+
+
+def test_a_subclass_with_its_own_formula_is_not_run_as_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    @define(eq=False)
+    class Leaky(ReLU):
+        """A rectifier that keeps a tenth of negative inputs."""
+
+        def forward(self, z: Array) -> tuple[Array, Array]:
+            return np.where(z > 0, z, z / 10), z
+
+        def backward(self, z: Array, delta: Array) -> Array:
+            return np.where(z > 0, delta, delta / 10)
+
+    x, y = problem(MeanSquaredError(), 24, 1, "float64")
+
+    def make() -> Trainer:
+        net = Sequential([Dense(4), Leaky(), Dense(1)], input_shape=3, rng=0, dtype="float64")
+        return Trainer(net, MeanSquaredError(), SGD(0.1))
+
+    both(monkeypatch, make, lambda trainer: trainer.fit(x, y, batch_size=4))
+
+
+def test_a_field_named_lower(monkeypatch: pytest.MonkeyPatch) -> None:
+    @define(eq=False)
+    class Clip(Layer[Array]):
+        """y = max(x, lower)."""
+
+        lower: float = 0.0  # type: ignore[assignment]
+
+        def forward(self, x: Array) -> tuple[Array, Array]:
+            return np.maximum(x, self.lower), x
+
+        def backward(self, x: Array, delta: Array) -> Array:
+            return delta * (x > self.lower)
+
+    x, y = problem(MeanSquaredError(), 24, 1, "float64")
+
+    def make() -> Trainer:
+        net = Sequential([Dense(4), Clip(0.1), Dense(1)], input_shape=3, rng=0, dtype="float64")
+        return Trainer(net, MeanSquaredError(), SGD(0.1))
+
+    both(monkeypatch, make, lambda trainer: trainer.fit(x, y, batch_size=4))
