@@ -56,6 +56,8 @@ class Built:
 def install(cls: Any, base: Any) -> None:
     """Set the public and the private form of every pass on ``cls``, a subclass of ``base``, which is ``Layer``."""
     is_own = is_part_of_deepbp(cls)
+    if "lower" not in vars(cls) and {"forward", "backward", "backward_parameters"} & vars(cls).keys():
+        cls.lower = base.lower  # an inherited one would run the inherited passes
     for method, validate, hold in (
         ("forward", _validating_input, _returning_pair),
         ("backward", _validating_delta, _returning_delta),

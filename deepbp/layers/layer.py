@@ -91,8 +91,6 @@ class Layer(ABC, Generic[Saved]):
             cls.__repr__ = Layer.__repr__  # type: ignore[method-assign]
         if added.added_pickling:  # attrs' own fails where a field has no value yet: a layer could not be copied unbuilt
             cls.__getstate__, cls.__setstate__ = Layer.__getstate__, Layer.__setstate__  # type: ignore[method-assign]
-        if "lower" not in vars(cls) and {"forward", "backward", "backward_parameters"} & vars(cls).keys():
-            cls.lower = Layer.lower  # type: ignore[method-assign]  # an inherited one would run the inherited passes
         boundary.install(cls, Layer)
         if "__setattr__" in vars(cls) or cls.__setattr__ is object.__setattr__:  # attrs' own, with validators
             untyped: Any = cls  # for type checkers, the class has no __setattr__ of its own
@@ -139,10 +137,7 @@ class Layer(ABC, Generic[Saved]):
         return self.forward(x)[0]
 
     def lower(self, program: Program, x: Slot) -> Slot:
-        """Add this layer to a program, a training step in machine code; by default as two functions of Python.
-
-        A class that overrides a pass gets this default again, unless it overrides ``lower``, too.
-        """
+        """Add this layer to a program, a step in machine code; by default as calls of its own passes."""
         return program.layer(self, x)
 
     def _run_backward_parameters(self, saved: Any, delta: Array) -> None:

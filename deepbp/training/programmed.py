@@ -42,7 +42,7 @@ class ProgrammedStep:
         self._trainer, self._state, self._data, self._vector = trainer, state, data, vector
         self.program = program = Program(vector.values.dtype, rows)
         if state.buffers or state._generators:
-            program.then(state.begin)
+            program.then(self._begin)
         x, y = Slot(program.array(data.x.shape[1:]), None), program.array(data.y.shape[1:], data.y.dtype)
         program.gather(x.value, y)
         prediction = program.lower(trainer.model, x)
@@ -86,6 +86,10 @@ class ProgrammedStep:
             and all(parameter.value is value for parameter, value in self._values)
         )
 
+    def _begin(self) -> None:
+        self._state.before = None  # the step before was complete
+        self._state.begin(self._trainer.optimizer)
+
     def _complete_grads(self) -> None:
         self._vector._unwritten -= self.program.written
         _ = self._vector.grads  # zeros for parameters to which no layer has added anything
@@ -103,7 +107,7 @@ class ProgrammedStep:
             state.optimizer_state["step"] += made
         if made < len(rates):
             state.rollback()
-        state.commit()
+        state.before = None
         if program.error is not None and not isinstance(program.error, Exception):
             raise program.error
         return made
@@ -181,7 +185,8 @@ class ProgrammedBatches:
 
     def _step(self, rows: int) -> ProgrammedStep | None:
         fit = self.fit
-        fit.state.ensure_current(fit.trainer.optimizer)
+        fit.state.begin(fit.trainer.optimizer)  # acquires parameters that have moved
+        fit.state.before = None
         step = self._steps.get(rows)
         if rows in self._steps and (step is None or step.is_current(self.data)):
             return step
