@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 from attrs import define, field, frozen
 
+from deepbp import kernels
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataTypeError, NotBuiltError, ShapeError
 from deepbp.typing import Array, Shape
 
@@ -186,9 +187,14 @@ class Parameter:
             raise ContractError(f"gradient: expected {held.dtype}, got {gradient.dtype}")
         if len(rows) == 0 or self.frozen:
             return
-        if not 0 <= rows.min() <= rows.max() < len(held):
-            raise ContractError(f"gradient: expected rows from 0 to {len(held) - 1}, got {rows.min()} to {rows.max()}")
-        np.add.at(self.grad, rows, gradient)  # unlike `grad[rows] += gradient`, adds repeated rows
+        whole = np.ascontiguousarray(self.grad).reshape(len(held), -1)  # a copy only of an array in Fortran order
+        try:
+            kernels.add_rows(whole, rows.astype(np.intp, copy=False), np.reshape(gradient, (len(rows), -1)))
+        except IndexError:
+            found = f"{rows.min()} to {rows.max()}"
+            raise ContractError(f"gradient: expected rows from 0 to {len(held) - 1}, got {found}") from None
+        if not np.may_share_memory(whole, self.grad):
+            self.grad[...] = whole.reshape(held.shape)
 
     def adopt(self, value: Array) -> None:
         """Hold this very array, of any shape, where assigning to ``value`` copies; for arrays read from a file."""

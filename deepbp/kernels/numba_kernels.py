@@ -7,7 +7,7 @@ import numpy as np
 from deepbp.errors import ShapeError
 from deepbp.kernels import numba_loops as loops
 from deepbp.kernels import numpy_kernels
-from deepbp.kernels.blocks import NO_SCORES, NOT_ROWS, OTHER_LENGTH, OTHER_SHAPE, OTHER_STATE, OTHER_TARGET
+from deepbp.kernels.blocks import NO_SCORES, NOT_ROWS, NOT_SHARES, OTHER_LENGTH, OTHER_SHAPE, OTHER_STATE, OTHER_TARGET
 from deepbp.kernels.numba_erf import gelu as gelu
 from deepbp.kernels.numba_math import compiled, exp_negative, inner
 from deepbp.kernels.numpy_kernels import __all__ as __all__  # a kernel without a compiled form is NumPy's
@@ -53,6 +53,19 @@ def add_bias(z: Any, bias: Any) -> None:
     for row in range(z.shape[0]):
         for column in range(z.shape[1]):
             z[row, column] += bias[column]
+
+
+@compiled(numpy_kernels.add_rows, total=2, labels=1, shares=2)
+def add_rows(total: Any, labels: Any, shares: Any) -> None:
+    if shares.shape != (labels.size, total.shape[1]):
+        raise ShapeError(NOT_SHARES, labels.shape, shares.shape, total.shape)
+    for i in range(labels.size):
+        if labels[i] < 0 or labels[i] >= total.shape[0]:
+            raise IndexError("label out of range")
+    for i in range(labels.size):
+        row = labels[i]
+        for j in range(total.shape[1]):
+            total[row, j] += shares[i, j]
 
 
 @compiled(numpy_kernels.sigmoid)

@@ -11,6 +11,7 @@ from deepbp.kernels.blocks import (
     NOT_LABELS,
     NOT_MATRIX,
     NOT_ROWS,
+    NOT_SHARES,
     OTHER_LENGTH,
     OTHER_SHAPE,
     OTHER_TARGET,
@@ -23,6 +24,7 @@ from deepbp.typing import Array
 __all__ = [
     "adam",
     "add_bias",
+    "add_rows",
     "clip_norm",
     "clip_values",
     "cross_entropy_residual",
@@ -75,6 +77,25 @@ def add_bias(z: Array, bias: Array) -> None:
     if z.shape[1:] != bias.shape:
         raise ShapeError(NOT_ROWS, z.shape, bias.shape)
     z += bias
+
+
+FEW = 512  # shares below which one call for whole rows is as fast as one for single numbers
+
+
+def add_rows(total: Array, labels: Array, shares: Array) -> None:
+    """Add each row of shares (N, O) to the row of total (K, O) that its label has, in place and in order.
+
+    Raises:
+        IndexError: for a label outside 0 … K − 1.
+    """
+    if total.ndim != 2 or labels.ndim != 1 or shares.shape != (labels.size, total.shape[1]):
+        raise ShapeError(NOT_SHARES, labels.shape, shares.shape, total.shape)
+    labels = _indices(labels, len(total))
+    if shares.size < FEW or not total.flags.c_contiguous:
+        np.add.at(total, labels, shares)  # unlike `total[labels] += shares`, adds repeated rows
+    else:  # the same additions in the same order, 3 to 5 times as fast: NumPy has a fast loop for vectors
+        places = labels[:, None] * total.shape[1] + np.arange(total.shape[1])
+        np.add.at(total.reshape(-1), places.reshape(-1), shares.reshape(-1))
 
 
 def sigmoid(z: Array) -> Array:

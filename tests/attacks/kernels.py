@@ -29,7 +29,7 @@ from deepbp.typing import Array
 
 Choose = Callable[[Sequence[Any]], Any]
 Memory = Callable[[int, bool], Any]
-MATRICES = ("add_bias", "cross_entropy_residual", "softmax_cross_entropy")  # and those whose names begin so
+MATRICES = ("add_bias", "add_rows", "cross_entropy_residual", "softmax_cross_entropy")  # and those whose names begin so
 VECTORS = ("adam", "clip", "sgd")
 NUMBERS = {"momentum": 0.9, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
 FLOATS = ("f4", "f8") * 6

@@ -72,6 +72,39 @@ def test_arrays_in_any_layout_give_the_same_numbers(name: str, dtype: Any) -> No
 
 @in_both_forms
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("count", "columns", "rows"), [(0, 3, 2), (5, 1, 3), (40, 20, 7), (300, 16, 1000), (9, 0, 4)])
+def test_add_rows_adds_in_order(form: ModuleType, dtype: Any, count: int, columns: int, rows: int) -> None:
+    total, shares = draw((rows, columns), dtype), draw((count, columns), dtype, seed=1)
+    labels = np.random.default_rng(2).integers(0, rows, count)
+    expected = total.copy()
+    for label, share in zip(labels, shares, strict=True):
+        expected[label] += share  # the same roundings, one after the other
+    for kind in (np.intp, np.int32):
+        found = total.copy()
+        form.add_rows(found, labels.astype(kind), shares)
+        np.testing.assert_array_equal(found, expected)
+    found = np.asfortranarray(total)
+    form.add_rows(found, labels, np.asfortranarray(shares))
+    np.testing.assert_array_equal(found, expected)
+
+
+@in_both_forms
+def test_add_rows_writes_nothing_where_it_refuses(form: ModuleType) -> None:
+    total, shares = draw((4, 3), np.float32), draw((2, 3), np.float32)
+    before = total.copy()
+    for wrong in (-1, 4):
+        with pytest.raises(IndexError, match="label out of range"):
+            form.add_rows(total, np.array([0, wrong]), shares)
+    for labels, given in ((np.array([0]), shares), (np.zeros((2, 1), int), shares), (np.array([0, 1]), shares[:, :2])):
+        with pytest.raises(ShapeError, match="expected a vector of labels and a row of shares for each"):
+            form.add_rows(total, labels, given)
+    with pytest.raises(DataTypeError, match="expected labels that are whole numbers"):
+        form.add_rows(total, np.array([0.0, 1.0]), shares)
+    np.testing.assert_array_equal(total, before)
+
+
+@in_both_forms
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_add_bias_adds_to_each_row_in_place(form: ModuleType, dtype: Any) -> None:
     z, bias = draw((5, 3), dtype), draw((3,), dtype, seed=1)
     expected = z + bias

@@ -66,6 +66,13 @@ def test_no_rows_and_frozen_rows_add_nothing() -> None:
     np.testing.assert_array_equal(p.grad, np.zeros((2, 3)))
 
 
+def test_rows_of_an_array_in_fortran_order() -> None:
+    p = Parameter(np.asfortranarray(np.zeros((3, 4))))
+    for _ in range(2):
+        p.accumulate_rows(np.array([2, 0, 2]), np.arange(12.0).reshape(3, 4))
+    np.testing.assert_array_equal(p.grad, 2 * np.array([[4, 5, 6, 7], [0, 0, 0, 0], [8, 10, 12, 14]]))
+
+
 GOOD = np.array([0, 1])
 
 
