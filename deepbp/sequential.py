@@ -286,12 +286,13 @@ class Sequential(Network):
         """
         if batch_size is not None:
             check_batch_size(batch_size)
-        self._known()
+        built = self._known()
         if is_inner_call() and isinstance(x, np.ndarray):
             return Chain.predict(self, x)  # the network around this one has validated the data
         if batch_size is None and type(x) is np.ndarray:
             try:
-                return Chain._run_predict(self, self._as_input(x))
+                samples = as_samples(x, "x", built.input_shape, built.dtype, self._first_place)
+                return Chain._run_predict(self, samples)
             except (FloatingPointError, RuntimeWarning):
                 pass  # numpy.seterr raises where NumPy's own setting does not
         return usual_errors(self._predict_batches, x, batch_size)

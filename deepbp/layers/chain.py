@@ -1,6 +1,7 @@
 """Sequential composition of layers."""
 
 from collections.abc import Sequence
+from operator import length_hint
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from attrs import define, evolve, field
@@ -175,12 +176,12 @@ class Chain(Layer[list[Any]]):
         return bool(self._penalized) if self.built else any(layer.has_penalty() for layer in self.layers)
 
     def predict(self, x: Array) -> Array:
-        position = 0
+        layers = iter(self.layers)
         try:
-            for position, layer in enumerate(self.layers):  # noqa: B007  # the error names the position
+            for layer in layers:
                 x = layer._run_predict(x)
         except Exception as error:
-            self._locate(error, position, "predict", x)
+            self._locate(error, len(self.layers) - 1 - length_hint(layers), "predict", x)
             raise
         return x
 

@@ -46,6 +46,8 @@ class Optimizer(ExplainedArguments, ABC):
     ({'step': 0}, 0.1)
     """
 
+    _restores: ClassVar[bool] = False  # whether ``step`` itself raises NonFiniteError, with values and state as before
+
     learning_rate: Any  # a number or a Schedule; Any, so that a subclass may declare one of the two
 
     def stated_formula(self) -> UpdateFormula | None:
@@ -110,6 +112,7 @@ SYMBOLS = {
 class Descent(Optimizer):
     """Base class of the optimizers here: a subclass states ``_move``, and its formula with ``_update``."""
 
+    _restores = True
     _decay: ClassVar[tuple[str, str]] = DECAYED_GRADIENT
     _counts: ClassVar[bool] = False  # whether an update depends on t, as a bias correction does
     _arrays: ClassVar[tuple[str, ...]] = ()  # the names of the arrays in the state

@@ -15,7 +15,7 @@ from attrs import define, field
 from deepbp.errors import ConfigurationError, FileFormatError, NonFiniteError
 from deepbp.losses.loss import Loss, broken_pair
 from deepbp.metrics.metric import metric_name
-from deepbp.optimizers.optimizer import Descent, has_square, move_or_restore
+from deepbp.optimizers.optimizer import has_square, move_or_restore
 from deepbp.parameters import ParameterVector
 from deepbp.training.data import Data, Source
 from deepbp.training.evaluation import ROWS_AT_ONCE, Meter, evaluate
@@ -340,7 +340,7 @@ def update(trainer: Settings, state: TrainingState) -> None:
         clip(parameters.grads, trainer.clip_value, trainer.clip_norm)
     consistent, state.consistent = state.consistent, False
     try:
-        if isinstance(optimizer, Descent) or has_square(parameters.grads):
+        if optimizer._restores or has_square(parameters.grads):
             optimizer.step(parameters, own)
         else:  # a class of a user, whose means of squares may overflow
             move_or_restore(lambda: optimizer.step(parameters, own), parameters, own)
