@@ -3,6 +3,9 @@
 import sys
 from collections.abc import Mapping
 from functools import partial
+from itertools import zip_longest
+from math import inf
+from textwrap import wrap
 from time import monotonic
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -12,7 +15,8 @@ ProgressLike: TypeAlias = bool | Literal["steps", "text"] | None
 # The bars are short: on 80 columns the numbers matter more.
 _EPOCHS = "{n_fmt}/{total_fmt} epochs |{bar:12}| {elapsed}<{remaining}{postfix}"
 _STEPS = "{n_fmt}/{total_fmt} samples |{bar:12}| {elapsed}<{remaining}{postfix}"
-_REDRAW = 0.1  # seconds between two updates of the bar of steps
+_REDRAW = 0.1  # seconds between two updates of a bar
+_LONG = 2.0  # seconds of an epoch after which its steps have a bar, too
 _LINES = 100  # at most in a log, whatever the number of epochs
 _SILENCE = 60.0  # seconds after which a log gets a line within an epoch, too
 
@@ -36,9 +40,9 @@ def open_display(epochs: int, progress: ProgressLike, done: int = 0) -> Display 
     Args:
         epochs: how many there will be.
         progress: True shows a bar, False nothing; None is True if stderr is a terminal, or in a notebook, and False
-            elsewhere. ``"steps"``: a second bar, for the samples of each epoch. ``"text"``: lines for a log, without
-            control characters: one for each epoch, or for each hundredth of a training with more epochs, and one a
-            minute if there would be none for longer.
+            elsewhere. ``"steps"``: a second bar, for the samples of each epoch; without it, epochs of more than two
+            seconds have one. ``"text"``: lines for a log, without control characters: one for each epoch, or for each
+            hundredth of a training with more epochs, and one a minute if there would be none for longer.
         done: how many of them a stored training that resumes has completed.
     """
     if progress is None:
@@ -53,35 +57,63 @@ def _texts(row: Mapping[str, float]) -> list[str]:
 
 
 class _Bars:
-    """Bars of tqdm: one for epochs and, below it, one for the samples of the current epoch."""
+    """Bars of tqdm: one for epochs, one for the samples of the current epoch, and lines of numbers that do not fit."""
 
     def __init__(self, epochs: int, done: int, steps: bool) -> None:
         from tqdm.auto import tqdm  # here, because importing tqdm takes longer than the rest of the package
 
-        self._bar = partial(tqdm, file=sys.stderr, dynamic_ncols=True)
+        self._bar = partial(tqdm, file=sys.stderr, dynamic_ncols=True, mininterval=inf)  # drawn by _show alone
         self._epochs = self._bar(total=epochs, initial=done, bar_format=_EPOCHS)
-        self._wanted, self._drawn = steps, 0.0
-        self._steps: Any = None  # made at the first step
+        self._wanted, self._drawn, self._shown = steps, 0.0, 0.0
+        self._begun = monotonic()  # of the epoch
+        self._steps: Any = None  # made at the first step, or when an epoch takes long
+        self._lines: list[Any] = []
+        self._row: Mapping[str, float] = {}
 
     def step(self, loss: float, seen: int, total: int | None) -> None:
-        if not self._wanted or (now := monotonic()) < self._drawn + _REDRAW:
+        now = monotonic()
+        self._wanted |= now >= self._begun + _LONG
+        if not self._wanted or now < self._drawn + _REDRAW:
             return
         self._drawn = now
         if self._steps is None:
-            self._steps = self._bar(total=total, bar_format=_STEPS, position=1, leave=False)
+            self._steps = self._bar(total=total, bar_format=_STEPS, position=1 + len(self._lines), leave=False)
         if seen < self._steps.n or total != self._steps.total:  # another epoch
             self._steps.reset(total)
         self._steps.n = seen
         self._steps.set_postfix_str(f"loss={loss:.4g}")
 
     def epoch(self, row: Mapping[str, float]) -> None:
-        self._epochs.set_postfix_str(", ".join(_texts(row)), refresh=False)
-        self._epochs.update()
+        self._begun, self._row = monotonic(), row
+        self._epochs.n += 1
+        if self._begun >= self._shown + _REDRAW:
+            self._show()
+
+    def _show(self) -> None:
+        """Draw the bar of epochs with the newest numbers, which are on lines of their own if the bar is too narrow."""
+        self._shown, texts, drawn = monotonic(), _texts(self._row), self._epochs.format_dict
+        columns, numbers = drawn["ncols"], ", ".join(texts)
+        whole = self._epochs.format_meter(**{**drawn, "ncols": None, "postfix": numbers})
+        if not self._lines and (not isinstance(columns, int) or len(whole) <= columns):
+            self._epochs.set_postfix_str(numbers)
+            return
+        self._epochs.set_postfix_str("")
+        texts = wrap("  ".join(texts), columns, break_on_hyphens=False)
+        while len(self._lines) < len(texts):
+            position = 1 + len(self._lines) + (self._steps is not None)
+            self._lines.append(self._bar(bar_format="{desc}", position=position))
+        for line, text in zip_longest(self._lines, texts, fillvalue=""):
+            line.set_description_str(text)
 
     def close(self) -> None:
         if self._steps is not None:
             self._steps.close()
-        self._epochs.close()
+        if self._row:
+            self._show()
+        for line in self._lines:  # each is drawn again below the one before
+            line.clear()
+        for bar in (self._epochs, *self._lines):
+            bar.close()
 
 
 class _Text:

@@ -312,8 +312,8 @@ class Trainer:
             class_weight: a weight for each class, ``{0: 1.0, 1: 5.0}``, or ``"balanced"``.
             steps_per_epoch: the number of batches of an iterable for each epoch; None is all.
             prefetch: the number of batches that a thread prepares while the model trains.
-            progress: True or False, ``"steps"`` for a bar within each epoch, ``"text"`` for lines in a log; None shows
-                a bar on a terminal and in a notebook.
+            progress: True or False, ``"steps"`` for a bar within each epoch, also a short one, ``"text"`` for lines in
+                a log; None shows a bar on a terminal and in a notebook.
             validation_steps: the number of batches of an iterable ``validation_data``; None is all.
             validation_every: n validates after epochs n, 2n, … over all calls of ``fit``; the ``val_`` columns of the
                 history are NaN in the others. 1 is after each.

@@ -1,6 +1,8 @@
 """Progress: on stderr, where a person can see it or asked for it, and nowhere else."""
 
 import io
+import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +24,9 @@ X, Y, LOSS = SQUARES.x, SQUARES.y, SQUARES.loss
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+    def fileno(self) -> int:
+        return 2
 
 
 def fit(progress: Any, epochs: int = 3) -> dict[str, list[float]]:
@@ -190,9 +195,65 @@ def test_a_bar_is_not_drawn_more_often_than_eyes_can_see(clock: Any, capsys: pyt
     assert "1/1000 samples" in before
 
 
-def test_the_bar_of_epochs_has_no_steps(clock: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    run(True, 3, until=3, clock=clock)
+def test_the_bar_of_epochs_has_no_steps_unless_an_epoch_takes_long(
+    clock: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(True, 3, until=3)
     assert "samples" not in capsys.readouterr().err
+    with opened(3, True) as display:
+        for step in range(1, 61):  # 4 seconds an epoch
+            clock.now += 0.2
+            display.step(0.5, step % 20 * 10, 200)
+            assert ("samples" in capsys.readouterr().err) is (step >= 10)
+            if step % 20 == 0:
+                display.epoch({"loss": 0.5})
+                capsys.readouterr()
+
+
+def screen(text: str) -> list[str]:
+    """What a terminal shows after this text."""
+    rows, row = [""], 0
+    for part in re.findall(r"\r|\n|\x1b\[A|[^\r\n\x1b]+", text):
+        if part == "\n":
+            row += 1
+            rows += [""] * (row + 1 - len(rows))
+        elif part == "\x1b[A":
+            row -= 1
+        elif part == "\r":
+            column = 0
+        else:
+            rows[row] = rows[row][:column] + part + rows[row][column + len(part) :]
+            column += len(part)
+        if part != "\x1b[A" and part in "\r\n":
+            column = 0
+    return [row.rstrip() for row in rows]
+
+
+@pytest.mark.parametrize("shown", [True, "steps"])
+@pytest.mark.parametrize("columns", [80, 60, 300])
+def test_no_number_is_cut_off(shown: ProgressLike, columns: int, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((columns, 40)))
+    names = ("loss", "accuracy", "balanced_accuracy", "macro_f1")
+    row = {prefix + name: 1e-5 * len(prefix + name) for prefix in ("", "val_") for name in names}
+    with opened(2, shown) as display:
+        for epoch in (1, 2):
+            for step in (1, 2):
+                clock.now += 0.3
+                display.step(0.5, 10 * step, 20)
+            display.epoch({name: epoch * value for name, value in row.items()})
+            texts = [f"{name}={epoch * value:.4g}" for name, value in row.items()]
+            rows = screen(terminal.getvalue())
+            assert all(text in " ".join(rows) for text in texts)
+            assert max(map(len, rows)) <= columns
+    rows = screen(terminal.getvalue())
+    assert rows[0].startswith("2/2 epochs")
+    assert all(text in " ".join(rows) for text in texts)
+    assert "samples" not in " ".join(rows)
+    assert max(map(len, rows)) <= columns
+    assert rows[-1] == ""  # the shell's prompt
+    assert len(rows) == {300: 2, 80: 5, 60: 5}[columns]
 
 
 @pytest.mark.parametrize(("shown", "first"), [("text", "epoch 2/3  "), (True, "\r1/3 epochs")])
