@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Mapping
 from functools import partial
-from itertools import zip_longest
 from math import inf
 from textwrap import wrap
 from time import monotonic
@@ -99,10 +98,11 @@ class _Bars:
             return
         self._epochs.set_postfix_str("")
         texts = wrap("  ".join(texts), columns, break_on_hyphens=False)
+        texts += [""] * (len(self._lines) - len(texts))
         while len(self._lines) < len(texts):
             position = 1 + len(self._lines) + (self._steps is not None)
             self._lines.append(self._bar(bar_format="{desc}", position=position))
-        for line, text in zip_longest(self._lines, texts, fillvalue=""):
+        for line, text in zip(self._lines, texts, strict=True):
             line.set_description_str(text)
 
     def close(self) -> None:
