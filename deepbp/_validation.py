@@ -27,13 +27,17 @@ def require_built(owner: object, built: T | None) -> T:
     return built
 
 
-def as_shape(value: ShapeLike, name: str = "input_shape") -> Shape:
-    """Convert ``3`` and ``[3]`` to ``(3,)``. Raises unless all sizes are whole numbers of at least 1."""
+def as_shape(value: ShapeLike, name: str = "input_shape", most_axes: int = 32) -> Shape:
+    """Convert ``3`` and ``[3]`` to ``(3,)``. Raises unless all sizes are whole numbers of at least 1 and below 2⁶³."""
     sizes: tuple[Any, ...] = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not all(isinstance(size, int | np.integer) and not isinstance(size, bool) for size in sizes):
         raise ArgumentTypeError(f"{name}: expected whole numbers, such as (3,), got {value!r}")
+    if len(sizes) > most_axes:
+        raise ConfigurationError(f"{name}: expected at most {most_axes} axes, got {len(sizes)}")
     if any(size < 1 for size in sizes):
         raise ConfigurationError(f"{name}: expected sizes of at least 1, got {value!r}")
+    if any(size >= 2**63 for size in sizes):
+        raise ConfigurationError(f"{name}: expected sizes below 2**63, got {value!r:.200}")
     return tuple(int(size) for size in sizes)
 
 

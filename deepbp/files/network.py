@@ -7,6 +7,7 @@ memory, and compared with the dtypes and shapes in the file. Only then are the a
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
+from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, TypeVar, cast, overload
 
@@ -227,11 +228,22 @@ class AbstractArray(np.ndarray[Any, Any]):
         return self.of(self.shape, self.dtype)
 
 
+MOST_NUMBERS = 2**31
+
+
 @define(eq=False)
 class AbstractBuilder(Builder):
-    """A builder of abstract arrays, which refuses shapes that no array in the file has."""
+    """A builder of abstract arrays, which refuses shapes that no array in the file has, and samples without bounds."""
 
     allowed: Collection[Shape] = field(kw_only=True)
+
+    def build(self, layer: Layer[Any], input_shape: Shape) -> Shape:
+        output_shape = Builder.build(self, layer, input_shape)
+        if prod(output_shape) > MOST_NUMBERS:
+            raise FileFormatError(
+                f"expected at most {MOST_NUMBERS:,} numbers per sample between layers, got {prod(output_shape):,}"
+            )
+        return output_shape
 
     def _draw(self, shape: Shape, initializer: Initializer) -> Array:
         shape = as_shape(shape, "shape")
@@ -272,7 +284,7 @@ def abstract_build(
             AbstractBuilder(rng, dtype, allowed={spec.shape for spec in specs.values()}).build(network, shape)
         set_columns(network, description.get("columns"))
     except Exception as error:  # any layer may only now refuse an argument of its constructor
-        raise FileFormatError(f"the architecture cannot be built: {error!s:.1000}") from error
+        raise FileFormatError(f"the architecture cannot be built: {error}") from error
     share_parts(network, description["ties"])
     state = _checked_state(network, specs)
     if (made := shared_parts(network, state)) != description["ties"]:

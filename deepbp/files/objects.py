@@ -19,6 +19,8 @@ from deepbp.typing import Array
 
 DEEPEST = 100
 MOST_OBJECTS = 50_000  # a layer, and what it is made of, counts as often as it runs
+MOST_PARTS = 10_000  # that are built: a layer that runs in several places is built once, and copied by Repeat
+MOST_WORK = 50_000  # of these, each times its depth: some composites walk through all layers inside
 
 KINDS = (Layer, Initializer, Penalty, Enum)
 
@@ -99,14 +101,16 @@ def _by_name(custom: Iterable[Any]) -> dict[str, Any]:
 
 
 def _custom_names(description: Any) -> Iterator[str]:
-    if isinstance(description, dict):
-        name = description.get("function") or (description.get("custom") and description.get("class"))
-        if isinstance(name, str):
-            yield name
-        description = list(description.values())
-    if isinstance(description, list):
-        for value in description:
-            yield from _custom_names(value)
+    values = [description]
+    while values:
+        value = values.pop()
+        if isinstance(value, dict):
+            name = value.get("function") or (value.get("custom") and value.get("class"))
+            if isinstance(name, str):
+                yield name
+            value = list(value.values())
+        if isinstance(value, list):
+            values += reversed(value)
 
 
 FROM_THE_CONFIGURATION = "configuration/"  # begins the names of arrays that are arguments of constructors
@@ -165,7 +169,7 @@ class Serializer(Encoder):
         if isinstance(value, Parameter | Buffer) and id(value) in self.names:
             return {type(value).__name__.lower(): self.names[id(value)]}
         name = getattr(value, "__name__", "")
-        if isinstance(value, np.ufunc) and getattr(np, name, None) is value:
+        if isinstance(value, np.ufunc) and vars(np).get(name) is value:
             return {"ufunc": name}
         if isinstance(value, FunctionType) and value.__qualname__ == name != "<lambda>":
             self.used[value] = None
@@ -205,7 +209,10 @@ class Deserializer(Decoder):
     objects: list[Any] = field(factory=list)
     _depths: list[int] = field(factory=list)  # of the objects, as are the counts
     _counts: list[int] = field(factory=list)
+    _parts: list[int] = field(factory=list)
+    _nested: list[int] = field(factory=list)
     _inside: list[int] = field(factory=list)  # positions of the objects among the arguments of the next one
+    _identities: int = field(default=0)  # of the next one: branches that are None
 
     def __attrs_post_init__(self) -> None:
         Decoder.__attrs_post_init__(self)
@@ -225,7 +232,7 @@ class Deserializer(Decoder):
             cls, arguments = self.classes.find(entry), entry["arguments"]
             if not isinstance(arguments, dict):
                 raise FileFormatError(f"expected arguments by name, got {arguments!r:.100}")
-            self._inside = []
+            self._inside, self._identities = [], 0
             arguments = {name: self.decode(value) for name, value in arguments.items()}
             self._check_limits(cls, arguments)
             self.objects.append(_constructed(cls, arguments))
@@ -235,21 +242,37 @@ class Deserializer(Decoder):
     def _check_limits(self, cls: type, arguments: dict[str, Any]) -> None:
         """Checked before construction: n entries, each with two references to the one before, are 2ⁿ layers."""
         depth = 1 + max((self._depths[position] for position in self._inside), default=0)
-        count = 1 + sum(self._counts[position] for position in self._inside)
+        count = 1 + self._identities + sum(self._counts[position] for position in self._inside)
+        inside = {*self._inside}
+        parts = 1 + self._identities + len(self._inside) - len(inside) + sum(self._parts[one] for one in inside)
+        nested = parts + sum(self._nested[one] for one in inside)
         if issubclass(cls, Repeat) and isinstance(arguments.get("times"), int):
-            count *= max(arguments["times"], 1)
+            times = max(arguments["times"], 1)
+            count, copies = count * times, 1 if arguments.get("share") else 2 * times - 1  # a copy is made, and built
+            parts, nested = parts * copies + times, nested * copies + times
         if depth > DEEPEST:
             raise FileFormatError(f"expected layers within layers to a depth of at most {DEEPEST}, got {depth}")
         if count > MOST_OBJECTS:
             raise FileFormatError(f"expected at most {MOST_OBJECTS:,} layers and their parts, got {count:,}")
+        if (built := max(parts, len(self.objects) + 1)) > MOST_PARTS:  # at least those of which there are entries
+            raise FileFormatError(f"expected at most {MOST_PARTS:,} layers and their parts to build, got {built:,}")
+        if nested > MOST_WORK:
+            raise FileFormatError(f"expected at most {MOST_WORK:,} layers and parts times their depth, got {nested:,}")
         self._depths.append(depth)
         self._counts.append(count)
+        self._parts.append(parts)
+        self._nested.append(nested)
 
     def _object(self, position: Any) -> Any:
         if type(position) is not int or not 0 <= position < len(self.objects):
             raise FileFormatError(f"expected the position of an earlier object, got {position!r:.100}")
         self._inside.append(position)
         return self.objects[position]
+
+    def decode(self, value: Any) -> Any:
+        if isinstance(value, list):
+            self._identities += value.count(None)
+        return Decoder.decode(self, value)
 
     def decode_other(self, value: dict[str, Any]) -> Any:
         if value.keys() - {"custom"} != {"class", "member"}:
@@ -269,11 +292,11 @@ def _constructed(cls: type, arguments: dict[str, Any]) -> Any:
     try:
         return construct(**arguments)
     except Exception as error:
-        raise FileFormatError(f"{cls.__name__}({', '.join(arguments)}): {error!s:.1000}") from error
+        raise FileFormatError(f"{cls.__name__}({', '.join(arguments)}): {error}") from error
 
 
 def _ufunc(name: str) -> np.ufunc:
-    found = getattr(np, name, None)
+    found = vars(np).get(name)  # getattr would import submodules of NumPy
     if not isinstance(found, np.ufunc):
         raise TypeError("no function of NumPy's")
     return found

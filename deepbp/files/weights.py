@@ -71,8 +71,9 @@ def paired(modules: Iterable[str], layers: Iterable[str]) -> dict[str, str]:
     return dict(zip(sorted(modules, key=_by_number), layers, strict=True))
 
 
-def _by_number(name: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", name)]
+def _by_number(name: str) -> list[tuple[int, str]]:
+    digits = [number.lstrip("0") for number in re.findall(r"\d+", name)]
+    return [(len(number), number) for number in digits]  # in their order, also where int refuses so many digits
 
 
 class Target(NamedTuple):
@@ -121,9 +122,9 @@ def _checked(
 ) -> Mapping[str, str]:
     if not isinstance(names, Mapping) or not all(isinstance(one, str) for pair in names.items() for one in pair):
         raise ArgumentTypeError(f"names: expected the file's names to the network's, got {names!r}")
-    known = {one for name in found for one in (name, *_owners(name))}
+    owners = {_owner(name) for name in found}
     for theirs, ours in names.items():
-        if theirs not in known:
+        if theirs not in found and not any(f"{owner}.".startswith(f"{theirs}.") for owner in owners):
             raise ConfigurationError(f"names: the file has no {theirs!r}, only {', '.join(found)}")
         if ours not in (parts if theirs in found else layers):
             raise ConfigurationError(f"names: the network has no {ours!r}, only {', '.join(parts)}")

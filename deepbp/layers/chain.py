@@ -91,7 +91,7 @@ class Chain(Layer[list[Any]]):
 
     layers: tuple[AnyLayer, ...] = field(converter=_as_layers)
     shapes: tuple[Shape, ...] = field(default=(), init=False)  # of the input, and of each layer's output
-    _parameters: "tuple[list[Parameter], ...]" = field(default=(), init=False)  # of each layer
+    _parameters: "tuple[list[Parameter], ...] | None" = field(default=None, init=False)  # of each layer, on first use
     _penalized: tuple[int, ...] = field(default=(), init=False)  # the positions of the layers that add to the loss
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
@@ -109,8 +109,7 @@ class Chain(Layer[list[Any]]):
             except Exception as error:
                 error.add_note(f"in {self._place(position)}, input shape {shapes[-1]}")
                 raise
-        self.shapes = tuple(shapes)
-        self._parameters = tuple(layer.parameters() for layer in self.layers)
+        self.shapes, self._parameters = tuple(shapes), None
         self._penalized = tuple(i for i, layer in enumerate(self.layers) if layer.has_penalty())
         return shapes[-1]
 
@@ -140,6 +139,8 @@ class Chain(Layer[list[Any]]):
     def backward_parameters(self, saved: list[Any], delta: Array) -> None:
         # The pass ends at the first layer that has anything to train: nothing below it needs an error signal.
         first = 0
+        if self._parameters is None:
+            self._parameters = tuple(layer.parameters() for layer in self.layers)
         for held in self._parameters:
             if held and not (held[0].frozen and all(parameter.frozen for parameter in held)):
                 break

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from copy import deepcopy
+from functools import cached_property
 from itertools import accumulate
 from typing import Any, Self, cast
 
@@ -54,22 +55,24 @@ class Sublayer:
     Attributes:
         name: the field that holds the layer, such as ``"body"`` or ``"branches.1"``.
         layer: None is the identity.
-        parameters: all parameters inside.
     """
 
     name: str
     layer: Layer[Any] | None
     input_shape: Shape
     output_shape: Shape
-    parameters: list[Parameter] = field(init=False)
     has_penalty: bool = field(init=False)
     _runs: Any = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         layer = self.layer
         object.__setattr__(self, "_runs", _Identity() if layer is None else layer)
-        object.__setattr__(self, "parameters", [] if layer is None else layer.parameters())
         object.__setattr__(self, "has_penalty", layer is not None and layer.has_penalty())
+
+    @cached_property
+    def parameters(self) -> list[Parameter]:
+        """All parameters inside, found on first use: a walk at each level would make building slow."""
+        return [] if self.layer is None else self.layer.parameters()
 
     @classmethod
     def built(cls, name: str, layer: Layer[Any] | None, input_shape: Shape, builder: Builder) -> Self:
@@ -187,6 +190,8 @@ class ParallelContainer(Layer[tuple[list[Any], list[Array]]]):
         return sum((one.penalty(memory) for one, memory in zip(self.inner, saved[0], strict=True)), 0.0)
 
     def has_penalty(self) -> bool:
+        if self.inner:
+            return any(one.has_penalty for one in self.inner)
         return any(layer is not None and layer.has_penalty() for layer in self.named_branches().values())
 
     def predict(self, x: Array) -> Array:
@@ -274,7 +279,7 @@ class Parallel(ParallelContainer):
 
 
 def _as_sizes(sizes: ShapeLike | None) -> Shape | None:
-    return None if sizes is None else as_shape(sizes, "Split: sizes")
+    return None if sizes is None else as_shape(sizes, "Split: sizes", most_axes=2**63)
 
 
 @define(eq=False)

@@ -276,6 +276,7 @@ class Elementwise(Layer[Saved]):
 
 
 _Member = Parameter | Buffer | Layer[Any]
+_PLAIN = {type(None), bool, int, float, str, Built, np.random.Generator}  # isinstance is slow for abstract classes
 
 
 def members(layer: Layer[Any]) -> list[tuple[str, _Member]]:
@@ -287,6 +288,8 @@ def members(layer: Layer[Any]) -> list[tuple[str, _Member]]:
     found: list[tuple[str, _Member]] = []
     for name in layer._member_fields:
         value = getattr(layer, name, None)
+        if type(value) in _PLAIN:
+            continue
         if isinstance(value, Parameter | Buffer | Layer):
             found.append((name, value))
         elif isinstance(value, list | tuple | dict):
@@ -336,6 +339,7 @@ class Builder:
     rng: np.random.Generator = field(default=None, converter=as_generator)
     dtype: np.dtype[Any] = field(default="float32", converter=as_dtype)  # pyright: ignore[reportAssignmentType]
     _made: list[tuple[Layer[Any], dict[str, Any]]] = field(factory=list, init=False)  # with their state before
+    _latest: dict[int, Any] = field(factory=dict, init=False)  # how a layer was built last, by its id
     _depth: int = field(default=0, init=False)  # of the layer that is being built
 
     def parameter(self, shape: Shape, initializer: Initializer) -> Parameter:
@@ -372,13 +376,14 @@ class Builder:
     def build(self, layer: Layer[Any], input_shape: Shape) -> Shape:
         """Build a layer for samples of this shape, or check the shape of a built one, and return its output shape.
 
-        Composites call this for their sublayers. A layer that already holds parameters or sublayers, because it is used
-        twice or was trained before, keeps them and their shapes. A layer that holds none, such as an activation, may be
-        built for several shapes, unless its ``build`` stores something that depends on the shape.
+        Composites call this for their sublayers. A layer that holds parameters or sublayers already keeps them and
+        their shapes. One without, such as an activation, may be built for several, unless its ``build`` stores them.
         """
         check_class(layer)
         input_shape = as_shape(input_shape)
         built = layer.built
+        if built is not None and self._latest.get(id(layer)) == (input_shape, self.rng):
+            return built.output_shape  # the same layer again, in another place of the network
         if built is not None and members(layer):
             boundary.refuse_other(built, input_shape, self.dtype)
             return built.output_shape
@@ -403,12 +408,13 @@ class Builder:
         shapes = {**(built.output_shapes if built else {}), input_shape: output_shape}
         layer.built = Built(input_shape, output_shape, self.dtype, shapes, is_fixed=bool(members(layer)))
         self._made.append((layer, before))
+        self._latest[id(layer)] = (input_shape, self.rng)
         return output_shape
 
     def with_rng(self, rng: np.random.Generator) -> "Builder":
         """The same builder with another generator, for a nested network with a seed of its own."""
         other = attrs.evolve(self, rng=rng)
-        other._made, other._depth = self._made, self._depth
+        other._made, other._latest, other._depth = self._made, self._latest, self._depth
         return other
 
     def undo(self) -> None:

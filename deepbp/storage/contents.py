@@ -22,7 +22,7 @@ LIMIT = 4 * 2**30
 
 CHUNK = 2**20  # bytes that are read at once to compute a checksum
 
-LONGEST_NAME, MOST_AXES, MOST_ARRAYS, LONGEST_MESSAGE = 1000, 32, 20_000, 2000
+LONGEST_NAME, MOST_AXES, MOST_ARRAYS, LONGEST_MESSAGE = 1000, 32, 20_000, 1000
 
 
 @contextmanager
@@ -98,7 +98,8 @@ def _make_printable(error: BaseException | None) -> None:
 
 
 def _printable(text: str) -> str:
-    shown = text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}…"
+    half = LONGEST_MESSAGE // 2
+    shown = text if len(text) <= LONGEST_MESSAGE else f"{text[:half]} … {text[-half:]}"
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in shown)
 
 

@@ -16,13 +16,13 @@ LONGEST = 4 * 2**20  # bytes
 MOST_VALUES = 200_000
 DEEPEST = 100
 LONGEST_NUMBER = 60  # a generator's state takes 39 digits
+MOST_OTHER_KEYS = 1000  # that are no text: the hashes of numbers are known, so a file could make them collide
 
 DTYPES = ("bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)))
 DTYPES += ("float16", "float32", "float64")
 
-# A string, complete or cut off, or a punctuation mark. The possessive quantifiers exclude backtracking, which a hostile
-# text could make slow.
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
+_LEVELS = bytes.maketrans(b"[{]}", b"\1\1\xff\xff")  # how a bracket changes the depth: by 1 or -1
+_OTHERS = bytes({*range(256)} - {*b"[{]}"})
 
 
 def to_text(description: dict[str, Any]) -> bytes:
@@ -69,15 +69,12 @@ def check_limits(text: bytes) -> None:
     """Count values and levels before the text is parsed. Raises FileFormatError where there are too many."""
     if len(text) > LONGEST:
         raise FileFormatError(f"expected a description of at most {LONGEST:,} bytes, got {len(text):,}")
-    values = depth = 0
-    for token in _TOKEN.finditer(text):
-        first = text[token.start()]
-        values += first in b"[{,"
-        depth += (first in b"[{") - (first in b"]}")
-        if values > MOST_VALUES:
-            raise FileFormatError(f"expected a description of at most {MOST_VALUES:,} values")
-        if depth > DEEPEST:
-            raise FileFormatError(f"expected a description of at most {DEEPEST} levels")
+    plain = np.frombuffer(text.replace(rb"\\", b"").replace(rb"\"", b""), "uint8")  # without escaped quotes
+    marks = plain[np.cumsum(plain == ord('"'), dtype="uint8") % 2 == 0].tobytes()  # outside of strings
+    if sum(map(marks.count, (b"[", b"{", b","))) > MOST_VALUES:
+        raise FileFormatError(f"expected a description of at most {MOST_VALUES:,} values")
+    if np.frombuffer(marks.translate(_LEVELS, _OTHERS), "int8").cumsum(dtype="int32").max(initial=0) > DEEPEST:
+        raise FileFormatError(f"expected a description of at most {DEEPEST} levels")
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -129,6 +126,10 @@ class Encoder:
             items = [self.encode(item, self.inside(place, i, i)) for i, item in enumerate(value)]
             return items if kind is list else {"tuple": items}
         if kind is dict:
+            if (others := sum(type(key) is not str for key in value)) > MOST_OTHER_KEYS:
+                raise ArgumentTypeError(
+                    f"{place}: expected at most {MOST_OTHER_KEYS:,} keys that are no text, got {others:,}"
+                )
             pairs = [(self.encode(key, place), self.inside(place, key, i), value[key]) for i, key in enumerate(value)]
             return {"dict": [[key, self.encode(item, where)] for key, where, item in pairs]}
         if kind is np.ndarray and value.dtype.name in DTYPES:
@@ -169,7 +170,7 @@ class Decoder:
             "scalar": lambda name: _scalar(self.arrays.pop(name)),
             "number": _NUMBERS.__getitem__,
             "tuple": lambda items: tuple(self.decode(item) for item in _list(items)),
-            "dict": lambda pairs: {self.decode(key): self.decode(item) for key, item in map(_list, _list(pairs))},
+            "dict": self._dict,
         }
 
     def decode(self, value: Any) -> Any:
@@ -188,6 +189,11 @@ class Decoder:
             if isinstance(error, FileFormatError):
                 raise
             raise FileFormatError(f"expected {tag}, got {content!r:.100}") from None
+
+    def _dict(self, pairs: Any) -> dict[Any, Any]:
+        if sum(type(key) is not str for key, _ in map(_list, _list(pairs))) > MOST_OTHER_KEYS:
+            raise FileFormatError(f"expected at most {MOST_OTHER_KEYS:,} keys that are no text")
+        return {self.decode(key): self.decode(item) for key, item in pairs}
 
     def decode_other(self, value: dict[str, Any]) -> Any:
         """Decode an object without a known tag. Raises FileFormatError."""

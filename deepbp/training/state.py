@@ -20,7 +20,7 @@ from deepbp.losses import Loss
 from deepbp.optimizers import Optimizer, State
 from deepbp.parameters import Buffer, Parameter, ParameterVector
 from deepbp.storage.atomic import FileLike
-from deepbp.storage.contents import LIMIT, check_version
+from deepbp.storage.contents import LIMIT, Spec, check_version
 from deepbp.storage.formats import Readable, open_file, write_file
 from deepbp.storage.json_codec import from_json, to_json
 from deepbp.training.evaluation import Meter
@@ -255,11 +255,21 @@ class TrainingState:
     def load(self, path: Readable, settings: Settings, limit: int = LIMIT) -> None:
         """Read a training file; see ``Trainer.load``."""
         with open_file(path, limit) as stored:
-            if stored.description is None:
+            description = stored.description
+            if description is None:
                 raise FileFormatError("expected a file of Trainer.save, got arrays that deepbp did not write")
+            if description.get("kind") != TRAINING:
+                found = description.get("kind")
+                raise FileFormatError(f"expected a file of Trainer.save, got one of kind {found!r:.100}")
+            check_version(description.get("version"), TRAINING_VERSION, "the training")
+            if description.keys() != {"kind", "version", "network", "training"}:
+                raise FileFormatError(f"expected a network and a training, got {list(description)!r:.200}")
+            beside = (f"{TRAINING}/", FROM_THE_CONFIGURATION)
+            specs = {name: spec for name, spec in stored.specs.items() if not name.startswith(beside)}
+            _check_same("the model's parameters and buffers", _sizes(self._arrays()), _sizes(specs))
             arrays = {name: stored.array(name) for name in stored.specs}
             try:
-                self._restore(settings, stored.description, arrays)
+                self._restore(settings, description, arrays)
             except (FileFormatError, ConfigurationError):
                 raise
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -293,11 +303,6 @@ class TrainingState:
 
     def _restore(self, settings: Settings, description: dict[str, Any], arrays: dict[str, Array]) -> None:
         """Validate all of a file's contents, then restore them: a file is loaded completely, or not at all."""
-        if description.get("kind") != TRAINING:
-            raise FileFormatError(f"expected a file of Trainer.save, got one of kind {description.get('kind')!r:.100}")
-        check_version(description.get("version"), TRAINING_VERSION, "the training")
-        if description.keys() != {"kind", "version", "network", "training"}:
-            raise FileFormatError(f"expected a network and a training, got {list(description)!r:.200}")
         state = from_json(description["training"], arrays, description["version"])
         numbers = {name: array for name, array in arrays.items() if not name.startswith(FROM_THE_CONFIGURATION)}
         generators, own = self._all_generators(), self._identity(settings)
@@ -425,6 +430,6 @@ def _size(array: Any) -> Any:
 
 def _sizes(named: Mapping[str, Any]) -> dict[str, str]:
     return {
-        name: f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+        name: f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray | Spec) else type(value).__name__
         for name, value in named.items()
     }

@@ -1,5 +1,8 @@
 """Fuzz the reader, guided by coverage: each mutated file is refused with FileFormatError, or read completely.
 
+Files of networks and of trainings. Any other exception, more than a second of the processor's time, or 50 MB of memory
+is a finding.
+
     python tests/files/fuzz_reader.py output/fuzz -max_total_time=60
 
 Mutated bytes would hardly get past the checksums. So the first byte chooses what the others are: a whole file, or the
@@ -8,8 +11,11 @@ says, one value of it, rather than as bytes.
 """
 
 import json
+import resource
 import sys
 import tempfile
+import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,9 +26,10 @@ import atheris
 
 with atheris.instrument_imports(include=["deepbp"]):
     from built_files import NETWORKS, build_archive, build_tensors, text_of
+    from hostile_trainings import Nothing, stored, trainer
 
     from deepbp import Sequential
-    from deepbp.errors import FileFormatError
+    from deepbp.errors import ConfigurationError, FileFormatError
     from deepbp.files import load
 
 
@@ -36,18 +43,28 @@ KINDS: list[tuple[str, Callable[[bytes], bytes]]] = [
     (".safetensors", as_it_is),
     (".safetensors", build_tensors),
 ]
+SECONDS, MEGABYTES = 1.0, 50
+TRAINERS = [trainer(kind, Nothing()) for kind in range(4)]
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
 
 
 def read(data: bytes) -> None:
     """What atheris calls: any other exception, much memory, or a long time is a finding."""
-    ending, make = KINDS[data[0] % len(KINDS)] if data else KINDS[0]
+    first = data[0] if data else 0
+    ending, make = KINDS[first % len(KINDS)]
     path = FOLDER / f"file{ending}"
     path.write_bytes(make(data[1:]))
-    with suppress(FileFormatError):
-        network = load(path)
-        assert isinstance(network, Sequential)
-        assert network.built is not None
+    start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if first < 128:
+        with suppress(FileFormatError):
+            network = load(path)
+            assert isinstance(network, Sequential)
+            assert network.built is not None
+    else:
+        with suppress(FileFormatError, ConfigurationError):
+            TRAINERS[first // len(KINDS) % len(TRAINERS)].load(path)
+    assert time.process_time() - start < SECONDS
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEGABYTES * 1024
 
 
 JUNK: list[Any] = [
@@ -114,18 +131,23 @@ def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def write_seeds(folder: Path) -> None:
-    """Whole files, and descriptions, of a few small networks."""
+    """Whole files, and descriptions, of a few small networks and trainings."""
     folder.mkdir(parents=True, exist_ok=True)
-    for i, network in enumerate(NETWORKS):
-        text = text_of(network)
+    texts = [(0, text_of(network)) for network in NETWORKS]
+    for kind in range(len(TRAINERS)):
+        stored(kind, FOLDER / "training.npz")
+        with zipfile.ZipFile(FOLDER / "training.npz") as archive:
+            texts.append((128 + kind * len(KINDS), archive.read("description.json")))
+    for i, (first, text) in enumerate(texts):
         for kind, (_, make) in enumerate(KINDS):
             right = build_archive if KINDS[kind][0] == ".npz" else build_tensors
-            (folder / f"seed-{i}-{kind}").write_bytes(bytes([kind]) + (right(text) if make is as_it_is else text))
+            content = right(text) if make is as_it_is else text
+            (folder / f"seed-{i}-{kind}").write_bytes(bytes([first + kind]) + content)
 
 
 if __name__ == "__main__":
     write_seeds(Path(sys.argv[1]))
     atheris.Setup(
-        [sys.argv[0], *sys.argv[1:], "-rss_limit_mb=1024", "-timeout=10", "-max_len=8192"], read, custom_mutator=mutate
+        [sys.argv[0], "-max_len=65536", *sys.argv[1:], "-rss_limit_mb=1024", "-timeout=10"], read, custom_mutator=mutate
     )
     atheris.Fuzz()

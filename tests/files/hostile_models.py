@@ -102,6 +102,42 @@ def objects() -> Iterator[tuple[str, bytes]]:
     yield "many repeats of a large layer", _objects(_repeated(1000, False))
 
 
+def work() -> Iterator[tuple[str, bytes]]:
+    """Small files that took seconds, minutes, or all memory to load; and functions whose look-up imported modules."""
+    yield "a sequence repeated", _objects([*MODEL["objects"][:4], *_chains(1, "Sequential"), *_repeats(4, 16_000)])
+    yield "chains repeated", _objects([*MODEL["objects"][:4], *_chains(80), *_repeats(83, 500)])
+    yield "fewer chains repeated", _objects([*MODEL["objects"][:4], *_chains(80), *_repeats(83, 50)])
+    yield "a layer often in many chains", _objects([*MODEL["objects"][:4], *_chains(85, times=49_000)])
+    yield "many branches", _objects([_entry("Parallel", branches=[None] * 190_000)])
+    yield "many layers without use", _objects([MODEL["objects"][3]] * 20_000)
+    yield "many axes", _model({**MODEL, "input_shape": [1] * 90_000})
+    yield "a shape of many large sizes", _objects([_entry("Reshape", shape={"tuple": [10**58] * 20_000})])
+    wider = [_entry("Parallel", branches=[None] * 100)] * 5
+    yield "wide samples", _objects([*wider, _entry("Sequential", layers=[{"object": i} for i in range(5)])])
+    yield "keys that collide", _argument(2, "units", {"dict": [[i * (2**61 - 1), 0] for i in range(30_000)]})
+    for name in ("testing", "f2py", "matlib", "random", "divmod", "matmul", "modf", "add"):
+        activation = _entry("Activation", f={"ufunc": name}, f_prime={"ufunc": "cos"})
+        yield f"function {name}", _objects([activation, _entry("Sequential", layers=[{"object": 0}])])
+    yield "a name that clears the screen", _with(2, "class", "\x1b[2J\x1b]0;title\x07")
+    yield "a name that cannot be printed", _with(2, "class", "\ud800")
+    yield "a key that cannot be printed", _model({**MODEL, "\ud800\x1b[2J": 1})
+
+
+def _entry(cls: str, **arguments: Any) -> dict[str, Any]:
+    return {"class": cls, "arguments": arguments}
+
+
+def _chains(levels: int, cls: str = "Chain", times: int = 1) -> Iterator[Any]:
+    """Around object 3, from object 4 on."""
+    for i in range(levels):
+        yield _entry(cls, layers=[{"object": 3 + i}] * (times if i == 0 else 1))
+
+
+def _repeats(position: int, times: int) -> list[Any]:
+    repeat = _entry("Repeat", layer={"object": position}, times=times)
+    return [repeat, _entry("Sequential", layers=[{"object": position + 1}])]
+
+
 def _laughter(times: int) -> Iterator[Any]:
     yield {"class": "Tanh", "arguments": {}}
     for i in range(times):

@@ -1,5 +1,8 @@
 """Hundreds of damaged and hostile files: each raises FileFormatError and takes little memory."""
 
+import subprocess
+import sys
+import traceback
 import tracemalloc
 from pathlib import Path
 
@@ -7,7 +10,7 @@ import numpy as np
 import pytest
 from built_files import build_archive, build_tensors
 from hostile_archives import GOOD, TEXT, cut_and_bent, headers_of_arrays, members
-from hostile_models import models, objects
+from hostile_models import models, objects, work
 from hostile_tensors import GOOD_TENSORS, tensors
 from hostile_texts import contents, texts
 
@@ -18,7 +21,7 @@ MOST = 50_000_000  # bytes of memory
 
 
 ARCHIVES = [*cut_and_bent(), *members(), *headers_of_arrays()]
-DESCRIPTIONS = [*texts(), *contents(), *models(), *objects()]
+DESCRIPTIONS = [*texts(), *contents(), *models(), *objects(), *work()]
 FILES = [
     *((f"{name} (npz)", ".npz", content) for name, content in ARCHIVES),
     *((f"{name} (npz)", ".npz", build_archive(text)) for name, text in DESCRIPTIONS),
@@ -55,6 +58,7 @@ def test_it_is_refused_with_little_memory(ending: str, content: bytes, tmp_path:
         tracemalloc.stop()
     assert str(caught.value).startswith(f"{path}: ")
     assert len(str(caught.value)) < 1500
+    assert str(caught.value).isprintable()
     assert peak < MOST
 
 
@@ -112,6 +116,28 @@ REASONS = [
 ]
 
 
+REASONS += [
+    ("a sequence repeated", "object 5: expected at most 10,000 layers and their parts to build, got 111,997"),
+    ("chains repeated", "object 84: expected at most 10,000 layers and their parts to build, got 8"),
+    ("fewer chains repeated", "object 84: expected at most 50,000 layers and parts times their depth, got 3"),
+    ("a layer often in many chains", "object 4: expected at most 10,000 layers and their parts to build, got 49,001"),
+    ("many branches", "object 0: expected at most 50,000 layers and their parts, got 190,001"),
+    ("many layers without use", "object 10000: expected at most 10,000 layers and their parts to build, got 10,001"),
+    ("many axes", "the architecture cannot be built: input_shape: expected at most 32 axes, got 90000"),
+    ("a shape of many large sizes", "object 0: Reshape(shape): Reshape: expected at most 32 axes, got 20000"),
+    ("wide samples", "the architecture cannot be built: layer 4, Parallel((None, None, "),
+    ("keys that collide", "object 2: expected at most 1,000 keys that are no text"),
+    ("function testing", "object 0: expected ufunc, got 'testing'"),
+    ("function random", "object 0: expected ufunc, got 'random'"),
+    (
+        "function divmod",
+        "object 0: Activation(f, f_prime): Activation: f: expected a function of one array",
+    ),
+    ("function modf", "object 0: Activation(f, f_prime): Activation: f: expected a function of one array"),
+    ("a name that clears the screen", r"object 2: deepbp has no class '\x1b[2J\x1b]0;title\x07'"),
+]
+
+
 @pytest.mark.parametrize(("name", "reason"), REASONS, ids=[name for name, _ in REASONS])
 def test_it_is_said_what_is_wrong_and_where(name: str, reason: str, tmp_path: Path) -> None:
     (content,) = [content for found, _, content in FILES if found == f"{name} (npz)"][:1]
@@ -137,3 +163,39 @@ def test_it_is_said_what_is_wrong_with_tensors(name: str, reason: str, tmp_path:
     with pytest.raises(FileFormatError) as caught:
         deepbp.load(tmp_path / "file.safetensors")
     assert str(caught.value).startswith(f"{tmp_path / 'file.safetensors'}: {reason}")
+
+
+def test_a_file_makes_nothing_imported(tmp_path: Path) -> None:
+    """A submodule of NumPy is imported when it is looked up."""
+    names = [name for name, _ in work() if name.startswith("function")]
+    for i, (_, text) in enumerate(work()):
+        (tmp_path / f"{i}.npz").write_bytes(build_archive(text))
+    code = f"""
+import sys, deepbp
+from pathlib import Path
+deepbp.Sequential([deepbp.layers.ReLU()], input_shape=2).save({str(tmp_path / "net.npz")!r})
+before = {{*sys.modules}}
+deepbp.load({str(tmp_path / "net.npz")!r})
+for path in Path({str(tmp_path)!r}).glob("[0-9]*.npz"):
+    try:
+        deepbp.load(path)
+    except ValueError:
+        continue
+    print(path)
+print(sorted({{*sys.modules}} - before))
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+    assert len(names) > 5
+
+
+def test_causes_of_errors_are_short_and_printable(tmp_path: Path) -> None:
+    """A traceback shows them, too."""
+    for name in ("units of much text", "a key that cannot be printed", "a name that cannot be printed"):
+        text = next(text for found, text in DESCRIPTIONS if found == name)
+        (tmp_path / "file.npz").write_bytes(build_archive(text))
+        with pytest.raises(FileFormatError) as caught:
+            deepbp.load(tmp_path / "file.npz")
+        shown = "".join(traceback.format_exception(caught.value))
+        assert len(shown) < 20_000
+        assert shown.replace("\n", "").isprintable()

@@ -11,13 +11,14 @@ import pytest
 from built_files import build_archive, build_tensors, build_zip
 
 from deepbp import Sequential
-from deepbp.errors import ConfigurationError, FileFormatError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError
 from deepbp.files import load, read_archive, save, write_archive
 from deepbp.files import objects as of_objects
-from deepbp.layers import Dense, Repeat, Sigmoid
+from deepbp.files.network import MOST_NUMBERS
+from deepbp.layers import Chain, Dense, Parallel, Repeat, Reshape, Sigmoid, Split
 from deepbp.storage import json_codec as of_text
 from deepbp.storage.contents import CHUNK, LIMIT, LONGEST_NAME, MOST_ARRAYS, MOST_AXES, Spec, contents_text
-from deepbp.storage.json_codec import to_json
+from deepbp.storage.json_codec import from_json, to_json
 from deepbp.storage.safetensors_format import open_tensors, write_tensors
 from deepbp.training.position import count
 
@@ -27,6 +28,8 @@ NO_NUMBERS = np.zeros(0, "int8")
 def test_the_limits_are_those_that_the_documentation_states() -> None:
     """A limit that is changed by mistake would move the tests below along."""
     assert (of_objects.DEEPEST, of_objects.MOST_OBJECTS) == (100, 50_000)
+    assert (of_objects.MOST_PARTS, of_objects.MOST_WORK, MOST_NUMBERS) == (10_000, 50_000, 2**31)
+    assert of_text.MOST_OTHER_KEYS == 1000
     assert (of_text.LONGEST, of_text.MOST_VALUES) == (4 * 2**20, 200_000)
     assert (of_text.DEEPEST, of_text.LONGEST_NUMBER) == (100, 60)
     assert (LONGEST_NAME, MOST_AXES, MOST_ARRAYS, LIMIT) == (1000, 32, 20_000, 4 * 2**30)
@@ -41,9 +44,30 @@ def nested(depth: int) -> Sequential:
 
 
 def unrolled(objects: int) -> Sequential:
-    """So many objects, counted as often as they run: 2 for each time that the Repeat runs, and the others."""
-    times, others = divmod(objects - 1, 2)
-    return Sequential([Repeat(Sigmoid(), times, share=True), *[Sigmoid() for _ in range(others)]], input_shape=2)
+    """So many objects, counted as often as they run: 9 for each time that the outer Repeat runs, and the others."""
+    times, others = divmod(objects - 1, 9)
+    inner = Repeat(Repeat(Sigmoid(), 4, share=True), times, share=True)
+    return Sequential([inner, *[Sigmoid() for _ in range(others)]], input_shape=2)
+
+
+def wide(objects: int) -> Sequential:
+    """So many objects to build."""
+    return Sequential([Sigmoid() for _ in range(objects - 1)], input_shape=2)
+
+
+def copied(objects: int) -> Sequential:
+    """So many objects to build: a Repeat counts each copy of what is inside twice, and its 1000 times once more."""
+    others = objects - 1 - (1 + 2) * (2 * 1000 - 1) - 1000
+    return Sequential([Repeat(Chain([Sigmoid()]), 1000), *[Sigmoid() for _ in range(others)]], input_shape=2)
+
+
+def wide_and_deep(work: int) -> Sequential:
+    """So many objects times their depth: 1000 layers in 40 chains, the chains, and others, each at a depth of 2."""
+    chain = Chain([Sigmoid() for _ in range(1000)])
+    for _ in range(39):
+        chain = Chain([chain])
+    others = (work - 1000 * 42 - sum(range(2, 42)) - 1) // 2
+    return Sequential([chain, *[Sigmoid() for _ in range(others)]], input_shape=2)
 
 
 def refused(path: Path, error: type[Exception], message: str, **options: Any) -> None:
@@ -68,10 +92,12 @@ def description_of(path: Path) -> Any:
 @pytest.mark.parametrize(
     ("make", "most", "message"),
     [
-        (nested, 100, "expected layers within layers to a depth of at most 100, got 101"),
         (unrolled, 50_000, "expected at most 50,000 layers and their parts, got 50,001"),
+        (wide, 10_000, "expected at most 10,000 layers and their parts to build, got 10,001"),
+        (copied, 10_000, "expected at most 10,000 layers and their parts to build, got 10,001"),
+        (wide_and_deep, 50_000, "expected at most 50,000 layers and parts times their depth, got 50,001"),
     ],
-    ids=["depth", "objects"],
+    ids=["objects", "built", "copied", "times depth"],
 )
 def test_layers_within_layers(tmp_path: Path, make: Any, most: int, message: str) -> None:
     save(make(most), tmp_path / "a.npz")
@@ -275,7 +301,47 @@ def test_longest_key_that_names_an_array() -> None:
 
 
 def test_a_network_at_the_limits_runs(tmp_path: Path) -> None:
-    network = Sequential([nested(99), Dense(1)], input_shape=2, rng=0)
+    network = Sequential([nested(89), Dense(1)], input_shape=2, rng=0)
     save(network, tmp_path / "a.npz")
     x = np.ones((1, 2), "float32")
     np.testing.assert_array_equal(load(tmp_path / "a.npz").predict(x), network.predict(x))
+
+
+def test_numbers_per_sample_between_layers(tmp_path: Path) -> None:
+    """They are counted, not allocated."""
+    doubled = [Parallel([None, None]) for _ in range(30)]
+    network = Sequential([*doubled, Parallel([None, None])], input_shape=1)
+    assert load(network.save(tmp_path / "a.npz")).shapes[-1] == (2**31,)
+    network = Sequential([*doubled, Parallel([None, None, None])], input_shape=1)
+    message = "expected at most 2,147,483,648 numbers per sample between layers, got 3,221,225,472"
+    with pytest.raises(ConfigurationError, match=message):
+        save(network, tmp_path / "b.npz")
+
+
+def test_keys_that_are_no_text() -> None:
+    """A file could choose numbers of the same hash, as multiples of 2**61 - 1 are, which a dict compares one by one."""
+    keys = [*range(1000), *map(str, range(5000))]
+    stored = to_json(dict.fromkeys(keys, 0), "state", {})
+    assert from_json(stored, {}) == dict.fromkeys(keys, 0)
+    keys.append(1000)
+    stored["dict"].append([1000, 0])
+    with pytest.raises(FileFormatError, match="expected at most 1,000 keys that are no text"):
+        from_json(stored, {})
+    with pytest.raises(ArgumentTypeError, match="state: expected at most 1,000 keys that are no text, got 1,001"):
+        to_json(dict.fromkeys(keys, 0), "state", {})
+
+
+def test_axes_and_sizes_of_samples(tmp_path: Path) -> None:
+    shape = (1,) * 31 + (2**31,)
+    network = Sequential([Reshape((*shape[:-1], -1))], input_shape=shape)
+    assert load(network.save(tmp_path / "a.npz")).input_shape == shape
+    with pytest.raises(ConfigurationError, match="input_shape: expected at most 32 axes, got 33"):
+        Sequential([Sigmoid()], input_shape=(1, *shape))
+    with pytest.raises(ConfigurationError, match="Reshape: expected at most 32 axes, got 33"):
+        Reshape((1, *shape))
+    with pytest.raises(ConfigurationError, match=r"input_shape: expected sizes below 2\*\*63, got 9223372036854775808"):
+        Sequential([Sigmoid()], input_shape=2**63)
+    with pytest.raises(ConfigurationError, match=r"shape: expected sizes below 2\*\*63"):
+        Sequential([Dense(10**30)], input_shape=2)
+    network = Sequential([Split([Sigmoid() for _ in range(40)], sizes=(1,) * 40)], input_shape=40)  # sizes, no shape
+    assert load(network.save(tmp_path / "b.npz")).input_shape == (40,)

@@ -16,6 +16,11 @@ def _is_function(instance: Any, attribute: "Attribute[Any]", value: Any) -> None
         raise ArgumentTypeError(
             f"Activation: {attribute.name}: expected a function of an array, such as numpy.sin, got {value!r}"
         )
+    if isinstance(value, np.ufunc) and (value.nin, value.nout) != (1, 1):
+        raise ArgumentTypeError(
+            f"Activation: {attribute.name}: expected a function of one array that returns one, got {value!r}, which "
+            f"takes {value.nin} and returns {value.nout}"
+        )
 
 
 @define(eq=False)
