@@ -13,7 +13,7 @@ import deepbp
 from deepbp import Sequential, Trainer
 from deepbp.errors import ConfigurationError, ContractError
 from deepbp.layers import Chain, Dense, Layer, Parallel, Repeat, Residual, Tanh, same_configuration
-from deepbp.layers.layer import MOST_NESTED
+from deepbp.layers.inner_graph import MOST_NESTED
 from deepbp.losses import MeanSquaredError
 from deepbp.optimizers import SGD
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from attrs import field, frozen
 
-from deepbp.errors import ContractError, ShapeError
+from deepbp.errors import ConfigurationError, ContractError, ShapeError
 from deepbp.formulas.language import evaluate
 from deepbp.layers.merging import Merge, merge_outputs, merged_shape, split_delta, validate_merge
 from deepbp.parameters import Parameter
@@ -395,3 +395,22 @@ def columns_text(start: int, stop: int) -> str:
 def _start(index: int, shapes: Sequence[Shape]) -> int:
     """The first column of concatenated branches that comes from this branch."""
     return sum(shape[-1] for shape in shapes[:index])
+
+
+MOST_NESTED = 90
+"""How deep layers may contain layers: some passes are recursive, and Python limits that."""
+
+
+def refuse_nesting(inside: Mapping[Any, Sequence[Any]]) -> None:
+    """Raise unless layers, each after those inside it, are nested no deeper than all parts of deepbp can follow."""
+    depth, depths = 0, dict[Any, int]()
+    for layer, sublayers in inside.items():
+        if any(one not in depths for one in sublayers):
+            name = type(layer).__name__
+            raise ContractError(f"{name}: expected layers inside it, got one that it is inside of itself")
+        depths[layer] = depth = 1 + max((depths[one] for one in sublayers), default=0)
+    if depth > MOST_NESTED:
+        raise ConfigurationError(
+            f"{type(layer).__name__}: expected layers within layers to a depth of at most {MOST_NESTED}, got {depth}: "
+            "put layers one after another in a list, Sequential([...]), which may have any length"
+        )

@@ -17,7 +17,7 @@ from deepbp.formulas.language import Formula
 from deepbp.initializers import Initializer, Zeros
 from deepbp.layers import boundary
 from deepbp.layers.boundary import Built
-from deepbp.layers.inner_graph import InnerGraph
+from deepbp.layers.inner_graph import InnerGraph, refuse_nesting
 from deepbp.parameters import Buffer, Parameter
 from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, Shape, freely_named
@@ -388,7 +388,8 @@ class Builder:
             boundary.refuse_other(built, input_shape, self.dtype)
             return built.output_shape
         if not self._depth:
-            _refuse_nesting(layer)
+            every = inner_first(layer)
+            refuse_nesting({a: [b for _, b in members(a) if isinstance(b, Layer)] for a in every})
         before = _state(layer)
         self._depth += 1
         try:
@@ -421,25 +422,6 @@ class Builder:
         """Return all layers to their state before this builder built them, after a failed build."""
         for layer, before in reversed(self._made):
             Layer.__setstate__(layer, before)
-
-
-MOST_NESTED = 90
-"""How deep layers may contain layers: some passes are recursive, and Python limits that."""
-
-
-def _refuse_nesting(layer: Layer[Any]) -> None:
-    """Raise unless a layer contains layers to a depth that all parts of deepbp can follow."""
-    depths: dict[int, int] = {}
-    for one in inner_first(layer):
-        inside = [found for _, found in members(one) if isinstance(found, Layer)]
-        if any(id(found) not in depths for found in inside):
-            raise ContractError(f"{type(one).__name__}: expected layers inside it, got one that it is inside of itself")
-        depths[id(one)] = 1 + max((depths[id(found)] for found in inside), default=0)
-    if depths[id(layer)] > MOST_NESTED:
-        raise ConfigurationError(
-            f"{type(layer).__name__}: expected layers within layers to a depth of at most {MOST_NESTED}, got "
-            f"{depths[id(layer)]}: put layers one after another in a list, Sequential([...]), which may have any length"
-        )
 
 
 def check_class(layer: Any) -> None:

@@ -179,7 +179,8 @@ def test_pipes_named_as_temporary_files_are_left_alone(tmp_path: Path) -> None:
 
 def test_another_writer_may_take_a_new_file_for_a_leftover(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the creation of the temporary file and its lock: once it is locked elsewhere, once it is gone."""
-    taken, path, flock = [], tmp_path / "text", fcntl.flock
+    taken: list[Path] = []
+    path, flock = tmp_path / "text", fcntl.flock
 
     def too_late(descriptor: int, operation: int) -> None:
         if len(taken) < 2:
