@@ -2,7 +2,13 @@
 
 from deepbp._config import publish
 from deepbp.testing.check import Check, CheckFailure
-from deepbp.testing.gradients import GradientError, GradientReport, compare_gradients, numeric_gradient
+from deepbp.testing.gradients import (
+    GradientError,
+    GradientReport,
+    check_gradient,
+    compare_gradients,
+    numeric_gradient,
+)
 from deepbp.testing.initializer_checks import check_initializer, initializer_checks
 from deepbp.testing.layer_checks import check_layer, layer_checks
 from deepbp.testing.loss_checks import check_loss, loss_checks
@@ -14,6 +20,7 @@ __all__ = [
     "CheckFailure",
     "GradientError",
     "GradientReport",
+    "check_gradient",
     "check_initializer",
     "check_layer",
     "check_loss",
