@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from attrs import define, field, frozen
@@ -94,6 +94,8 @@ class Parameter:
     >>> weight.grad
     array([1., 1.])
     """
+
+    is_sparse: ClassVar[bool] = False
 
     value: Array = field(on_setattr=_write_through)
     _grad: Array | None
@@ -187,14 +189,18 @@ class Parameter:
             raise ContractError(f"gradient: expected {held.dtype}, got {gradient.dtype}")
         if len(rows) == 0 or self.frozen:
             return
-        whole = np.ascontiguousarray(self.grad).reshape(len(held), -1)  # a copy only of an array in Fortran order
+        grad = self._cleared()
+        whole = np.ascontiguousarray(grad).reshape(len(held), -1)  # a copy only of an array in Fortran order
         try:
             kernels.add_rows(whole, rows.astype(np.intp, copy=False), np.reshape(gradient, (len(rows), -1)))
         except IndexError:
             found = f"{rows.min()} to {rows.max()}"
             raise ContractError(f"gradient: expected rows from 0 to {len(held) - 1}, got {found}") from None
-        if not np.may_share_memory(whole, self.grad):
-            self.grad[...] = whole.reshape(held.shape)
+        if not np.may_share_memory(whole, grad):
+            grad[...] = whole.reshape(held.shape)
+
+    def _cleared(self) -> Array:
+        return self.grad
 
     def adopt(self, value: Array) -> None:
         """Hold this very array, of any shape, where assigning to ``value`` copies; for arrays read from a file."""
@@ -242,6 +248,7 @@ class ParameterVector:
     parameters: tuple[Parameter, ...]
     names: tuple[str, ...]
     shapes: tuple[Shape, ...]
+    sparse: tuple[Parameter, ...] = ()  # those whose gradient is 0 except in some rows
     outdated = False  # set when a parameter moves to another vector, or is frozen or unfrozen
 
     def __init__(self, parameters: Iterable[Parameter] | Mapping[str, Parameter]) -> None:
@@ -249,6 +256,7 @@ class ParameterVector:
         self.parameters = tuple(sorted(named, key=lambda p: p.value.ndim < 2))
         self.names = tuple(named[p] for p in self.parameters)
         self.shapes = tuple(p.value.shape for p in self.parameters)
+        self.sparse = tuple(p for p in self.parameters if p.is_sparse)
         dtypes = {p.value.dtype for p in self.parameters}
         if len(dtypes) > 1:
             raise ConfigurationError(f"parameters: expected one dtype, got {sorted(map(str, dtypes))}")
@@ -300,8 +308,8 @@ class ParameterVector:
     @property
     def grads(self) -> Array:
         """∂L/∂values; zeros for parameters to which nothing was accumulated."""
-        if self._unwritten:
-            for p in tuple(self._unwritten):
+        if self._unwritten or self.sparse:
+            for p in (*self._unwritten, *self.sparse):
                 _ = p.grad  # reading writes the zeros
         return self._grads
 

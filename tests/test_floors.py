@@ -22,6 +22,7 @@ FLOORS = {
             "initializers",
             "kernels",
             "parameters",
+            "sparse_parameters",
         ),
         1,
     ),

@@ -4,10 +4,11 @@ import numpy as np
 from attrs import define, field
 
 from deepbp.errors import ConfigurationError, DataError
-from deepbp.errors.validators import instance_of, positive_int
+from deepbp.errors.validators import boolean, instance_of, positive_int
 from deepbp.initializers import Initializer, Uniform
 from deepbp.layers.layer import Builder, Layer
 from deepbp.parameters import UNBUILT, Parameter
+from deepbp.sparse_parameters import RowParameter
 from deepbp.typing import Array, Shape
 
 
@@ -30,6 +31,11 @@ class Embedding(Layer[Array]):
         categories: K, the number of rows.
         units: O, the number of features of a category.
         table_init: the initializer of E; uniform between −0.05 and 0.05 by default.
+        sparse_gradient: whether a step changes only the rows that occur in its batch, and costs nothing for the others:
+            for large tables. ``SGD`` without momentum and weight decay, and ``Adagrad`` without weight decay, give the
+            same numbers either way. ``Adam`` then updates m, v and E in these rows only, as PyTorch's ``SparseAdam``
+            and TensorFlow's ``LazyAdam`` do; by default its momentum keeps moving a row that no longer occurs. Other
+            optimizers raise ``ConfigurationError``.
 
     Raises:
         ConfigurationError: by ``build``, for more categories than floats represent exactly: 2²⁴ = 16 777 216 in
@@ -53,6 +59,7 @@ class Embedding(Layer[Array]):
     categories: int = field(validator=positive_int)
     units: int = field(validator=positive_int)
     table_init: Initializer = field(factory=Uniform, kw_only=True, validator=instance_of(Initializer))
+    sparse_gradient: bool = field(default=False, kw_only=True, validator=boolean)
     table: Parameter = field(init=False, default=UNBUILT)
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
@@ -62,7 +69,8 @@ class Embedding(Layer[Array]):
                 f"{self}: expected at most {exact} categories, which {builder.dtype} can tell apart, got "
                 f"{self.categories}: give the network dtype='float64'"
             )
-        self.table = builder.parameter((self.categories, self.units), self.table_init)
+        table = builder.parameter((self.categories, self.units), self.table_init)
+        self.table = RowParameter(table.value) if self.sparse_gradient else table
         return (*input_shape, self.units)
 
     def forward(self, x: Array) -> tuple[Array, Array]:

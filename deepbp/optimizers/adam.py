@@ -23,7 +23,8 @@ STEP = "w - rate * (mean / (1 - beta1**t)) / (sqrt(square / (1 - beta2**t)) + ep
 class Adam(Descent):
     """Adam: m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², w ← w − η m̂ / (√v̂ + ε).
 
-    The means are corrected for their start at 0: m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ).
+    The means are corrected for their start at 0: m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ). In an ``Embedding`` with
+    ``sparse_gradient=True``, only rows that occur in a batch are updated (lazy Adam).
 
     Args:
         learning_rate: η, a number or a schedule, a callable of the step.
@@ -52,6 +53,9 @@ class Adam(Descent):
 
     def stated_formula(self) -> UpdateFormula:
         return self._update(*MEANS, ("w", STEP))
+
+    def _takes_sparse(self) -> bool:
+        return type(self) is Adam  # a user's subclass and the variants may change rows without a gradient
 
     def _move(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
         # m̂ / (√v̂ + ε) = m / (√v + ε c) · c / (1 − β₁ᵗ), with c = √(1 − β₂ᵗ): no corrected copies of m and v

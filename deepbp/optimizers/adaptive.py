@@ -54,6 +54,9 @@ class Adagrad(Descent):
     def start(self, parameters: ParameterVector) -> State:
         return {"step": 0, "square": np.full_like(parameters.values, self.initial)}
 
+    def _takes_sparse(self) -> bool:
+        return not self.weight_decay
+
     def _may_overflow(self, parameters: ParameterVector, state: State, rate: float) -> bool:
         # s is a sum that only grows
         return not (has_square(state["square"]) and decay_has_square(parameters, self.weight_decay))

@@ -15,6 +15,7 @@ from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, 
 from deepbp.errors.validators import ExplainedArguments
 from deepbp.formulas.language import UpdateFormula
 from deepbp.parameters import Members, ParameterVector, Part
+from deepbp.sparse_parameters import Touched
 from deepbp.typing import Array, Shape
 
 State: TypeAlias = dict[str, Any]
@@ -132,6 +133,9 @@ class Descent(Optimizer):
         try:
             if parameters.outdated:
                 raise ContractError(_OUTDATED)
+            if parameters.sparse:
+                self._step_touched(parameters, state)
+                return
             rate = self.learning_rate
             if callable(rate):
                 rate = self.rate(state["step"])
@@ -150,6 +154,23 @@ class Descent(Optimizer):
                 flush_subnormals(state)
         except (AttributeError, KeyError, TypeError) as error:
             raise self._argument_error(parameters, state) or error from None
+
+    def _step_touched(self, parameters: ParameterVector, state: State) -> None:
+        """A step on a copy of the numbers that it may change, so that the other rows of a large table cost nothing."""
+        refuse_sparse(self, parameters)
+        part = Touched(parameters)
+        own = {name: part.gather(value) if isinstance(value, np.ndarray) else value for name, value in state.items()}
+        self.step(part, own)
+        part.scatter(part.values, parameters.values)
+        for name, value in own.items():
+            if isinstance(value, np.ndarray):
+                part.scatter(value, state[name])
+            else:
+                state[name] = value
+
+    def _takes_sparse(self) -> bool:
+        """Whether an update may leave out rows without a gradient."""
+        return False
 
     def _move_each(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
         """``_move`` where parameters were frozen for a while, and so have made fewer steps: each with its own t."""
@@ -195,6 +216,17 @@ _OUTDATED = (
 )
 LARGE_RATE = 1e15
 """Above it, w − η g may overflow although the square of g does not."""
+
+
+def refuse_sparse(optimizer: Optimizer, parameters: ParameterVector) -> None:
+    """Raise ConfigurationError if there are sparse gradients, and the optimizer changes rows without a gradient."""
+    if parameters.sparse and not (isinstance(optimizer, Descent) and optimizer._takes_sparse()):
+        names = [name for name, p in zip(parameters.names, parameters.parameters, strict=True) if p.is_sparse]
+        raise ConfigurationError(
+            f"{optimizer!r} changes all rows of a table in each step, also those without a gradient, so that it cannot "
+            f"use the sparse gradient of {', '.join(names)}: use Adam(), or Adagrad() or SGD() without momentum and "
+            "weight decay, or Embedding(..., sparse_gradient=False)"
+        )
 
 
 def has_square(vector: Array, factor: float = 1.0) -> bool:

@@ -58,6 +58,9 @@ class SGD(Descent):
     def start(self, parameters: ParameterVector) -> State:
         return zeros(parameters, *["velocity"] * bool(self.momentum))
 
+    def _takes_sparse(self) -> bool:
+        return not (self.momentum or self.weight_decay)
+
     def _move(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
         if self.weight_decay:
             grads = decayed_gradient(parameters, grads, self.weight_decay)

@@ -17,6 +17,7 @@ from deepbp.losses.loss import Loss, broken_pair
 from deepbp.metrics.metric import metric_name
 from deepbp.optimizers.optimizer import has_square, move_or_restore
 from deepbp.parameters import ParameterVector
+from deepbp.sparse_parameters import Touched
 from deepbp.training.data import Data, Source
 from deepbp.training.evaluation import ROWS_AT_ONCE, Meter, evaluate
 from deepbp.training.history import History
@@ -337,7 +338,10 @@ def update(trainer: Settings, state: TrainingState) -> None:
     """Clip the gradients and apply the optimizer to them. Raises NonFiniteError for a gradient."""
     parameters, optimizer, own = state.parameters, trainer.optimizer, state.optimizer_state
     if trainer.clip_value is not None or trainer.clip_norm is not None:
-        clip(parameters.grads, trainer.clip_value, trainer.clip_norm)
+        part = Touched(parameters) if parameters.sparse else parameters
+        clip(part.grads, trainer.clip_value, trainer.clip_norm)
+        if isinstance(part, Touched):
+            part.write_grads()
     consistent, state.consistent = state.consistent, False
     try:
         if optimizer._restores or has_square(parameters.grads):

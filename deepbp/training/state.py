@@ -18,6 +18,7 @@ from deepbp.layers import Chain, Layer
 from deepbp.layers.chain import columns_of, set_columns
 from deepbp.losses import Loss
 from deepbp.optimizers import Optimizer, State
+from deepbp.optimizers.optimizer import refuse_sparse
 from deepbp.parameters import Buffer, Parameter, ParameterVector
 from deepbp.storage.atomic import FileLike
 from deepbp.storage.contents import LIMIT, Spec, check_version
@@ -129,6 +130,7 @@ class TrainingState:
         if not trainable:
             refuse_untrainable(model)
         parameters = ParameterVector.of(trainable)
+        refuse_sparse(optimizer, parameters)
         state = optimizer.start(parameters)
         if not isinstance(state, dict):
             raise ContractError(f"{optimizer!r}: start: expected a dict, the state, returned {state!r}")

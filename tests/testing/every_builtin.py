@@ -143,6 +143,7 @@ def first_column_of_categories(rng: np.random.Generator, shape: Shape) -> Array:
 
 CATEGORY_LAYERS: list[tuple[Layer[Any], Shape, Callable[[np.random.Generator, Shape], Array]]] = [
     (layers.Embedding(5, 3), (2,), categories),
+    (layers.Embedding(5, 2, sparse_gradient=True), (2,), categories),
     (layers.Embedding(5, 2, table_init=initializers.HeNormal()), (), categories),
     (layers.Embedding(5, 3), (1,), first_column_of_categories),
     (layers.Split([[layers.Embedding(5, 3), layers.Flatten()], None], sizes=(1, 3)), (4,), first_column_of_categories),
