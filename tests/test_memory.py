@@ -1,4 +1,4 @@
-"""A million samples are trained in little more memory than they take themselves."""
+"""Training takes little more memory than its data, and little in all where the data are not in memory."""
 
 import os
 import subprocess
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from benchmarks.memory import CASES, traced
 
 TRAIN = """
 import sys
@@ -68,3 +70,31 @@ def test_a_million_samples(problem: dict[str, Any]) -> None:
 def test_a_million_samples_with_the_compiler_in_memory() -> None:
     _, before, peak = train(CLASSES, "numba")
     assert peak - before < 200  # nearly all of it is Numba, which may have to compile first
+
+
+def peak(case: str, batches: int, folder: Path) -> float:
+    """MiB that a case allocates, after a small run, which imports and prepares what every run needs."""
+    for name, count in (("first", 2), ("measured", batches)):
+        (folder / name).mkdir(parents=True)
+        run = CASES[case](folder / name, count)
+        if count == batches:
+            return traced(run)
+        run()
+    raise AssertionError
+
+
+@pytest.mark.parametrize(("plain", "measured"), [("fit, stream", "3 metrics"), ("fit, stream of labels", "2 metrics")])
+def test_metrics_of_a_stream_take_little_memory(plain: str, measured: str, tmp_path: Path) -> None:
+    without, short, long = (
+        peak(case, batches, tmp_path / str(number))
+        for number, (case, batches) in enumerate([(plain, 8), (f"{plain}, {measured}", 3), (f"{plain}, {measured}", 8)])
+    )
+    assert long < 1.5 * without
+    assert long < short + 1
+
+
+@pytest.mark.parametrize("data", ["memmap", "HDF5"])
+@pytest.mark.parametrize("use", ["predict", "evaluate", "fit"])
+def test_data_on_disk_are_read_in_parts(use: str, data: str, tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    assert peak(f"{use}, {data}", 64, tmp_path) < 16  # of 16 MiB on disk, which are 64 MiB in float32

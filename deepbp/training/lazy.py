@@ -135,13 +135,16 @@ class Blocks(Splittable):
         left = skip * size
         pending: list[tuple[Array, ...]] = []
         rows: list[Array] = []
+        held: tuple[Array, ...] = ()
         count = 0
         for blocks, order in windows:
             if left >= len(order):
                 left -= len(order)
                 continue
-            numbers = np.concatenate([self._rows(block) for block in blocks])
-            held = tuple(np.concatenate([_read(part, self._rows(b)) for b in blocks]) for part in self._parts())
+            inside = [self._rows(block) for block in blocks]
+            numbers = np.concatenate(inside)
+            held = ()  # the window before is freed first
+            held = tuple(_read_all(part, inside) for part in self._parts())
             order, left = order[left:], 0
             while len(order):
                 taken, order = order[: size - count], order[size - count :]
@@ -193,6 +196,18 @@ def _read(part: Any, rows: Array) -> Array:
     """These rows of a block, which are in ascending order, by one slice."""
     block = np.asarray(part[int(rows[0]) : int(rows[-1]) + 1])
     return block if len(block) == len(rows) else block[rows - rows[0]]
+
+
+def _read_all(part: Any, blocks: list[Array]) -> Array:
+    """These rows of several blocks, one after another, in the memory of the result and one block."""
+    block = _read(part, blocks[0])
+    if len(blocks) == 1:
+        return block
+    whole, start = np.empty((sum(map(len, blocks)), *block.shape[1:]), block.dtype), 0
+    for rows in blocks:
+        whole[start : start + len(rows)] = block if start == 0 else _read(part, rows)
+        start += len(rows)
+    return whole
 
 
 @define(eq=False)
