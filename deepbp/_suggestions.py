@@ -67,6 +67,7 @@ _NAMES = {
     "callbacks": {
         "ModelCheckpoint": "checkpoint",
         "CSVLog": "csvlogger",
+        "NonNegative": "nonneg",
         "ReduceOnPlateau": "reducelronplateau",
         "WeightAverage": "ema swa averagedmodel exponentialmovingaverage",
     },

@@ -2,6 +2,7 @@
 
 from deepbp._config import publish
 from deepbp.callbacks.checkpoint import ModelCheckpoint
+from deepbp.callbacks.constraints import Constraint, MaxNorm, NonNegative, UnitNorm
 from deepbp.callbacks.logs import CSVLog, TensorBoard
 from deepbp.callbacks.stopping import EarlyStopping, ReduceOnPlateau, TimeLimit
 from deepbp.callbacks.weight_average import WeightAverage
@@ -11,12 +12,16 @@ from deepbp.training.trainer import Callback
 __all__ = [
     "CSVLog",
     "Callback",
+    "Constraint",
     "EarlyStopping",
+    "MaxNorm",
     "ModelCheckpoint",
+    "NonNegative",
     "ReduceOnPlateau",
     "SignalMonitor",
     "TensorBoard",
     "TimeLimit",
+    "UnitNorm",
     "WeightAverage",
 ]
 

@@ -20,6 +20,7 @@ from deepbp.training.trainer import Callback, Trainer
 
 if TYPE_CHECKING:
     from deepbp.callbacks.checkpoint import ModelCheckpoint
+    from deepbp.callbacks.constraints import Constraint, MaxNorm, NonNegative, UnitNorm
     from deepbp.callbacks.logs import CSVLog, TensorBoard
     from deepbp.callbacks.stopping import EarlyStopping, ReduceOnPlateau, TimeLimit
     from deepbp.callbacks.weight_average import WeightAverage
@@ -34,14 +35,17 @@ __all__ = [
     "BinaryAccuracy",
     "CSVLog",
     "Callback",
+    "Constraint",
     "Data",
     "EarlyStopping",
     "History",
     "Iterations",
+    "MaxNorm",
     "MeanAbsoluteError",
     "Metric",
     "MetricLike",
     "ModelCheckpoint",
+    "NonNegative",
     "Objective",
     "Precision",
     "RangeTest",
@@ -55,6 +59,7 @@ __all__ = [
     "TimeLimit",
     "TopKAccuracy",
     "Trainer",
+    "UnitNorm",
     "WeightAverage",
     "confusion_matrix",
     "cross_validate",

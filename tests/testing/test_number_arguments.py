@@ -41,6 +41,7 @@ OTHERS: list[Any] = [
     callbacks.EarlyStopping(patience=3, min_delta=0.25),
     callbacks.ReduceOnPlateau(factor=0.5, patience=3),
     callbacks.TimeLimit(2.5),
+    callbacks.MaxNorm(2.5),
 ]
 
 
