@@ -213,6 +213,22 @@ def test_a_training_file_keeps_the_names(tmp_path: Path) -> None:
     assert other.model.columns is None  # type: ignore[attr-defined]
 
 
+def test_weights_bring_the_names_of_their_file(tmp_path: Path) -> None:
+    trained().save(tmp_path / "net.npz")
+    net().save(tmp_path / "unnamed.npz")
+    trainer = Trainer(trained(), MeanSquaredError(), SGD(0.01))
+    trainer.save(tmp_path / "run.npz")
+    network = net()
+    for name in ("net", "run"):
+        network.load_weights(tmp_path / f"{name}.npz")
+        assert network.columns == NAMES
+        network.load_weights(tmp_path / "unnamed.npz")
+        assert network.columns is None
+    other = Sequential([Dense(4), Tanh(), Dense(2)], input_shape=3, rng=0, dtype="float64")
+    other.load_weights(tmp_path / "net.npz", strict=False)
+    assert other.columns is None
+
+
 @pytest.mark.parametrize("junk", [None, 7, "abc", {}, [1, 2, 3], [["a"], ["b"], ["c"]], ["a"], [], list("abcd")])
 def test_junk_in_place_of_names_is_refused(junk: Any, tmp_path: Path) -> None:
     trained().save(tmp_path / "net.npz")

@@ -14,6 +14,7 @@ from deepbp.errors.validators import check_word
 from deepbp.files.network import TRAINING, AbstractArray, Part, network_of, state_dict
 from deepbp.files.objects import FROM_THE_CONFIGURATION
 from deepbp.layers import BatchNorm, Bilinear, Dense, Embedding, GroupNorm, Layer, LayerNorm, PReLU, RMSNorm
+from deepbp.layers.chain import set_columns
 from deepbp.storage.contents import LIMIT, Spec
 from deepbp.storage.formats import Readable, open_file
 from deepbp.typing import Array, Shape
@@ -193,7 +194,7 @@ def load_weights(
     """Load parameters and buffers from a file, of deepbp or of PyTorch, into an existing network.
 
     Loading either succeeds or leaves the network as it was. A training in progress continues with the new values and
-    the state that its optimizer has.
+    the state that its optimizer has. The names of columns are loaded, too, if the file has exactly its arrays.
 
     >>> from deepbp import Sequential
     >>> from deepbp.layers import Dense, ReLU
@@ -222,14 +223,15 @@ def load_weights(
         DataError: for a number that the network's dtype cannot hold.
         FileFormatError, OSError: as ``load`` does.
     """
-    require_built(network, network.built)
+    built = require_built(network, network.built)
     if not isinstance(strict, bool):
         raise ArgumentTypeError(f"strict: expected True or False, got {strict!r}")
     parts = state_dict(network)
     with open_file(path, limit) as stored:
         specs: Mapping[str, Spec] = stored.specs
-        if stored.description is not None and stored.description.get("kind") == TRAINING:
-            _, specs = network_of(stored.description, specs)
+        description = stored.description
+        if description is not None and description.get("kind") == TRAINING:
+            description, specs = network_of(description, specs)
         found = [name for name in specs if not name.startswith(FROM_THE_CONFIGURATION)]
         placed = targets(found, parts, network, names, convention)
         shapes = {
@@ -247,6 +249,10 @@ def load_weights(
             for name, target in placed.items()
             if target.name in wanted
         }
+    if report.complete and description is not None:
+        columns = description.get("columns")
+        fits = isinstance(columns, list) and built.input_shape == (len(columns),)
+        set_columns(network, columns if fits else None)
     for name, array in arrays.items():
         parts[name].value = array
     return report
