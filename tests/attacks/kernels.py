@@ -35,6 +35,7 @@ NUMBERS = {"momentum": 0.9, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
 FLOATS = ("f4", "f8") * 6
 ODD_DTYPES = (">f4", ">f8", "f2", "g", "i8", "i4", "u1", "u8", "?", "c8")
 LAYOUTS = ("C",) * 6 + ("F", "strided", "reversed", "read-only", "unaligned")
+QUICK = (("f8",), ("C", "read-only", "unaligned"))
 ODD_VALUES: tuple[Any, ...] = (None, 1.5, [1.0, 2.0], "x", np.float32(2))
 ODD_NUMBERS: tuple[Any, ...] = (1, 10**30, np.float32(0.5), 0.0, -1.0, True)
 
@@ -79,20 +80,22 @@ def arrange(memory: Memory, values: Any, layout: str, at_end: bool) -> Any:
     return array
 
 
-def draw_call(choose: Choose, names: Sequence[str] = plain.__all__, odd: int = 12) -> tuple[str, list[Any]]:
+def draw_call(
+    choose: Choose, dtypes: Sequence[str] = FLOATS, layouts: Sequence[str] = LAYOUTS, odd: int = 12
+) -> tuple[str, list[Any]]:
     """A kernel and its arguments: a list of (values, layout, at_end) for arrays, of (value,) for others.
 
     One in ``odd`` of the shapes, dtypes, layouts and numbers is not what the kernel expects.
     """
     often = tuple(range(odd))
-    name = choose(names)
+    name = choose(plain.__all__)
     if name.startswith(MATRICES):
         shape: tuple[int, ...] = (choose((0, 1, 2, 3, 7, 33)), choose((0, 1, 2, 3, 10)))
     elif name.startswith(VECTORS):
         shape = (choose((0, 1, 5, 100, 3000)),)
     else:
         shape = choose(((3,), (4, 3), (1, 1), (0, 4), (3, 0), (17, 5), (2, 3, 5), (64, 33), ()))
-    dtype, layout, is_same = choose(FLOATS), choose(LAYOUTS), choose(often) > 0
+    dtype, layout, is_same = choose(dtypes), choose(layouts), choose(often) > 0
     arguments: list[Any] = []
     for parameter in signature(getattr(plain, name)).parameters.values():
         if parameter.annotation is bool:
@@ -114,7 +117,7 @@ def draw_call(choose: Choose, names: Sequence[str] = plain.__all__, odd: int = 1
             arguments.append(
                 (
                     _values(choose, parameter.name, own, kind, shape[-1] if shape else 1, odd),
-                    layout if is_same else choose(LAYOUTS),
+                    layout if is_same else choose(layouts),
                     choose((True, False)),
                 )
             )
@@ -178,15 +181,19 @@ def check(name: str, arguments: list[Any], memories: Sequence[Memory]) -> str:
     return difference(run(getattr(fused, name), arguments, memories), expected)
 
 
-def attack(seed: int, first: int, calls: int, seconds: float, progress: Any) -> int:
-    """Make calls number ``first`` and following; returns how many differ. ``progress`` holds the current number."""
+def attack(seed: int, first: int, calls: int, seconds: float, progress: Any, quick: bool = False) -> int:
+    """Make calls number ``first`` and following; returns how many differ. ``progress`` holds the current number.
+
+    With ``quick``, fewer kinds of arrays are drawn, so that fewer kernels are compiled.
+    """
     memories = [Guarded() for _ in range(8)]
     end, found = time.monotonic() + seconds, 0
     for number in range(first, first + calls):
         if time.monotonic() > end:
             break
         progress[0] = number
-        name, arguments = draw_call(_chooser(np.random.default_rng((seed, number))))
+        kinds = QUICK if quick else (FLOATS, LAYOUTS)
+        name, arguments = draw_call(_chooser(np.random.default_rng((seed, number))), *kinds)
         if text := check(name, arguments, memories):
             found += 1
             print(f"call {number}: {name}: {_describe(arguments)}: {text[:600]}", flush=True)
@@ -210,13 +217,14 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10**9)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first call, to repeat one")
+    parser.add_argument("--quick", action="store_true", help="fewer dtypes and layouts")
     parser.add_argument("--progress", type=Path, help=argparse.SUPPRESS)  # of the process that attacks
     given = parser.parse_args()
     if given.calls == given.seconds == 10**9:
         given.calls = 100_000
     if given.progress is not None:
         progress = np.memmap(given.progress, np.int64, "r+")
-        return int(attack(given.seed, given.first, given.calls, given.seconds, progress) > 0)
+        return int(attack(given.seed, given.first, given.calls, given.seconds, progress, given.quick) > 0)
     with tempfile.NamedTemporaryFile() as file:
         file.write(bytes(8))
         file.flush()
