@@ -63,7 +63,7 @@ class Output(io.TextIOWrapper):
 
     def text(self) -> str:
         self.flush()
-        return self.buffer.getvalue().decode(self.encoding)  # type: ignore[attr-defined]
+        return str(self.buffer.getvalue(), self.encoding)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from forms import needs_numba
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pages import ROOT
 
-SCRIPT = Path(ROOT, "tests", "attacks", "kernels.py")
+pytest.importorskip("numba", reason="the compiled kernels need Numba: pip install 'deepbp[fast]'")
+
+SCRIPT = Path(__file__).with_name("kernels.py")
 posix = pytest.mark.skipif(os.name == "nt", reason="pages without access are made with mprotect")
 
 
@@ -21,18 +22,16 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
 
 
-@needs_numba
 @given(st.data())
 @settings(max_examples=200, deadline=None, derandomize=True)
 def test_both_forms_agree(data: st.DataObject) -> None:
-    from attacks.kernels import QUICK, check, draw_call, ordinary_memory
+    from kernels import QUICK, check, draw_call, ordinary_memory
 
     name, arguments = draw_call(lambda options: data.draw(st.sampled_from(options)), *QUICK)
     assert check(name, arguments, [ordinary_memory] * len(arguments)) == ""
 
 
 @posix
-@needs_numba
 def test_no_kernel_reads_or_writes_outside_of_an_array() -> None:
     done = run(str(SCRIPT), "--calls", "500", "--quick")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -40,7 +39,6 @@ def test_no_kernel_reads_or_writes_outside_of_an_array() -> None:
 
 
 @posix
-@needs_numba
 @pytest.mark.parametrize("place", [-1, 16])
 def test_the_attack_notices_a_byte_outside(place: int) -> None:
     read = "import ctypes, kernels; a = kernels.Guarded()(16, {}); print(ctypes.string_at(a.ctypes.data + {}, 1))"
