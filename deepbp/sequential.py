@@ -1,6 +1,6 @@
 """Sequential: a network of layers, with training, prediction, evaluation, explanation and serialization."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, overload
@@ -11,7 +11,7 @@ from attrs import define, field
 
 from deepbp._suggestions import FOREIGN_METHODS, add_foreign_methods
 from deepbp._tables import in_order
-from deepbp._validation import as_dtype, as_generator, as_samples, as_shape
+from deepbp._validation import as_dtype, as_generator, as_numbers, as_samples, as_shape, as_type, check_sample_shape
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, NotBuiltError, PositionError, ShapeError
 from deepbp.errors.validators import explain_call
 from deepbp.files.network import load_network
@@ -25,7 +25,8 @@ from deepbp.parameters import Parameter
 from deepbp.storage.contents import LIMIT
 from deepbp.summary import Summary, summarize
 from deepbp.training import History, MetricLike, Objective, Trainer, evaluate
-from deepbp.training.data import as_source, first_shape, input_batches
+from deepbp.training.data import ROWS_AT_ONCE as ROWS_OF_PREDICTION
+from deepbp.training.data import as_source, blocks_of_rows, first_shape, input_batches
 from deepbp.training.evaluation import ROWS_AT_ONCE
 from deepbp.training.options import FitOptions, check_batch_size
 from deepbp.training.overflow import usual_errors
@@ -281,6 +282,9 @@ class Sequential(Network):
     def predict(self, x: Any, batch_size: int | None = None) -> Array:
         """Predict: the outputs for these inputs, computed for ``batch_size`` samples at a time to save memory.
 
+        None, the default, computes up to 8191 samples at once, and more in blocks of 4096. The number of rows may
+        change the last digits of a matrix product: ``batch_size=len(x)`` computes all at once.
+
         x may be anything that ``fit`` takes: an array or data frame, a data set, a stream of batches, or an array on
         disk, which is read and converted batch by batch.
         """
@@ -289,7 +293,7 @@ class Sequential(Network):
         built = self._known()
         if is_inner_call() and isinstance(x, np.ndarray):
             return Chain.predict(self, x)  # the network around this one has validated the data
-        if batch_size is None and type(x) is np.ndarray:
+        if batch_size is None and type(x) is np.ndarray and x.shape < (2 * ROWS_OF_PREDICTION,):
             try:
                 samples = as_samples(x, "x", built.input_shape, built.dtype, self._first_place)
                 return Chain._run_predict(self, samples)
@@ -300,9 +304,17 @@ class Sequential(Network):
     def _predict_batches(self, x: Any, batch_size: int | None) -> Array:
         built = self._known()
         columns = columns_of(self)
-        batches = input_batches(
-            x, lambda part: self._as_input(in_order(part, columns, "x")), batch_size, len(built.input_shape)
-        )
+        batches: Iterable[Array]
+        if type(x) is np.ndarray:  # a copy in another dtype would be as large as the data: convert block by block
+            array = as_numbers(x, "x")
+            check_sample_shape(array, "x", built.input_shape, self._first_place(), x)
+            blocks = blocks_of_rows(len(array), batch_size)
+            names = ["x", *(f"x[{rows.start}:]" for rows in blocks[1:])]
+            batches = (as_type(array[rows], name, built.dtype) for name, rows in zip(names, blocks, strict=True))
+        else:
+            batches = input_batches(
+                x, lambda part: self._as_input(in_order(part, columns, "x")), batch_size, len(built.input_shape)
+            )
         outputs = [Chain._run_predict(self, batch) for batch in batches]
         if not outputs:
             raise DataError("x: expected at least one batch, got none: a generator may have been used before")
@@ -377,7 +389,11 @@ class Sequential(Network):
                 raise PositionError(
                     f"Sequential: expected a position from {-len(self)} to {len(self) - 1}, got {position!r}"
                 ) from None
-        part = Sequential(list(self.layers[position]), rng=self.generator, dtype=self.dtype.name)
+        try:
+            layers = list(self.layers[position])
+        except (TypeError, ValueError) as error:
+            raise PositionError(f"Sequential: expected whole numbers in a slice, got {position!r}: {error}") from None
+        part = Sequential(layers, rng=self.generator, dtype=self.dtype.name)
         if self.built is not None and (position.step or 1) == 1:
             start = position.indices(len(self))[0]
             part.build(self.shapes[start])

@@ -99,7 +99,7 @@ def targets(
     if names is None and convention == "pytorch":
         owners = dict.fromkeys(_owner(name) for name in parts)
         names = paired(dict.fromkeys(map(_owner, found)), owners) if found else {}
-    names = _checked(names or {}, found, layers, parts)
+    names = _checked({} if names is None else names, found, layers, parts)
     made = {name: _target(name, names, layers, convention) for name in found}
     place, times = Counter(target.name for target in made.values()).most_common(1)[0] if made else ("", 0)
     if times > 1:

@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from attrs import define
 
-from deepbp._tables import in_order, labels_of, library_of
+from deepbp._tables import as_plain_array, in_order, labels_of, library_of
 from deepbp._validation import as_numbers, as_samples, as_type, check_same_length, check_sample_shape, require_built
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DeepBPError, NotBuiltError, ShapeError
 from deepbp.layers import Layer
@@ -256,8 +256,7 @@ def input_batches(x: Any, convert: Callable[[Any], Array], batch_size: int | Non
             yield _placed(convert, x[start : start + size], start)
     elif in_memory or not (callable(kind) or isinstance(kind, Iterable) or hasattr(kind, "__getitem__")):
         array = convert(x)
-        size = len(array) if batch_size is None else batch_size
-        yield from (array[start : start + size] for start in range(0, len(array), size))
+        yield from (array[rows] for rows in blocks_of_rows(len(array), batch_size))
     elif hasattr(kind, "__getitem__") and hasattr(kind, "__len__"):
         size = ROWS_AT_ONCE if batch_size is None else batch_size
         for start in range(0, len(x), size):
@@ -270,6 +269,14 @@ def input_batches(x: Any, convert: Callable[[Any], Array], batch_size: int | Non
                 yield convert(inputs_of(batch, dimensions + 1))
             except DeepBPError as error:
                 raise error.placed(f"batch {number}") from None
+
+
+def blocks_of_rows(count: int, batch_size: int | None) -> list[slice]:
+    """The rows of each batch of a prediction; None divides large data into blocks, to save memory."""
+    size = ROWS_AT_ONCE if batch_size is None else batch_size
+    last = count - size + 1 if batch_size is None else count  # a remainder is part of the last block
+    ends = [*range(size, last, size), count]
+    return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def _placed(convert: Callable[[Any], Array], rows: Any, start: int) -> Array:
@@ -288,5 +295,5 @@ def first_shape(x: Any, y: Any) -> Shape:
     if y is not None or hasattr(x, "__array__") or isinstance(x, list | tuple):
         return as_numbers(x, "x").shape[1:]
     if hasattr(x, "__getitem__") and hasattr(x, "__len__") and len(x):
-        return np.shape(parts_of(x[0])[0])
+        return as_plain_array(parts_of(x[0])[0], f"x in item 0 of the data set {type(x).__name__}").shape
     raise NotBuiltError("Sequential: nobody knows the sizes of a stream's samples before: give input_shape=...")

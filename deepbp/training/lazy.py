@@ -262,12 +262,12 @@ def fetch(items: Any, rows: Array, parts: Callable[[Any], tuple[Any, ...]], dime
     except Exception as error:
         error.add_note(f"in item {numbers[len(found)]} {place}")
         raise
-    if np.ndim(found[0][0]) == dimensions + 1:
-        raise ArgumentTypeError(
-            f"x: expected one sample as item {numbers[0]} {place}, got a batch: pass a function that returns the "
-            "batches, lambda: (x[i] for i in range(len(x)))"
-        )
     try:
+        if np.ndim(found[0][0]) == dimensions + 1:
+            raise ArgumentTypeError(
+                f"x: expected one sample as item {numbers[0]} {place}, got a batch: pass a function that returns the "
+                "batches, lambda: (x[i] for i in range(len(x)))"
+            )
         return tuple(np.stack(column) for column in zip(*found, strict=True))
     except ValueError as error:
         raise DataError(
