@@ -18,8 +18,6 @@ from deepbp.training.lazy import (
     Blocks,
     Items,
     Splittable,
-    Stream,
-    called,
     fetch,
     inputs_of,
     is_lazy,
@@ -27,6 +25,7 @@ from deepbp.training.lazy import (
     length_of,
     parts_of,
 )
+from deepbp.training.streams import Stream, called
 from deepbp.typing import Array, ArrayLike, Shape
 
 ROWS_AT_ONCE = 4096  # of a prediction from a source that is not in memory

@@ -21,13 +21,13 @@ from deepbp.sparse_parameters import Touched
 from deepbp.training.data import Data, Source
 from deepbp.training.evaluation import ROWS_AT_ONCE, Meter, evaluate
 from deepbp.training.history import History
-from deepbp.training.lazy import Stream, prefetched
 from deepbp.training.options import FitOptions
 from deepbp.training.overflow import clip, first_bad_gradient, first_overflow
 from deepbp.training.position import Position, generator_at
 from deepbp.training.programmed import ProgrammedBatches
 from deepbp.training.progress import Display, open_display
 from deepbp.training.state import Settings, TrainingState
+from deepbp.training.streams import Stream, prefetched
 from deepbp.typing import Array
 
 

@@ -16,8 +16,9 @@ from deepbp.layers import Layer
 from deepbp.losses import Loss
 from deepbp.losses.targets import class_labels
 from deepbp.training.data import Data, Source, as_source
-from deepbp.training.lazy import Blocks, Items, Stream, is_mapping
+from deepbp.training.lazy import Blocks, Items, is_mapping
 from deepbp.training.progress import ProgressLike
+from deepbp.training.streams import Stream
 from deepbp.typing import Array, ArrayLike
 
 

@@ -327,7 +327,6 @@ class TrainingState:
         if state["position"] is not None:
             meter = Meter(settings.loss, settings.metrics, self.has_penalty)
             position = Position.read(state["position"], self.generator, meter, self.model.built)
-        set_columns(self.model, state.get("columns"))
 
         now = {**self.settings, "kernels": kernels.current()}
         if changed := changed_settings(now, state.get("settings", {})):
@@ -336,6 +335,8 @@ class TrainingState:
                 UserWarning,
                 stacklevel=4,
             )
+
+        set_columns(self.model, state.get("columns"))
 
         # Everything is valid: from here on nothing can be refused.
         for name, array in self._arrays().items():

@@ -14,7 +14,7 @@ from deepbp.errors import ConfigurationError, DataError
 from deepbp.layers import Dense, Tanh
 from deepbp.losses import MeanSquaredError, SigmoidBinaryCrossEntropy, SoftmaxCrossEntropy
 from deepbp.optimizers import SGD
-from deepbp.training import Data, lazy
+from deepbp.training import Data, streams
 
 X = np.random.default_rng(0).normal(size=(100, 3)).astype("float32")
 Y = np.random.default_rng(1).normal(size=(100, 2)).astype("float32")
@@ -86,7 +86,7 @@ def test_a_validation_stream_needs_its_number_of_batches_where_training_has_one(
 
 
 def test_an_epoch_that_does_not_end_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lazy, "ENDLESS", 5)
+    monkeypatch.setattr(streams, "ENDLESS", 5)
 
     def long() -> Iterator[tuple[Any, Any]]:
         for _ in range(7):

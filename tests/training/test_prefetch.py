@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deepbp.training.lazy import prefetched
+from deepbp.training.streams import prefetched
 
 
 def alive() -> list[threading.Thread]:
