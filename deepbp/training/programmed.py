@@ -39,6 +39,8 @@ class ProgrammedStep:
     ) -> None:
         """Lower the step; ``update`` is that of the ordinary step. Raises NotLoweredError where there is no program."""
         vector = state.parameters
+        if vector.sparse:
+            raise NotLoweredError("a program updates the whole vector")
         self._trainer, self._state, self._data, self._vector = trainer, state, data, vector
         self.program = program = Program(vector.values.dtype, rows)
         if state.buffers or state._generators:

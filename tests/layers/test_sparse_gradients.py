@@ -238,3 +238,12 @@ def test_a_step_uses_memory_for_its_rows_only() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < table.nbytes / 10
+
+
+def test_programs_leave_sparse_gradients_to_the_ordinary_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program would update all rows: with Adam, other numbers."""
+    nets = network(True), network(True)
+    nets[0].fit(X, Y, loss=LOSS, optimizer=Adam(0.1), epochs=3, batch_size=4)
+    monkeypatch.setattr("deepbp.training.programmed.is_on", lambda: True)
+    nets[1].fit(X, Y, loss=LOSS, optimizer=Adam(0.1), epochs=3, batch_size=4)
+    assert np.array_equal(values(nets[0]), values(nets[1]))
