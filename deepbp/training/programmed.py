@@ -7,6 +7,7 @@ from one place.
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -100,7 +101,8 @@ class ProgrammedStep:
         """Run a step for each rate; returns how many were complete. Raises what is no Exception, such as Ctrl-C."""
         program, state, context = self.program, self._state, self.program.context
         context[[X, Y, ORDER]] = self._data.x.ctypes.data, self._data.y.ctypes.data, order.ctypes.data
-        self._outputs[0] = 0 if outputs is None else outputs.ctypes.data
+        if outputs is not None:  # instructions count samples from the begin of the epoch
+            self._outputs[0] = outputs.ctypes.data - first * outputs[0].nbytes
         if not program.accumulated:
             self._vector._unwritten.clear()  # every step writes all of them
         program.error = None
@@ -139,7 +141,7 @@ class ProgrammedBatches:
     data: Data
     size: int
     _steps: dict[int, ProgrammedStep | None] = field(factory=dict, init=False)
-    _chunk: int = field(default=1, init=False)
+    _chunk: int = field(default=1, init=False)  # the number of steps of the next run
 
     @classmethod
     def of(cls, fit: RunningFit, source: Any, batch_size: int | None, prefetch: int) -> "ProgrammedBatches | None":
@@ -163,27 +165,47 @@ class ProgrammedBatches:
             order = rng.permutation(count if order is None else order)
         order = np.ascontiguousarray(np.arange(count) if order is None else order, np.int64)
         last = -(-count // size)
-        watched = any(type(one).on_step_end.__qualname__ != "Callback.on_step_end" for one in fit.trainer.callbacks)
         while taken < last:
             if fit._must_end:
                 return False
-            first = taken * size
-            rows = min(size, count - first)
-            step = self._step(rows)
-            rates = [] if step is None else self._rates(1 if watched else min(self._chunk, (count - first) // rows))
-            if step is not None and rates:
-                taken += self._run(step, order, first, rates, taken, meter, watched)
-                if rates is not None and self._complete:
-                    continue
-                if fit._must_end or taken >= last:
-                    continue
-                first = taken * size
-                rows = min(size, count - first)
-            taken += 1
-            fit._batch(data.take(order[first : first + rows]), taken, meter)
+            made, complete = self._run(order, taken, meter)
+            taken += made
+            if not complete and not fit._must_end:
+                taken += 1
+                fit._batch(data.take(order[(taken - 1) * size : taken * size]), taken, meter)
         return True
 
-    _complete: bool = field(default=True, init=False)
+    def _run(self, order: Array, taken: int, meter: Meter) -> tuple[int, bool]:
+        """Run some steps by a program, and note what they did.
+
+        Returns how many were complete, and whether all were; if not, the ordinary step is to take over the next batch.
+        """
+        fit, first = self.fit, taken * self.size
+        rows = min(self.size, len(order) - first)
+        step = self._step(rows)
+        if step is None:
+            return 0, False
+        watched = any(type(one).on_step_end.__qualname__ != "Callback.on_step_end" for one in fit.trainer.callbacks)
+        rates = self._rates(1 if watched else min(self._chunk, (len(order) - first) // rows))
+        losses, outputs = np.empty(len(rates)), None
+        if fit.trainer.metrics:
+            outputs = np.empty((len(rates) * rows, *step.width), step.program.dtype)
+        start = perf_counter()
+        made = step.run(order, first, rates, losses, outputs)
+        seconds = perf_counter() - start
+        for k, loss in enumerate(losses[:made].tolist()):
+            if outputs is None:
+                meter.count(loss, rows)
+            else:
+                targets = self.data.y.take(order[first + k * rows : first + (k + 1) * rows], axis=0)
+                meter.add(loss, outputs[k * rows : (k + 1) * rows], targets)
+        if made:
+            fit._note_step(taken + made, float(losses[made - 1]), meter)
+        if isinstance(step.program.error, NotLoweredError):
+            self._steps[rows] = None
+        if 0 < made == len(rates) and not SHORT <= seconds <= LONG:
+            self._chunk = self._chunk * 2 if seconds < SHORT else max(1, self._chunk // 2)
+        return made, 0 < made == len(rates)
 
     def _step(self, rows: int) -> ProgrammedStep | None:
         fit = self.fit
@@ -199,44 +221,11 @@ class ProgrammedBatches:
         self._steps[rows] = step
         return step
 
-    def _rates(self, steps: int) -> list[float]:
+    def _rates(self, steps: int) -> Array:
         """The learning rates of the next steps, fewer if a schedule raises: the ordinary step then raises, too."""
         optimizer, begun = self.fit.trainer.optimizer, self.fit.state.steps
         rates: list[float] = []
-        try:
+        with suppress(Exception):
             for ahead in range(steps):
                 rates.append(optimizer.rate(begun + ahead))
-        except Exception:
-            pass
-        return rates
-
-    def _run(
-        self,
-        step: ProgrammedStep,
-        order: Array,
-        first: int,
-        rates: list[float],
-        taken: int,
-        meter: Meter,
-        watched: bool,
-    ) -> int:
-        """Run a chunk of steps, and note what they did; returns their number."""
-        fit, rows, losses = self.fit, step.program.rows, np.empty(len(rates))
-        outputs = None
-        if fit.trainer.metrics:
-            outputs = np.empty((len(order), *step.width), step.program.dtype)
-        start = perf_counter()
-        made = step.run(order, first, np.array(rates), losses, outputs)
-        seconds = perf_counter() - start
-        for k, loss in enumerate(losses[:made].tolist()):
-            here = slice(first + k * rows, first + (k + 1) * rows)
-            if outputs is None:
-                meter.count(loss, rows)
-            else:
-                meter.add(loss, outputs[here].copy(), self.data.y.take(order[here], axis=0))
-        if made:
-            fit._note_step(taken + made, float(losses[made - 1]), meter)
-        self._complete = made == len(rates)
-        if self._complete and not watched and not SHORT <= seconds <= LONG:
-            self._chunk = self._chunk * 2 if seconds < SHORT else max(1, self._chunk // 2)
-        return made
+        return np.array(rates)
