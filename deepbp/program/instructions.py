@@ -25,7 +25,23 @@ from deepbp.program.intrinsics import (
     pointers,
     set_control_word,
 )
-from deepbp.program.layout import CONTROL, DOT, FIRST, GEMM, GEMV, ORDER, RATE, REALS, STEP, VALUE, WHOLES
+from deepbp.program.layout import (
+    CONTROL,
+    DOT,
+    FIRST,
+    GEMM,
+    GEMV,
+    LIBRARY,
+    NUMBA,
+    ORDER,
+    PYTHON,
+    RATE,
+    REALS,
+    STEP,
+    VALUE,
+    WHOLES,
+    NotLoweredError,
+)
 
 carray: Any = numba.carray  # type: ignore[attr-defined]
 CONTINUE, STOP = 0, 1
@@ -367,4 +383,7 @@ def compile_instruction(name: str, dtype: "np.dtype[Any]") -> tuple[str, bytes]:
     function = _instructions(dtype.name)[name]
     signature = types.int64(*[types.int64] * function.__code__.co_argcount)
     made: Any = cfunc(signature, error_model="numpy", fastmath={"contract"})(function)
+    called = {one.name for one in made._library._final_module.functions if one.is_declaration}
+    if unknown := [one for one in called - {*LIBRARY, *PYTHON, *NUMBA} if not one.startswith("llvm.")]:
+        raise NotLoweredError(f"the instruction {name} calls {unknown}")  # else it would jump to nowhere
     return made._wrapper_name, made._library._get_compiled_object()

@@ -1,4 +1,4 @@
-"""The layout of programs in memory, and the addresses of matrix products in the BLAS that NumPy has loaded."""
+"""The layout of programs in memory, the functions that they may call, and those of the BLAS that NumPy has loaded."""
 
 import ctypes
 import importlib
@@ -9,6 +9,23 @@ import numpy as np
 # The context of a run, which all instructions share: whole numbers, but for VALUE and RATE.
 GEMM, GEMV, DOT, X, Y, ORDER, FIRST, STEP, VALUE, RATE, CONTROL, LENGTH = range(12)
 WHOLES, REALS = 8, 3  # the numbers of an instruction, the first of which is the address of its kernel
+
+# What code may call: functions of the C library, of Python, and of Numba. The last two belong to what Numba adds around
+# every function for exceptions and new arrays. Instructions never raise and create no arrays: it is never called.
+LIBRARY = ("log", "log1p", "log1pf", "logf", "memcpy", "memmove", "memset", "pow", "powf")
+PYTHON = (
+    *("PyBytes_FromStringAndSize", "PyErr_Clear", "PyErr_SetNone", "PyErr_SetString", "PyErr_WriteUnraisable"),
+    *("PyExc_RuntimeError", "PyExc_StopIteration", "PyExc_SystemError", "PyUnicode_FromString", "Py_DecRef"),
+)
+NUMBA = (
+    *("NRT_Free", "NRT_MemInfo_call_dtor", "NRT_decref", "NRT_incref", "numba_do_raise", "numba_gil_ensure"),
+    *("numba_gil_release", "numba_runtime_build_excinfo_struct", "numba_unpickle"),
+)
+
+
+class NotLoweredError(Exception):
+    """Raised while a network is lowered that has no program; the ordinary step serves it."""
+
 
 # (prefix, suffix) of the C interface with 64-bit integers: NumPy's own OpenBLAS, others, and Apple's Accelerate.
 _NAMES = (("scipy_cblas_", "64_"), ("cblas_", "64_"), ("cblas_", "$NEWLAPACK$ILP64"))

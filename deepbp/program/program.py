@@ -12,16 +12,12 @@ import numpy as np
 from attrs import define, field
 
 from deepbp.parameters import Parameter
-from deepbp.program.layout import DOT, GEMM, GEMV, LENGTH, REALS, VALUE, WHOLES, X, Y, blas_addresses
+from deepbp.program.layout import DOT, GEMM, GEMV, LENGTH, REALS, VALUE, WHOLES, NotLoweredError, X, Y, blas_addresses
 from deepbp.program.store import kernel_address
 from deepbp.typing import Array, Shape
 
 Row: TypeAlias = tuple[Any, ...]
 """The name of an instruction, or a function of Python, and its operands: arrays, and whole or real numbers."""
-
-
-class NotLoweredError(Exception):
-    """Raised while a network is lowered that has no program; the ordinary step serves it."""
 
 
 @define(eq=False)

@@ -1,6 +1,7 @@
 """Machine code of instructions, from disk where it is stored: then only ``llvmlite`` is imported, not Numba."""
 
 import ctypes
+import os
 import threading
 from hashlib import sha256
 from importlib.metadata import version
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from deepbp.kernels.machine_code import load, store
+from deepbp.program.layout import LIBRARY, NUMBA, PYTHON
 
 _texts = sorted((file.name, file.read_bytes()) for file in files(__package__).iterdir() if file.name.endswith(".py"))
 _SOURCES = sha256(repr(_texts).encode()).hexdigest()
@@ -41,8 +43,20 @@ def kernel_address(name: str, dtype: "np.dtype[Any]") -> int:
         return _addresses[name, dtype.name]
 
 
-# What Numba's own start-up defines. Instructions never raise and never allocate, so none of it is called.
-_NEVER_CALLED = ("NRT_MemInfo_call_dtor", "numba_gil_ensure", "numba_gil_release", "numba_do_raise", "numba_unpickle")
+def _define_symbols() -> None:
+    import llvmlite.binding as llvm
+
+    library = ctypes.cdll.msvcrt if os.name == "nt" else ctypes.CDLL(None)
+    nothing = ctypes.CFUNCTYPE(None)(lambda: None)
+    _held.append(nothing)
+    for name in (*LIBRARY, *PYTHON, *NUMBA):
+        if llvm.address_of_symbol(name) is not None:
+            continue
+        if name in NUMBA:  # Numba defines them when it is imported
+            address = ctypes.cast(nothing, ctypes.c_void_p).value
+        else:
+            address = ctypes.addressof(ctypes.c_char.in_dll(library if name in LIBRARY else ctypes.pythonapi, name))
+        llvm.add_symbol(name, address)
 
 
 def _link(symbol: str, code: bytes) -> int:
@@ -52,11 +66,7 @@ def _link(symbol: str, code: bytes) -> int:
     if not _held:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        nothing = ctypes.CFUNCTYPE(None)(lambda: None)
-        _held.append(nothing)
-        for name in _NEVER_CALLED:
-            if llvm.address_of_symbol(name) is None:
-                llvm.add_symbol(name, ctypes.cast(nothing, ctypes.c_void_p).value)
+        _define_symbols()
     machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))

@@ -17,8 +17,8 @@ from attrs import define, field
 from deepbp import kernels
 from deepbp.losses import Loss
 from deepbp.optimizers.optimizer import LARGE_RATE
-from deepbp.program.layout import ORDER, X, Y
-from deepbp.program.program import NotLoweredError, Program, Slot
+from deepbp.program.layout import ORDER, NotLoweredError, X, Y
+from deepbp.program.program import Program, Slot
 from deepbp.training.data import Data
 from deepbp.training.evaluation import Meter
 from deepbp.training.state import Settings, TrainingState

@@ -1,7 +1,10 @@
 """Training steps in machine code: the same bits as the ordinary step, whatever the network, and errors as ever."""
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -164,6 +167,34 @@ def test_programs_run(monkeypatch: pytest.MonkeyPatch, runs: list[int]) -> None:
     monkeypatch.setenv("DEEPBP_PROGRAM", "0")
     make_small().fit(*problem(MeanSquaredError(), 64, 1, "float64"), batch_size=4)
     assert sum(runs) == 16
+
+
+NEW_PROCESS = """
+import hashlib, sys
+import numpy as np
+from deepbp import Sequential, Trainer
+from deepbp.layers import Dense, ReLU, Sigmoid, Tanh
+from deepbp.losses import SoftmaxCrossEntropy
+from deepbp.optimizers import Adam
+rng = np.random.default_rng(0)
+x, y = rng.normal(size=(40, 3)).astype(sys.argv[1]), rng.integers(0, 3, 40)
+net = Sequential([Dense(5), ReLU(), Dense(4), Tanh(), Sigmoid(), Dense(3)], input_shape=3, rng=0, dtype=sys.argv[1])
+net.fit(x, y, loss=SoftmaxCrossEntropy(), optimizer=Adam(), epochs=3, batch_size=7)
+print(hashlib.sha256(b"".join(p.value.tobytes() for p in net.parameters())).hexdigest())
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_stored_code_in_new_processes(dtype: str, tmp_path: Path) -> None:
+    """The second process compiles nothing; every function that the code calls has an address there, too."""
+    printed = []
+    for program in "0", "1", "1":
+        own = {"DEEPBP_PROGRAM": program, "DEEPBP_KERNELS": "numba", "NUMBA_CACHE_DIR": str(tmp_path)}
+        command = [sys.executable, "-c", NEW_PROCESS, dtype]
+        done = subprocess.run(command, env={**os.environ, **own}, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        printed.append(done.stdout)
+    assert len(set(printed)) == 1
 
 
 def make_small(**options: Any) -> Trainer:
