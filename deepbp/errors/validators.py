@@ -4,9 +4,9 @@ Validators of numbers also convert them to Python's own: a NumPy number, or a fr
 the layer or loss that multiplies by it would turn float32 into float64.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
-from math import isfinite
 from numbers import Integral, Real
 from typing import Any, TypeAlias, TypeVar
 
@@ -17,6 +17,7 @@ from deepbp._suggestions import explain_arguments, named
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.typing import Array
 
+LARGEST = sys.float_info.max
 REAL: Any = Real  # for mypy, which does not compare a Real with a number
 Validator: TypeAlias = Callable[[Any, "Attribute[Any]", Any], None]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -98,7 +99,7 @@ def number(condition: Callable[[float], bool], expected: str) -> Validator:
         place = f"{type(instance).__name__}: {attribute.name}"
         if isinstance(value, bool) or not isinstance(value, REAL):
             raise ArgumentTypeError(f"{place}: expected {expected}, got {value!r}")
-        if not isfinite(value) or not condition(value):
+        if not -LARGEST <= value <= LARGEST or not condition(value):  # isfinite raises for 10**400
             raise ConfigurationError(f"{place}: expected {expected}, got {value!r}")
         store(instance, attribute, value, as_python_number(value))
 

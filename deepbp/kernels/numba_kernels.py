@@ -227,7 +227,7 @@ def clip_values(grads: Any, limit: float) -> None:
 
 @compiled(numpy_kernels.clip_norm, grads=1)
 def clip_norm(grads: Any, norm: float, limit: float) -> None:
-    if norm > limit:
+    if 0 <= limit < norm:
         factor = grads.dtype.type(limit / norm)
         for i in range(grads.size):
             grads[i] *= factor

@@ -108,8 +108,8 @@ def gaussian(x: Array) -> Array:
 def gelu(z: Array) -> tuple[Array, Array]:
     """z Φ(z), where Φ is the normal distribution, ½ erfc(−z/√2), and its derivative, Φ(z) + z e^(−z²/2) / √(2π).
 
-    Both use the same exponential. Within 8 units in the last place, for very negative z, too; near its zero, at −0.75,
-    the derivative is within 3 units in the last place of 1.
+    Both use the same exponential. Within 8 units in the last place, for negative z as long as Φ(z) is a normal number;
+    near its zero, at −0.75, the derivative is within 3 units in the last place of 1.
     """
     if z.dtype.kind in "iub":
         raise DataTypeError(WHOLE_NUMBERS)

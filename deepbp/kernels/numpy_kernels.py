@@ -263,7 +263,7 @@ def clip_values(grads: Array, limit: float) -> None:
 
 def clip_norm(grads: Array, norm: float, limit: float) -> None:
     """g ← g · limit / norm, where the norm, the length of the whole vector, is above the limit."""
-    if norm > limit:
+    if 0 <= limit < norm:
         grads *= limit / norm
 
 

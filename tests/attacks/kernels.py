@@ -37,6 +37,7 @@ ODD_DTYPES = (">f4", ">f8", "f2", "g", "i8", "i4", "u1", "u8", "?", "c8")
 LAYOUTS = ("C",) * 6 + ("F", "strided", "reversed", "read-only", "unaligned")
 QUICK = (("f8",), ("C", "read-only", "unaligned"))
 ODD_VALUES: tuple[Any, ...] = (None, 1.5, [1.0, 2.0], "x", np.float32(2))
+ODD_SHARES: tuple[Any, ...] = (1, np.float32(0.5), 0.0, True)  # others cancel all digits
 ODD_NUMBERS: tuple[Any, ...] = (1, 10**30, np.float32(0.5), 0.0, -1.0, True)
 
 
@@ -102,7 +103,8 @@ def draw_call(
             arguments.append((choose((True, False)),))
         elif parameter.annotation is float:
             usual = NUMBERS.get(parameter.name, 0.5)
-            arguments.append((choose((*(usual,) * odd, *ODD_NUMBERS)),))
+            others = ODD_SHARES if parameter.name in NUMBERS else ODD_NUMBERS
+            arguments.append((choose((*(usual,) * odd, *others)),))
         elif parameter.annotation is not Array and choose((True, False)):
             arguments.append((None,))
         elif choose(range(40)) == 0:
