@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test matrix mutants coverage lint bench fuzz clean
+.PHONY: demo test matrix mutants coverage lint bench fuzz attack clean
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/digits.py
@@ -63,6 +63,14 @@ SECONDS ?= 60
 fuzz: $(VENV)/dev
 	mkdir -p output
 	$(BIN)/python tests/files/fuzz_reader.py output/fuzz -max_total_time=$(SECONDS) -artifact_prefix=output/
+
+# Random attacks, each for 150 seconds: hostile files, saves beside one another, and others; SEED=1 for another campaign.
+SEED ?= 0
+
+attack: $(VENV)/dev
+	for attack in $(filter-out tests/attacks/test_%,$(wildcard tests/attacks/*.py)); do \
+		$(BIN)/python $$attack --seconds 150 --seed $(SEED) || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) $(BENCH) .venv-lowest .venv-matrix-* output dist

@@ -70,7 +70,7 @@ def check_limits(text: bytes) -> None:
     if len(text) > LONGEST:
         raise FileFormatError(f"expected a description of at most {LONGEST:,} bytes, got {len(text):,}")
     plain = np.frombuffer(text.replace(rb"\\", b"").replace(rb"\"", b""), "uint8")  # without escaped quotes
-    marks = plain[np.cumsum(plain == ord('"'), dtype="uint8") % 2 == 0].tobytes()  # outside of strings
+    marks = plain[~np.logical_xor.accumulate(np.equal(plain, ord('"')))].tobytes()  # outside of strings
     if sum(map(marks.count, (b"[", b"{", b","))) > MOST_VALUES:
         raise FileFormatError(f"expected a description of at most {MOST_VALUES:,} values")
     if np.frombuffer(marks.translate(_LEVELS, _OTHERS), "int8").cumsum(dtype="int32").max(initial=0) > DEEPEST:
