@@ -32,6 +32,7 @@ ON_THEIR_OWN = {
     "An initializer": {"Signs"},
     "A metric": {"LargestError"},
     "A callback": {"StopAtLoss"},
+    "Programs": {"Wide"},
 }
 
 
