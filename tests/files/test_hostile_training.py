@@ -23,6 +23,7 @@ from hostile_trainings import (
 
 import deepbp
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataTypeError, DeepBPError, FileFormatError
+from deepbp.storage import npz_format
 from deepbp.training import Accuracy
 
 MUTATIONS = 100  # of each kind: thousands were tried
@@ -146,3 +147,23 @@ def test_files_of_the_other_kind(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match=message):
         it.load(tmp_path / "model.npz")
     assert all_of(it) == before
+
+
+def test_arrays_are_read_only_from_a_file_of_the_right_kind_and_shapes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it, other = trainer(0, Nothing()), deepbp.Sequential([deepbp.layers.Dense(3)], input_shape=3, rng=0)
+    other.save(tmp_path / "model.npz")
+    others = deepbp.Trainer(other, it.loss, it.optimizer)
+    others.save(tmp_path / "training.npz")
+
+    def reading(*_: Any) -> None:
+        raise AssertionError("an array was read")
+
+    monkeypatch.setattr(npz_format, "_read_array", reading)
+    for name, message in (
+        ("model", "of kind 'model'"),
+        ("training", "the model.s parameters and buffers"),
+    ):
+        with pytest.raises((FileFormatError, ConfigurationError), match=message):
+            it.load(tmp_path / f"{name}.npz")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hostile_tensors import file_of
 from networks import X, small, values
 
 import deepbp
@@ -186,3 +187,32 @@ def test_networks_and_files_that_make_no_sense(tmp_path: Path) -> None:
         deepbp.load(DATA / "torch_named.safetensors")
     with pytest.raises(ConfigurationError, match=r"path: expected a name that ends in .npz or .safetensors"):
         small().load_weights(tmp_path / "weights.pt")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("9" * 5000 + ".weight", "expected a name of at most 1000 printable characters"),
+        ("\x1b[2J.weight", r"tensor '\\x1b\[2J\.weight': expected a name of at most 1000 printable characters"),
+    ],
+    ids=["5000 digits", "terminal codes"],
+)
+def test_names_of_other_programs(name: str, message: str, tmp_path: Path) -> None:
+    header = {name: {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]}}
+    (tmp_path / "a.safetensors").write_bytes(file_of(header, bytes(8)))
+    linear = Sequential([Dense(1, use_bias=False)], input_shape=2)
+    with pytest.raises(FileFormatError, match=message) as caught:
+        linear.load_weights(tmp_path / "a.safetensors", convention="pytorch")
+    assert len(str(caught.value)) < 1500
+
+
+def test_modules_with_long_numbers_are_in_their_order(tmp_path: Path) -> None:
+    names = ["2" + "0" * 900, "1" + "0" * 900, "0" * 900 + "3"]
+    header = {
+        f"{name}.weight": {"dtype": "F32", "shape": [1, 1], "data_offsets": [4 * i, 4 * i + 4]}
+        for i, name in enumerate(names)
+    }
+    (tmp_path / "a.safetensors").write_bytes(file_of(header, np.array([2, 1, 0], "<f4").tobytes()))
+    network = Sequential([Dense(1, use_bias=False) for _ in names], input_shape=1)
+    network.load_weights(tmp_path / "a.safetensors", convention="pytorch")
+    assert [float(layer.weight.value[0, 0]) for layer in network.layers] == [0, 1, 2]
