@@ -151,7 +151,7 @@ class BatchNorm(Elementwise[BatchNormSaved]):
             f"gain * {_RUNNING} + shift",
             backward="gain * delta / sqrt(running_variance + epsilon)",
             gradients={"gain": f"feature_sum(delta * {_RUNNING})", "shift": "feature_sum(delta)"},
-            symbols={**self.formula.symbols, "running_mean": "μ", "running_variance": "v"},
+            symbols={"gain": "γ", "shift": "β", "epsilon": "ε", "running_mean": "μ", "running_variance": "v"},
         )
 
     def forward(self, x: Array) -> tuple[Array, BatchNormSaved]:

@@ -116,7 +116,8 @@ def _as_metrics(metrics: Sequence[MetricLike]) -> Sequence[MetricLike]:
 
 def _as_callbacks(callbacks: Sequence[CallbackLike]) -> tuple[Callback, ...]:
     """Validate a list of callbacks; those that store the training go last, so that they store what the others did."""
-    several: Sequence[Any] = callbacks if isinstance(callbacks, list | tuple) else [callbacks]
+    given: Any = callbacks  # which type checkers would narrow to a list of functions
+    several = given if isinstance(given, list | tuple) else [given]
     made: list[Any] = [EpochFunction(one) if _takes_a_trainer(one) else one for one in several]
     wrong = [one for one in made if not isinstance(one, Callback)]
     if wrong or several is not callbacks:
