@@ -9,6 +9,7 @@ from attrs import define, field, frozen
 
 from deepbp import kernels
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataTypeError, NotBuiltError, ShapeError
+from deepbp.kernels.numpy_kernels import LONG_BATCH, long_product
 from deepbp.typing import Array, Shape
 
 
@@ -160,6 +161,13 @@ class Parameter:
         if self.frozen:
             if a.shape[-1:] != b.shape[-2:][:1]:  # without this, a delta of another batch would pass unnoticed
                 raise ContractError(f"gradient: the product of {a.shape} and {b.shape} does not exist")
+            return
+        try:
+            is_long = a.ndim == 1 and len(a) > LONG_BATCH and b.ndim == 2 and len(b) == len(a)  # as of a bias
+        except AttributeError:
+            is_long = False
+        if is_long:
+            self.accumulate(long_product(a, b))
             return
         if self in self._unwritten:
             try:

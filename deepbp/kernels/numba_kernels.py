@@ -119,9 +119,7 @@ def softmax(z: Any) -> Any:
             largest = max(largest, source[i])
         for i in range(start, start + classes):
             target[i] = exp_negative(source[i] - largest)
-        total = target.dtype.type(0)
-        for i in range(start, start + classes):
-            total += target[i]
+        total = loops.sum_of(target, start, start + classes)
         for i in range(start, start + classes):
             target[i] /= total
     return y
@@ -134,9 +132,9 @@ def softmax_backward(output: Any, delta: Any) -> Any:
     classes = max(output.shape[-1], 1)
     y, d, target = output.ravel(), delta.ravel(), grad_input.ravel()
     for start in range(0, y.size, classes):
-        inner = y.dtype.type(0)
         for i in range(start, start + classes):
-            inner += d[i] * y[i]
+            target[i] = d[i] * y[i]
+        inner = loops.sum_of(target, start, start + classes)
         for i in range(start, start + classes):
             target[i] = y[i] * (d[i] - inner)
     return grad_input

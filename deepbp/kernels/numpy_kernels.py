@@ -328,6 +328,17 @@ def long_sum(terms: Array) -> float:
     return float(np.add.reduce(terms, axis=None, dtype=np.float64 if terms.size > LONG else None))
 
 
+LONG_BATCH, PIECE = LONG, 128
+
+
+def long_product(weights: Array, rows: Array) -> Array:
+    """w R, of more than LONG_BATCH rows (B, O): pieces are summed in the rows' dtype, and their sums in float64."""
+    whole = len(weights) // PIECE * PIECE
+    parts = weights[:whole].reshape(-1, 1, PIECE) @ rows[:whole].reshape(-1, PIECE, rows.shape[1])
+    total = np.add.reduce(parts, axis=(0, 1), dtype=np.float64) + weights[whole:].dot(rows[whole:])
+    return np.asarray(total.astype(rows.dtype))
+
+
 def long_dot(a: Array, b: Array) -> float:
     """Σ a b, of vectors of one length."""
     if a.size <= LONG:

@@ -12,6 +12,7 @@ from deepbp.errors import ShapeError
 from deepbp.errors.validators import fraction, positive, positive_int
 from deepbp.formulas.language import Formula
 from deepbp.initializers import Ones, Zeros
+from deepbp.kernels.numpy_kernels import LONG_BATCH, long_product
 from deepbp.layers.layer import Builder, Elementwise
 from deepbp.parameters import UNBUILT, Buffer, Parameter
 from deepbp.typing import Array, Shape
@@ -36,7 +37,8 @@ Mean: TypeAlias = Callable[[Array], Array]
 
 def batch_mean(rows: Array) -> Array:
     """Mean of each column over all rows; zeros if there are no rows."""
-    mean: Array = ones(len(rows), rows.dtype).dot(rows)  # at a fifth of the cost of rows.mean(axis=0)
+    one = ones(len(rows), rows.dtype)
+    mean = one.dot(rows) if len(rows) <= LONG_BATCH else long_product(one, rows)  # at a fifth of rows.mean(axis=0)
     mean /= max(len(rows), 1)
     return mean
 

@@ -3,11 +3,13 @@
 import numpy as np
 from attrs import Factory, define, evolve, field
 
+from deepbp._validation import ones
 from deepbp.errors import ShapeError
 from deepbp.errors.validators import boolean, fraction, instance_of, positive
 from deepbp.formulas.language import Formula
 from deepbp.initializers import Constant, Initializer
 from deepbp.kernels import unchecked as kernels
+from deepbp.kernels.numpy_kernels import LONG_BATCH, long_product
 from deepbp.layers.layer import Builder, Elementwise, Layer
 from deepbp.parameters import UNBUILT, Parameter
 from deepbp.program.program import Program, Slot
@@ -160,7 +162,10 @@ class PReLU(Elementwise[Array]):
 
     def backward_parameters(self, z: Array, delta: Array) -> None:
         share = delta * np.minimum(z, 0)
-        self.slope.accumulate(share.reshape(-1, self.slope.value.size).sum(axis=0))  # ∂L/∂s = Σ δ min(z, 0)
+        rows = share.reshape(-1, self.slope.value.size)
+        is_long = len(rows) > LONG_BATCH
+        total = long_product(ones(len(rows), rows.dtype), rows) if is_long else rows.sum(axis=0)
+        self.slope.accumulate(total)  # ∂L/∂s = Σ δ min(z, 0)
 
 
 @define(eq=False)
