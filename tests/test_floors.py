@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 
 import deepbp
+from benchmarks.hops import count, trips
 
 ROOT = Path(deepbp.__file__).parent
 FLOORS = {
@@ -112,3 +113,10 @@ def test_files_hold_families() -> None:
     assert median(map(len, lines.values())) >= 110
     assert imported <= 0.06 * sum(map(len, lines.values()))
     assert [name for name, text in lines.items() if len(text) > 460] == []
+
+
+def test_a_call_of_fit_goes_through_few_files(tmp_path: Path) -> None:
+    """One batch of a small net: each call into another file is a place that a reader has to look up."""
+    fit = dict(trips(tmp_path))["fit, 1 epoch, 1 batch"]
+    fit()  # the first call imports and caches
+    assert count(fit).file_hops <= 60

@@ -173,6 +173,14 @@ class TestVector:
         assert ParameterVector.of(reversed(parameters)) is vector
         assert ParameterVector.of(parameters[:2]) is not vector
 
+    @pytest.mark.parametrize("position", [0, 2])
+    def test_a_parameter_that_adopts_an_array_leaves_the_vector(self, position: int) -> None:
+        parameters = three()
+        vector = ParameterVector(parameters)
+        parameters[position].adopt(np.zeros(7))
+        assert not vector.is_current()
+        assert ParameterVector.of(parameters) is not vector
+
     def test_a_second_vector_takes_over(self) -> None:
         parameters = three()
         first = ParameterVector(parameters)

@@ -166,13 +166,8 @@ class Fit:
             held_out = evaluate(trainer.model, trainer.loss, trainer.metrics, self.validation.batches(size))
             row.update({f"val_{name}": value for name, value in held_out.items()})
         state.history.append(row)
-        state.position = Position(
-            position.epochs + 1,
-            position.epoch + 1,
-            fit_start=position.fit_start,
-            stopped=position.stopped,
-            call=position.call,
-        )
+        done, epoch, kept = position.epochs + 1, position.epoch + 1, position.fit_start
+        state.position = Position(done, epoch, fit_start=kept, stopped=position.stopped, call=position.call)
         if self._display is not None:
             self._display.epoch(row)
         for callback in trainer.callbacks:
@@ -195,9 +190,9 @@ class Fit:
                     callback.on_epoch_start(trainer)
                 position.epoch_start = dict(rng.bit_generator.state)
             taken = position.batches
-            position.meter = meter = position.meter or Meter(trainer.loss, trainer.metrics, state.has_penalty)
             if self._must_end:
                 return None
+            position.meter = meter = position.meter or Meter(trainer.loss, trainer.metrics, state.has_penalty)
             shuffling = rng if options.shuffle else None
             if self._programmed is not None:
                 with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -256,12 +251,12 @@ class Fit:
             state.skipped += 1
             state.position.batches = taken
             return
-        self._note_step(taken, loss, meter)
+        # Now weights, running sums and position agree, and a checkpoint may be written.
+        state.position.batches, state.consistent = taken, True
+        if self._display is not None or trainer.callbacks:
+            self._show_step(loss, meter)
 
-    def _note_step(self, taken: int, loss: float, meter: Meter) -> None:
-        """Now weights, running sums and position agree, and a checkpoint may be written."""
-        self.state.position.batches = taken
-        self.state.consistent = True
+    def _show_step(self, loss: float, meter: Meter) -> None:
         if self._display is not None:
             self._display.step(loss, meter.seen, self._samples)
         for callback in self.trainer.callbacks:

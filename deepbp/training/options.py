@@ -119,12 +119,11 @@ def check_batch_size(batch_size: int | None) -> None:
         raise ConfigurationError(f"batch_size: expected at least 1, or None for a full batch, got {batch_size}")
 
 
-def settings_of(trainer: Any) -> dict[str, str]:
+def settings_text(optimizer: Any, others: Mapping[str, Any]) -> dict[str, str]:
     """The settings that change the numbers of a training, as text, besides the loss and the call of ``fit``."""
-    fields = attrs.fields(type(trainer.optimizer)) if attrs.has(type(trainer.optimizer)) else ()
-    given = {field.name: getattr(trainer.optimizer, field.name) for field in fields if field.init}
-    given |= {name: getattr(trainer, name) for name in ("clip_norm", "clip_value", "accumulate", "non_finite")}
-    return {name: without_addresses(repr(value)) for name, value in given.items()}
+    fields = attrs.fields(type(optimizer)) if attrs.has(type(optimizer)) else ()
+    given = {field.name: getattr(optimizer, field.name) for field in fields if field.init}
+    return {name: without_addresses(repr(value)) for name, value in {**given, **others}.items()}
 
 
 def changed_settings(own: Mapping[str, str], stored: Any) -> str:

@@ -128,7 +128,7 @@ class RunningFit(Protocol):
 
     def _batch(self, batch: Data | None, taken: int, meter: Meter) -> None: ...
 
-    def _note_step(self, taken: int, loss: float, meter: Meter) -> None: ...
+    def _show_step(self, loss: float, meter: Meter) -> None: ...
 
     def _update(self) -> None: ...
 
@@ -200,7 +200,8 @@ class ProgrammedBatches:
                 targets = self.data.y.take(order[first + k * rows : first + (k + 1) * rows], axis=0)
                 meter.add(loss, outputs[k * rows : (k + 1) * rows], targets)
         if made:
-            fit._note_step(taken + made, float(losses[made - 1]), meter)
+            fit.state.position.batches, fit.state.consistent = taken + made, True
+            fit._show_step(float(losses[made - 1]), meter)
         if isinstance(step.program.error, NotLoweredError):
             self._steps[rows] = None
         if 0 < made == len(rates) and not SHORT <= seconds <= LONG:

@@ -27,7 +27,7 @@ from deepbp.storage.json_codec import from_json, to_json
 from deepbp.training.evaluation import Meter
 from deepbp.training.freezing import Kept, check_kept, follow, plain
 from deepbp.training.history import History
-from deepbp.training.options import changed_settings
+from deepbp.training.options import changed_settings, settings_text
 from deepbp.training.position import Position, count, generator_at
 from deepbp.typing import Array
 
@@ -99,7 +99,7 @@ class TrainingState:
     history: History = field(factory=History, init=False)
     epoch: int = field(default=0, init=False)
     skipped: int = field(default=0, init=False)
-    settings: dict[str, str] = field(factory=dict, init=False)  # those that the trainer was made with
+    made_with: tuple[Any, Mapping[str, Any]] = field(default=(None, {}), init=False)  # the trainer's first settings
     penalty: float = field(default=0.0, init=False)  # the share of penalties in the last loss
     position: Position = field(factory=Position, init=False)
     callback_states: Sequence[CallbackState] | None = field(default=None, init=False)  # of a file, until the next fit
@@ -285,7 +285,7 @@ class TrainingState:
             "generators": {name: one.bit_generator.state for name, one in self._all_generators().items()},
             "history": {name: np.array(column, float) for name, column in self.history.items()},
             "interrupted": self.history.interrupted,
-            "settings": {**self.settings, "kernels": kernels.current()},
+            "settings": {**settings_text(*self.made_with), "kernels": kernels.current()},
             "epoch": self.epoch,
             "skipped": self.skipped,
             "position": self.position.describe() if self.position.begun else None,
@@ -328,7 +328,7 @@ class TrainingState:
             meter = Meter(settings.loss, settings.metrics, self.has_penalty)
             position = Position.read(state["position"], self.generator, meter, self.model.built)
 
-        now = {**self.settings, "kernels": kernels.current()}
+        now = {**settings_text(*self.made_with), "kernels": kernels.current()}
         if changed := changed_settings(now, state.get("settings", {})):
             warnings.warn(
                 f"load: the training continues with other settings than it was stored with: {changed}",

@@ -33,7 +33,7 @@ from deepbp.training.data import Data, Source, as_source, learn_columns
 from deepbp.training.evaluation import ROWS_AT_ONCE, evaluate
 from deepbp.training.history import History
 from deepbp.training.loop import Fit, step
-from deepbp.training.options import FitOptions, check_batch_size, settings_of
+from deepbp.training.options import FitOptions, check_batch_size
 from deepbp.training.overflow import ignoring_errors, usual_errors, warn_if_squashed_twice
 from deepbp.training.progress import ProgressLike
 from deepbp.training.state import TrainingState
@@ -197,7 +197,8 @@ class Trainer:
         own = getattr(self.model, "generator", None)
         generator = own if self.rng is None and own is not None else as_generator(self.rng)
         self._training = TrainingState.of(self.model, self.optimizer, generator)
-        self._training.settings = settings_of(self)
+        others = ("clip_norm", "clip_value", "accumulate", "non_finite")
+        self._training.made_with = self.optimizer, {name: getattr(self, name) for name in others}
         # Binding raises for a threshold that the loss does not allow.
         for metric in bind_metrics(self.metrics, self.loss) if self.metrics else ():
             if (higher := getattr(metric, "higher_is_better", None)) is not None:
