@@ -66,7 +66,7 @@ def main() -> int:
     x, held_out, _, digits = map(np.asarray, parts)
     net = train(x)
     print(net.summary())
-    shared = all(layer.weight is layer.other.weight for layer in net.layers if isinstance(layer, TiedDense))
+    shared = all(layer.weight in layer.other.parameters() for layer in net.layers if isinstance(layer, TiedDense))
     weights = [parameter for parameter in net.parameters() if parameter.value.ndim == 2]
     print(f"\n{sum(weight.value.size for weight in weights)} weights in {len(weights)} matrices, used by four layers")
 

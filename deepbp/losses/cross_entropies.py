@@ -23,7 +23,7 @@ from deepbp.losses.targets import (
     ClassTargetLoss,
     as_rows,
     check_labels,
-    ignore_label_field,
+    label_number,
     sigmoid,
     smoothed,
 )
@@ -50,7 +50,7 @@ class _SmoothedClassLoss(ClassTargetLoss[Saved]):
     class_weight: float | tuple[float, ...] | None = field(
         default=None, kw_only=True, converter=optional_tuple, validator=optional(scalar_or_each(non_negative))
     )
-    ignore_label: int | None = ignore_label_field()
+    ignore_label: int | None = field(default=None, kw_only=True, validator=optional(label_number))
 
     def stated_formula(self) -> LossFormula:
         formula = self.formula if self.class_weight is None else self._weighted_formula

@@ -223,16 +223,14 @@ class ClassTargetLoss(Loss[Saved]):
         check_labels(target, prediction.shape)
 
 
-def ignore_label_field() -> Any:
-    """The field ``ignore_label`` of a loss of classes."""
-    return field(default=None, kw_only=True, validator=optional(whole_number(-(2**31))))
+label_number = whole_number(-(2**31))
 
 
 @frozen
 class ClassTermsLoss(ClassTargetLoss[MeanSaved], MeanLoss):
     """Base class of losses of classes with one term for each row, which leave out ignored labels."""
 
-    ignore_label: int | None = ignore_label_field()
+    ignore_label: int | None = field(default=None, kw_only=True, validator=optional(label_number))
 
     def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, MeanSaved]:
         if self.ignore_label is not None and isinstance(prediction, np.ndarray) and prediction.ndim > 0:
