@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 
 from deepbp import kernels
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataTypeError, NotBuiltError, ShapeError
-from deepbp.kernels.numpy_kernels import LONG_BATCH, long_product
+from deepbp.kernels.blocks import LONG_BATCH, long_product
 from deepbp.typing import Array, Shape
 
 

@@ -62,3 +62,29 @@ def average_square(mean: Array, keep: float, new: Array, scratch: Array) -> None
     np.multiply(new, new, out=scratch)
     scratch *= 1 - keep
     mean += scratch
+
+
+LONG = 65_536
+"""Sums of more numbers than this are taken in float64, in which 10⁷ roundings do not show."""
+LONG_BATCH, PIECE = LONG, 128
+
+
+def long_sum(terms: Array) -> float:
+    """Σ t over all axes."""
+    return float(np.add.reduce(terms, axis=None, dtype=np.float64 if terms.size > LONG else None))
+
+
+def long_product(weights: Array, rows: Array) -> Array:
+    """w R, of more than LONG_BATCH rows (B, O): pieces are summed in the rows' dtype, and their sums in float64."""
+    whole = len(weights) // PIECE * PIECE
+    parts = weights[:whole].reshape(-1, 1, PIECE) @ rows[:whole].reshape(-1, PIECE, rows.shape[1])
+    total = np.add.reduce(parts, axis=(0, 1), dtype=np.float64) + weights[whole:].dot(rows[whole:])
+    return np.asarray(total.astype(rows.dtype))
+
+
+def long_dot(a: Array, b: Array) -> float:
+    """Σ a b, of vectors of one length."""
+    if a.size <= LONG:
+        return float(a.dot(b))
+    pieces = (slice(start, start + LONG) for start in range(0, a.size, LONG))
+    return float(sum(a[piece].astype(np.float64).dot(b[piece].astype(np.float64)) for piece in pieces))

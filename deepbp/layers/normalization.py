@@ -12,7 +12,7 @@ from deepbp.errors import ShapeError
 from deepbp.errors.validators import fraction, positive, positive_int
 from deepbp.formulas.language import Formula
 from deepbp.initializers import Ones, Zeros
-from deepbp.kernels.numpy_kernels import LONG_BATCH, long_product
+from deepbp.kernels.blocks import LONG_BATCH, long_product
 from deepbp.layers.layer import Builder, Elementwise
 from deepbp.parameters import UNBUILT, Buffer, Parameter
 from deepbp.typing import Array, Shape

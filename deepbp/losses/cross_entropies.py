@@ -17,7 +17,7 @@ from deepbp.errors.validators import (
     scalar_or_tuple,
 )
 from deepbp.formulas.language import LossFormula
-from deepbp.kernels.numpy_kernels import long_dot, long_sum
+from deepbp.kernels.blocks import long_dot, long_sum
 from deepbp.losses.loss import MeanLoss, Saved, check_range, check_same_shape, limits, not_arrays, per_output
 from deepbp.losses.targets import (
     ClassTargetLoss,

@@ -10,7 +10,7 @@ from deepbp import kernels
 from deepbp.errors import ShapeError
 from deepbp.errors.validators import number, positive, scalar_or_each, scalar_or_tuple
 from deepbp.formulas.language import LossFormula
-from deepbp.kernels.numpy_kernels import long_dot
+from deepbp.kernels.blocks import long_dot
 from deepbp.losses.loss import Loss, MeanLoss, check_same_shape, limits, not_arrays, per_output, weight_column
 from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, ArrayLike, Shape

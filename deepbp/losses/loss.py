@@ -12,7 +12,7 @@ from deepbp._validation import FILL, as_numbers, as_type, check_sample_shape
 from deepbp.errors import ArgumentTypeError, ContractError, DataError, DataTypeError, ShapeError
 from deepbp.errors.validators import explain_constructor
 from deepbp.formulas.language import LossFormula
-from deepbp.kernels.numpy_kernels import long_sum
+from deepbp.kernels.blocks import long_sum
 from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, ArrayLike, Shape, freely_named
 

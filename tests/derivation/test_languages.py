@@ -60,6 +60,7 @@ def everything() -> dict[str, Renderable]:
         found[f"{layer}"] = Sequential([layer], input_shape=3, rng=0).derivation(MeanSquaredError())
     squares = MeanSquaredError()
     made = {"SumOfLosses": losses.SumOfLosses([squares]), "OnOutputs": losses.OnOutputs(squares, 0, 1)}
+    made["IgnoreMissing"] = losses.IgnoreMissing(squares)
     for loss in built_in(losses, losses.Loss, **made):
         found[f"{loss}"] = notes_net().derivation(loss)
     optimizers: list[Optimizer] = [SGD(0.1), SGD(0.1, 0.9, nesterov=True, weight_decay=0.1), Adam(), AdamW()]

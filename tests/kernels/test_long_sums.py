@@ -8,7 +8,7 @@ from forms import in_both_forms
 
 from deepbp import Parameter
 from deepbp._validation import ones
-from deepbp.kernels.numpy_kernels import LONG_BATCH, long_product
+from deepbp.kernels.blocks import LONG_BATCH, long_product
 from deepbp.layers import Builder, Dense, PReLU
 from deepbp.layers.normalization import batch_mean
 from deepbp.losses import MeanAbsoluteError, MeanSquaredError

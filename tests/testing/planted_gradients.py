@@ -311,7 +311,7 @@ class PenaltyOfOutputsWithoutItsGradient(WithPenalty):
         return delta * self.gain.value
 
 
-@planted("parameter_gradients", r"∂L/∂gain is wrong by a summand: plus 0.1 · gain it would be right")
+@planted("parameter_gradients", r"∂L/∂gain is wrong by a summand: plus 1/10 · gain it would be right")
 @define(eq=False)
 class PenaltyOfWeightsWithHalfItsGradient(WithPenalty):
     def backward(self, saved: tuple[Array, Array], delta: Array) -> Array:
@@ -334,7 +334,7 @@ class PenaltyOfWeightsWithoutItsGradient(Scale):
         return float(0.1 * (self.gain.value**2).sum())
 
 
-@planted("parameter_gradients", r"∂L/∂gain is wrong by a summand: minus 0.2 · gain it would be right")
+@planted("parameter_gradients", r"∂L/∂gain is wrong by a summand: minus 1/5 · gain it would be right")
 @define(eq=False)
 class GradientOfAPenaltyThatNobodyPays(Scale):
     def backward(self, x: Array, delta: Array) -> Array:

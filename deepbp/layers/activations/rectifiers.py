@@ -9,7 +9,7 @@ from deepbp.errors.validators import boolean, fraction, instance_of, positive
 from deepbp.formulas.language import Formula
 from deepbp.initializers import Constant, Initializer
 from deepbp.kernels import unchecked as kernels
-from deepbp.kernels.numpy_kernels import LONG_BATCH, long_product
+from deepbp.kernels.blocks import LONG_BATCH, long_product
 from deepbp.layers.layer import Builder, Elementwise, Layer
 from deepbp.parameters import UNBUILT, Parameter
 from deepbp.program.program import Program, Slot
