@@ -99,8 +99,8 @@ def number(condition: Callable[[float], bool], expected: str) -> Validator:
         place = f"{type(instance).__name__}: {attribute.name}"
         if isinstance(value, bool) or not isinstance(value, REAL):
             raise ArgumentTypeError(f"{place}: expected {expected}, got {value!r}")
-        plain = value.item() if isinstance(value, np.generic) else value  # a float32 would overflow beside LARGEST
-        if not -LARGEST <= plain <= LARGEST or not condition(value):  # isfinite raises for 10**400
+        plain: Any = value.item() if isinstance(value, np.generic) else value  # beside LARGEST a float32 overflows
+        if not -LARGEST <= plain <= LARGEST or not condition(plain):  # isfinite raises for 10**400
             raise ConfigurationError(f"{place}: expected {expected}, got {value!r}")
         store(instance, attribute, value, as_python_number(value))
 

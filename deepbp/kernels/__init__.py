@@ -46,7 +46,7 @@ def use(form: Literal["numpy", "numba"] | None = None) -> str:
     module = importlib.import_module(f"{__name__}.{_FORMS[name]}")
     selected = {kernel: getattr(module, kernel) for kernel in module.__all__}
     globals().update(selected)
-    vars(unchecked).update({name: getattr(kernel, "unchecked", kernel) for name, kernel in selected.items()})
+    unchecked.__dict__.update({name: getattr(kernel, "unchecked", kernel) for name, kernel in selected.items()})
     _current = name
     return name
 
@@ -68,5 +68,5 @@ def _load(kernel: str, module: dict[str, Any] | None = None) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {kernel!r}") from None
 
 
-vars(unchecked)["__getattr__"] = lambda kernel: _load(kernel, vars(unchecked))
+unchecked.__dict__["__getattr__"] = lambda kernel: _load(kernel, unchecked.__dict__)
 globals()["__getattr__"] = _load  # a type checker that sees a module's __getattr__ accepts any name

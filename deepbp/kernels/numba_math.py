@@ -111,13 +111,13 @@ class _Stored(NullCache):  # type: ignore[misc]
         versions = numba.__version__, llvmlite.__version__, np.__version__, sys.version
         return str((types, codegen.magic_tuple(), versions))
 
-    def load_overload(self, types: Any, context: Any) -> Any:
-        context.refresh()
-        content = machine_code.load(self._name, self._key(types, context.codegen()))
-        return None if content is None else CompileResult._rebuild(context, *pickle.loads(content))  # type: ignore[no-untyped-call]
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        target_context.refresh()
+        content = machine_code.load(self._name, self._key(sig, target_context.codegen()))
+        return None if content is None else CompileResult._rebuild(target_context, *pickle.loads(content))  # type: ignore[no-untyped-call]
 
-    def save_overload(self, types: Any, result: Any) -> None:
-        machine_code.store(self._name, self._key(types, result.codegen), dumps(result._reduce()))  # type: ignore[no-untyped-call]
+    def save_overload(self, sig: Any, cres: Any) -> None:
+        machine_code.store(self._name, self._key(sig, cres.codegen), dumps(cres._reduce()))  # type: ignore[no-untyped-call]
 
 
 @intrinsic

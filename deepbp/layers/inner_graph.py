@@ -403,7 +403,7 @@ MOST_NESTED = 90
 
 def refuse_nesting(inside: Mapping[Any, Sequence[Any]]) -> None:
     """Raise unless layers, each after those inside it, are nested no deeper than all parts of deepbp can follow."""
-    depth, depths = 0, dict[Any, int]()
+    depth, depths, layer = 0, dict[Any, int](), None
     for layer, sublayers in inside.items():
         if any(one not in depths for one in sublayers):
             name = type(layer).__name__

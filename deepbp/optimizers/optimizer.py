@@ -119,7 +119,7 @@ class Descent(Optimizer):
     _arrays: ClassVar[tuple[str, ...]] = ()  # the names of the arrays in the state
 
     # A cheap test before an update whose g² do not overflow: whether another number of it may.
-    _may_overflow: ClassVar[Callable[..., bool] | None] = None
+    _may_overflow: Any = None
 
     def start(self, parameters: ParameterVector) -> State:
         return zeros(parameters, *self._arrays)

@@ -107,8 +107,9 @@ class Program:
 
     def lower(self, layer: Any, x: Slot) -> Slot:
         """Let a layer add its instructions. Its class may have a field of the name ``lower``: then the default does."""
-        method = type(layer).lower
-        return method(layer, self, x) if callable(method) else self.layer(layer, x)
+        method: Any = type(layer).lower
+        lowered: Any = method(layer, self, x) if callable(method) else self.layer(layer, x)
+        return lowered  # type: ignore[no-any-return]
 
     def layer(self, layer: Any, x: Slot) -> Slot:
         """Two functions of Python that call the layer's own forward and backward pass: the default."""

@@ -13,7 +13,9 @@ import numpy as np
 from deepbp.kernels.machine_code import load, store
 from deepbp.program.layout import LIBRARY, NUMBA, PYTHON
 
-_texts = sorted((file.name, file.read_bytes()) for file in files(__package__).iterdir() if file.name.endswith(".py"))
+_texts = sorted(
+    (file.name, file.read_bytes()) for file in files("deepbp.program").iterdir() if file.name.endswith(".py")
+)
 _SOURCES = sha256(repr(_texts).encode()).hexdigest()
 _lock = threading.RLock()
 _addresses: dict[tuple[str, str], int] = {}

@@ -40,8 +40,8 @@ class ReLU(Layer[Array]):
     def backward(self, y: Array, delta: Array) -> Array:
         return kernels.relu_backward(y, delta)
 
-    def lower(self, program: Program, z: Slot) -> Slot:
-        return program.activation("relu", "relu_backward", z)
+    def lower(self, program: Program, x: Slot) -> Slot:
+        return program.activation("relu", "relu_backward", x)
 
 
 @define(eq=False)

@@ -36,8 +36,8 @@ class Sigmoid(Layer[Array]):
     def backward(self, y: Array, delta: Array) -> Array:
         return kernels.sigmoid_backward(y, delta)
 
-    def lower(self, program: Program, z: Slot) -> Slot:
-        return program.activation("sigmoid", "sigmoid_backward", z)
+    def lower(self, program: Program, x: Slot) -> Slot:
+        return program.activation("sigmoid", "sigmoid_backward", x)
 
 
 @define(eq=False)
