@@ -123,7 +123,7 @@ def both(monkeypatch: pytest.MonkeyPatch, make: Callable[[], Trainer], train: Ca
     assert everything(trainers[0]) == everything(trainers[1])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     names=st.lists(st.sampled_from(sorted(LAYERS)), min_size=0, max_size=5),
     optimizer=st.sampled_from(OPTIMIZERS),
@@ -184,7 +184,7 @@ print(hashlib.sha256(b"".join(p.value.tobytes() for p in net.parameters())).hexd
 """
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32"])
 def test_stored_code_in_new_processes(dtype: str, tmp_path: Path) -> None:
     """The second process compiles nothing; every function that the code calls has an address there, too."""
     printed = []
