@@ -12,7 +12,7 @@ WHOLES, REALS = 8, 3  # the numbers of an instruction, the first of which is the
 
 # What code may call: functions of the C library, of Python, and of Numba. The last two belong to what Numba adds around
 # every function for exceptions and new arrays. Instructions never raise and create no arrays: it is never called.
-LIBRARY = ("log", "log1p", "log1pf", "logf", "memcpy", "memmove", "memset", "pow", "powf")
+LIBRARY = ("log", "log1p", "log1pf", "logf", "memcpy", "memmove", "memset", "pow", "powf", "sqrt", "sqrtf")
 PYTHON = (
     *("PyBytes_FromStringAndSize", "PyErr_Clear", "PyErr_SetNone", "PyErr_SetString", "PyErr_WriteUnraisable"),
     *("PyExc_RuntimeError", "PyExc_StopIteration", "PyExc_SystemError", "PyUnicode_FromString", "Py_DecRef"),

@@ -159,6 +159,19 @@ def test_any_network_trains_to_the_same_bits(
         both(patch, make, lambda trainer: trainer.fit(x, y, epochs=3, batch_size=batch_size))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("loss", [MeanSquaredError(), SumSquaredError(), SoftmaxCrossEntropy()], ids=repr)
+@pytest.mark.parametrize("optimizer", [SGD(0.1), SGD(0.1, momentum=0.9), Adam(), AdamW()], ids=repr)
+def test_every_step_is_programmed(
+    optimizer: Optimizer, loss: Loss[Any], dtype: str, monkeypatch: pytest.MonkeyPatch, runs: list[int]
+) -> None:
+    """Else the comparisons of bits would compare the ordinary step with itself."""
+    monkeypatch.setenv("DEEPBP_PROGRAM", "1")
+    net = Sequential([Dense(4), ReLU(), Dense(3), Sigmoid(), Dense(2)], input_shape=3, rng=0, dtype=dtype)
+    net.fit(*problem(loss, 30, 2, dtype), loss=loss, optimizer=optimizer, batch_size=4, epochs=2)
+    assert sum(runs) == 16
+
+
 def test_programs_run(monkeypatch: pytest.MonkeyPatch, runs: list[int]) -> None:
     monkeypatch.setenv("DEEPBP_PROGRAM", "1")
     make_small().fit(*problem(MeanSquaredError(), 64, 1, "float64"), batch_size=4)
