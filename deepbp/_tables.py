@@ -69,10 +69,10 @@ def labels_of(data: Any) -> tuple[str, ...] | None:
     return column_names(data)
 
 
-def in_order(data: Any, columns: tuple[str, ...] | None, name: str) -> Any:
+def in_order(data: Any, columns: tuple[str, ...] | None, name: str, attribute: str = "columns") -> Any:
     """A data frame with its columns in the order of ``columns``; data without names are returned as they are.
 
-    Raises DataError if the frame lacks some of them, or has others.
+    Raises DataError if the frame lacks some of them, or has others; ``attribute`` of the network holds the names.
     """
     found = None if columns is None else labels_of(data)
     if columns is None or found is None or found == columns:
@@ -81,8 +81,10 @@ def in_order(data: Any, columns: tuple[str, ...] | None, name: str) -> Any:
     if missing or strange or len({*found}) < len(found):
         gaps = {"missing": missing, "unexpected": strange, "each once, got": [] if missing or strange else [*found]}
         listed = ", ".join(f"{word} {names!r:.200}" for word, names in gaps.items() if names)
-        chosen = f"{name}.select(list(net.columns))" if library_of(data) == "pyarrow" else f"{name}[list(net.columns)]"
-        fix = f"use {chosen}" if strange and not missing else "rename them, or forget the names with net.columns = None"
+        wanted = f"list(net.{attribute})"
+        chosen = f"{name}.select({wanted})" if library_of(data) == "pyarrow" else f"{name}[{wanted}]"
+        forget = f"rename them, or forget the names with net.{attribute} = None"
+        fix = f"use {chosen}" if strange and not missing else forget
         raise DataError(f"{name}: expected the columns that the network was trained on, {listed}: {fix}")
     places = [found.index(column) for column in columns]
     if library_of(data) == "pandas":

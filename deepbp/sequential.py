@@ -17,7 +17,7 @@ from deepbp.errors.validators import explain_call
 from deepbp.files.network import load_network
 from deepbp.layers import Builder, Chain
 from deepbp.layers.boundary import Built, is_inner_call
-from deepbp.layers.chain import AnyLayer, columns_of, set_columns
+from deepbp.layers.chain import AnyLayer, columns_of, set_columns, set_target_columns
 from deepbp.losses import Loss
 from deepbp.metrics.metric import check_metrics
 from deepbp.optimizers import Optimizer
@@ -186,6 +186,18 @@ class Sequential(Network):
     @columns.setter
     def columns(self, columns: Sequence[str] | None) -> None:
         set_columns(self, columns)
+
+    @property
+    def target_columns(self) -> tuple[str, ...] | None:
+        """The names of the columns of the data frame that held the targets; None if there was none, or one column.
+
+        They are remembered, kept and forgotten as those of the inputs, ``columns``.
+        """
+        return self.built.target_columns if self.built else None
+
+    @target_columns.setter
+    def target_columns(self, columns: Sequence[str] | None) -> None:
+        set_target_columns(self, columns)
 
     def build(self, input_shape: int | Sequence[int], builder: Builder | None = None) -> Shape:
         """Build the layers: create their parameters for samples of this shape, and return the output shape."""

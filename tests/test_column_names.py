@@ -254,3 +254,65 @@ def test_names_may_be_given() -> None:
     with pytest.raises(NotBuiltError):
         Sequential([Dense(1)]).columns = ["a"]
     assert Sequential([Dense(1)]).columns is None
+
+
+TARGETS = ("left", "right")
+TWO = np.concatenate([Y, -2 * Y], axis=1)
+
+
+def targets(kind: str, names: tuple[str, ...]) -> Any:
+    known = dict(zip(TARGETS, TWO.T, strict=True))
+    return MAKERS[kind]({name: known.get(name, TWO[:, 0]) for name in names})
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_columns_of_targets_are_put_in_order_or_named(kind: str, tmp_path: Path) -> None:
+    network, twin = (Sequential([Dense(2)], input_shape=3, rng=0, dtype="float64") for _ in range(2))
+    network.fit(X, targets(kind, TARGETS), **OPTIONS)
+    twin.fit(X, TWO, **OPTIONS)
+    assert (network.columns, network.target_columns, twin.target_columns) == (None, TARGETS, None)
+    loss, mixed = MeanSquaredError(), targets(kind, TARGETS[::-1])
+    for one in (network, deepcopy(network), pickle.loads(pickle.dumps(network)), saved(network, tmp_path)):
+        assert one.evaluate(X, mixed, loss=loss) == twin.evaluate(X, TWO, loss=loss)
+    histories = [one.fit(X, y, validation_data=(X, y), rng=1, **OPTIONS) for one, y in ((network, mixed), (twin, TWO))]
+    assert histories[0] == histories[1]
+    wrong = re.escape("y: expected the columns that the network was trained on, missing ['right']")
+    with pytest.raises(DataError, match=f"^{wrong}.*forget the names with net.target_columns = None"):
+        network.evaluate(X, targets(kind, ("left", "up")), loss=loss)
+    with pytest.raises(DataError, match=r"^y: .*unexpected \['up'\]: use ") as caught:
+        network.evaluate(X, y := targets(kind, (*TARGETS[::-1], "up")), loss=loss)
+    chosen = eval(str(caught.value).rpartition(": use ")[2], {"y": y, "net": network})
+    assert network.evaluate(X, chosen, loss=loss) == network.evaluate(X, TWO, loss=loss)
+    network.target_columns = None
+    network.evaluate(X, targets(kind, ("up", "down")), loss=loss)
+
+
+def saved(network: Sequential, folder: Path) -> Sequential:
+    trainer = Trainer(network, MeanSquaredError(), SGD(0.1))
+    trainer.save(folder / "training.npz")
+    other = Sequential([Dense(2)], input_shape=3, dtype="float64")
+    Trainer(other, MeanSquaredError(), SGD(0.1)).load(folder / "training.npz")
+    assert other.target_columns == network.target_columns
+    other.target_columns = None
+    other.load_weights(network.save(folder / "weights.npz"))
+    assert other.target_columns == network.target_columns
+    return deepbp.load(network.save(folder / "net.npz"))
+
+
+def test_targets_in_one_column_have_no_order_and_so_no_names() -> None:
+    network = net()
+    network.fit(frame("pandas"), pandas.DataFrame({"price": Y[:, 0]}), **OPTIONS)
+    assert (network.columns, network.target_columns) == (NAMES, None)
+
+
+def test_nothing_is_remembered_of_a_fit_that_learned_nothing() -> None:
+    network = Sequential([Dense(2)], input_shape=3, rng=0, dtype="float64")
+    with pytest.raises(DataError):
+        network.fit(frame("pandas"), targets("pandas", TARGETS).replace(TWO[0, 0], np.inf), **OPTIONS)
+    assert (network.columns, network.target_columns) == (None, None)
+
+
+@pytest.mark.parametrize("junk", ["left", [1, 2], {"a": 1}])
+def test_target_columns_that_are_no_names_are_refused(junk: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^target_columns: expected a list of names, or None, got"):
+        net().target_columns = junk

@@ -21,7 +21,7 @@ from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError
 from deepbp.files.objects import FROM_THE_CONFIGURATION, Classes, Deserializer, Serializer
 from deepbp.initializers import Initializer
 from deepbp.layers import Builder, Chain, Layer
-from deepbp.layers.chain import columns_of, set_columns
+from deepbp.layers.chain import column_names_of, restore_column_names
 from deepbp.layers.layer import members
 from deepbp.parameters import Buffer, Parameter
 from deepbp.storage.atomic import FileLike, is_stream
@@ -35,7 +35,7 @@ Network = TypeVar("Network", bound=Chain)
 KIND, VERSION = "model", 1
 TRAINING, TRAINING_VERSION = "training", 2
 KEYS = {"deepbp": str, "dtype": str, "input_shape": list, "objects": list, "ties": dict, "frozen": list}
-OPTIONAL = {"columns": list}
+OPTIONAL = {"columns": list, "target_columns": list}
 
 
 @overload
@@ -112,8 +112,7 @@ def describe_model(network: Chain) -> tuple[dict[str, Any], dict[str, Array]]:
         "ties": shared_parts(network, state),
         "frozen": [name for name, part in state.items() if part.frozen],
     }
-    if (columns := columns_of(network)) is not None:
-        description["columns"] = list(columns)
+    description |= column_names_of(network)
     try:
         classes = classes.with_custom(serializer.used)
         abstract_build(description, Spec.of_all(arrays), dict(serializer.arrays), type(network), classes)
@@ -282,7 +281,7 @@ def abstract_build(
         rng: Any = getattr(network, "generator", None)
         with np.errstate(all="ignore"):
             AbstractBuilder(rng, dtype, allowed={spec.shape for spec in specs.values()}).build(network, shape)
-        set_columns(network, description.get("columns"))
+        restore_column_names(network, description)
     except Exception as error:  # any layer may only now refuse an argument of its constructor
         raise FileFormatError(f"the architecture cannot be built: {error}") from error
     share_parts(network, description["ties"])

@@ -14,7 +14,7 @@ from deepbp.errors.validators import check_word
 from deepbp.files.network import TRAINING, AbstractArray, Part, network_of, state_dict
 from deepbp.files.objects import FROM_THE_CONFIGURATION
 from deepbp.layers import BatchNorm, Bilinear, Dense, Embedding, GroupNorm, Layer, LayerNorm, PReLU, RMSNorm
-from deepbp.layers.chain import set_columns
+from deepbp.layers.chain import restore_column_names
 from deepbp.storage.contents import LIMIT, Spec
 from deepbp.storage.formats import Readable, open_file
 from deepbp.typing import Array, Shape
@@ -251,8 +251,8 @@ def load_weights(
         }
     if report.complete and description is not None:
         columns = description.get("columns")
-        fits = isinstance(columns, list) and built.input_shape == (len(columns),)
-        set_columns(network, columns if fits else None)
+        fits = isinstance(columns, list | None) and (columns is None or built.input_shape == (len(columns),))
+        restore_column_names(network, description if fits else {})
     for name, array in arrays.items():
         parts[name].value = array
     return report

@@ -43,6 +43,7 @@ class Built:
         output_shapes: by input shape; a layer that holds nothing may be built for several.
         is_fixed: whether the layer holds parameters or sublayers, so that it takes samples of ``input_shape`` only.
         columns: the names of the columns of the data frame that the layer, as a whole network, was trained on.
+        target_columns: those of the data frame that held its targets.
     """
 
     input_shape: Shape
@@ -51,6 +52,7 @@ class Built:
     output_shapes: dict[Shape, Shape]
     is_fixed: bool
     columns: tuple[str, ...] | None = None
+    target_columns: tuple[str, ...] | None = None
 
 
 def install(cls: Any, base: Any) -> None:

@@ -1,6 +1,6 @@
 """Sequential composition of layers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -39,12 +39,37 @@ def set_columns(layer: Layer[Any], columns: Sequence[str] | None) -> None:
     if columns is None:
         if isinstance(layer, Chain):
             set_columns(layer.layers[0], None)
-    elif not isinstance(columns, list | tuple) or not all(isinstance(name, str) for name in columns):
+    elif not _are_names(columns):
         raise ConfigurationError(f"columns: expected a list of names, or None, got {columns!r:.200}")
     elif built.input_shape != (len(columns),):
         shape = built.input_shape
         raise ConfigurationError(f"columns: expected names for samples of shape {shape}, got {len(columns)}")
     layer.built = evolve(built, columns=None if columns is None else tuple(columns))
+
+
+def set_target_columns(layer: Layer[Any], columns: Sequence[str] | None) -> None:
+    """Set the names of the columns of the targets; None forgets them. Raises ConfigurationError for what is no name."""
+    if not (columns is None or _are_names(columns)):
+        raise ConfigurationError(f"target_columns: expected a list of names, or None, got {columns!r:.200}")
+    built = require_built(layer, layer.built)
+    layer.built = evolve(built, target_columns=None if columns is None else tuple(columns))
+
+
+def column_names_of(layer: Layer[Any]) -> dict[str, list[str]]:
+    """The names of the columns of inputs and targets, as files have them."""
+    targets = None if layer.built is None else layer.built.target_columns
+    found = {"columns": columns_of(layer), "target_columns": targets}
+    return {name: list(columns) for name, columns in found.items() if columns is not None}
+
+
+def restore_column_names(layer: Layer[Any], stored: Mapping[str, Any]) -> None:
+    """Set, or forget, the names of the columns of inputs and targets."""
+    set_columns(layer, stored.get("columns"))
+    set_target_columns(layer, stored.get("target_columns"))
+
+
+def _are_names(columns: object) -> bool:
+    return isinstance(columns, list | tuple) and all(isinstance(name, str) for name in columns)
 
 
 LayerLike: TypeAlias = Layer[Any] | Sequence[Layer[Any]]

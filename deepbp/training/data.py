@@ -11,7 +11,7 @@ from deepbp._tables import as_plain_array, in_order, labels_of, library_of
 from deepbp._validation import as_numbers, as_samples, as_type, check_same_length, check_sample_shape, require_built
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DeepBPError, NotBuiltError, ShapeError
 from deepbp.layers import Layer
-from deepbp.layers.chain import columns_of, set_columns
+from deepbp.layers.chain import columns_of, set_columns, set_target_columns
 from deepbp.losses import Loss, sample_weights
 from deepbp.losses.loss import weight_column
 from deepbp.training.lazy import (
@@ -87,6 +87,8 @@ class Data(Splittable):
             check_sample_shape(x, "x", built.input_shape)
         else:
             x = as_samples(x, "x", built.input_shape, built.dtype)
+        if type(y) is not np.ndarray:
+            y = in_order(y, built.target_columns, "y", "target_columns")
         y = loss.prepare_target(y, built.output_shape, built.dtype)
         if sample_weight is not None:
             sample_weight = as_type(as_numbers(sample_weight, "sample_weight"), "sample_weight", built.dtype)
@@ -188,7 +190,7 @@ def as_source(
     def check(x: Any, y: Any, sample_weight: Any = None) -> Data:
         data = Data.of(model, loss, x, y, sample_weight, class_weight)
         if learns:
-            learn_columns(model, labels_of(x))
+            learn_columns(model, labels_of(x), labels_of(y))
         return data
 
     if y is not None:
@@ -225,10 +227,12 @@ def as_source(
     raise ArgumentTypeError(f"x: expected arrays, a data set, an iterable of batches or what makes one, got {x!r}")
 
 
-def learn_columns(model: Layer[Any], names: tuple[str, ...] | None) -> None:
-    """Remember the names of the columns that a model is trained on, unless it has some."""
-    if names is not None and columns_of(model) is None:
-        set_columns(model, names)
+def learn_columns(model: Layer[Any], columns: tuple[str, ...] | None, targets: tuple[str, ...] | None) -> None:
+    """Remember the names of the columns that a model is trained on, unless it has some. One target has no order."""
+    if columns is not None and columns_of(model) is None:
+        set_columns(model, columns)
+    if targets is not None and len(targets) > 1 and require_built(model, model.built).target_columns is None:
+        set_target_columns(model, targets)
 
 
 def _arrays(group: Any) -> tuple[Any, ...]:

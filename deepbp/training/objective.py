@@ -57,7 +57,7 @@ class Objective:
     ) -> None:
         self.loss = loss
         self.data = next(Data.of(model, loss, x, y, sample_weight).batches(None))
-        self._original, self._columns = model, labels_of(x)
+        self._original, self._columns = model, (labels_of(x), labels_of(y))
         self.model = deepcopy(model)
         self.parameters = ParameterVector.of(self.model.trainable_parameters())
         if not self.parameters.parameters:
@@ -85,7 +85,7 @@ class Objective:
     def assign(self, values: ArrayLike) -> None:
         """Write these values into the network, and the buffers of the copy, such as running means."""
         self.place(values)
-        learn_columns(self._original, self._columns)
+        learn_columns(self._original, *self._columns)
         parameters, buffers = self._original.named_parameters(), self._original.named_buffers()
         for name, own in self.model.named_parameters().items():
             parameters[name].value = own.value

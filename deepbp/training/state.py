@@ -15,7 +15,7 @@ from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, 
 from deepbp.files.network import TRAINING, TRAINING_VERSION, describe_model
 from deepbp.files.objects import FROM_THE_CONFIGURATION
 from deepbp.layers import Chain, Layer
-from deepbp.layers.chain import columns_of, set_columns
+from deepbp.layers.chain import column_names_of, restore_column_names
 from deepbp.losses import Loss
 from deepbp.optimizers import Optimizer, State
 from deepbp.optimizers.optimizer import refuse_sparse
@@ -291,7 +291,7 @@ class TrainingState:
             "position": self.position.describe() if self.position.begun else None,
             "callbacks": callbacks if self.callback_states is None else self.callback_states,
             **({"kept": self.kept} if self.kept else {}),
-            **({"columns": list(columns)} if (columns := columns_of(self.model)) else {}),
+            **column_names_of(self.model),
         }
 
     def _identity(self, settings: Settings) -> dict[str, Any]:
@@ -336,7 +336,7 @@ class TrainingState:
                 stacklevel=4,
             )
 
-        set_columns(self.model, state.get("columns"))
+        restore_column_names(self.model, state)
 
         # Everything is valid: from here on nothing can be refused.
         for name, array in self._arrays().items():

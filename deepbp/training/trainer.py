@@ -24,7 +24,7 @@ from deepbp.errors.validators import (
     positive_int,
 )
 from deepbp.layers import Layer
-from deepbp.layers.chain import columns_of, set_columns
+from deepbp.layers.chain import column_names_of, restore_column_names
 from deepbp.losses import Loss
 from deepbp.metrics.metric import MetricLike, bind_metrics, check_metrics, metric_name
 from deepbp.optimizers import Optimizer, State
@@ -262,7 +262,7 @@ class Trainer:
         if batch is None:
             batch = Data.of(self.model, self.loss, x, y, sample_weight)
             value = self._step(batch)
-            learn_columns(self.model, labels_of(x))
+            learn_columns(self.model, labels_of(x), labels_of(y))
             return value
         return self._step(batch)
 
@@ -344,8 +344,8 @@ class Trainer:
     def _fit(self, x: Any, y: Any, options: FitOptions, callbacks: Sequence[CallbackLike] = ()) -> History:
         state = self._training
         further = _as_callbacks(callbacks) if callbacks else ()
-        learns = type(x) is not np.ndarray and columns_of(self.model) is None  # the names of columns
-        steps = state.steps if learns else 0
+        learns = not (type(x) is type(y) is np.ndarray)  # the names of columns
+        names, steps = column_names_of(self.model) if learns else {}, state.steps
         if further:
             self.callbacks = [*self.callbacks, *further]
         try:
@@ -374,7 +374,7 @@ class Trainer:
             if further:
                 self.callbacks = [one for one in self.callbacks if one not in further]
             if learns and state.steps == steps:  # nothing was learned from columns with these names
-                set_columns(self.model, None)
+                restore_column_names(self.model, names)
 
     @explain_call
     def evaluate(
