@@ -197,8 +197,15 @@ class Trainer:
         own = getattr(self.model, "generator", None)
         generator = own if self.rng is None and own is not None else as_generator(self.rng)
         self._training = TrainingState.of(self.model, self.optimizer, generator)
-        others = ("clip_norm", "clip_value", "accumulate", "non_finite")
-        self._training.made_with = self.optimizer, {name: getattr(self, name) for name in others}
+        self._training.made_with = (
+            self.optimizer,
+            {
+                "clip_norm": self.clip_norm,
+                "clip_value": self.clip_value,
+                "accumulate": self.accumulate,
+                "non_finite": self.non_finite,
+            },
+        )
         # Binding raises for a threshold that the loss does not allow.
         for metric in bind_metrics(self.metrics, self.loss) if self.metrics else ():
             if (higher := getattr(metric, "higher_is_better", None)) is not None:
@@ -345,7 +352,7 @@ class Trainer:
         state = self._training
         further = _as_callbacks(callbacks) if callbacks else ()
         learns = not (type(x) is type(y) is np.ndarray)  # the names of columns
-        names, steps = column_names_of(self.model) if learns else {}, state.steps
+        names, steps = (column_names_of(self.model), state.steps) if learns else ({}, 0)
         if further:
             self.callbacks = [*self.callbacks, *further]
         try:
