@@ -10,7 +10,7 @@ from networks import X, small, values
 
 from deepbp import Sequential
 from deepbp.errors import ConfigurationError, ContractError, DeepBPError, NotBuiltError, ShapeError
-from deepbp.layers import Dense, Flatten, Layer, Reshape, Softmax, Tanh
+from deepbp.layers import Dense, Dropout, Flatten, GaussianNoise, Layer, Reshape, Softmax, Tanh
 from deepbp.losses import MeanSquaredError
 from deepbp.optimizers import SGD
 
@@ -173,3 +173,18 @@ def test_conflicts(inner: Sequential, error: type[DeepBPError], message: str) ->
 def test_no_others(dtype: Any) -> None:
     with pytest.raises(ConfigurationError, match="dtype: expected 'float32' or 'float64', got "):
         Sequential([Dense(2)], dtype=dtype)
+
+
+@pytest.mark.parametrize("noise", [Dropout, GaussianNoise])
+def test_a_layer_in_a_second_network_keeps_the_generator_of_the_first(noise: Callable[[float], Layer[Any]]) -> None:
+    """As it keeps its parameters: whether a second network is built changes nothing in the training of the first."""
+
+    def trained(twice: bool) -> bytes:
+        layers = [Dense(4), noise(0.5), Dense(2)]
+        network = Sequential(layers, input_shape=3, rng=0)
+        if twice:
+            Sequential(layers[:2], input_shape=3, rng=1)
+        network.fit(X, X[:, :2], loss=MeanSquaredError(), optimizer=SGD(0.1), epochs=3)
+        return values(network)
+
+    assert trained(twice=True) == trained(twice=False)

@@ -403,9 +403,13 @@ class Builder:
             self._depth -= 1
         if not isinstance(output_shape, tuple) or not all(isinstance(n, int | np.integer) for n in output_shape):
             raise ContractError(f"build: expected the output shape, a tuple of sizes, returned {output_shape!r}")
-        if built is not None and boundary.stores_something_else(before, _state(layer)):
-            layer.__setstate__(before)
-            boundary.refuse_other(built, input_shape, self.dtype)
+        if built is not None:
+            if boundary.stores_something_else(before, _state(layer)):
+                layer.__setstate__(before)
+                boundary.refuse_other(built, input_shape, self.dtype)
+            for name, value in before.items():
+                if isinstance(value, np.random.Generator):  # of the first network, as its parameters would be
+                    setattr(layer, name, value)
         shapes = {**(built.output_shapes if built else {}), input_shape: output_shape}
         layer.built = Built(input_shape, output_shape, self.dtype, shapes, is_fixed=bool(members(layer)))
         self._made.append((layer, before))
