@@ -305,6 +305,9 @@ def _check_result(value: Any, shapes: set[Shape], expected: str) -> None:
     if not isinstance(value, np.ndarray) or value.shape not in shapes:
         shape = " or ".join(map(str, sorted(shapes)))
         raise ContractError(f"{expected} of shape {shape}, returned {describe(value)}")
+    if not value.dtype.isnative:  # which compiled kernels would read as the other order
+        name = value.dtype.name
+        raise ContractError(f"{expected} in this machine's byte order, returned {value.dtype!r}: use .astype({name!r})")
 
 
 def _returning_float(penalty: Function) -> Function:

@@ -1,5 +1,6 @@
 """A user's own layers inside a network: what breaks the contract is said in words, with the layer's position."""
 
+import sys
 from typing import Any
 
 import attrs
@@ -177,6 +178,31 @@ def test_backward_that_returns_the_wrong_thing(layer: Layer[Any], got: str) -> N
         message = told(ContractError, lambda backward=backward: backward(saved, DELTA))
         expected = "backward: expected the error signal of the input, of shape (5, 4), returned"
         assert message == f"layer 1, {layer}: {expected} {got}"
+
+
+@define(eq=False)
+class OtherByteOrder(Identity):
+    of_output: bool
+
+    def forward(self, x: Array) -> tuple[Array, None]:
+        return x.astype(x.dtype.newbyteorder()) if self.of_output else x, None
+
+    def backward(self, saved: None, delta: Array) -> Array:
+        return delta.astype(delta.dtype.newbyteorder())
+
+
+def test_arrays_in_another_byte_order() -> None:
+    """Compiled kernels would read them as if they were in this machine's."""
+    net = network(OtherByteOrder(True))
+    fix = "in this machine's byte order, returned dtype('>f4'): use .astype('float32')"
+    fix = fix if sys.byteorder == "little" else fix.replace(">", "<")
+    for method in ("predict", "forward"):
+        message = told(ContractError, lambda method=method: getattr(net, method)(X))
+        assert message == f"layer 1, OtherByteOrder(True): {method}: build promised an output {fix}"
+    net = network(OtherByteOrder(False))
+    message = told(ContractError, lambda: net.backward(net.forward(X)[1], DELTA))
+    expected = f"backward: expected the error signal of the input, {fix}"
+    assert message == f"layer 1, OtherByteOrder(False): {expected}"
 
 
 def test_gradient_of_the_wrong_shape() -> None:
