@@ -174,12 +174,33 @@ def check_sample_shape(array: Array, name: str, shape: Shape, place: str = "the 
         fix = f": this looks like one sample, use {whole}[None] for a batch of one"
     elif array.ndim == 1 and shape == (1,):
         fix = f": use {whole}.reshape(-1, 1)"
+    elif order := _other_order(array.shape[1:], shape):  # for which reshape would scramble every sample
+        fix = f": the axes are in another order, use {whole}.transpose({(0, *order)})"
     elif np.prod(array.shape[1:]) == np.prod(shape):
         fix = f": use {whole}.reshape({(-1, *shape)})"
     raise ShapeError(
         f"{name}: {place} expects samples of shape {shape}, so an array of shape {('N', *shape)}, "
         f"got {array.shape}{fix}".replace("'N'", "N")
     )
+
+
+def _other_order(got: Shape, expected: Shape) -> Shape | None:
+    """The axes, from 1, that bring samples of other orders to the expected shape; None where reshaping does.
+
+    Of several orders, the one that moves the first axis to the end, or the last to the front, as image formats do.
+    """
+    if sorted(got) != sorted(expected) or [n for n in got if n > 1] == [n for n in expected if n > 1]:
+        return None
+    axes = tuple(range(1, len(got) + 1))
+    for order in ((*axes[1:], axes[0]), (axes[-1], *axes[:-1])):
+        if tuple(got[axis - 1] for axis in order) == expected:
+            return order
+    left, order = list(axes), ()
+    for size in expected:
+        axis = next(axis for axis in left if got[axis - 1] == size)
+        left.remove(axis)
+        order = (*order, axis)
+    return order
 
 
 def check_same_length(**arrays: Array | None) -> None:

@@ -156,6 +156,13 @@ def test_samples_are_converted_and_not_copied_where_they_fit() -> None:
         ((3,), (3,), ": this looks like one sample, use x[None] for a batch of one"),
         ((4,), (1,), ": use x.reshape(-1, 1)"),
         ((4, 2, 3), (6,), ": use x.reshape((-1, 6))"),
+        ((4, 3, 8, 8), (8, 8, 3), ": the axes are in another order, use x.transpose((0, 2, 3, 1))"),
+        ((4, 8, 8, 3), (3, 8, 8), ": the axes are in another order, use x.transpose((0, 3, 1, 2))"),
+        ((4, 20, 6), (6, 20), ": the axes are in another order, use x.transpose((0, 2, 1))"),
+        ((4, 3, 2, 5), (3, 5, 2), ": the axes are in another order, use x.transpose((0, 1, 3, 2))"),
+        ((4, 1, 5, 6), (6, 5, 1), ": the axes are in another order, use x.transpose((0, 3, 2, 1))"),
+        ((4, 1, 8, 8), (8, 8, 1), ": use x.reshape((-1, 8, 8, 1))"),
+        ((4, 8, 8), (8, 8, 1), ": use x.reshape((-1, 8, 8, 1))"),
     ],
 )
 def test_samples_of_another_shape(got: Any, shape: Any, fix: str) -> None:

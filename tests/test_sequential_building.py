@@ -10,7 +10,7 @@ from networks import X, small, values
 
 from deepbp import Sequential
 from deepbp.errors import ConfigurationError, ContractError, DeepBPError, NotBuiltError, ShapeError
-from deepbp.layers import Dense, Dropout, Flatten, GaussianNoise, Layer, Reshape, Softmax, Tanh
+from deepbp.layers import Dense, Dropout, Flatten, GaussianNoise, Layer, Maxout, Reshape, Softmax, Tanh
 from deepbp.losses import MeanSquaredError
 from deepbp.optimizers import SGD
 
@@ -75,11 +75,11 @@ def test_use_before_the_sizes_are_known(use: Callable[[Sequential], Any]) -> Non
 @pytest.mark.parametrize(
     ("layers", "shape", "message"),
     [
-        ([Dense(2)], (3, 4), "layer 0, Dense(2): expects flat samples such as (64,), got (3, 4): put Flatten()"),
+        ([Maxout(2)], (3, 4), "layer 0, Maxout(2): expects flat samples such as (64,), got (3, 4): put Flatten()"),
         (
-            [Dense(6), Reshape((2, 3)), Dense(2)],
+            [Dense(6), Reshape((2, 3)), Maxout(2)],
             3,
-            "layer 2, Dense(2): expects flat samples such as (64,), got (2, 3) from layer 1, Reshape((2, 3))",
+            "layer 2, Maxout(2): expects flat samples such as (64,), got (2, 3) from layer 1, Reshape((2, 3))",
         ),
         (
             [Sequential([Dense(5), Reshape((2, -1))])],

@@ -39,6 +39,7 @@ FUNCTIONS: dict[str, Any] = {
     "row_mean": lambda e: np.mean(e, axis=-1, keepdims=True),  # along the last axis, one for each row
     "row_sum": lambda e: np.sum(e, axis=-1, keepdims=True),  # Σ along the last axis, one for each row
     "row_variance": lambda e: np.var(e, axis=-1, keepdims=True),
+    "rows": lambda e: e.reshape(-1, e.shape[-1]),  # of the last axis, one below the other: printed as e itself
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "sign": np.sign,
     "sin": np.sin,

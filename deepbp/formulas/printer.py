@@ -178,6 +178,10 @@ class _Writer:
                 return printer.number(str(value)), _ATOM
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return printer.row(printer.number(printer.minus), self._inside(operand, _PRODUCT)), _SUM
+            case ast.Call(func=ast.Name(id="rows"), args=[argument]):
+                return self.write(argument)
+            case ast.Attribute(value=ast.Call(func=ast.Name(id="rows"), args=[argument]), attr="T"):
+                return self.write(ast.Attribute(argument, "T"))
             case ast.Attribute(value=ast.Name(id=name), attr="T"):
                 return printer.symbol(self.symbols.get(name, Symbol(name)), printer.transposed), _POWER
             case ast.Attribute(value=value, attr="T"):

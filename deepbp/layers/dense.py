@@ -1,5 +1,7 @@
 """Fully connected layers: Dense, and TiedDense with weight tying."""
 
+import re
+
 from attrs import define, evolve, field
 
 from deepbp._validation import ones
@@ -15,13 +17,29 @@ from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, Shape
 
 
+def rows(x: Array) -> Array:
+    """The numbers along the last axis as the rows of a matrix, for samples (…, F)."""
+    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+
+
+def _in_use(layer: "Dense | TiedDense", formula: Formula, forward: str, gradient: str) -> Formula:
+    """The formula of a dense layer with or without a bias, for flat samples or those with several axes."""
+    if layer.built is not None and len(layer.built.input_shape) > 1:
+        gradient = re.sub(r"\b(x|delta)\b", r"rows(\1)", gradient)
+        formula = evolve(formula, gradients={"weight": gradient, "bias": "feature_sum(delta)"})
+    if layer.use_bias:
+        return formula
+    return evolve(formula, forward=forward, gradients={"weight": gradient})
+
+
 @define(eq=False)
 class Dense(Layer[Array]):
-    """Fully connected (dense) layer: z = x W + b.
+    """Fully connected (dense) layer: z = x W + b, along the last axis.
 
-    Shapes: x (B, I), W (I, O), b (O,), z (B, O).
+    Shapes: x (B, …, I), W (I, O), b (O,), z (B, …, O). Samples with several axes, such as the steps of a sequence, are
+    rows with the same weights; ``Flatten`` before the layer connects all numbers of a sample instead.
 
-    Gradients: ∂L/∂W = xᵀ δ, ∂L/∂b = Σ δ over the batch; backpropagated gradient (the error signal, moved by one layer):
+    Gradients: ∂L/∂W = xᵀ δ, ∂L/∂b = Σ δ over all rows; backpropagated gradient (the error signal, moved by one layer):
     δ Wᵀ.
 
     Args:
@@ -30,7 +48,7 @@ class Dense(Layer[Array]):
         weight_init, bias_init: the initializers of W and b.
 
     Raises:
-        ShapeError: by ``build``, for samples that are not flat.
+        ShapeError: by ``build``, for samples without an axis.
 
     >>> import numpy as np
     >>> from deepbp.initializers import Constant
@@ -60,36 +78,35 @@ class Dense(Layer[Array]):
     bias: Parameter | None = field(init=False, default=None)
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
-        if len(input_shape) != 1:
-            raise ShapeError(f"expects flat samples such as (64,), got {input_shape}: put Flatten() before it")
-        self.weight = builder.parameter((*input_shape, self.units), self.weight_init)
+        if not input_shape:
+            raise ShapeError("expects samples such as (64,), got (): put Reshape(1) before it")
+        self.weight = builder.parameter((input_shape[-1], self.units), self.weight_init)
         if self.use_bias:
             self.bias = builder.parameter((self.units,), self.bias_init)
-        return (self.units,)
+        return (*input_shape[:-1], self.units)
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        z: Array = x.dot(self.weight.value)  # the same as x @ W, at a third of the cost a call
+        z: Array = rows(x).dot(self.weight.value)  # the same as x @ W, at a third of the cost a call
         if self.bias is not None:
             kernels.add_bias(z, self.bias.value)
-        return z, x
+        return (z if x.ndim == 2 else z.reshape(*x.shape[:-1], self.units)), x
 
     def stated_formula(self) -> Formula | None:
-        if self.use_bias:
-            return self.formula
-        return evolve(self.formula, forward="x @ weight", gradients={"weight": "x.T @ delta"})
+        return _in_use(self, self.formula, "x @ weight", "x.T @ delta")
 
     def backward(self, x: Array, delta: Array) -> Array:
         self._run_backward_parameters(x, delta)
-        grad_input: Array = delta.dot(self.weight.value.T)  # moved by one layer
-        return grad_input
+        grad_input: Array = rows(delta).dot(self.weight.value.T)  # moved by one layer
+        return grad_input if x.ndim == 2 else grad_input.reshape(x.shape)
 
     def backward_parameters(self, x: Array, delta: Array) -> None:
+        x, delta = rows(x), rows(delta)
         self.weight.accumulate_product(x.T, delta)  # ∂L/∂W = xᵀ δ
         if self.bias is not None:
             self.bias.accumulate_product(ones(len(delta), delta.dtype), delta)  # ∂L/∂b = Σ δ
 
     def lower(self, program: Program, x: Slot) -> Slot:
-        return program.dense(x, self.weight, self.bias)
+        return program.dense(x, self.weight, self.bias) if x.value.ndim == 2 else program.layer(self, x)
 
 
 @define(eq=False)
@@ -100,9 +117,9 @@ class TiedDense(Layer[Array]):
     Both layers hold the same parameter: it counts once, its gradient is the sum of both uses, and copies of a network
     keep the tie.
 
-    Shapes: x (B, O), W (I, O), b (I,), z (B, I).
+    Shapes: x (B, …, O), W (I, O), b (I,), z (B, …, I).
 
-    Gradients: ∂L/∂W += δᵀ x, ∂L/∂b = Σ δ over the batch; backpropagated gradient: δ W. While the other layer is frozen,
+    Gradients: ∂L/∂W += δᵀ x, ∂L/∂b = Σ δ over all rows; backpropagated gradient: δ W. While the other layer is frozen,
     neither use adds to ∂L/∂W.
 
     Args:
@@ -113,7 +130,7 @@ class TiedDense(Layer[Array]):
 
     Raises:
         NotBuiltError: by ``build``, if the other layer is not built.
-        ShapeError: by ``build``, for samples of another size than the other layer's ``units``.
+        ShapeError: by ``build``, for samples whose last axis is not the other layer's ``units``.
 
     >>> from deepbp import Sequential
     >>> from deepbp.layers import Dense, Sigmoid, TiedDense
@@ -150,30 +167,29 @@ class TiedDense(Layer[Array]):
             raise ContractError(f"{self}: {self.other} was built with {built.dtype}, the network has {builder.dtype}")
         self.weight = self.other.weight if isinstance(self.other, Dense) else self.other.table
         inputs, outputs = self.weight.value.shape
-        if input_shape != (outputs,):
+        if input_shape[-1:] != (outputs,):
             what = "puts out" if isinstance(self.other, Dense) else "has for each category"
             raise ShapeError(f"expects samples of shape {(outputs,)}, which {self.other} {what}, got {input_shape}")
         if self.use_bias:
             self.bias = builder.parameter((inputs,), self.bias_init)
-        return (inputs,)
+        return (*input_shape[:-1], inputs)
 
     def stated_formula(self) -> Formula | None:
-        if self.use_bias:
-            return self.formula
-        return evolve(self.formula, forward="x @ weight.T", gradients={"weight": "delta.T @ x"})
+        return _in_use(self, self.formula, "x @ weight.T", "delta.T @ x")
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        z: Array = x.dot(self.weight.value.T)
+        z: Array = rows(x).dot(self.weight.value.T)
         if self.bias is not None:
             z += self.bias.value
-        return z, x
+        return (z if x.ndim == 2 else z.reshape(*x.shape[:-1], len(self.weight.value))), x
 
     def backward(self, x: Array, delta: Array) -> Array:
         self._run_backward_parameters(x, delta)
-        grad_input: Array = delta.dot(self.weight.value)  # moved by one layer
-        return grad_input
+        grad_input: Array = rows(delta).dot(self.weight.value)  # moved by one layer
+        return grad_input if x.ndim == 2 else grad_input.reshape(x.shape)
 
     def backward_parameters(self, x: Array, delta: Array) -> None:
+        x, delta = rows(x), rows(delta)
         self.weight.accumulate_product(delta.T, x)  # ∂L/∂W += δᵀ x
         if self.bias is not None:
             self.bias.accumulate_product(ones(len(delta), delta.dtype), delta)  # ∂L/∂b = Σ δ

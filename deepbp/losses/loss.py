@@ -1,6 +1,7 @@
 """The contract of a loss function, and the checks and means that losses share."""
 
 from abc import ABC, abstractmethod
+from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import attrs
@@ -103,6 +104,8 @@ class Loss(ABC, Generic[Saved]):
         array = as_numbers(target, name, fix=f"{FILL}, or leave them out, with IgnoreMissing({self})")
         if array.ndim == 1 and output_shape == (1,):  # one number for each sample can only be meant as a column
             array = array.reshape(-1, 1)
+        if fix := missing_flatten(array, output_shape):
+            raise ShapeError(f"{name}: expected a target of shape {output_shape} a sample, got {array.shape}{fix}")
         check_sample_shape(array, name, output_shape, "the network's output, and so the loss,", target)
         return as_type(array, name, dtype, target)
 
@@ -209,6 +212,7 @@ def check_same_shape(prediction: Array, target: Array, place: str = "loss") -> N
             fix = ": use target.reshape(-1, 1)" if target.ndim == 1 else ": use target[..., None]"
         elif prediction.shape == target.shape[:-1] and target.shape[-1] == 1:
             fix = ": use target[..., 0]"
+        fix = fix or (missing_flatten(target, prediction.shape[1:]) if target.ndim else "")
         raise ShapeError(
             f"{place}: expected a target of the prediction's shape {prediction.shape}, got {target.shape}{fix}"
         )
@@ -216,6 +220,14 @@ def check_same_shape(prediction: Array, target: Array, place: str = "loss") -> N
         raise not_arrays(prediction=prediction)
     if prediction.size == 0:
         raise DataError(f"{place}: expected at least one sample, got none")
+
+
+def missing_flatten(target: Array, output_shape: Shape) -> str:
+    """The fix where a network has an output for each place of a sample, and there is one target for the whole."""
+    size = prod(target.shape[1:])
+    if len(output_shape) < 2 or size not in (1, output_shape[-1]) or size == prod(output_shape):
+        return ""
+    return ": put Flatten() before the first Dense, which keeps all axes but the last, for one answer a sample"
 
 
 def weight_column(sample_weight: Array, prediction: Array) -> Array:

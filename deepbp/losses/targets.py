@@ -14,7 +14,16 @@ from deepbp._validation import as_numbers, as_type, check_same_length
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataError, DataTypeError, ShapeError
 from deepbp.errors.validators import optional, whole_number
 from deepbp.formulas.language import LossFormula
-from deepbp.losses.loss import Loss, MeanLoss, MeanSaved, Saved, check_range, check_same_shape, not_arrays
+from deepbp.losses.loss import (
+    Loss,
+    MeanLoss,
+    MeanSaved,
+    Saved,
+    check_range,
+    check_same_shape,
+    missing_flatten,
+    not_arrays,
+)
 from deepbp.typing import Array, ArrayLike, Shape
 
 
@@ -126,6 +135,7 @@ def check_labels(target: Array, scores: Shape, name: str = "target", data: Any =
         check_rows(target, name)
     else:
         fix = f": use {whole}.reshape(-1) for labels" if target.shape == (*scores[:-1], 1) else ""
+        fix = fix or missing_flatten(target, scores[1:])
         raise ShapeError(
             f"{name}: expected labels of shape {scores[:-1]} or one-hot rows of shape {scores}, got {target.shape}{fix}"
         )

@@ -15,7 +15,7 @@ from refusals import Refusal, X, Y, built, table
 from deepbp import Buffer, Parameter, ParameterVector
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataTypeError, NotBuiltError, ShapeError
 from deepbp.initializers import Constant, Normal, Ones, Orthogonal, Uniform, Zeros
-from deepbp.layers import Builder, Dense, Flatten, Layer, ReLU, Reshape, Sigmoid, Softmax, Tanh, configuration
+from deepbp.layers import Builder, Dense, Flatten, Layer, Maxout, ReLU, Reshape, Sigmoid, Softmax, Tanh, configuration
 
 anything: Any = None  # what a type checker would not let through
 
@@ -89,7 +89,7 @@ def test_constructors(refusal: Refusal) -> None:
         "Reshape back", lambda: Reshape(4).backward((5, 3), Y), ShapeError, r"Reshape\(\(4,\)\): delta: .*\(5, 2\)"
     ),
     Refusal(
-        "build unflat", lambda: Dense(4).build((3, 3), Builder()), ShapeError, r"expects flat samples .*Flatten\(\)"
+        "build unflat", lambda: Maxout(4).build((3, 3), Builder()), ShapeError, r"expects flat samples .*Flatten\(\)"
     ),
     Refusal(
         "build unfit", lambda: Reshape((2, 2)).build((3,), Builder()), ShapeError, r"cannot give 3 numbers the shape"

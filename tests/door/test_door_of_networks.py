@@ -60,8 +60,14 @@ def trainer(**options: Any) -> Trainer:
     Refusal("dtype list", lambda: sequential(dtype=[1]), ConfigurationError, r"dtype: .*got \[1\]"),
     Refusal("rng text", lambda: sequential(rng="a"), ArgumentTypeError, r"rng: .*got 'a'"),
     Refusal("rng -1", lambda: sequential(rng=-1), ConfigurationError, r"rng: .*got -1"),
+    Refusal("no axis", lambda: sequential(input_shape=()), ShapeError, r"layer 0, Dense\(4\): .*\(\): put Reshape"),
     Refusal(
-        "unflat", lambda: sequential(input_shape=(3, 3)), ShapeError, r"layer 0, Dense\(4\): .*\(3, 3\): put Flatten"
+        "unflat",
+        lambda: sequential(input_shape=(3, 3)).fit(
+            np.ones((5, 3, 3)), np.ones(5), loss=MeanSquaredError(), optimizer=SGD(0.1)
+        ),
+        ShapeError,
+        r"y: .*got \(5,\): put Flatten\(\) before the first Dense",
     ),
     Refusal(
         "unfit",

@@ -7,8 +7,12 @@ import pytest
 
 from deepbp import Sequential
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError, ShapeError
+from deepbp.formulas.printer import Symbol, TextPrinter, print_expression
 from deepbp.initializers import Constant, Ones
 from deepbp.layers import Builder, Dense, Flatten, Reshape
+from deepbp.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
+from deepbp.optimizers import SGD
+from deepbp.typing import Array
 
 
 def test_dense_is_x_w_plus_b_and_its_derivatives(rng: np.random.Generator) -> None:
@@ -38,11 +42,54 @@ def test_dense_without_bias_and_with_initializers() -> None:
     np.testing.assert_array_equal(ones.bias.value, [1, 1])
 
 
-def test_dense_needs_flat_samples() -> None:
+@pytest.mark.parametrize("places", [(4,), (2, 5), (1, 3, 2)])
+@pytest.mark.parametrize("samples", [0, 1, 4])
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_dense_along_the_last_axis_is_that_of_the_rows(
+    places: tuple[int, ...], samples: int, use_bias: bool, rng: np.random.Generator
+) -> None:
+    """Also in an array that is not contiguous, whose rows are no view."""
+    layer, flat = (Dense(2, use_bias=use_bias, bias_init=Ones()) for _ in range(2))
+    assert Builder(1, "float64").build(layer, (*places, 3)) == (*places, 2)
+    assert Builder(1, "float64").build(flat, (3,)) == (2,)
+    x, delta = np.moveaxis(rng.normal(size=(3, samples, *places)), 0, -1), rng.normal(size=(samples, *places, 2))
+    (z, saved), (expected, saved_flat) = layer.forward(x), flat.forward(x.reshape(-1, 3))
+    np.testing.assert_array_equal(z, expected.reshape(samples, *places, 2))
+    moved, moved_flat = layer.backward(saved, delta), flat.backward(saved_flat, delta.reshape(-1, 2))
+    np.testing.assert_array_equal(moved, moved_flat.reshape(x.shape))
+    for one, other in zip(layer.parameters(), flat.parameters(), strict=True):
+        np.testing.assert_array_equal(one.grad, other.grad)
+
+
+def test_dense_along_the_last_axis_states_its_formulas() -> None:
+    layer, flat = Dense(2), Dense(2, use_bias=False)
+    for one, shape in (layer, (4, 3)), (flat, (3,)):
+        Builder(0).build(one, shape)
+    stated, plain = layer.stated_formula(), flat.stated_formula()
+    assert stated is not None
+    assert stated.gradients == {"weight": "rows(x).T @ rows(delta)", "bias": "feature_sum(delta)"}
+    assert print_expression(stated.gradients["weight"], {"delta": Symbol("δ", "1")}, TextPrinter()) == "xᵀ δ¹"
+    assert plain is not None
+    assert plain.gradients == {"weight": "x.T @ delta"}
+
+
+def test_dense_needs_an_axis() -> None:
     with pytest.raises(
-        ShapeError, match=r"layer 0, Dense\(4\): expects flat samples such as \(64,\), got \(8, 8\): put"
+        ShapeError, match=r"layer 0, Dense\(4\): expects samples such as \(64,\), got \(\): put Reshape"
     ):
-        Sequential([Dense(4)], input_shape=(8, 8))
+        Sequential([Dense(4)], input_shape=())
+
+
+@pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(), MeanSquaredError()], ids=repr)
+@pytest.mark.parametrize("target", [np.zeros(5, int), np.full((5, 4), 0.25), np.zeros((5, 1))], ids=range(3))
+def test_a_forgotten_flatten_is_noticed_by_the_loss(loss: Loss[Any], target: Array) -> None:
+    net = Sequential([Dense(4)], input_shape=(8, 8, 3), rng=0)
+    with pytest.raises(
+        ShapeError, match=r"^y: expected .*, got \(5.*\): put Flatten\(\) before the first Dense, which"
+    ):
+        net.fit(np.zeros((5, 8, 8, 3)), target, loss=loss, optimizer=SGD(0.1))
+    with pytest.raises(ShapeError, match=r": put Flatten\(\) before the first Dense, which"):
+        loss.forward(net.predict(np.zeros((5, 8, 8, 3))), target)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from deepbp import Sequential
 from deepbp.errors import ConfigurationError, ContractError, DeepBPError, ShapeError
 from deepbp.initializers import Ones
 from deepbp.kernels import unchecked
-from deepbp.layers import Builder, Dense, Layer, Reshape, Sigmoid
+from deepbp.layers import Builder, Dense, Layer, Maxout, Reshape, Sigmoid
 from deepbp.typing import Array, Shape
 
 
@@ -279,8 +279,8 @@ def test_the_position_in_a_nested_network_is_the_whole_path() -> None:
 
 
 def test_shapes_that_do_not_fit_name_both_layers() -> None:
-    message = told(ShapeError, lambda: Sequential([Dense(4), Reshape((2, 2)), Dense(3)], input_shape=3))
-    assert "layer 2, Dense(3): expects flat samples" in message
+    message = told(ShapeError, lambda: Sequential([Dense(4), Reshape((2, 2)), Maxout(3)], input_shape=3))
+    assert "layer 2, Maxout(3): expects flat samples" in message
     assert "got (2, 2) from layer 1, Reshape((2, 2))" in message
 
 

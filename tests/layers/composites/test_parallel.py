@@ -9,7 +9,7 @@ import pytest
 
 from deepbp import Sequential
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, ShapeError
-from deepbp.layers import Builder, Dense, Flatten, Layer, Parallel, ReLU, Reshape, Sigmoid, Tanh
+from deepbp.layers import Builder, Dense, Flatten, Layer, Maxout, Parallel, ReLU, Reshape, Sigmoid, Tanh
 from deepbp.typing import Array
 
 
@@ -133,7 +133,7 @@ def test_nobody_writes_into_what_the_branches_gave(merge: Any) -> None:
         (Parallel([Dense(2), None], merge="multiply"), (4,), "merge='multiply' needs branches"),
         (Parallel([None, Reshape((4, 1))]), (2, 2), "so all other sizes must be equal, got (2, 2) and (4, 1): end"),
         (Parallel([None, Flatten()]), (2, 2), "so all other sizes must be equal, got (2, 2) and (4,)"),
-        (Parallel([ReLU(), Dense(3)]), (2, 2), "branches.1, Dense(3): expects flat samples such as (64,)"),
+        (Parallel([ReLU(), Maxout(3)]), (2, 2), "branches.1, Maxout(3): expects flat samples such as (64,)"),
     ],
     ids=range(5),
 )

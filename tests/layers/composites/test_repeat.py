@@ -7,7 +7,7 @@ import pytest
 
 from deepbp import Sequential
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, ShapeError
-from deepbp.layers import Builder, Chain, Dense, Layer, Repeat, Residual, Tanh
+from deepbp.layers import Builder, Chain, Dense, Layer, Maxout, Repeat, Residual, Tanh
 
 
 def built(layer: Layer[Any], *shape: int) -> Layer[Any]:
@@ -78,8 +78,8 @@ def test_shared_weights_need_the_shape_of_their_output() -> None:
 
 
 def test_an_error_inside_names_the_copy() -> None:
-    with pytest.raises(ShapeError, match=r"layer 0, Repeat: layer 0, Dense\(3\): expects flat samples"):
-        Sequential([Repeat(Dense(3), 2)], input_shape=(2, 2))
+    with pytest.raises(ShapeError, match=r"layer 0, Repeat: layer 0, Maxout\(3\): expects flat samples"):
+        Sequential([Repeat(Maxout(3), 2)], input_shape=(2, 2))
 
 
 @pytest.mark.parametrize(

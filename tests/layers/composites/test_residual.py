@@ -9,7 +9,7 @@ import pytest
 
 from deepbp import Sequential
 from deepbp.errors import ContractError, DeepBPError, ShapeError
-from deepbp.layers import Builder, Chain, Dense, Flatten, Layer, ReLU, Reshape, Residual, Sigmoid, Tanh
+from deepbp.layers import Builder, Chain, Dense, Flatten, Layer, Maxout, ReLU, Reshape, Residual, Sigmoid, Tanh
 
 
 def built(layer: Layer[Any], *shape: int) -> Layer[Any]:
@@ -77,7 +77,7 @@ def test_a_list_is_a_chain_and_paths_lead_inside() -> None:
         ),
         (Residual(Dense(6), Dense(5)), (4,), "the shortcut, of shape (5,), is to be added to it: end the body with D"),
         (Residual(Flatten()), (2, 2), "shape (2, 2), is to be added to it: give the body an output of that shape, or"),
-        (Residual([ReLU(), Dense(2)]), (2, 2), "body, Chain: layer 1, Dense(2): expects flat samples"),
+        (Residual([ReLU(), Maxout(2)]), (2, 2), "body, Chain: layer 1, Maxout(2): expects flat samples"),
         (Residual(ReLU(), [Reshape(3)]), (4,), "shortcut, Chain: layer 0, Reshape((3,)): cannot give 4 numbers"),
     ],
     ids=range(5),

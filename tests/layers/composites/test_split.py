@@ -7,7 +7,7 @@ import pytest
 
 from deepbp import Sequential
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ShapeError
-from deepbp.layers import Builder, Dense, Layer, Parallel, ReLU, Reshape, Split, Tanh
+from deepbp.layers import Builder, Dense, Layer, Maxout, Parallel, ReLU, Reshape, Split, Tanh
 from deepbp.losses import MeanSquaredError
 from deepbp.optimizers import Adam
 
@@ -67,7 +67,7 @@ def test_an_input_of_several_axes_gets_its_shape_back() -> None:
         (Split([None, None]), (7,), r"cannot cut 7 columns into 2 equal parts, got \(7,\): give sizes="),
         (Split([None]), (), r"expects samples with an axis to cut, got \(\)"),
         (Split([Dense(2), Dense(3)], merge="add"), (4,), r"Split: merge='add' needs branches that give samples of"),
-        (Split([None, Dense(2)]), (2, 2), r"Split: branches\.1, Dense\(2\): expects flat samples .* got \(2, 1\)"),
+        (Split([None, Maxout(2)]), (2, 2), r"Split: branches\.1, Maxout\(2\): expects flat samples .* got \(2, 1\)"),
     ],
     ids=range(5),
 )
