@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test matrix mutants coverage lint bench fuzz attack clean
+.PHONY: demo test long matrix mutants coverage lint bench fuzz attack clean
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/digits.py
@@ -12,6 +12,10 @@ demo: $(VENV)/demo
 # unless they choose; those of the fused ones do, and hold them against the others.
 test: $(VENV)/dev lint
 	OPENBLAS_NUM_THREADS=1 DEEPBP_KERNELS=numpy $(BIN)/python -m pytest --numprocesses 2
+
+# The tests that `make test` leaves out, because they take long: more seeds, kills and trainings.
+long: $(VENV)/dev
+	OPENBLAS_NUM_THREADS=1 DEEPBP_KERNELS=numpy $(BIN)/python -m pytest --numprocesses 2 -m long
 
 # The numerical tests with other BLAS kernels, threads, package versions and Pythons; ARGS="Nehalem 3.12" selects some.
 matrix: $(VENV)/dev

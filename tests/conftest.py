@@ -1,6 +1,7 @@
 """What many tests need: a random generator, both forms of the kernels, and gradients held against their definition."""
 
 import re
+import signal
 from collections.abc import Callable, Generator, Iterator
 from importlib.util import find_spec
 from typing import Any, TypeAlias
@@ -16,6 +17,12 @@ from deepbp.typing import Array
 
 Head: TypeAlias = Callable[[Array], tuple[float, Array]]
 """What stands on top of a network: gives a number for its output, and the error signal that enters there."""
+
+
+def pytest_sessionstart() -> None:
+    """Make Ctrl-C an exception, as tests of it expect: a shell starts what runs in the background without it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -15,6 +15,7 @@ pytest.importorskip("sklearn")
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PICTURES = {"autoencoder", "deep_sigmoid", "digits", "embeddings", "residual_depth", "vanishing_signal"}
+LONG = {"embeddings"}
 MISSES = {
     "autoencoder": ("EPOCHS", 1),
     "curve_fitting": ("ITERATIONS", 1),
@@ -46,7 +47,9 @@ def test_every_example_can_fail() -> None:
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {*MISSES, "layer_template"}  # which the command line checks
 
 
-@pytest.mark.parametrize("name", MISSES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long if name in LONG else ()) for name in MISSES]
+)
 def test_an_example_reaches_its_result(name: str, tmp_path: Path) -> None:
     script = tmp_path / "examples" / f"{name}.py"  # a copy, so that its picture lands in tmp_path
     script.parent.mkdir()
