@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from deepbp._tables import NUMBERS, as_plain_array, place_in
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, NotBuiltError, ShapeError
-from deepbp.typing import Array, ArrayLike, Seed, Shape, ShapeLike
+from deepbp.typing import AnySize, Array, ArrayLike, Seed, Shape, ShapeLike
 
 FILL = "drop or fill such samples first"
 ROWS_AT_ONCE = 65_536  # checks of large arrays work in blocks of rows, to save memory
@@ -27,9 +27,17 @@ def require_built(owner: object, built: T | None) -> T:
     return built
 
 
-def as_shape(value: ShapeLike, name: str = "input_shape", most_axes: int = 32) -> Shape:
-    """Convert ``3`` and ``[3]`` to ``(3,)``. Raises unless all sizes are whole numbers of at least 1 and below 2⁶³."""
+def as_shape(value: ShapeLike, name: str = "input_shape", most_axes: int = 32, *, any_size: bool = False) -> Shape:
+    """Convert ``3`` and ``[3]`` to ``(3,)``. Raises unless all sizes are whole numbers of at least 1 and below 2⁶³.
+
+    With ``any_size``, a size may be None, which becomes an ``AnySize``.
+    """
     sizes: tuple[Any, ...] = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if any_size and isinstance(value, list | tuple) and any(size is None or type(size) is AnySize for size in sizes):
+        known = [1 if size is None or type(size) is AnySize else size for size in sizes]
+        checked = as_shape(known, name, most_axes)
+        places = zip(sizes, checked, strict=True)
+        return tuple(AnySize() if given is None or type(given) is AnySize else size for given, size in places)
     if not all(isinstance(size, int | np.integer) and not isinstance(size, bool) for size in sizes):
         raise ArgumentTypeError(f"{name}: expected whole numbers, such as (3,), got {value!r}")
     if len(sizes) > most_axes:

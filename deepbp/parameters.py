@@ -87,6 +87,10 @@ class Parameter:
     share after a clear is written directly into place; until then ``grad`` reads as zeros. While the parameter is
     ``frozen``, nothing is accumulated: ``Layer.freeze`` excludes it from training.
 
+    Args:
+        value: the first values.
+        decay: whether weight decay and L1 or L2 penalties apply, if it has two or more dimensions; not to tables.
+
     >>> import numpy as np
     >>> from deepbp import Parameter
     >>> weight = Parameter(np.array([1.0, 2.0]))
@@ -103,13 +107,14 @@ class Parameter:
     _vector: Any  # the ParameterVector of which ``value`` is a view, or None
     _unwritten: "set[Parameter]"  # the parameters without a gradient, shared by a whole vector: a clear is one call
     frozen: bool
+    decay: bool
 
-    def __init__(self, value: Array) -> None:
+    def __init__(self, value: Array, *, decay: bool = True) -> None:
         _is_array(self, None, value)
         if value.dtype.kind != "f":
             raise DataTypeError(f"Parameter: expected an array of float32 or float64, got {value.dtype}")
         self._place(value, None, None, {self})
-        self.frozen = False
+        self.frozen, self.decay = False, decay
 
     def _place(self, value: Array, grad: Array | None, vector: Any, unwritten: "set[Parameter]") -> None:
         object.__setattr__(self, "value", value)  # without the setter, which copies
@@ -117,6 +122,11 @@ class Parameter:
 
     def __repr__(self) -> str:
         return f"Parameter(shape={self.value.shape}, dtype={self.value.dtype})"
+
+    @property
+    def is_decayed(self) -> bool:
+        """Whether weight decay applies: to weights, and neither to vectors, such as biases, nor to tables."""
+        return self.decay and self.value.ndim >= 2
 
     @property
     def grad(self) -> Array:
@@ -223,11 +233,11 @@ class Parameter:
         self.frozen = frozen
         self.clear_grad()
 
-    def __getstate__(self) -> tuple[Array, Array | None, bool]:
-        return self.value, None if self in self._unwritten else self._grad, self.frozen
+    def __getstate__(self) -> tuple[Array, Array | None, bool, bool]:
+        return self.value, None if self in self._unwritten else self._grad, self.frozen, self.decay
 
-    def __setstate__(self, state: tuple[Array, Array | None, bool]) -> None:
-        value, grad, self.frozen = state  # a copy is not part of the vector of its original
+    def __setstate__(self, state: tuple[Array, Array | None, bool, bool]) -> None:
+        value, grad, self.frozen, self.decay = state  # a copy is not part of the vector of its original
         self._place(value, grad, None, {self} if grad is None else set())
 
 
@@ -241,8 +251,8 @@ class ParameterVector:
     """All parameters of a network in two flat vectors, ``values`` and ``grads``; each parameter becomes a view.
 
     An optimizer's step, a norm, a clip and a checkpoint are then one operation on one array each. Parameters of two or
-    more dimensions come first, so ``matrices`` is one slice, the part to which weight decay applies. ``names`` are the
-    keys of a mapping, such as ``"0.weight"``, and ``""`` for a list.
+    more dimensions, except tables, come first, so ``matrices`` is one slice, the part to which weight decay applies.
+    ``names`` are the keys of a mapping, such as ``"0.weight"``, and ``""`` for a list.
 
     >>> import numpy as np
     >>> from deepbp import Parameter, ParameterVector
@@ -261,7 +271,7 @@ class ParameterVector:
 
     def __init__(self, parameters: Iterable[Parameter] | Mapping[str, Parameter]) -> None:
         named = _named_once(parameters)
-        self.parameters = tuple(sorted(named, key=lambda p: p.value.ndim < 2))
+        self.parameters = tuple(sorted(named, key=lambda p: not p.is_decayed))
         self.names = tuple(named[p] for p in self.parameters)
         self.shapes = tuple(p.value.shape for p in self.parameters)
         self.sparse = tuple(p for p in self.parameters if p.is_sparse)
@@ -269,7 +279,7 @@ class ParameterVector:
         if len(dtypes) > 1:
             raise ConfigurationError(f"parameters: expected one dtype, got {sorted(map(str, dtypes))}")
         self.values = np.empty(sum(p.value.size for p in self.parameters), next(iter(dtypes), np.float32))
-        self.matrices = slice(0, sum(p.value.size for p in self.parameters if p.value.ndim >= 2))
+        self.matrices = slice(0, sum(p.value.size for p in self.parameters if p.is_decayed))
         self._grads = np.zeros_like(self.values)
         self._unwritten: set[Parameter] = set()
         # Copy each parameter to its place, and make it a view of that place; a vector it was part of is then outdated.
@@ -350,7 +360,6 @@ class Members:
     names: tuple[str, ...]
     shapes: tuple[Shape, ...]
     runs: tuple[slice, ...]
-    matrices: slice
 
     @classmethod
     def of(cls, names: Sequence[str], shapes: Sequence[Shape], chosen: Sequence[int]) -> Self:
@@ -363,8 +372,7 @@ class Members:
                 start = runs.pop().start
             runs.append(slice(start, end))
         own = tuple(shapes[position] for position in chosen)
-        matrices = sum(_size(shape) for shape in own if len(shape) >= 2)
-        return cls(tuple(names[position] for position in chosen), own, tuple(runs), slice(0, matrices))
+        return cls(tuple(names[position] for position in chosen), own, tuple(runs))
 
 
 def _size(shape: Shape) -> int:
@@ -376,7 +384,8 @@ class Part(ParameterVector):
 
     def __init__(self, whole: ParameterVector, members: Members) -> None:
         self._whole, self._members = whole, members
-        self.names, self.shapes, self.matrices = members.names, members.shapes, members.matrices
+        self.names, self.shapes, end = members.names, members.shapes, whole.matrices.stop
+        self.matrices = slice(0, sum(min(run.stop, end) - run.start for run in members.runs if run.start < end))
         self.values, self._grads = (_gathered(flat, members.runs) for flat in (whole.values, whole.grads))
         self._unwritten = set()
 

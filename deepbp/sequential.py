@@ -109,7 +109,7 @@ add_foreign_methods(Network)
 
 
 def _as_input_shape(shape: ShapeLike | None) -> Shape | None:
-    return None if shape is None else as_shape(shape)
+    return None if shape is None else as_shape(shape, any_size=True)
 
 
 def _dtype_name(dtype: npt.DTypeLike | None) -> str | None:
@@ -134,7 +134,8 @@ class Sequential(Network):
 
     Args:
         layers: from the first, which gets the input, to the last.
-        input_shape: the shape of a sample, which builds the network at once. Otherwise ``build``, the first ``fit``, or
+        input_shape: the shape of a sample, which builds the network at once; None for a size that differs from batch to
+            batch, as in ``(None, 8)`` for sequences of any number of steps. Otherwise ``build``, the first ``fit``, or
             the network that contains this one does.
         rng: a seed or generator for initial values, dropout and shuffling. None differs every time.
         dtype: of all parameters and activations, ``"float32"`` (the default) or ``"float64"``.
@@ -199,9 +200,9 @@ class Sequential(Network):
     def target_columns(self, columns: Sequence[str] | None) -> None:
         set_target_columns(self, columns)
 
-    def build(self, input_shape: int | Sequence[int], builder: Builder | None = None) -> Shape:
+    def build(self, input_shape: ShapeLike, builder: Builder | None = None) -> Shape:
         """Build the layers: create their parameters for samples of this shape, and return the output shape."""
-        shape = as_shape(input_shape)
+        shape = as_shape(input_shape, any_size=True)
         if builder is None:
             builder = Builder(self.generator, self.dtype)
             try:

@@ -1,7 +1,7 @@
 """Type aliases used in all signatures."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, TypeVar, TypeVarTuple, Unpack
+from typing import Any, Self, TypeAlias, TypeVar, TypeVarTuple, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ Array: TypeAlias = npt.NDArray[Any]
 """Numbers with samples along axis 0."""
 
 Shape: TypeAlias = tuple[int, ...]
-"""The shape of one sample, without the axis of samples."""
+"""The shape of one sample, without the axis of samples; an ``AnySize``, which users see as None, equals every size."""
 
 Seed: TypeAlias = int | np.random.Generator | None
 """A seed, a generator, or None for a different start every time."""
@@ -26,8 +26,34 @@ Seed: TypeAlias = int | np.random.Generator | None
 ArrayLike: TypeAlias = npt.ArrayLike
 """Anything that NumPy converts to an array: lists, arrays, data frames."""
 
-ShapeLike: TypeAlias = int | Sequence[int]
-"""A shape as users write it: ``3``, ``(3,)`` or ``[28, 28]``."""
+ShapeLike: TypeAlias = int | Sequence[int | None]
+"""A shape as users write it: ``3``, ``(3,)`` or ``[28, 28]``; None for a size that may differ from batch to batch."""
+
+
+class AnySize(int):
+    """A size in a shape that may differ from batch to batch, such as the number of steps; it equals every size.
+
+    So the shape of each batch equals the shape that a layer was built for, wherever they are compared. Users write, and
+    read, None.
+    """
+
+    def __new__(cls) -> Self:
+        return super().__new__(cls, -1)
+
+    def __eq__(self, other: object) -> bool:
+        return other is None or isinstance(other, int)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = int.__hash__
+
+    def __repr__(self) -> str:
+        return "None"
+
+    def __reduce__(self) -> tuple[type[Self], tuple[()]]:
+        return type(self), ()
+
 
 _Result = TypeVar("_Result")
 _Arguments = TypeVarTuple("_Arguments")

@@ -286,7 +286,7 @@ def _difference(trace: StepRecord, parameter: str, index: Index) -> float:
 def _in_float64(network: Layer[Any]) -> Layer[Any]:
     copied = deepcopy(network)
     for parameter in copied.parameters():
-        parameter.__setstate__((parameter.value.astype(np.float64), None, parameter.frozen))
+        parameter.__setstate__((parameter.value.astype(np.float64), None, parameter.frozen, parameter.decay))
     for buffer in copied.named_buffers().values():
         object.__setattr__(buffer, "value", buffer.value.astype(np.float64))  # past the hook that keeps the dtype
     return copied

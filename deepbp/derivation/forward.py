@@ -9,7 +9,7 @@ from deepbp.derivation.expressions import Expression, Math, alone, names_in, sub
 from deepbp.derivation.steps import OperationStep, PenaltyStep, Step, last_signal
 from deepbp.formulas.printer import Symbol, TextPrinter
 from deepbp.losses import Loss
-from deepbp.typing import Shape
+from deepbp.typing import AnySize, Shape
 
 PREDICTION = Symbol("ŷ")
 LOSS_SYMBOLS = {
@@ -149,8 +149,13 @@ def sums_explained(expressions: Iterable[Expression]) -> list[Block]:
 
 
 def batch(shape: Shape) -> str:
-    """The shape of an array of B samples as text."""
-    return f"({', '.join(map(str, ('B', *shape)))}{',' if not shape else ''})"
+    """The shape of an array of B samples as text; T is a size that may differ from batch to batch."""
+    return f"({', '.join(('B', *map(size_text, shape)))}{',' if not shape else ''})"
+
+
+def size_text(size: int) -> str:
+    """A size of a sample as text."""
+    return "T" if type(size) is AnySize else str(size)
 
 
 def shape_text(expression: Expression, result: str, step: Step) -> str:

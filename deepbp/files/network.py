@@ -27,7 +27,7 @@ from deepbp.parameters import Buffer, Parameter
 from deepbp.storage.atomic import FileLike, is_stream
 from deepbp.storage.contents import Spec, check_version
 from deepbp.storage.formats import Readable, open_file, write_file
-from deepbp.typing import Array, Shape
+from deepbp.typing import AnySize, Array, Shape
 
 Part: TypeAlias = Parameter | Buffer
 Network = TypeVar("Network", bound=Chain)
@@ -107,7 +107,7 @@ def describe_model(network: Chain) -> tuple[dict[str, Any], dict[str, Array]]:
         "version": VERSION,
         "deepbp": __version__,
         "dtype": built.dtype.name,
-        "input_shape": list(built.input_shape),
+        "input_shape": [None if type(size) is AnySize else size for size in built.input_shape],
         "objects": serializer.objects,
         "ties": shared_parts(network, state),
         "frozen": [name for name, part in state.items() if part.frozen],
@@ -277,7 +277,7 @@ def abstract_build(
     if not isinstance(network, kind):
         raise FileFormatError(f"objects: expected a {kind.__name__} as the last, got {type(network).__name__}")
     try:
-        shape, dtype = as_shape(description["input_shape"]), as_dtype(description["dtype"])
+        shape, dtype = as_shape(description["input_shape"], any_size=True), as_dtype(description["dtype"])
         rng: Any = getattr(network, "generator", None)
         with np.errstate(all="ignore"):
             AbstractBuilder(rng, dtype, allowed={spec.shape for spec in specs.values()}).build(network, shape)

@@ -20,6 +20,13 @@ def _softmax(x: Any) -> Any:
     return e / e.sum(axis=-1, keepdims=True)
 
 
+def _sinusoids(x: Any) -> Any:
+    steps, features = x.shape[1:]
+    pair = np.arange(features) // 2
+    angle = np.arange(steps)[:, None] / 10000.0 ** (2 * pair / features)
+    return np.where(np.arange(features) % 2, np.cos(angle), np.sin(angle))
+
+
 FUNCTIONS: dict[str, Any] = {
     "abs": np.abs,
     "batch_mean": lambda e: np.mean(e, axis=0),  # over the samples
@@ -43,6 +50,7 @@ FUNCTIONS: dict[str, Any] = {
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "sign": np.sign,
     "sin": np.sin,
+    "sinusoids": _sinusoids,  # sin and cos of the position, for samples (T, F)
     "softmax": _softmax,
     "sqrt": np.sqrt,
     "tanh": np.tanh,

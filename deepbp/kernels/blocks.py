@@ -19,6 +19,7 @@ NOT_MATRIX = "expected an array of shape (rows, classes), got {}"
 NOT_VECTOR = "expected a vector of numbers, got an array of shape {}: use .reshape(-1)"
 NOT_SHARES = "expected a vector of labels and a row of shares for each, got {} and {} for an array of shape {}"
 NOT_ROWS = "expected a bias for each column of an array of shape {}, got {}"
+NOT_STEPS = "expected arrays of sequences that fit together, got shapes {}"
 
 BLOCK = 16_384  # numbers of one array: several arrays of this size fit into a processor's second-level cache
 

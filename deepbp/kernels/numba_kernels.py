@@ -11,9 +11,17 @@ from deepbp.kernels.blocks import NO_SCORES, NOT_ROWS, NOT_SHARES, OTHER_LENGTH,
 from deepbp.kernels.numba_erf import gelu as gelu
 from deepbp.kernels.numba_math import compiled, exp_negative, inner
 from deepbp.kernels.numpy_kernels import __all__ as __all__  # a kernel without a compiled form is NumPy's
+from deepbp.kernels.numpy_kernels import attention as attention
+from deepbp.kernels.numpy_kernels import attention_backward as attention_backward
 from deepbp.kernels.numpy_kernels import erf as erf
 from deepbp.kernels.numpy_kernels import erfc as erfc
 from deepbp.kernels.numpy_kernels import gaussian as gaussian
+from deepbp.kernels.numpy_kernels import gru as gru
+from deepbp.kernels.numpy_kernels import gru_backward as gru_backward
+from deepbp.kernels.numpy_kernels import lstm as lstm
+from deepbp.kernels.numpy_kernels import lstm_backward as lstm_backward
+from deepbp.kernels.numpy_kernels import rnn as rnn
+from deepbp.kernels.numpy_kernels import rnn_backward as rnn_backward
 from deepbp.kernels.numpy_kernels import softmax_cross_entropy as softmax_cross_entropy
 from deepbp.kernels.numpy_kernels import softmax_cross_entropy_backward as softmax_cross_entropy_backward
 from deepbp.kernels.numpy_kernels import tanh as tanh

@@ -21,12 +21,24 @@ from deepbp.kernels.blocks import (
     long_sum,
 )
 from deepbp.kernels.numpy_erf import erf, erfc, gaussian, gelu
+from deepbp.kernels.numpy_sequences import (
+    attention,
+    attention_backward,
+    gru,
+    gru_backward,
+    lstm,
+    lstm_backward,
+    rnn,
+    rnn_backward,
+)
 from deepbp.typing import Array
 
 __all__ = [
     "adam",
     "add_bias",
     "add_rows",
+    "attention",
+    "attention_backward",
     "clip_norm",
     "clip_values",
     "cross_entropy_residual",
@@ -35,8 +47,14 @@ __all__ = [
     "erfc",
     "gaussian",
     "gelu",
+    "gru",
+    "gru_backward",
+    "lstm",
+    "lstm_backward",
     "relu",
     "relu_backward",
+    "rnn",
+    "rnn_backward",
     "sgd",
     "sgd_momentum",
     "sigmoid",

@@ -3,39 +3,49 @@
 from deepbp._config import configuration, publish, same_configuration
 from deepbp.formulas.language import Formula, LossFormula, PenaltyFormula, UpdateFormula
 from deepbp.layers.activations import *  # their names are listed below
+from deepbp.layers.attention import CrossAttention, Positions, SelfAttention
 from deepbp.layers.bilinear import Bilinear
 from deepbp.layers.boundary import Built as Built  # in the pickle of every built layer
 from deepbp.layers.chain import Chain
 from deepbp.layers.composites import Parallel, Repeat, Residual, Split
-from deepbp.layers.composites import Sublayer as Sublayer  # in the pickles of composites
-from deepbp.layers.composites import _Identity as _Identity
 from deepbp.layers.dense import Dense, TiedDense
 from deepbp.layers.embedding import Embedding
 from deepbp.layers.inner_graph import Expression, InnerGraph, MergeBy, Node, Operation, PenaltyTerm, SliceColumns
 from deepbp.layers.layer import Builder, Layer
+from deepbp.layers.masking import Context
 from deepbp.layers.maxout import Maxout
 from deepbp.layers.noise import Dropout, GaussianNoise
 from deepbp.layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from deepbp.layers.penalized import L1, L1L2, L2, Penalized, Penalty
+from deepbp.layers.recurrent import GRU, LSTM, Bidirectional, SimpleRNN
 from deepbp.layers.scaling import Scale, Shift
+from deepbp.layers.sequences import EncoderDecoder, Masked, PerStep
 from deepbp.layers.shapes import Flatten, Reshape, StopGradient
+from deepbp.layers.sublayers import Sublayer as Sublayer  # in the pickles of composites
+from deepbp.layers.sublayers import _Identity as _Identity
 
 __all__ = [
     "CELU",
     "ELU",
     "GELU",
+    "GRU",
     "L1",
     "L1L2",
     "L2",
+    "LSTM",
     "SELU",
     "Activation",
     "BatchNorm",
+    "Bidirectional",
     "Bilinear",
     "Builder",
     "Chain",
+    "Context",
+    "CrossAttention",
     "Dense",
     "Dropout",
     "Embedding",
+    "EncoderDecoder",
     "Expression",
     "Flatten",
     "Formula",
@@ -51,6 +61,7 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "LossFormula",
+    "Masked",
     "Maxout",
     "MergeBy",
     "Mish",
@@ -62,6 +73,8 @@ __all__ = [
     "Penalty",
     "PenaltyFormula",
     "PenaltyTerm",
+    "PerStep",
+    "Positions",
     "RMSNorm",
     "ReLU",
     "ReLU6",
@@ -69,9 +82,11 @@ __all__ = [
     "Reshape",
     "Residual",
     "Scale",
+    "SelfAttention",
     "Shift",
     "SiLU",
     "Sigmoid",
+    "SimpleRNN",
     "Sine",
     "SliceColumns",
     "Softmax",

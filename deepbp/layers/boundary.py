@@ -60,6 +60,9 @@ def install(cls: Any, base: Any) -> None:
     is_own = is_part_of_deepbp(cls)
     if "lower" not in vars(cls) and {"forward", "backward", "backward_parameters"} & vars(cls).keys():
         cls.lower = base.lower  # an inherited one would run the inherited passes
+    for method in ("forward", "predict"):
+        if method in {*vars(cls)} - {*cls.validates_itself} and f"{method}_with" not in vars(cls):
+            setattr(cls, f"{method}_with", getattr(base, f"{method}_with"))
     for method, validate, hold in (
         ("forward", _validating_input, _returning_pair),
         ("backward", _validating_delta, _returning_delta),

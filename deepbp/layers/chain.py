@@ -11,6 +11,7 @@ from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, 
 from deepbp.layers.boundary import locate, place_of
 from deepbp.layers.inner_graph import InnerGraph, Node
 from deepbp.layers.layer import Builder, Layer, check_class
+from deepbp.layers.masking import Context
 from deepbp.parameters import Parameter
 from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, Shape
@@ -108,6 +109,7 @@ class Chain(Layer[list[Any]]):
     (5, 2)
     """
 
+    any_length = True
     _locates_errors = True
     _wrong_delta = (
         "expects an error signal of shape {expected} for each sample, got an array of shape {got}: "
@@ -210,6 +212,45 @@ class Chain(Layer[list[Any]]):
             self._locate(error, len(self.layers) - 1 - length_hint(layers), "predict", x)
             raise
         return x
+
+    def forward_with(self, x: Array, context: Context) -> tuple[Array, list[Any]]:
+        saved: list[Any] = []
+        try:
+            for layer in self.layers:
+                before = x
+                x, memory = layer.forward_with(x, context)
+                context = context.after(before, x)
+                saved.append(memory)
+        except Exception as error:
+            self._locate(error, len(saved), "forward", x)
+            raise
+        return x, saved
+
+    def predict_with(self, x: Array, context: Context) -> Array:
+        position = 0
+        try:
+            for layer in self.layers:
+                before, x = x, layer.predict_with(x, context)
+                context = context.after(before, x)
+                position += 1
+        except Exception as error:
+            self._locate(error, position, "predict", x)
+            raise
+        return x
+
+    def start(self, batch: int) -> list[Any]:
+        return [layer.start(batch) for layer in self.layers]
+
+    def step(self, x: Array, state: list[Any]) -> tuple[Array, list[Any]]:
+        after: list[Any] = []
+        try:
+            for layer, before in zip(self.layers, state, strict=True):
+                x, now = layer.step(x, before)
+                after.append(now)
+        except Exception as error:
+            self._locate(error, len(after), "step", x)
+            raise
+        return x, after
 
     def inner_graph(self) -> InnerGraph:
         names = ("x", *map(str, range(len(self.layers))))

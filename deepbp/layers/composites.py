@@ -3,128 +3,24 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from copy import deepcopy
-from functools import cached_property
 from itertools import accumulate
-from typing import Any, Self, cast
+from typing import Any
 
 import numpy as np
-from attrs import define, field, frozen
+from attrs import define, field
 
 from deepbp._validation import as_shape
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError, NotBuiltError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ShapeError
 from deepbp.errors.validators import boolean, positive_int
-from deepbp.layers.boundary import locate, place_of
 from deepbp.layers.chain import AnyLayer, Chain, LayerLike
 from deepbp.layers.inner_graph import InnerGraph, MergeBy, Node, SliceColumns
-from deepbp.layers.layer import Builder, Layer, check_class
+from deepbp.layers.layer import Builder, Layer
+from deepbp.layers.masking import Context
 from deepbp.layers.merging import Merge, merge_outputs, merged_shape, split_delta, sum_arrays, validate_merge
-from deepbp.parameters import Parameter
+from deepbp.layers.sublayers import Sublayer, as_layer, require_built_sublayers
 from deepbp.typing import Array, Shape, ShapeLike
 
 __all__ = ["Parallel", "Repeat", "Residual", "Split"]
-
-
-def as_layer(value: LayerLike, name: str = "layer") -> AnyLayer:
-    """Convert a list of layers to a chain; a layer stays as it is."""
-    try:
-        if isinstance(value, list | tuple):
-            value = Chain(value)
-        check_class(value)
-    except DeepBPError as error:
-        raise error.placed(name) from None
-    return cast(AnyLayer, value)
-
-
-class _Identity:
-    """The identity, for a branch without a layer."""
-
-    def _run_forward(self, x: Array) -> tuple[Array, None]:
-        return x, None
-
-    def _run_backward(self, saved: None, delta: Array) -> Array:
-        return delta
-
-    def _run_predict(self, x: Array) -> Array:
-        return x
-
-
-@frozen(eq=False)
-class Sublayer:
-    """A built layer that runs inside a composite, under the name by which exceptions refer to it.
-
-    Attributes:
-        name: the field that holds the layer, such as ``"body"`` or ``"branches.1"``.
-        layer: None is the identity.
-    """
-
-    name: str
-    layer: Layer[Any] | None
-    input_shape: Shape
-    output_shape: Shape
-    has_penalty: bool = field(init=False)
-    _runs: Any = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        layer = self.layer
-        object.__setattr__(self, "_runs", _Identity() if layer is None else layer)
-        object.__setattr__(self, "has_penalty", layer is not None and layer.has_penalty())
-
-    @cached_property
-    def parameters(self) -> list[Parameter]:
-        """All parameters inside, found on first use: a walk at each level would make building slow."""
-        return [] if self.layer is None else self.layer.parameters()
-
-    @classmethod
-    def built(cls, name: str, layer: Layer[Any] | None, input_shape: Shape, builder: Builder) -> Self:
-        """Build the layer for samples of this shape."""
-        if layer is None:
-            return cls(name, None, input_shape, input_shape)
-        try:
-            return cls(name, layer, input_shape, builder.build(layer, input_shape))
-        except DeepBPError as error:
-            raise error.placed(place_of(name, layer)) from error.__cause__
-        except Exception as error:
-            error.add_note(f"in {place_of(name, layer)}, input shape {input_shape}")
-            raise
-
-    @property
-    def is_trained(self) -> bool:
-        """Whether any parameter inside is not frozen."""
-        return any(not parameter.frozen for parameter in self.parameters)
-
-    def forward(self, x: Array) -> tuple[Array, Any]:
-        pair: tuple[Array, Any] = self._run("_run_forward", x)
-        return pair
-
-    def backward(self, saved: Any, delta: Array) -> Array:
-        grad_input: Array = self._run("_run_backward", saved, delta)
-        return grad_input
-
-    def backward_parameters(self, saved: Any, delta: Array) -> None:
-        self._run("_run_backward_parameters", saved, delta)
-
-    def penalty(self, saved: Any) -> float:
-        return float(self._run("penalty", saved)) if self.has_penalty else 0.0
-
-    def predict(self, x: Array) -> Array:
-        output: Array = self._run("_run_predict", x)
-        return output
-
-    def _run(self, method: str, *arguments: Any) -> Any:
-        try:
-            return getattr(self._runs, method)(*arguments)
-        except Exception as error:
-            array = None if method == "penalty" else arguments[-1]
-            locate(error, place_of(self.name, self.layer), method.removeprefix("_run_"), array, self.input_shape)
-            raise
-
-
-def require_built_sublayers(layer: Layer[Any], inner: tuple[Sublayer, ...]) -> None:
-    """Raise NotBuiltError if a composite has no built sublayers."""
-    if not inner:
-        raise NotBuiltError(
-            f"{type(layer).__name__}: its sizes are not known yet: give the network input_shape=..., or call build"
-        )
 
 
 @define(eq=False)
@@ -137,6 +33,7 @@ class ParallelContainer(Layer[tuple[list[Any], list[Array]]]):
     Saves what the branches save, and their outputs if the merge rule is a product.
     """
 
+    any_length = True
     _locates_errors = True
 
     inner: tuple[Sublayer, ...] = field(default=(), init=False)
@@ -168,9 +65,15 @@ class ParallelContainer(Layer[tuple[list[Any], list[Array]]]):
         return merged_shape(self.merging(), shapes)
 
     def forward(self, x: Array) -> tuple[Array, tuple[list[Any], list[Array]]]:
+        return self._forward(x)
+
+    def forward_with(self, x: Array, context: Context) -> tuple[Array, tuple[list[Any], list[Array]]]:
+        return self._forward(x, context)
+
+    def _forward(self, x: Array, context: Context | None = None) -> tuple[Array, tuple[list[Any], list[Array]]]:
         outputs, memories = [], []
         for one, part in zip(self.inner, self._inputs(x), strict=True):
-            output, memory = one.forward(part)
+            output, memory = one.forward(part, context)
             outputs.append(output)
             memories.append(memory)
         return merge_outputs(self.merging(), outputs), (memories, outputs if self.merging() == "multiply" else [])
@@ -197,6 +100,18 @@ class ParallelContainer(Layer[tuple[list[Any], list[Array]]]):
     def predict(self, x: Array) -> Array:
         outputs = [one.predict(part) for one, part in zip(self.inner, self._inputs(x), strict=True)]
         return merge_outputs(self.merging(), outputs)
+
+    def predict_with(self, x: Array, context: Context) -> Array:
+        outputs = [one.predict(part, context) for one, part in zip(self.inner, self._inputs(x), strict=True)]
+        return merge_outputs(self.merging(), outputs)
+
+    def start(self, batch: int) -> list[Any]:
+        return [one.start(batch) for one in self.inner]
+
+    def step(self, x: Array, state: list[Any]) -> tuple[Array, list[Any]]:
+        runs = zip(self.inner, self._inputs(x), state, strict=True)
+        pairs = [one.step(part, before) for one, part, before in runs]
+        return merge_outputs(self.merging(), [output for output, _ in pairs]), [after for _, after in pairs]
 
     def _require_built(self) -> None:
         require_built_sublayers(self, self.inner)

@@ -70,6 +70,8 @@ class Dense(Layer[Array]):
         symbols={"weight": "W", "bias": "b"},
     )
 
+    stepwise = any_length = True
+
     units: int = field(validator=positive_int)
     use_bias: bool = field(default=True, kw_only=True, validator=boolean)
     weight_init: Initializer = field(factory=GlorotUniform, kw_only=True, validator=instance_of(Initializer))
@@ -149,6 +151,8 @@ class TiedDense(Layer[Array]):
         output="z",
         symbols={"weight": "W", "bias": "b"},
     )
+
+    stepwise = any_length = True
 
     other: Dense | Embedding = field(validator=instance_of(Dense, Embedding), metadata={"beside": True})
     use_bias: bool = field(default=True, kw_only=True, validator=boolean)

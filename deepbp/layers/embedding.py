@@ -25,7 +25,7 @@ class Embedding(Layer[Array]):
     Shapes: x (B, …), E (K, O), y (B, …, O).
 
     Gradients: ∂L/∂E[k] = Σ δ over all places where x is k; other rows are unchanged. Categories have no derivative, so
-    the backpropagated gradient is 0.
+    the backpropagated gradient is 0. Weight decay does not apply to the table.
 
     Args:
         categories: K, the number of rows.
@@ -54,7 +54,7 @@ class Embedding(Layer[Array]):
     Source: Bengio et al. 2003.
     """
 
-    takes_categories = True
+    takes_categories = stepwise = any_length = True
 
     categories: int = field(validator=positive_int)
     units: int = field(validator=positive_int)
@@ -69,8 +69,8 @@ class Embedding(Layer[Array]):
                 f"{self}: expected at most {exact} categories, which {builder.dtype} can tell apart, got "
                 f"{self.categories}: give the network dtype='float64'"
             )
-        table = builder.parameter((self.categories, self.units), self.table_init)
-        self.table = RowParameter(table.value) if self.sparse_gradient else table
+        table = builder.parameter((self.categories, self.units), self.table_init, decay=False)
+        self.table = RowParameter(table.value, decay=False) if self.sparse_gradient else table
         return (*input_shape, self.units)
 
     def forward(self, x: Array) -> tuple[Array, Array]:

@@ -11,13 +11,14 @@ from attrs import define, field
 
 from deepbp._config import configuration_text
 from deepbp._validation import as_dtype, as_generator, as_shape
-from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DeepBPError, NotBuiltError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DeepBPError, NotBuiltError, ShapeError
 from deepbp.errors.validators import explain_constructor
 from deepbp.formulas.language import Formula
 from deepbp.initializers import Initializer, Zeros
 from deepbp.layers import boundary
 from deepbp.layers.boundary import Built
 from deepbp.layers.inner_graph import InnerGraph, refuse_nesting
+from deepbp.layers.masking import Steps
 from deepbp.parameters import Buffer, Parameter
 from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, Shape, freely_named
@@ -32,7 +33,7 @@ else:
 
 
 @define(eq=False)
-class Layer(ABC, Generic[Saved]):
+class Layer(Steps, ABC, Generic[Saved]):
     """Base class of layers: one step of a network, with its forward and backward pass.
 
     A subclass is an attrs class, ``@define(eq=False)``, with ``forward`` and ``backward``; the arguments of the
@@ -263,6 +264,7 @@ class Elementwise(Layer[Saved]):
     Most activations, normalization and noise: ``backward`` compares the shape of delta with that array's.
     """
 
+    stepwise = any_length = True
     _compares_delta = True
 
     @classmethod
@@ -338,13 +340,14 @@ class Builder:
 
     rng: np.random.Generator = field(default=None, converter=as_generator)
     dtype: np.dtype[Any] = field(default="float32", converter=as_dtype)  # pyright: ignore[reportAssignmentType]
+    memory_shape: Shape | None = field(default=None, init=False)  # of the encoder's output, inside of a decoder
     _made: list[tuple[Layer[Any], dict[str, Any]]] = field(factory=list, init=False)  # with their state before
     _latest: dict[int, Any] = field(factory=dict, init=False)  # how a layer was built last, by its id
     _depth: int = field(default=0, init=False)  # of the layer that is being built
 
-    def parameter(self, shape: Shape, initializer: Initializer) -> Parameter:
-        """Create a trainable parameter with values from the initializer."""
-        return Parameter(self._draw(shape, initializer))
+    def parameter(self, shape: Shape, initializer: Initializer, *, decay: bool = True) -> Parameter:
+        """Create a trainable parameter with values from the initializer; ``decay``: see ``Parameter``."""
+        return Parameter(self._draw(shape, initializer), decay=decay)
 
     def buffer(self, shape: Shape, initializer: Initializer | None = None) -> Buffer:
         """Create a buffer, an array that is saved but not trained; zeros by default."""
@@ -380,7 +383,9 @@ class Builder:
         their shapes. One without, such as an activation, may be built for several, unless its ``build`` stores them.
         """
         check_class(layer)
-        input_shape = as_shape(input_shape)
+        input_shape = as_shape(input_shape, any_size=True)
+        if min(input_shape, default=1) < 1 and not layer.any_length:
+            raise ShapeError(f"needs to know all sizes of its samples, got {input_shape}: give them in input_shape=...")
         built = layer.built
         if built is not None and self._latest.get(id(layer)) == (input_shape, self.rng):
             return built.output_shape  # the same layer again, in another place of the network
@@ -420,6 +425,7 @@ class Builder:
         """The same builder with another generator, for a nested network with a seed of its own."""
         other = attrs.evolve(self, rng=rng)
         other._made, other._latest, other._depth = self._made, self._latest, self._depth
+        other.memory_shape = self.memory_shape
         return other
 
     def undo(self) -> None:

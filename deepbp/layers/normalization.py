@@ -125,6 +125,8 @@ class BatchNorm(Elementwise[BatchNormSaved]):
     Source: Ioffe & Szegedy 2015.
     """
 
+    stepwise = False  # the means of a batch take in its padding
+
     formula = Formula(
         f"gain * {_CENTRED} / {_BATCH_ROOT} + shift",
         backward=f"gain * (delta - feature_mean(delta) "
@@ -315,6 +317,8 @@ class GroupNorm(Elementwise[GroupNormSaved]):
 
     Source: Wu & He 2018; instance normalization: Ulyanov, Vedaldi & Lempitsky 2016.
     """
+
+    stepwise = False  # the means of a sample take in its padding
 
     groups: int = field(validator=positive_int)
     epsilon: float = field(default=1e-5, kw_only=True, validator=positive)

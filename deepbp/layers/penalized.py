@@ -10,9 +10,10 @@ from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import ExplainedArguments, instance_of, non_negative, optional
 from deepbp.formulas.language import PenaltyFormula
 from deepbp.layers.chain import AnyLayer
-from deepbp.layers.composites import Sublayer, as_layer, require_built_sublayers
 from deepbp.layers.inner_graph import InnerGraph, Node, PenaltyTerm
 from deepbp.layers.layer import Builder, Layer
+from deepbp.layers.masking import Context
+from deepbp.layers.sublayers import Sublayer, as_layer, require_built_sublayers
 from deepbp.parameters import Parameter
 from deepbp.typing import Array, Shape
 
@@ -129,8 +130,9 @@ Saved: TypeAlias = tuple[Any, float, list[tuple[Parameter, Array]], Array | None
 class Penalized(Layer[Saved]):
     """Regularization of a layer: y = layer(x), with penalties of its weights and of its outputs added to the loss.
 
-    The penalty of the weights is the sum over all parameters inside with two or more dimensions, so without biases;
-    shared ones count once, frozen ones not at all. The penalty of the outputs is summed over the units and averaged
+    The penalty of the weights is the sum over all parameters inside with two or more dimensions, so without biases, and
+    without tables of embeddings and positions if there are others; shared ones count once, frozen ones not at all. The
+    penalty of the outputs is summed over the units and averaged
     over the samples of the batch.
 
     Gradients: ∂penalty/∂W is added to ∂L/∂W, and ∂penalty/∂y, divided by the number of samples, to δ. If the penalized
@@ -153,6 +155,7 @@ class Penalized(Layer[Saved]):
     (array([[4.]]), 1.0)
     """
 
+    any_length = True
     _locates_errors = True
 
     layer: AnyLayer = field(converter=as_layer)
@@ -167,7 +170,7 @@ class Penalized(Layer[Saved]):
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
         inner = Sublayer.built("layer", self.layer, input_shape, builder)
         self.inner = (inner,)
-        if self.weights is not None and not any(p.value.ndim > 1 for p in inner.parameters):
+        if self.weights is not None and not self._weights():
             raise ConfigurationError(
                 f"weights={self.weights}: expected parameters of two or more dimensions in {self.layer}, got none: "
                 "outputs=... penalises what it gives"
@@ -178,10 +181,21 @@ class Penalized(Layer[Saved]):
         """The parameters to which the penalty of the weights applies."""
         if self.weights is None:
             return []
-        return [p for p in self.inner[0].parameters if p.value.ndim > 1 and not p.frozen]
+        return [parameter for parameter in self._weights() if not parameter.frozen]
+
+    def _weights(self) -> list[Parameter]:
+        """The weights inside; without any, the tables."""
+        every = self.inner[0].parameters
+        return [p for p in every if p.is_decayed] or [p for p in every if p.value.ndim > 1]
 
     def forward(self, x: Array) -> tuple[Array, Saved]:
-        y, memory = self.inner[0].forward(x)
+        return self._forward(x)
+
+    def forward_with(self, x: Array, context: Context) -> tuple[Array, Saved]:
+        return self._forward(x, context)
+
+    def _forward(self, x: Array, context: Context | None = None) -> tuple[Array, Saved]:
+        y, memory = self.inner[0].forward(x, context)
         penalty, output_gradient = 0.0, None
         weight_gradients: list[tuple[Parameter, Array]] = []
         if self.weights is not None:
@@ -209,6 +223,15 @@ class Penalized(Layer[Saved]):
 
     def predict(self, x: Array) -> Array:
         return self.inner[0].predict(x)
+
+    def predict_with(self, x: Array, context: Context) -> Array:
+        return self.inner[0].predict(x, context)
+
+    def start(self, batch: int) -> Any:
+        return self.inner[0].start(batch)
+
+    def step(self, x: Array, state: Any) -> tuple[Array, Any]:
+        return self.inner[0].step(x, state)
 
     def _require_built(self) -> None:
         require_built_sublayers(self, self.inner)

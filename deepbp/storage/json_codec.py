@@ -10,7 +10,7 @@ import numpy as np
 from attrs import define, field
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError
-from deepbp.typing import Array
+from deepbp.typing import AnySize, Array
 
 LONGEST = 4 * 2**20  # bytes
 MOST_VALUES = 200_000
@@ -118,8 +118,10 @@ class Encoder:
     def encode(self, value: Any, place: str) -> Any:
         """The JSON form of a value; ``place`` is its path, for error messages and the names of arrays."""
         kind = type(value)
-        if value is None or kind in (bool, int, str):
+        if kind in (bool, int, str):
             return value
+        if value is None or kind is AnySize:
+            return None
         if kind is float:
             return value if isfinite(value) else {"number": str(value)}
         if kind in (list, tuple):

@@ -9,7 +9,7 @@ from deepbp.metrics.classification import F1, ROCAUC, Accuracy, BinaryAccuracy, 
 from deepbp.metrics.metric import Metric, MetricLike
 from deepbp.metrics.regression import R2, MeanAbsoluteError, RootMeanSquaredError
 from deepbp.metrics.thresholds import confusion_matrix
-from deepbp.training.data import Data
+from deepbp.training.data import Data, pad_sequences
 from deepbp.training.evaluation import evaluate
 from deepbp.training.full_batch import Iterations, fit_lbfgs, fit_levenberg_marquardt
 from deepbp.training.history import Best, History
@@ -68,6 +68,7 @@ __all__ = [
     "fit_levenberg_marquardt",
     "k_fold",
     "learning_rate_range_test",
+    "pad_sequences",
 ]
 
 if not TYPE_CHECKING:  # a type checker that sees it would accept any name

@@ -1,7 +1,7 @@
 """Training data: arrays in memory, and the source of batches for whatever else is given."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -10,6 +10,7 @@ from attrs import define
 from deepbp._tables import as_plain_array, in_order, labels_of, library_of
 from deepbp._validation import as_numbers, as_samples, as_type, check_same_length, check_sample_shape, require_built
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DeepBPError, NotBuiltError, ShapeError
+from deepbp.errors.validators import whole
 from deepbp.layers import Layer
 from deepbp.layers.chain import columns_of, set_columns, set_target_columns
 from deepbp.losses import Loss, sample_weights
@@ -287,6 +288,46 @@ def _placed(convert: Callable[[Any], Array], rows: Any, start: int) -> Array:
         return convert(np.asarray(rows))
     except DeepBPError as error:
         raise error.placed(f"rows from {start} on") from None
+
+
+def pad_sequences(sequences: Sequence[ArrayLike], value: float = 0, length: int | None = None) -> tuple[Array, Array]:
+    """Pad sequences of different lengths: an array (N, T, …) with ``value`` behind each, and the mask (N, T).
+
+    The mask is 1 for real steps and 0 for padding: the ``sample_weight`` of targets with one number, or label, a step.
+    Whole numbers stay whole, so that labels can be padded, too.
+
+    Args:
+        sequences: arrays or lists (Tᵢ, …), whose sizes but the first are the same.
+        value: what padding consists of, as ``padding`` of ``Masked``; as a label, the ``ignore_label`` of a loss.
+        length: T; the longest by default.
+
+    Raises:
+        DataError: for no sequences, and for one longer than T, which is never cut.
+        ShapeError: for sequences whose steps have different shapes.
+
+    >>> from deepbp.training import pad_sequences
+    >>> x, mask = pad_sequences([[3, 1], [4, 1, 5]])
+    >>> x.tolist(), mask.tolist()
+    ([[3, 1, 0], [4, 1, 5]], [[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
+    """
+    if len(sequences) == 0:
+        raise DataError("sequences: expected at least one sequence, got none")
+    arrays = [as_plain_array(one, f"sequences[{i}]") for i, one in enumerate(sequences)]
+    for i, array in enumerate(arrays):
+        if array.ndim == 0 or array.shape[1:] != arrays[0].shape[1:]:
+            shapes = f"{arrays[0].shape} and {array.shape}"
+            raise ShapeError(f"sequences[{i}]: expected steps of the same shape in all sequences, got arrays {shapes}")
+    longest = max(map(len, arrays)) if length is None else whole("length", length)
+    kinds = np.result_type(*{array.dtype for array in arrays}, *([] if float(value).is_integer() else [np.float64]))
+    x = np.full((len(arrays), longest, *arrays[0].shape[1:]), value, kinds)
+    mask = np.zeros((len(arrays), longest), np.float32)
+    for i, array in enumerate(arrays):
+        if len(array) > longest:
+            fix = f"give length={len(array)} or more, or the part of it that counts, such as sequence[-{longest}:]"
+            raise DataError(f"sequences[{i}]: expected at most {longest} steps, got {len(array)}: {fix}")
+        x[i, : len(array)] = array
+        mask[i, : len(array)] = 1
+    return x, mask
 
 
 def first_shape(x: Any, y: Any) -> Shape:

@@ -2,6 +2,7 @@
 
 import re
 from html.parser import HTMLParser
+from inspect import isabstract
 from typing import Any
 from xml.etree import ElementTree
 
@@ -56,6 +57,18 @@ def everything() -> dict[str, Renderable]:
     given |= {"Bilinear": layers.Bilinear(2, sizes=(1, 2)), "Embedding": layers.Embedding(5, 2)}
     given |= {"GaussianNoise": layers.GaussianNoise(0.1), "GroupNorm": layers.GroupNorm(1), "Maxout": layers.Maxout(2)}
     given["TiedDense"] = layers.Chain([dense := layers.Dense(2), layers.TiedDense(dense)])
+    attending = layers.EncoderDecoder(layers.Dense(2), layers.CrossAttention(1), source_steps=1)
+    sequences: list[layers.Layer] = [
+        layers.SimpleRNN(2),
+        layers.GRU(2),
+        layers.LSTM(2),
+        layers.SelfAttention(1),
+        layers.Positions(),
+    ]
+    sequences += [layers.Bidirectional(layers.GRU(2)), layers.Masked(layers.GRU(2)), layers.PerStep(layers.Dense(2))]
+    sequences.append(attending)
+    given |= {type(one).__name__: layers.Chain([layers.Reshape((3, 1)), one]) for one in sequences}
+    given["CrossAttention"] = given["EncoderDecoder"]
     for layer in [*built_in(layers, layers.Layer, **given), layers.GELU("tanh"), layers.PReLU(shared=True)]:
         found[f"{layer}"] = Sequential([layer], input_shape=3, rng=0).derivation(MeanSquaredError())
     squares = MeanSquaredError()
@@ -74,7 +87,7 @@ def everything() -> dict[str, Renderable]:
 def built_in(package: Any, kind: type, **made: Any) -> list[Any]:
     """One of each class in a package."""
     classes = [getattr(package, name) for name in package.__all__]
-    classes = [cls for cls in classes if isinstance(cls, type) and issubclass(cls, kind) and cls is not kind]
+    classes = [cls for cls in classes if isinstance(cls, type) and issubclass(cls, kind) and not isabstract(cls)]
     return [made.get(cls.__name__) or cls() for cls in classes]
 
 

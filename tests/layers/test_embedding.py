@@ -96,7 +96,7 @@ def test_other_things_are_refused(x: Any, error: type[DeepBPError], message: str
 class Small(Builder):
     """Makes no table of many megabytes."""
 
-    def parameter(self, shape: Shape, initializer: Initializer) -> Parameter:
+    def parameter(self, shape: Shape, initializer: Initializer, *, decay: bool = True) -> Parameter:
         return Parameter(np.zeros((1, 1), self.dtype))
 
 

@@ -56,6 +56,32 @@ ACTIVATIONS: list[tuple[Layer[Any], Shape]] = [
     (layers.Softsign(), (4,)),
 ]
 
+SEQUENCES: list[tuple[Layer[Any], Shape]] = [
+    (layers.SimpleRNN(3), (4, 2)),
+    (layers.SimpleRNN(2, return_sequences=True, reverse=True, initial_state="learned"), (3, 4)),
+    (layers.GRU(3, return_sequences=True), (4, 2)),
+    (layers.GRU(2, reverse=True, initial_state="learned"), (3, 4)),
+    (layers.LSTM(3, return_sequences=True), (4, 2)),
+    (layers.LSTM(2, reverse=True, initial_state="learned", forget_bias=0.5), (3, 4)),
+    (layers.Bidirectional(layers.GRU(2, return_sequences=True)), (4, 3)),
+    (layers.Bidirectional(layers.SimpleRNN(2), merge="multiply"), (4, 3)),
+    (layers.SelfAttention(2), (3, 4)),
+    (layers.SelfAttention(1, causal=True, rotary=True, width=6), (4, 3)),
+    (layers.Positions(), (3, 4)),
+    (layers.Positions("sinusoidal"), (4, 3)),
+    (layers.Masked([layers.GRU(2), Tanh()]), (4, 3)),
+    (layers.PerStep(layers.Bilinear(2)), (3, 4)),
+    (
+        layers.EncoderDecoder(
+            layers.GRU(4, return_sequences=True),
+            layers.Residual(layers.CrossAttention(2, width=6)),
+            source_steps=2,
+            padding=9.5,
+        ),
+        (5, 3),
+    ),
+]
+
 shared = Dense(3)
 
 encoder = Dense(3)
@@ -131,6 +157,7 @@ BUILTIN_LAYERS: list[tuple[Layer[Any], Shape]] = [
     ),
     *ACTIVATIONS,
     *OTHERS,
+    *SEQUENCES,
 ]
 
 

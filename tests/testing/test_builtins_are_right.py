@@ -54,8 +54,13 @@ def public(module: ModuleType, base: type) -> set[type]:
 
 
 LISTED: list[Any] = [layer for layer, *_ in (*BUILTIN_LAYERS, *CATEGORY_LAYERS)]
-# it needs the layer whose weights it shares, and so is checked in a chain with it
-LISTED += [one for layer in LISTED for one in layer.named_layers().values() if isinstance(one, layers.TiedDense)]
+# they need the layer whose weights they share, or a memory, and so are checked inside of another layer
+LISTED += [
+    one
+    for layer in LISTED
+    for one in layer.named_layers().values()
+    if isinstance(one, layers.TiedDense | layers.CrossAttention)
+]
 
 
 @pytest.mark.parametrize(

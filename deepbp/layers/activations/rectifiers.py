@@ -31,6 +31,8 @@ class ReLU(Layer[Array]):
     Source: Nair & Hinton 2010.
     """
 
+    stepwise = any_length = True
+
     formula = Formula("maximum(x, 0)", derivative="y > 0", input="z", function="ReLU")
 
     def forward(self, z: Array) -> tuple[Array, Array]:

@@ -24,6 +24,8 @@ class Softmax(Layer[Array]):
     Source: Bridle 1990.
     """
 
+    stepwise = any_length = True
+
     formula = Formula(
         "exp(x) / row_sum(exp(x))", backward="y * (delta - row_sum(delta * y))", input="z", function="softmax"
     )

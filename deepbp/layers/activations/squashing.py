@@ -27,6 +27,8 @@ class Sigmoid(Layer[Array]):
     Source: the notes' step 3.
     """
 
+    stepwise = any_length = True
+
     formula = Formula("1 / (1 + exp(-x))", derivative="y * (1 - y)", input="z", function="σ")
 
     def forward(self, z: Array) -> tuple[Array, Array]:
@@ -103,6 +105,8 @@ class Tanh(Layer[Array]):
 
     Source: LeCun et al., Efficient BackProp, 1998.
     """
+
+    stepwise = any_length = True
 
     formula = Formula("tanh(x)", derivative="1 - y**2", input="z", function="tanh")
 
