@@ -18,6 +18,7 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -126,11 +127,11 @@ def changed(draw: Random, text: bytes) -> bytes:
         elif how == 1 and isinstance(holder, list):
             holder[key:key] = [holder[key]] * int(10 ** draw.uniform(0, 4))
         elif how == 2 and isinstance(holder, dict):
-            holder[str(draw.choice(ODD))] = draw.choice(ODD)
+            holder[str(draw.choice(ODD))] = deepcopy(draw.choice(ODD))
         elif how == 3:
             holder[key] = json.loads(json.dumps(other[its_key]))
         else:
-            holder[key] = draw.choice(ODD)
+            holder[key] = deepcopy(draw.choice(ODD))  # for the next change may be inside of it
     return json.dumps(tree, separators=(",", ":")).encode()
 
 
