@@ -13,6 +13,18 @@ from deepbp.kernels.blocks import LONG_BATCH, long_product
 from deepbp.typing import Array, Shape
 
 
+class Changes:
+    """Notes that an array has moved, or a setting of a layer has changed, of which a program may hold the address.
+
+    ``latest`` is then another object, so that one comparison tells that nothing has changed.
+    """
+
+    latest: object = object()
+
+
+changes = Changes()
+
+
 def _write_through(parameter: Any, attribute: Any, value: Any) -> Array:
     """Setter of ``value``: copy the numbers into place, since the array may be a view into a network's vector."""
     held: Array = parameter.value
@@ -56,6 +68,7 @@ class Buffer:
     def adopt(self, value: Array) -> None:
         """Hold this very array, of any shape, where assigning to ``value`` copies; for arrays read from a file."""
         object.__setattr__(self, "value", value)
+        changes.latest = object()
 
 
 class _Unbuilt:
@@ -119,6 +132,7 @@ class Parameter:
     def _place(self, value: Array, grad: Array | None, vector: Any, unwritten: "set[Parameter]") -> None:
         object.__setattr__(self, "value", value)  # without the setter, which copies
         self._grad, self._vector, self._unwritten = grad, vector, unwritten
+        changes.latest = object()
 
     def __repr__(self) -> str:
         return f"Parameter(shape={self.value.shape}, dtype={self.value.dtype})"
@@ -231,6 +245,7 @@ class Parameter:
         if frozen != self.frozen and self._vector is not None:
             self._vector.outdated = True
         self.frozen = frozen
+        changes.latest = object()
         self.clear_grad()
 
     def __getstate__(self) -> tuple[Array, Array | None, bool, bool]:

@@ -147,6 +147,7 @@ class Sequential(Network):
 
     validates_itself = ("predict",)
     _run_predict = Chain._run_predict
+    lower_predict = Chain.lower_predict
 
     _input_shape: Shape | None = field(default=None, alias="input_shape", kw_only=True, converter=_as_input_shape)
     rng: Seed = field(default=None, kw_only=True)

@@ -21,7 +21,7 @@ from attrs import frozen
 from deepbp._config import same_configuration
 from deepbp.errors import ArgumentTypeError, ContractError, DataTypeError, DeepBPError, NotBuiltError, ShapeError
 from deepbp.errors.validators import as_python_number
-from deepbp.parameters import Buffer, Parameter
+from deepbp.parameters import Buffer, Parameter, changes
 from deepbp.typing import Array, Shape
 
 Function: TypeAlias = Callable[..., Any]
@@ -63,6 +63,8 @@ def install(cls: Any, base: Any) -> None:
     for method in ("forward", "predict"):
         if method in {*vars(cls)} - {*cls.validates_itself} and f"{method}_with" not in vars(cls):
             setattr(cls, f"{method}_with", getattr(base, f"{method}_with"))
+    if "lower_predict" not in vars(cls) and "predict" in vars(cls):
+        cls.lower_predict = base.lower_predict
     for method, validate, hold in (
         ("forward", _validating_input, _returning_pair),
         ("backward", _validating_delta, _returning_delta),
@@ -346,6 +348,7 @@ def keeping_parameters(assign: Callable[[Any, str, Any], None]) -> Callable[[Any
             if isinstance(value, np.generic) and getattr(attrs.fields_dict(type(self)).get(name), "validator", None):
                 value = as_python_number(value)  # as the validator does for an argument of the constructor
         assign(self, name, value)
+        changes.latest = object()
 
     return assign_member
 

@@ -189,6 +189,11 @@ class Chain(Layer[list[Any]]):
             x = program.lower(layer, x)
         return x
 
+    def lower_predict(self, program: Program, x: Slot) -> Slot:
+        for layer in self.layers:
+            x = program.lower_predict(layer, x)
+        return x
+
     def penalty(self, saved: list[Any]) -> float:
         total = 0.0
         for position in self._penalized:

@@ -19,7 +19,7 @@ from deepbp.layers import boundary
 from deepbp.layers.boundary import Built
 from deepbp.layers.inner_graph import InnerGraph, refuse_nesting
 from deepbp.layers.masking import Steps
-from deepbp.parameters import Buffer, Parameter
+from deepbp.parameters import Buffer, Parameter, changes
 from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, Shape, freely_named
 
@@ -141,6 +141,10 @@ class Layer(Steps, ABC, Generic[Saved]):
         """Add this layer to a program, a step in machine code; by default as calls of its own passes."""
         return program.layer(self, x)
 
+    def lower_predict(self, program: Program, x: Slot) -> Slot:
+        """Add the inference pass: by default that of training, or a call of ``predict`` where the class has its own."""
+        return program.lower(self, x) if type(self).predict is Layer.predict else program.layer(self, x)
+
     def _run_backward_parameters(self, saved: Any, delta: Array) -> None:
         self._run_backward(saved, delta)
 
@@ -185,6 +189,7 @@ class Layer(Steps, ABC, Generic[Saved]):
         for name, value in state.items():
             if name:
                 object.__setattr__(self, name, value)  # as they were: no converter or validator runs
+        changes.latest = object()
 
     def named_parameters(self) -> dict[str, Parameter]:
         """Return all parameters by their paths, such as ``"0.weight"``; a shared parameter has one path, the first."""

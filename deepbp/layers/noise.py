@@ -6,6 +6,7 @@ from attrs import define, field
 from deepbp.errors.validators import fraction, non_negative
 from deepbp.layers.layer import Builder, Elementwise
 from deepbp.parameters import UNBUILT
+from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, Shape
 
 
@@ -51,6 +52,9 @@ class Dropout(Elementwise[Array]):
     def predict(self, x: Array) -> Array:
         return x.copy()
 
+    def lower_predict(self, program: Program, x: Slot) -> Slot:
+        return x
+
 
 @define(eq=False)
 class GaussianNoise(Elementwise[Array]):
@@ -91,3 +95,6 @@ class GaussianNoise(Elementwise[Array]):
 
     def predict(self, x: Array) -> Array:
         return x.copy()
+
+    def lower_predict(self, program: Program, x: Slot) -> Slot:
+        return x

@@ -236,10 +236,10 @@ class SoftmaxCrossEntropy(_SmoothedClassLoss[SoftmaxSaved]):
         residual, weight, shape = saved
         return np.asarray(kernels.cross_entropy_residual_backward(residual, weight)).reshape(shape)
 
-    def lower(self, program: Program, prediction: Slot, target: Array) -> None:
-        labels = target.ndim == 1 and prediction.value.ndim == 2 and target.dtype == np.int64
+    def lower(self, program: Program, prediction: Slot, target: Array, weight: Array | None = None) -> None:
+        labels = target.ndim == 1 and prediction.value.ndim == 2 and target.dtype == np.int64 and weight is None
         if not labels or self.label_smoothing or self.class_weight is not None or self.ignore_label is not None:
-            super().lower(program, prediction, target)
+            super().lower(program, prediction, target, weight)
         else:
             program.then("softmax_cross_entropy", prediction.value, target, prediction.delta, prediction.width)
 

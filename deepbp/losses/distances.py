@@ -55,8 +55,8 @@ class SumSquaredError(Loss[Array]):
     def backward(self, delta: Array) -> Array:
         return delta
 
-    def lower(self, program: Program, prediction: Slot, target: Array) -> None:
-        program.squared_error(prediction, target, float(self.scale))
+    def lower(self, program: Program, prediction: Slot, target: Array, weight: Array | None = None) -> None:
+        program.squared_error(self, prediction, target, weight, float(self.scale))
 
 
 @frozen
@@ -81,8 +81,8 @@ class MeanSquaredError(Loss[Array]):
     def backward(self, delta: Array) -> Array:
         return delta
 
-    def lower(self, program: Program, prediction: Slot, target: Array) -> None:
-        program.squared_error(prediction, target, 0.0)
+    def lower(self, program: Program, prediction: Slot, target: Array, weight: Array | None = None) -> None:
+        program.squared_error(self, prediction, target, weight, 0.0)
 
 
 @frozen

@@ -86,9 +86,9 @@ class Loss(ABC, Generic[Saved]):
     def backward(self, saved: Saved) -> Array:  # type: ignore[misc]
         """∂L/∂prediction: the error signal, or upstream gradient, of the last layer."""
 
-    def lower(self, program: Program, prediction: Slot, target: Array) -> None:
+    def lower(self, program: Program, prediction: Slot, target: Array, weight: Array | None = None) -> None:
         """Add this loss to a program; by default as a function of Python that runs both passes."""
-        program.loss(self, prediction, target)
+        program.loss(self, prediction, target, weight)
 
     def stated_formula(self) -> LossFormula | None:
         """The formula in this configuration."""

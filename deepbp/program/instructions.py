@@ -14,7 +14,6 @@ from numba import cfunc, njit, types
 
 from deepbp.kernels import numba_loops as loops
 from deepbp.program.intrinsics import (
-    FLUSH_BITS,
     NO,
     YES,
     call,
@@ -29,15 +28,20 @@ from deepbp.program.layout import (
     CONTROL,
     DOT,
     FIRST,
+    FLUSH,
     GEMM,
     GEMV,
+    INSTRUCTIONS,
     LIBRARY,
+    LOSSES,
     NUMBA,
     ORDER,
     PYTHON,
     RATE,
+    RATES,
     REALS,
     STEP,
+    STEPS,
     VALUE,
     WHOLES,
     NotLoweredError,
@@ -323,35 +327,25 @@ def _control(floats: Any, number: Any) -> dict[str, Any]:
         set_control_word(flushing)
         return status
 
-    of_code, of_reals, flush = 8 * WHOLES, 8 * REALS, np.uint32(FLUSH_BITS)
+    of_code, of_reals = 8 * WHOLES, 8 * REALS
 
-    def machine(
-        code: Any,
-        numbers_of_code: Any,
-        length: Any,
-        place: Any,
-        rows: Any,
-        first: Any,
-        steps: Any,
-        rates: Any,
-        losses: Any,
-        count: Any,
-    ) -> Any:
-        """Not an instruction: runs all instructions of ``steps`` steps, one after another.
+    def machine(code: Any, numbers_of_code: Any, rows: Any, place: Any) -> Any:
+        """Runs all instructions of some steps, one step after another, with ``rows`` samples each.
 
         code (instructions, WHOLES) and numbers_of_code (instructions, REALS) are the program; a row of code begins with
-        the address of a kernel. Each step takes ``rows`` samples, from sample ``first`` of the epoch on; rates and
-        losses have a number for each step, and ``count`` is the number of updates before. Subnormal numbers count as 0
-        meanwhile. Returns how many steps were complete: an instruction ends the run where the ordinary step must take
-        over.
+        the address of a kernel. The context has what runs and for how long: the first sample, the number of updates
+        before, for each step a rate and a place for the loss, and what the control word is to be. Returns how many
+        steps were complete: an instruction ends the run where the ordinary step must take over.
         """
         before: Any = control_word()
-        set_control_word(before | flush)
-        context, numbers, rate, loss = wholes(place), reals(place), reals(rates), reals(losses)
+        set_control_word(before | np.uint32(wholes(place)[FLUSH]))
+        context, numbers = wholes(place), reals(place)
+        rates, losses = reals(context[RATES]), reals(context[LOSSES])
+        first, count, steps, length = context[FIRST], context[STEP], context[STEPS], context[INSTRUCTIONS]
         context[CONTROL] = before
         made = 0
         while made < steps:
-            context[FIRST], context[STEP], numbers[RATE] = first + made * rows, count + made + 1, rate[made]
+            context[FIRST], context[STEP], numbers[RATE] = first + made * rows, count + made + 1, rates[made]
             status = CONTINUE
             for k in range(length):
                 own = code + k * of_code
@@ -360,7 +354,7 @@ def _control(floats: Any, number: Any) -> dict[str, Any]:
                     break
             if status != CONTINUE:
                 break
-            loss[made] = numbers[VALUE]
+            losses[made] = numbers[VALUE]
             made += 1
         set_control_word(before)
         return made

@@ -1,11 +1,12 @@
 """Intrinsics of instructions: pointers from addresses, calls by address, and the floating-point control word."""
 
-import platform
 from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 from numba import extending, types
+
+from deepbp.program.layout import FLUSH_BITS
 
 WHOLE, SHORT = ir.IntType(64), ir.IntType(32)
 ROW_MAJOR, NO, YES = 101, 111, 112  # of the C interface of a BLAS: row-major, not transposed, transposed
@@ -91,10 +92,6 @@ def call(context: Any, f: Any, operands: Any, reals: Any, rows: Any, place: Any)
         return builder.call(builder.inttoptr(arguments[0], kind), list(arguments[1:]))
 
     return types.int64(*[types.int64] * 5), generate
-
-
-FLUSH_BITS = 0x8040 if platform.machine() in ("x86_64", "AMD64") else 0
-"""The bits of x86's MXCSR that make the processor take subnormal numbers for 0, in results and in operands."""
 
 
 def _word(builder: Any, name: str, place: Any) -> None:

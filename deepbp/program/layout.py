@@ -2,13 +2,19 @@
 
 import ctypes
 import importlib
+import platform
 from functools import cache
 
 import numpy as np
 
 # The context of a run, which all instructions share: whole numbers, but for VALUE and RATE.
-GEMM, GEMV, DOT, X, Y, ORDER, FIRST, STEP, VALUE, RATE, CONTROL, LENGTH = range(12)
+GEMM, GEMV, DOT, X, Y, WEIGHT, ORDER, FIRST, STEP, VALUE, RATE, CONTROL, FLUSH = range(13)
+# What the loop over all instructions needs, too: their number, and the number of steps, their rates and their losses.
+INSTRUCTIONS, STEPS, RATES, LOSSES, LENGTH = range(13, 18)
 WHOLES, REALS = 8, 3  # the numbers of an instruction, the first of which is the address of its kernel
+
+FLUSH_BITS = 0x8040 if platform.machine() in ("x86_64", "AMD64") else 0
+"""The bits of x86's MXCSR that make the processor take subnormal numbers for 0, in results and in operands."""
 
 # What code may call: functions of the C library, of Python, and of Numba. The last two belong to what Numba adds around
 # every function for exceptions and new arrays. Instructions never raise and create no arrays: it is never called.

@@ -8,11 +8,31 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
+import attrs
 import numpy as np
 from attrs import define, field
 
-from deepbp.parameters import Parameter
-from deepbp.program.layout import DOT, GEMM, GEMV, LENGTH, REALS, VALUE, WHOLES, NotLoweredError, X, Y, blas_addresses
+from deepbp.kernels.blocks import LONG_BATCH
+from deepbp.parameters import Buffer, Parameter, changes
+from deepbp.program.layout import (
+    DOT,
+    FIRST,
+    FLUSH,
+    FLUSH_BITS,
+    GEMM,
+    GEMV,
+    INSTRUCTIONS,
+    LENGTH,
+    LOSSES,
+    RATES,
+    REALS,
+    STEP,
+    STEPS,
+    VALUE,
+    WHOLES,
+    NotLoweredError,
+    blas_addresses,
+)
 from deepbp.program.store import kernel_address
 from deepbp.typing import Array, Shape
 
@@ -42,7 +62,7 @@ class Slot:
 
 @define(eq=False)
 class Program:
-    """The instructions of a step with a fixed number of rows.
+    """The instructions of a step, or of a prediction, with a fixed number of rows.
 
     A layer's ``lower`` adds instructions of the forward pass with ``then``, and those of the backward pass with
     ``on_the_way_back``, which run in reverse order of the layers.
@@ -50,8 +70,12 @@ class Program:
 
     dtype: np.dtype[Any]
     rows: int
+    training: bool = True
+    """Whether layers are lowered with their backward pass; else for inference."""
     error: BaseException | None = field(default=None, init=False)
     """What a function of Python has raised in the last run."""
+    penalties: list[float] = field(factory=list, init=False)
+    """The penalties of layers that the losses of the last run include, one for each step."""
     context: Array = field(init=False)
     written: set[Parameter] = field(factory=set, init=False)
     """The parameters whose gradients instructions write, without their own bookkeeping."""
@@ -59,9 +83,15 @@ class Program:
     """The parameters whose gradients layers accumulate in functions of Python."""
     names: list[str] = field(factory=list, init=False)
     """The layers that run as functions of Python."""
+    calls_python: bool = field(default=False, init=False)
     _forward: list[Row] = field(factory=list, init=False)
     _backward: list[tuple[Row, ...]] = field(factory=list, init=False)
+    _penalties_of_layers: list[Callable[[], float]] = field(factory=list, init=False)
+    _lowered: list[tuple[Any, list[Any]]] = field(factory=list, init=False)  # layers with instructions, as they were
+    _seen: object = field(init=False)  # the last change of any layer or parameter that was looked at
     _held: list[Any] = field(factory=list, init=False)  # what instructions have addresses of
+    _machine: Any = field(default=None, init=False)
+    _arguments: tuple[int, ...] = field(default=(), init=False)
 
     def __attrs_post_init__(self) -> None:
         found = blas_addresses(self.dtype)
@@ -69,6 +99,8 @@ class Program:
             raise NotLoweredError("the BLAS of this NumPy has no interface that deepbp knows")
         self.context = np.zeros(LENGTH, np.int64)
         self.context[[GEMM, GEMV, DOT]] = found
+        self.context[FLUSH] = FLUSH_BITS if self.training else 0  # predictions keep subnormal numbers
+        self._seen = changes.latest
 
     @property
     def numbers(self) -> Array:
@@ -79,10 +111,9 @@ class Program:
         """New memory for a batch."""
         return np.zeros((self.rows, *shape), self.dtype if dtype is None else dtype)
 
-    def gather(self, x: Array, y: Array) -> None:
-        """The samples and targets of a batch, from the places that the context says."""
-        self.then("gather", X, x, x[0].size)
-        self.then("gather" if y.dtype == self.dtype else "gather_labels", Y, y, y[0].size)
+    def gather(self, place: int, target: Array) -> None:
+        """Copy the rows of a batch, from the array that this place of the context says."""
+        self.then("gather" if target.dtype == self.dtype else "gather_labels", place, target, target[0].size)
 
     def slot(self, shape: Shape, needs_delta: bool) -> Slot:
         """Memory for the output of a layer that does not write into that of its input."""
@@ -98,7 +129,7 @@ class Program:
 
     def trains(self, parameter: Parameter | None, by: set[Parameter]) -> bool:
         """Note that a gradient is computed, by instructions or in Python; False for a frozen parameter."""
-        if parameter is None or parameter.frozen:
+        if parameter is None or parameter.frozen or not self.training:
             return False
         if parameter in self.written or parameter in self.accumulated:
             raise NotLoweredError("a parameter is used more than once")
@@ -107,37 +138,70 @@ class Program:
 
     def lower(self, layer: Any, x: Slot) -> Slot:
         """Let a layer add its instructions. Its class may have a field of the name ``lower``: then the default does."""
-        method: Any = type(layer).lower
+        return self._lower(layer, "lower", x)
+
+    def lower_predict(self, layer: Any, x: Slot) -> Slot:
+        """Let a layer add the instructions of its inference pass."""
+        return self._lower(layer, "lower_predict", x)
+
+    def _lower(self, layer: Any, name: str, x: Slot) -> Slot:
+        method, penalties = getattr(type(layer), name), len(self._penalties_of_layers)
+        self._lowered.append((layer, _fields(layer)))
         lowered: Any = method(layer, self, x) if callable(method) else self.layer(layer, x)
+        inside = self._penalties_of_layers[penalties:]
+        if len(inside) > 1:  # a composite adds those of its layers first
+            self._penalties_of_layers[penalties:] = [lambda: _total(inside)]
         return lowered  # type: ignore[no-any-return]
 
     def layer(self, layer: Any, x: Slot) -> Slot:
         """Two functions of Python that call the layer's own forward and backward pass: the default."""
         trained = [self.trains(parameter, self.accumulated) for parameter in layer.parameters()]
-        y = self.slot(layer.built.output_shapes[x.value.shape[1:]], any(trained) or x.delta is not None)
+        needs_delta = self.training and (any(trained) or x.delta is not None)
+        shape = None if layer.built is None else layer.built.output_shapes.get(x.value.shape[1:])
+        if shape is None:
+            raise NotLoweredError(f"{type(layer).__name__} was not built for samples of shape {x.value.shape[1:]}")
+        y = self.slot(shape, needs_delta)
+        while self._lowered and self._lowered[-1][0] is layer:  # its own passes see whatever changes
+            self._lowered.pop()
         self.names.append(type(layer).__name__)
+        given = _given_to(layer, *layer.named_layers().values())
         saved: list[Any] = [None]
 
         def forward() -> None:
-            output, saved[0] = layer._run_forward(x.value)
+            output, saved[0] = layer._run_forward(given(x.value))
             _copy(output, y.value)
 
         def backward() -> None:
             if x.delta is None:
-                layer._run_backward_parameters(saved[0], y.delta)
+                layer._run_backward_parameters(saved[0], given(y.delta))
             else:
-                _copy(layer._run_backward(saved[0], y.delta), x.delta)
+                _copy(layer._run_backward(saved[0], given(y.delta)), x.delta)
 
+        if not self.training:
+            self.then(lambda: _copy(layer._run_predict(given(x.value)), y.value))
+            return y
         self.then(forward)
+        if layer.has_penalty():
+            self._penalties_of_layers.append(lambda: layer.penalty(saved[0]))
         if y.delta is not None:
             self.on_the_way_back((backward,))
         return y
+
+    def add_penalties(self) -> None:
+        """Add the penalties of layers, if there are any, to the loss."""
+
+        def add() -> None:
+            self.penalties.append(_total(self._penalties_of_layers))
+            self.numbers[VALUE] += self.penalties[-1]
+
+        if self._penalties_of_layers:
+            self.then(add)
 
     def dense(self, x: Slot, weight: Parameter, bias: Parameter | None) -> Slot:
         """z = x W + b."""
         inputs, outputs = weight.value.shape
         needs_weight, needs_bias = (self.trains(parameter, self.written) for parameter in (weight, bias))
-        z = self.slot((outputs,), needs_weight or needs_bias or x.delta is not None)
+        z = self.slot((outputs,), self.training and (needs_weight or needs_bias or x.delta is not None))
         sizes = (self.rows, inputs, outputs, self.dtype)
         self.then(*_product("product", sizes, x.value, weight.value, z.value))
         if bias is not None:
@@ -148,6 +212,8 @@ class Program:
         if needs_weight:
             back.append(_product("gradient", sizes, x.value, z.delta, weight._grad_array()))
         if needs_bias and bias is not None:
+            if self.rows > LONG_BATCH:
+                raise NotLoweredError("the gradient of a bias is summed in pieces for so many rows")
             sizes_of_bias = (self.rows, 1, outputs, self.dtype)
             back.append(_product("bias", sizes_of_bias, np.ones(self.rows, self.dtype), z.delta, bias._grad_array()))
         if x.delta is not None:
@@ -155,22 +221,26 @@ class Program:
         self.on_the_way_back(*back)
         return z
 
-    def loss(self, loss: Any, prediction: Slot, target: Array) -> None:
+    def loss(self, loss: Any, prediction: Slot, target: Array, weight: Array | None = None) -> None:
         """A function of Python that calls the loss's own forward and backward pass: the default."""
         self.names.append(type(loss).__name__)
 
         def run() -> None:
-            value, saved = loss.forward(prediction.value, target)
+            own = None if weight is None else weight.copy()  # a loss may keep what it gets
+            value, saved = loss.forward(prediction.value.copy(), target.copy(), own)
             self.numbers[VALUE] = value
-            if prediction.delta is not None:
+            if self.training and prediction.delta is not None:
                 _copy(loss.backward(saved), prediction.delta)
 
         self.then(run)
 
-    def squared_error(self, prediction: Slot, target: Array, scale: float) -> None:
+    def squared_error(
+        self, loss: Any, prediction: Slot, target: Array, weight: Array | None, scale: float
+    ) -> None:  # fmt: skip
         """scale · Σ (ŷ − y)², or the mean of the squares for a scale of 0."""
-        if target.shape != prediction.value.shape or target.dtype != self.dtype:
-            raise NotLoweredError("targets of another shape or dtype than the prediction")
+        if weight is not None or target.shape != prediction.value.shape or target.dtype != self.dtype:
+            self.loss(loss, prediction, target, weight)
+            return
         self.then("squared_error", prediction.value, target, prediction.delta, prediction.width, scale)
 
     def activation(self, forward: str, backward: str, z: Slot) -> Slot:
@@ -183,8 +253,8 @@ class Program:
             self.on_the_way_back((backward, y.value, y.delta, z.width))
         return y
 
-    def code(self, update: Sequence[Row]) -> tuple[Array, Array]:
-        """All instructions, with ``update`` at the end, as whole numbers and as real numbers."""
+    def assemble(self, update: Sequence[Row] = ()) -> None:
+        """Make the code of all instructions, with ``update`` at the end."""
         rows = [*self._forward, *(row for group in reversed(self._backward) for row in group), *update]
         code, reals = np.zeros((len(rows), WHOLES), np.int64), np.zeros((len(rows), REALS))
         for place, row in enumerate(rows):
@@ -195,9 +265,13 @@ class Program:
             code[place, 1 : 1 + len(whole)] = [_address(operand) for operand in whole]
             reals[place, : len(own)] = own
             self._held += whole
-        return code, reals
+        self._held += [code, reals]
+        self.calls_python = any(callable(row[0]) for row in rows)
+        self.context[INSTRUCTIONS] = len(rows)
+        self._machine = _KERNEL(kernel_address("machine", self.dtype))
+        self._arguments = (_address(code), _address(reals), self.rows, _address(self.context))
 
-    def _function(self, function: Callable[[], None]) -> int:
+    def _function(self, function: Callable[[], object]) -> int:
         def guarded(operands: int, reals: int, rows: int, place: int) -> int:
             try:
                 function()
@@ -210,15 +284,62 @@ class Program:
         self._held.append(made)
         return ctypes.cast(made, ctypes.c_void_p).value or 0
 
-    def run(self, code: Array, reals: Array, first: int, rates: Array, losses: Array, count: int) -> int:
-        """Run a step for each rate, from sample ``first`` of the epoch on; returns how many were complete."""
-        machine = _MACHINE(kernel_address("machine", self.dtype))
-        places = (code, reals, len(code), self.context, self.rows, first, len(rates), rates, losses, count)
-        return int(machine(*map(_address, places)))
+    def prepare(self, rates: Array, losses: Array) -> None:
+        """Set the number of the next steps, their rates, and where their losses are written."""
+        self.context[[STEPS, RATES, LOSSES]] = len(rates), _address(rates), _address(losses)
+
+    def run(self, first: int, count: int) -> int:
+        """Run the steps, from sample ``first`` of the epoch on, after ``count`` updates.
+
+        Returns how many were complete.
+        """
+        context = self.context
+        context[FIRST], context[STEP] = first, count
+        self.error = None
+        self.penalties.clear()
+        made: int = self._machine(*self._arguments)
+        return made
+
+    def is_current(self) -> bool:
+        """Whether instructions still have the addresses of all arrays, and the settings of all layers.
+
+        That costs one comparison, unless something has changed in any network.
+        """
+        if (latest := changes.latest) is not self._seen:
+            for layer, before in self._lowered:
+                now = _fields(layer)
+                if len(now) != len(before) or any(one is not other for one, other in zip(now, before, strict=True)):
+                    return False
+            self._seen = latest
+        return True
+
+
+def _fields(layer: Any) -> list[Any]:
+    """What instructions of a layer may depend on: its settings, and the arrays of its parameters and buffers."""
+    found: list[Any] = []
+    for attribute in attrs.fields(type(layer)):
+        value = getattr(layer, attribute.name, None)
+        if isinstance(value, Parameter | Buffer):
+            found += (value, value.value, value.frozen)
+        elif not attribute.name.startswith("_"):
+            found.append(value)
+    return found
+
+
+def _given_to(*layers: Any) -> Callable[[Any], Any]:
+    """How arrays are given to layers: as copies, which may be kept, unless all of the layers are deepbp's own."""
+    own = all(type(layer).__module__.partition(".")[0] == "deepbp" for layer in layers)
+    return (lambda array: array) if own else np.copy
+
+
+def _total(penalties: list[Callable[[], float]]) -> float:
+    total = 0.0
+    for penalty in penalties:  # the built-in sum would not round as layers do
+        total += penalty()
+    return total
 
 
 _KERNEL = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 4)
-_MACHINE = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 10)
 
 
 def _address(operand: Any) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from deepbp.kernels.machine_code import load, store
-from deepbp.program.layout import LIBRARY, NUMBA, PYTHON
+from deepbp.program.layout import LIBRARY, NUMBA, PYTHON, NotLoweredError
 
 _texts = sorted(
     (file.name, file.read_bytes()) for file in files("deepbp.program").iterdir() if file.name.endswith(".py")
@@ -19,30 +19,50 @@ _texts = sorted(
 _SOURCES = sha256(repr(_texts).encode()).hexdigest()
 _lock = threading.RLock()
 _addresses: dict[tuple[str, str], int] = {}
+_refused: dict[tuple[str, str], str] = {}  # why an instruction cannot be compiled
 _held: list[Any] = []  # what the code needs for as long as it may run
 
 
 def kernel_address(name: str, dtype: "np.dtype[Any]") -> int:
-    """The address of an instruction for arrays of this dtype; compiles it where the machine has no code of it yet."""
+    """The address of an instruction for arrays of this dtype; compiles it where the machine has no code of it yet.
+
+    Raises NotLoweredError where it cannot be compiled; that is stored, too, so that nobody waits for it twice.
+    """
     if (address := _addresses.get((name, dtype.name))) is not None:
         return address
     with _lock:
         if (name, dtype.name) not in _addresses:
-            import llvmlite.binding as llvm
-
-            features = llvm.get_host_cpu_features().flatten()
-            versions = [version(package) for package in ("llvmlite", "numba")]
-            key = str((dtype.name, _SOURCES, llvm.get_process_triple(), llvm.get_host_cpu_name(), features, versions))
-            content = load(f"instruction_{name}", key)
-            if content is None:
-                from deepbp.program.instructions import compile_instruction
-
-                symbol, code = compile_instruction(name, dtype)
-                content = symbol.encode() + b"\0" + code
-                store(f"instruction_{name}", key, content)
-            name_in_code, _, code = content.partition(b"\0")
-            _addresses[name, dtype.name] = _link(name_in_code.decode(), code)
+            if (reason := _refused.get((name, dtype.name))) is not None:
+                raise NotLoweredError(reason)
+            try:
+                _addresses[name, dtype.name] = _link(*_code_of(name, dtype))
+            except Exception as error:  # whatever another version of llvmlite or Numba raises
+                _refused[name, dtype.name] = str(error) or type(error).__name__
+                raise NotLoweredError(_refused[name, dtype.name]) from error
         return _addresses[name, dtype.name]
+
+
+def _code_of(name: str, dtype: "np.dtype[Any]") -> tuple[str, bytes]:
+    """The name and the object code of an instruction. Raises NotLoweredError where it is stored that there is none."""
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features().flatten()
+    versions = [version(package) for package in ("llvmlite", "numba")]
+    key = str((dtype.name, _SOURCES, llvm.get_process_triple(), llvm.get_host_cpu_name(), features, versions))
+    content = load(f"instruction_{name}", key)
+    if content is None:
+        from deepbp.program.instructions import compile_instruction
+
+        try:
+            symbol, code = compile_instruction(name, dtype)
+        except NotLoweredError as error:
+            symbol, code = "", str(error).encode()
+        content = symbol.encode() + b"\0" + code
+        store(f"instruction_{name}", key, content)
+    name_in_code, _, code = content.partition(b"\0")
+    if not name_in_code:
+        raise NotLoweredError(code.decode())
+    return name_in_code.decode(), code
 
 
 def _define_symbols() -> None:

@@ -144,6 +144,11 @@ class Data(Splittable):
         x = select(self.x) if self.dtype is None else as_type(select(self.x), "x", self.dtype)
         return type(self)(x, select(self.y), weight)
 
+    def targets(self, rows: Array) -> tuple[Array, Array | None]:
+        """The targets and the weights of the samples at these rows."""
+        weight = None if self.sample_weight is None else self.sample_weight.take(rows, axis=0)
+        return self.y.take(rows, axis=0), weight
+
     def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Self]:
         """Iterate over all samples once, ``batch_size`` at a time (None: all at once); the last batch may be smaller.
 

@@ -1,6 +1,6 @@
 """The loss and the metrics of a model on data, without training on it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import nan
 from typing import Any
 
@@ -66,9 +66,11 @@ class Meter:
             if self._streaming and self.pending.size > PENDING:
                 self._flush(*self.pending.arrays())
 
-    def count(self, value: float, samples: int) -> None:
+    def count(self, value: float, samples: int, penalty: float = 0.0) -> None:
         """Add the loss of a batch that no metric needs, and in which every sample counts."""
         self.total += value if self._loss.reduction == "sum" else value * samples
+        if self.penalty is not None:
+            self.penalty += penalty if self._loss.reduction == "sum" else penalty * samples
         self.counted += samples
         self.seen += samples
 
@@ -207,9 +209,15 @@ class Pending:
 
 
 def evaluate(
-    model: Layer[Any], loss: Loss[Any], metrics: Sequence[MetricLike], batches: Iterable[Data]
+    model: Layer[Any],
+    loss: Loss[Any],
+    metrics: Sequence[MetricLike],
+    batches: Iterable[Data],
+    programmed: Callable[[Data], tuple[float, Array] | None] = lambda batch: None,
 ) -> dict[str, float]:
     """Compute the loss and the metrics of a model on batches of data, without training on them.
+
+    ``programmed`` may compute loss and prediction of a batch in another way, or return None.
 
     >>> from deepbp import Sequential
     >>> from deepbp.layers import Dense
@@ -223,11 +231,14 @@ def evaluate(
     meter = Meter(loss, metrics)
     with np.errstate(all="ignore"):
         for batch in batches:
-            prediction = boundary.predict(model, batch.x)
-            pair = loss.forward(prediction, batch.y, batch.sample_weight)
-            try:
-                value = float(pair[0])
-            except (TypeError, ValueError, IndexError):
-                raise broken_pair(loss, pair) from None
+            if (found := programmed(batch)) is None:
+                prediction = boundary.predict(model, batch.x)
+                pair = loss.forward(prediction, batch.y, batch.sample_weight)
+                try:
+                    value = float(pair[0])
+                except (TypeError, ValueError, IndexError):
+                    raise broken_pair(loss, pair) from None
+            else:
+                value, prediction = found
             meter.add(value, prediction, batch.y, batch.sample_weight)
     return meter.row()

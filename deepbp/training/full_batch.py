@@ -13,7 +13,7 @@ from deepbp.layers import Layer
 from deepbp.losses import Loss, MeanSquaredError, SumSquaredError
 from deepbp.losses.loss import weight_column
 from deepbp.training.history import History
-from deepbp.training.loop import Interrupt
+from deepbp.training.interrupt import Interrupt
 from deepbp.training.objective import Objective
 from deepbp.training.overflow import usual_errors
 from deepbp.typing import Array, ArrayLike

@@ -1,13 +1,9 @@
 """The training loop, read downwards: a call of ``fit``, its epochs, their batches, and the step for each batch."""
 
-import signal
-import sys
-import threading
 from collections.abc import Callable
-from contextlib import suppress
+from functools import partial
 from math import isfinite
-from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from attrs import define, field
@@ -21,10 +17,11 @@ from deepbp.sparse_parameters import Touched
 from deepbp.training.data import Data, Source
 from deepbp.training.evaluation import ROWS_AT_ONCE, Meter, evaluate
 from deepbp.training.history import History
+from deepbp.training.interrupt import Interrupt
 from deepbp.training.options import FitOptions
 from deepbp.training.overflow import clip, first_bad_gradient, first_overflow
 from deepbp.training.position import Position, generator_at
-from deepbp.training.programmed import ProgrammedBatches
+from deepbp.training.programmed import Kind, ProgrammedBatches, Programs
 from deepbp.training.progress import Display, open_display
 from deepbp.training.state import Settings, TrainingState
 from deepbp.training.streams import Stream, prefetched
@@ -44,8 +41,9 @@ class Fit:
     options: FitOptions
     source: Source
     validation: Source | None
+    programs: Programs  # of single batches
     stopped_now: bool = field(default=False, init=False)
-    _interrupt: "Interrupt" = field(init=False)
+    _interrupt: Interrupt = field(init=False)
     _accumulation: "Accumulation" = field(init=False)
     _samples: int | None = field(default=None, init=False)  # in an epoch
     _programmed: ProgrammedBatches | None = field(default=None, init=False)
@@ -54,13 +52,15 @@ class Fit:
 
     def run(self) -> History:
         """Train, and return the history."""
-        state, self._interrupt = self.state, Interrupt()
+        state = self.state
         self._resume()
         self._accumulation = Accumulation(self.trainer.loss)
         state.history.interrupted = False
-        self._programmed = ProgrammedBatches.of(self, self.source, self.options.batch_size, self.options.prefetch)
+        if self.programs.is_on:
+            options = self.options
+            self._programmed = ProgrammedBatches.of(self, self.source, options.batch_size, options.prefetch)
         self._display = open_display(self.options.epochs, self.options.progress, state.position.epochs)
-        with self._interrupt:
+        with Interrupt() as self._interrupt:
             try:
                 self._start()
                 while state.position.epochs < self.options.epochs and not state.position.stopped and not self._must_end:
@@ -163,7 +163,9 @@ class Fit:
             if self._interrupt.requested:
                 return  # the epoch is not complete: it is validated when the training resumes
             size = self.options.batch_size and max(self.options.batch_size, ROWS_AT_ONCE)
-            held_out = evaluate(trainer.model, trainer.loss, trainer.metrics, self.validation.batches(size))
+            batches = self.validation.batches(size)
+            programmed = partial(self.programs.run, "evaluation")
+            held_out = evaluate(trainer.model, trainer.loss, trainer.metrics, batches, programmed)
             row.update({f"val_{name}": value for name, value in held_out.items()})
         state.history.append(row)
         done, epoch, kept = position.epochs + 1, position.epoch + 1, position.fit_start
@@ -195,8 +197,12 @@ class Fit:
             position.meter = meter = position.meter or Meter(trainer.loss, trainer.metrics, state.has_penalty)
             shuffling = rng if options.shuffle else None
             if self._programmed is not None:
-                with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                    return meter if self._programmed.train(shuffling, taken, meter) else None
+                with np.errstate(all="ignore"):
+                    if not self._programmed.train(shuffling, taken, meter):
+                        return None
+                    if self._accumulation.results:
+                        self._batch(None, self._last_batch() or 0, meter)
+                return meter
             batches = self.source.batches(options.batch_size, shuffling, taken)
             if options.prefetch:
                 batches = ahead = prefetched(batches, options.prefetch, getattr(self.source, "unused", None))
@@ -231,11 +237,11 @@ class Fit:
         trainer, state, accumulation = self.trainer, self.state, self._accumulation
         try:
             if batch is not None and trainer.accumulate == 1:
-                loss, prediction = step(trainer, state, batch)
+                loss, prediction = self._by_program("step", batch) or step(trainer, state, batch)
                 meter.add(loss, prediction, batch.y, batch.sample_weight, state.penalty)
             else:
                 if batch is not None:
-                    loss, prediction = backpropagate(trainer, state, batch)
+                    loss, prediction = self._by_program("gradients", batch) or backpropagate(trainer, state, batch)
                     accumulation.add(state.parameters, loss, prediction, batch, state.penalty)
                     if len(accumulation.results) < trainer.accumulate:
                         return
@@ -255,6 +261,11 @@ class Fit:
         state.position.batches, state.consistent = taken, True
         if self._display is not None or trainer.callbacks:
             self._show_step(loss, meter)
+
+    def _by_program(self, kind: Kind, batch: Data) -> tuple[float, Array] | None:
+        """Loss and prediction of a single batch by a program; None where there is none, or where it has just failed."""
+        single = self.programs.is_on and self._programmed is None
+        return self.programs.run(kind, batch) if single else None
 
     def _show_step(self, loss: float, meter: Meter) -> None:
         if self._display is not None:
@@ -311,6 +322,7 @@ def backpropagate(trainer: Settings, state: TrainingState, batch: Data) -> tuple
     try:
         value, loss_saved = pair
         finite = isfinite(value)
+        value = float(value)
     except (TypeError, ValueError):
         raise broken_pair(loss, pair) from None
     if state.has_penalty:
@@ -398,49 +410,3 @@ class Accumulation:
     def clear(self) -> None:
         """Discard what was added."""
         self._grads, self._loss, self._weight, self.results = None, 0.0, 0, []
-
-
-_UNTOUCHED: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-_WORDS = {
-    signal.SIGINT: "stopping after this step; Ctrl-C again stops at once",
-    signal.SIGTERM: "SIGTERM: stopping after this step, then the process ends",
-}
-
-
-class Interrupt:
-    """Signal handling: the first Ctrl-C sets ``requested``, the second raises KeyboardInterrupt at once.
-
-    SIGTERM, which asks a process to end, sets ``requested``, too. It is sent again when the training has ended and its
-    callbacks have written their files, and then ends the process.
-
-    Python delivers signals to the main thread only, so nothing changes in other threads. Nor does it where a program
-    has installed a handler of its own.
-    """
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._handled: list[int] = []
-        self._terminated = False
-
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for number, untouched in _UNTOUCHED.items():
-                if signal.getsignal(number) is untouched:
-                    signal.signal(number, self._request)
-                    self._handled.append(number)
-        return self
-
-    def _request(self, number: int, frame: FrameType | None) -> None:
-        if self.requested and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.requested = True
-        self._terminated |= number == signal.SIGTERM
-        with suppress(Exception):  # the signal may have come while stderr was being written to, or it may be closed
-            print(f"\n{_WORDS[signal.Signals(number)]}", file=sys.stderr)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for number in self._handled:
-            if signal.getsignal(number) == self._request:  # a callback may have installed one of its own
-                signal.signal(number, _UNTOUCHED[number])
-        if self._terminated:
-            signal.raise_signal(signal.SIGTERM)

@@ -1,30 +1,36 @@
 """Training steps in machine code: the step of a training as a program, and the batches of an epoch run by it.
 
-The ordinary step stays the reference, and computes the same bits. It serves where a network, its data or its options
-have no program, and it takes over each batch at which a number is not finite or a layer raises, so that errors come
-from one place.
+The ordinary step stays the reference, and computes the same bits. It serves where a network or its loss has no program,
+and it takes over each batch at which a number is not finite or a layer raises, so that errors come from one place.
 """
 
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from threading import Lock
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from attrs import define, field
 
 from deepbp import kernels
+from deepbp.errors import NonFiniteError
 from deepbp.losses import Loss
 from deepbp.optimizers.optimizer import LARGE_RATE
-from deepbp.program.layout import ORDER, NotLoweredError, X, Y
+from deepbp.program.layout import ORDER, WEIGHT, NotLoweredError, X, Y
 from deepbp.program.program import Program, Slot
 from deepbp.training.data import Data
 from deepbp.training.evaluation import Meter
+from deepbp.training.overflow import ignoring_errors
 from deepbp.training.state import Settings, TrainingState
-from deepbp.typing import Array
+from deepbp.typing import Array, Shape
 
 LONG, SHORT = 0.02, 0.005  # seconds of a chunk of steps, between which Ctrl-C, progress and callbacks get their turn
+SHAPES = 8  # the batches of so many shapes have programs of their own
+
+Kind: TypeAlias = Literal["step", "gradients", "evaluation"]
+"""A whole training step; one without its update; the inference pass and the loss."""
 
 
 def is_on() -> bool:
@@ -32,62 +38,106 @@ def is_on() -> bool:
     return os.environ.get("DEEPBP_PROGRAM") == "1" and kernels.current() == "numba"
 
 
-class ProgrammedStep:
-    """The step of a training as a program, for batches of a fixed number of rows of arrays in memory."""
+class Lowered:
+    """One pass of a trainer over batches of a fixed number of rows, as a program.
+
+    Its instructions gather the rows of each batch from whole arrays; or ``once`` copies a batch into its memory.
+    """
 
     def __init__(
-        self, trainer: Settings, state: TrainingState, data: Data, rows: int, update: Callable[[], None]
-    ) -> None:
-        """Lower the step; ``update`` is that of the ordinary step. Raises NotLoweredError where there is no program."""
+        self, trainer: Settings, state: TrainingState, batch: Data, rows: int, kind: Kind, update: Callable[[], None],
+        gathers: bool = False,
+    ) -> None:  # fmt: skip
+        """Lower the pass; ``update`` is that of the ordinary step. Raises NotLoweredError where there is no program."""
         vector = state.parameters
-        if vector.sparse:
+        if kernels.current() != "numba":
+            raise NotLoweredError("the NumPy kernels are in use")
+        if vector.sparse and kind != "evaluation":
             raise NotLoweredError("a program updates the whole vector")
-        self._trainer, self._state, self._data, self._vector = trainer, state, data, vector
-        self.program = program = Program(vector.values.dtype, rows)
-        if state.buffers or state._generators:
-            program.then(self._begin)
-        x, y = Slot(program.array(data.x.shape[1:]), None), program.array(data.y.shape[1:], data.y.dtype)
-        program.gather(x.value, y)
-        prediction = program.lower(trainer.model, x)
-        trainer.loss.lower(program, prediction, y)
-        self._outputs = np.zeros(1, np.int64)
-        if trainer.metrics:
-            program.then("copy_predictions", prediction.value, self._outputs, prediction.width)
-        self.width = prediction.value.shape[1:]
-        if program.accumulated:
-            program.then(vector.clear_grads)
-            rows_of_update: list[Any] = [(self._complete_grads,)]
-        elif program.written != set(vector.parameters):
-            raise NotLoweredError("not every parameter takes part in the step")
-        else:
-            rows_of_update = []
-        clips = trainer.clip_norm is not None or trainer.clip_value is not None
-        own = None if clips else trainer.optimizer.lower(vector, state.optimizer_state)
-        self._updates = own is not None
-        grads = vector.grads
-        rows_of_update.append(("check", grads, grads.size, LARGE_RATE))
-        self._code, self._reals = program.code([*rows_of_update, *(own or [(update,)])])
-        self._made_for = self._parts()
-        self._values = [(parameter, parameter.value) for parameter in trainer.model.parameters()]
-
-    def _parts(self) -> tuple[Any, ...]:
-        trainer, state = self._trainer, self._state
-        arrays = [value for value in state.optimizer_state.values() if isinstance(value, np.ndarray)]
-        settings = (trainer.clip_norm, trainer.clip_value, bool(trainer.metrics))
-        return (trainer.model, trainer.loss, trainer.optimizer, state.parameters, *arrays), settings
-
-    def is_current(self, data: Data) -> bool:
-        """Whether all addresses in the program are still those of the training."""
-        objects, settings = self._parts()
-        before, settings_before = self._made_for
-        return (
-            data.x is self._data.x
-            and data.y is self._data.y
-            and settings == settings_before
-            and len(objects) == len(before)
-            and all(one is other for one, other in zip(objects, before, strict=True))
-            and all(parameter.value is value for parameter, value in self._values)
+        self._trainer, self._state, self._batch, self._kind = trainer, state, batch, kind
+        self._update, self._updating = update, False
+        self.program = program = Program(batch.x.dtype, rows, training=kind != "evaluation")
+        weight = batch.sample_weight
+        self.x, self.y = program.array(batch.x.shape[1:]), program.array(batch.y.shape[1:], batch.y.dtype)
+        self.weight = None if weight is None else program.array(weight.shape[1:], weight.dtype)
+        self._x_shape, self._y_shape, self._x_dtype, self._y_dtype = (
+            self.x.shape,
+            self.y.shape,
+            self.x.dtype,
+            self.y.dtype,
         )
+        if program.training and (state.buffers or state._generators):
+            program.then(self._begin)
+        for place, memory in ((X, self.x), (Y, self.y), (WEIGHT, self.weight)) if gathers else ():
+            if memory is not None:
+                program.gather(place, memory)
+        prediction = (program.lower if program.training else program.lower_predict)(trainer.model, Slot(self.x, None))
+        if prediction.delta is None and program.training:
+            raise NotLoweredError("no layer is trained")
+        self.prediction = prediction.value
+        delta = program.array(self.prediction.shape[1:]) if prediction.delta is None else prediction.delta
+        trainer.loss.lower(program, Slot(self.prediction, delta), self.y, self.weight)
+        self._outputs = np.zeros(1, np.int64)
+        self.copies_outputs = gathers and self.needs_outputs
+        if self.copies_outputs:
+            program.then("copy_predictions", self.prediction, self._outputs, prediction.width)
+        own: Any = None
+        rows_of_update: list[Any] = []
+        if program.training:
+            program.add_penalties()
+            grads = vector.grads
+            if program.accumulated:
+                program.then(vector.clear_grads)
+                rows_of_update.append((self._complete_grads,))
+            elif program.written != set(vector.parameters):
+                raise NotLoweredError("not every parameter takes part in the step")
+            rows_of_update.append(("check", grads, grads.size, LARGE_RATE))
+        if kind == "step":
+            clips = trainer.clip_norm is not None or trainer.clip_value is not None
+            own = None if clips else trainer.optimizer.lower(vector, state.optimizer_state)
+            rows_of_update += own or [(self._update_in_python,)]
+        self._updates = own is not None
+        program.assemble(rows_of_update)
+        self._rates, self._losses = np.zeros(1), np.zeros(1)
+        program.prepare(self._rates, self._losses)
+        self._lock = Lock()  # several threads may evaluate at once
+        held = state.optimizer_state
+        self._arrays = [(name, value) for name, value in held.items() if isinstance(value, np.ndarray)]
+        self._size_of_state = len(held)
+        self._model, self._loss, self._optimizer, self._vector = trainer.model, trainer.loss, trainer.optimizer, vector
+        self._settings = trainer.clip_norm, trainer.clip_value
+
+    @property
+    def needs_outputs(self) -> bool:
+        """Whether the loss and the metrics of an epoch are computed from all predictions."""
+        return bool(self._trainer.metrics) or not counts_all(self._trainer.loss)
+
+    def is_current(self) -> bool:
+        """Whether all addresses and settings in the program are still those of the training."""
+        trainer, state = self._trainer, self._state
+        if (
+            trainer.model is not self._model
+            or trainer.loss is not self._loss
+            or not self.program.is_current()
+            or kernels.current() != "numba"
+        ):
+            return False
+        if self._kind == "evaluation":
+            return True
+        held, vector = state.optimizer_state, self._vector
+        if (
+            trainer.optimizer is not self._optimizer
+            or state.parameters is not vector
+            or vector.outdated
+            or len(held) != self._size_of_state
+            or trainer.clip_norm != self._settings[0]
+            or trainer.clip_value != self._settings[1]
+        ):
+            return False
+        for name, array in self._arrays:
+            if held.get(name) is not array:
+                return False
+        return not (state._frozen and state.is_outdated())
 
     def _begin(self) -> None:
         self._state.before = None  # the step before was complete
@@ -97,24 +147,150 @@ class ProgrammedStep:
         self._vector._unwritten -= self.program.written
         _ = self._vector.grads  # zeros for parameters to which no layer has added anything
 
+    def _update_in_python(self) -> None:
+        self._updating = True
+        self._update()
+        self._updating = False
+
     def run(self, order: Array, first: int, rates: Array, losses: Array, outputs: Array | None) -> int:
-        """Run a step for each rate; returns how many were complete. Raises what is no Exception, such as Ctrl-C."""
-        program, state, context = self.program, self._state, self.program.context
-        context[[X, Y, ORDER]] = self._data.x.ctypes.data, self._data.y.ctypes.data, order.ctypes.data
+        """Run a step for each rate on rows of the whole arrays; returns how many were complete."""
+        data, context = self._batch, self.program.context
+        context[[X, Y, ORDER]] = data.x.ctypes.data, data.y.ctypes.data, order.ctypes.data
+        if data.sample_weight is not None:
+            context[WEIGHT] = data.sample_weight.ctypes.data
         if outputs is not None:  # instructions count samples from the begin of the epoch
             self._outputs[0] = outputs.ctypes.data - first * outputs[0].nbytes
+        self.program.prepare(rates, losses)
+        return self._run(first, len(rates))
+
+    def _run(self, first: int, steps: int) -> int:
+        """Run some steps. Raises what a function of Python raised, unless the ordinary step is to raise it again."""
+        program, state = self.program, self._state
+        if not program.training:
+            return program.run(first, 0)
         if not program.accumulated:
             self._vector._unwritten.clear()  # every step writes all of them
-        program.error = None
-        made = program.run(self._code, self._reals, first, rates, losses, state.steps)
+        self._updating = False
+        held = state.optimizer_state
+        made = program.run(first, held["step"])
         if self._updates:
-            state.optimizer_state["step"] += made
-        if made < len(rates):
+            held["step"] += made
+        if made < steps:
             state.rollback()
         state.before = None
-        if program.error is not None and not isinstance(program.error, Exception):
-            raise program.error
+        if (error := program.error) is not None:
+            in_update = self._updating and not isinstance(error, NonFiniteError)  # which is not to be made twice
+            if in_update or not isinstance(error, Exception):
+                raise error
         return made
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()
+
+    def step(self, x: Any, y: Any) -> float | None:
+        """Make a step with any x and y; None where they are not ready, or the ordinary step must be made."""
+        if (
+            type(x) is not np.ndarray
+            or type(y) is not np.ndarray
+            or x.shape != self._x_shape
+            or y.shape != self._y_shape
+            or x.dtype != self._x_dtype
+            or y.dtype != self._y_dtype
+            or self.weight is not None
+            or not self.is_current()
+        ):
+            return None
+        self.x[...], self.y[...] = x, y
+        if (value := self._once()) is not None:
+            self._state.consistent = True
+        return value
+
+    def once(self, batch: Data) -> float | None:
+        """Run on a batch of these shapes and dtypes, and return its loss; None where the ordinary pass must run."""
+        self.x[...], self.y[...] = batch.x, batch.y
+        if self.weight is not None:
+            self.weight[...] = batch.sample_weight
+        return self._once()
+
+    def _once(self) -> float | None:
+        if self._kind == "step":
+            optimizer = self._optimizer
+            try:
+                rate = optimizer.learning_rate
+                self._rates[0] = optimizer.rate(self._state.steps) if callable(rate) else rate
+            except Exception:
+                return None
+        made = ignoring_errors(self._run, 0, 1) if self.program.calls_python else self._run(0, 1)
+        if not made:
+            return None
+        if penalties := self.program.penalties:
+            self._state.penalty = penalties[0]
+        return self._losses.item()
+
+
+def _kind_of(array: Array) -> tuple[Shape, np.dtype[Any]]:
+    return array.shape, array.dtype
+
+
+def counts_all(loss: Loss[Any]) -> bool:
+    """Whether every sample counts in a mean."""
+    return type(loss)._samples is Loss._samples
+
+
+@define(eq=False)
+class Programs:
+    """The programs of a trainer for single batches, one for each shape; they are made when they are needed."""
+
+    trainer: Settings
+    state: TrainingState
+    update: Callable[[], None]
+    is_on: bool = field(factory=is_on, init=False)
+    _made: dict[Any, Lowered | None] = field(factory=dict, init=False)
+    _met: set[Any] = field(factory=set, init=False)  # shapes of which there was one batch
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Programs, (self.trainer, self.state, self.update)  # a copied trainer makes programs of its own
+
+    def run(self, kind: Kind, batch: Data) -> tuple[float, Array] | None:
+        """The loss and the prediction of a batch; None where the ordinary pass must run."""
+        lowered = self.of(kind, batch)
+        if lowered is None or not lowered._lock.acquire(blocking=False):
+            return None
+        try:
+            value = lowered.once(batch)
+            return None if value is None else (value, lowered.prediction.copy())
+        finally:
+            lowered._lock.release()
+
+    def of(self, kind: Kind, batch: Data) -> Lowered | None:
+        """The program for batches like this one; None where there is none."""
+        if not self.is_on:
+            return None
+        x, y, weight = batch.x, batch.y, batch.sample_weight
+        key = (kind, x.shape, x.dtype, y.shape, y.dtype, None if weight is None else weight.shape)
+        made = self._made
+        if key in made:
+            lowered = made[key]
+            if lowered is not None and isinstance(lowered.program.error, NotLoweredError):  # found out when it ran
+                lowered = made[key] = None
+            if lowered is None or lowered.is_current():
+                return lowered
+        if key not in made:
+            if len(made) >= SHAPES // 2 and key not in self._met:  # batches of ever other shapes need no programs
+                self._met = {*list(self._met)[-SHAPES:], key}
+                return None
+            if len(made) >= SHAPES:
+                del made[next(iter(made))]
+        made[key] = self._lowered(kind, batch)
+        return made[key]
+
+    def _lowered(self, kind: Kind, batch: Data) -> Lowered | None:
+        self.state.begin(self.trainer.optimizer)  # acquires parameters that have moved
+        self.state.before = None
+        try:
+            return Lowered(self.trainer, self.state, batch, len(batch.x), kind, self.update)
+        except NotLoweredError:
+            return None
 
 
 class RunningFit(Protocol):
@@ -122,6 +298,7 @@ class RunningFit(Protocol):
 
     trainer: Settings
     state: TrainingState
+    programs: Programs
 
     @property
     def _must_end(self) -> bool: ...
@@ -140,20 +317,24 @@ class ProgrammedBatches:
     fit: RunningFit
     data: Data
     size: int
-    _steps: dict[int, ProgrammedStep | None] = field(factory=dict, init=False)
+    _steps: dict[int, Lowered | None] = field(factory=dict, init=False)
     _chunk: int = field(default=1, init=False)  # the number of steps of the next run
 
     @classmethod
     def of(cls, fit: RunningFit, source: Any, batch_size: int | None, prefetch: int) -> "ProgrammedBatches | None":
-        """None where the data or the options have no program."""
-        trainer = fit.trainer
-        if not is_on() or prefetch or trainer.accumulate > 1 or fit.state.has_penalty or type(source) is not Data:
+        """None where batches are not rows of whole arrays, or several make one update."""
+        if (
+            not fit.programs.is_on
+            or prefetch
+            or fit.trainer.accumulate > 1
+            or type(source) is not Data
+            or len(source) == 0
+        ):
             return None
-        if type(trainer.loss)._samples is not Loss._samples:
-            return None
-        x, y = source.x, source.y
-        plain = source.sample_weight is None and source.dtype is None and x.flags.c_contiguous and y.flags.c_contiguous
-        if not plain or len(source) == 0 or y.dtype not in (x.dtype, np.dtype(np.int64)):
+        x, y, weight = source.x, source.y, source.sample_weight
+        arrays = [x, y] if weight is None else [x, y, weight]
+        plain = source.dtype is None and all(array.flags.c_contiguous and array.flags.aligned for array in arrays)
+        if not plain or y.dtype not in (x.dtype, np.dtype(np.int64)):
             return None
         return cls(fit, source, min(len(source), batch_size or len(source)))
 
@@ -180,7 +361,7 @@ class ProgrammedBatches:
 
         Returns how many were complete, and whether all were; if not, the ordinary step is to take over the next batch.
         """
-        fit, first = self.fit, taken * self.size
+        fit, data, first = self.fit, self.data, taken * self.size
         rows = min(self.size, len(order) - first)
         step = self._step(rows)
         if step is None:
@@ -188,17 +369,19 @@ class ProgrammedBatches:
         watched = any(type(one).on_step_end.__qualname__ != "Callback.on_step_end" for one in fit.trainer.callbacks)
         rates = self._rates(1 if watched else min(self._chunk, (len(order) - first) // rows))
         losses, outputs = np.empty(len(rates)), None
-        if fit.trainer.metrics:
-            outputs = np.empty((len(rates) * rows, *step.width), step.program.dtype)
+        if step.copies_outputs:
+            outputs = np.empty((len(rates) * rows, *step.prediction.shape[1:]), step.program.dtype)
         start = perf_counter()
         made = step.run(order, first, rates, losses, outputs)
         seconds = perf_counter() - start
+        penalties = step.program.penalties
         for k, loss in enumerate(losses[:made].tolist()):
+            penalty = penalties[k] if penalties else 0.0
             if outputs is None:
-                meter.count(loss, rows)
+                meter.count(loss, rows, penalty)
             else:
-                targets = self.data.y.take(order[first + k * rows : first + (k + 1) * rows], axis=0)
-                meter.add(loss, outputs[k * rows : (k + 1) * rows], targets)
+                batch = data.targets(order[first + k * rows : first + (k + 1) * rows])
+                meter.add(loss, outputs[k * rows : (k + 1) * rows], *batch, penalty)
         if made:
             fit.state.position.batches, fit.state.consistent = taken + made, True
             fit._show_step(float(losses[made - 1]), meter)
@@ -208,15 +391,17 @@ class ProgrammedBatches:
             self._chunk = self._chunk * 2 if seconds < SHORT else max(1, self._chunk // 2)
         return made, 0 < made == len(rates)
 
-    def _step(self, rows: int) -> ProgrammedStep | None:
+    def _step(self, rows: int) -> Lowered | None:
         fit = self.fit
         fit.state.begin(fit.trainer.optimizer)  # acquires parameters that have moved
         fit.state.before = None
+        if fit.trainer.accumulate > 1:
+            return None
         step = self._steps.get(rows)
-        if rows in self._steps and (step is None or step.is_current(self.data)):
+        if rows in self._steps and (step is None or (step.is_current() and step.copies_outputs == step.needs_outputs)):
             return step
         try:
-            step = ProgrammedStep(fit.trainer, fit.state, self.data, rows, fit._update)
+            step = Lowered(fit.trainer, fit.state, self.data, rows, "step", fit._update, gathers=True)
         except NotLoweredError:
             step = None
         self._steps[rows] = step

@@ -162,9 +162,13 @@ class TrainingState:
             self._frozen = [parameter for parameter in every if parameter.frozen]
         self.parameters = vector
 
+    def is_outdated(self) -> bool:
+        """Whether parameters have moved to another vector, or others are frozen than before."""
+        return self.parameters.outdated or (bool(self._frozen) and not all(one.frozen for one in self._frozen))
+
     def begin(self, optimizer: Optimizer) -> None:
         """Begin a step, or another batch of one; acquire the parameters first if they have moved, or were frozen."""
-        if self.parameters.outdated or (self._frozen and not all(one.frozen for one in self._frozen)):
+        if self.is_outdated():
             self.acquire(optimizer)
         if self.before is None and (self.buffers or self._generators):
             states = [generator.bit_generator.state for generator in self._generators]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from inspect import signature
 from os import PathLike
 from typing import Any, BinaryIO, ClassVar, TypeAlias
@@ -32,9 +33,10 @@ from deepbp.parameters import Buffer, ParameterVector
 from deepbp.training.data import Data, Source, as_source, learn_columns
 from deepbp.training.evaluation import ROWS_AT_ONCE, evaluate
 from deepbp.training.history import History
-from deepbp.training.loop import Fit, step
+from deepbp.training.loop import Fit, step, update
 from deepbp.training.options import FitOptions, check_batch_size
 from deepbp.training.overflow import ignoring_errors, usual_errors, warn_if_squashed_twice
+from deepbp.training.programmed import Lowered, Programs
 from deepbp.training.progress import ProgressLike
 from deepbp.training.state import TrainingState
 from deepbp.training.streams import Stream, Unused
@@ -188,6 +190,8 @@ class Trainer:
     _training: TrainingState = field(init=False)
     _running: Fit | None = field(init=False, default=None)
     _unused: Unused | None = field(init=False, default=None)  # batches of a stream, for the next call of fit
+    _programs: Programs = field(init=False)
+    _last: Lowered | None = field(init=False, default=None)  # the program of the last batch
 
     def __attrs_post_init__(self) -> None:
         if self.model.built is None:
@@ -210,6 +214,7 @@ class Trainer:
         for metric in bind_metrics(self.metrics, self.loss) if self.metrics else ():
             if (higher := getattr(metric, "higher_is_better", None)) is not None:
                 self.history.note_direction(metric_name(metric), higher)
+        self._programs = Programs(self, self._training, partial(update, self, self._training))
         warn_if_squashed_twice(self.model, self.loss, stacklevel=5)  # the caller of the constructor
 
     @property
@@ -265,17 +270,24 @@ class Trainer:
 
         Raises NonFiniteError if the loss or a gradient overflows; the update is then not applied.
         """
-        batch = Data.ready(self.model, x, y, sample_weight) if self.loss._keeps_targets() else None
-        if batch is None:
-            batch = Data.of(self.model, self.loss, x, y, sample_weight)
-            value = self._step(batch)
-            learn_columns(self.model, labels_of(x), labels_of(y))
+        if self._last is not None and sample_weight is None and (value := self._last.step(x, y)) is not None:
             return value
-        return self._step(batch)
+        batch = Data.ready(self.model, x, y, sample_weight) if self.loss._keeps_targets() else None
+        if batch is not None:
+            return self._step(batch, takes_more=True)
+        batch = Data.of(self.model, self.loss, x, y, sample_weight)
+        value = self._step(batch)
+        learn_columns(self.model, labels_of(x), labels_of(y))
+        return value
 
-    def _step(self, batch: Data) -> float:
+    def _step(self, batch: Data, takes_more: bool = False) -> float:
+        """A step with validated data; ``takes_more``: the program for it takes other data of these shapes, too."""
+        lowered = self._programs.of("step", batch)
+        self._last = lowered if takes_more else None
         try:
-            value, _ = ignoring_errors(step, self, self._training, batch)
+            value = None if lowered is None else lowered.once(batch)
+            if value is None:
+                value, _ = ignoring_errors(step, self, self._training, batch)
         finally:
             if self._training.before is not None:
                 self._training.rollback()
@@ -374,7 +386,7 @@ class Trainer:
             if isinstance(training, Stream):
                 training.unused = self._unused = self._unused or training.unused
             state.position = position
-            self._running = Fit(self, state, options, training, validation)
+            self._running = Fit(self, state, options, training, validation, self._programs)
             return self._running.run()
         finally:
             self._running = None
@@ -399,7 +411,8 @@ class Trainer:
         """
         check_batch_size(batch_size)
         data = as_source(self.model, self.loss, x, y, sample_weight, steps_per_epoch=steps)
-        return evaluate(self.model, self.loss, self.metrics, data.batches(batch_size))
+        programmed = partial(self._programs.run, "evaluation")
+        return evaluate(self.model, self.loss, self.metrics, data.batches(batch_size), programmed)
 
     def stop(self, now: bool = False) -> None:
         """End the training after this epoch, or with ``now`` after this step; for callbacks."""

@@ -5,7 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,15 @@ from hypothesis import strategies as st
 
 pytest.importorskip("numba")
 
-from deepbp import Sequential, Trainer, kernels
+from trainings import LAYERS, OPTIMIZERS, both, everything, make_small, problem
+from trainings import compiled_kernels as compiled_kernels
+
+from deepbp import Sequential, Trainer
 from deepbp.errors import NonFiniteError
-from deepbp.layers import BatchNorm, Dense, Dropout, Layer, ReLU, Residual, Sigmoid, Tanh
+from deepbp.layers import Dense, Layer, ReLU, Sigmoid
 from deepbp.losses import BinaryCrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy, SumSquaredError
 from deepbp.metrics import Accuracy, MeanAbsoluteError
-from deepbp.optimizers import SGD, Adam, AdamW, Lion, Optimizer
+from deepbp.optimizers import SGD, Adam, AdamW, Optimizer
 from deepbp.program.layout import blas_addresses
 from deepbp.training import Callback, programmed
 from deepbp.typing import Array
@@ -32,95 +35,18 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(autouse=True)
-def compiled_kernels() -> Iterator[None]:
-    before = kernels.current()
-    kernels.use("numba")
-    yield
-    kernels.use(before)  # type: ignore[arg-type]
-
-
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The numbers of steps that programs have run, chunk by chunk."""
     made: list[int] = []
-    original = programmed.ProgrammedStep.run
+    original = programmed.Lowered.run
 
-    def run(self: programmed.ProgrammedStep, *arguments: Any) -> int:
+    def run(self: programmed.Lowered, *arguments: Any) -> int:
         made.append(original(self, *arguments))
         return made[-1]
 
-    monkeypatch.setattr(programmed.ProgrammedStep, "run", run)
+    monkeypatch.setattr(programmed.Lowered, "run", run)
     return made
-
-
-@define(eq=False)
-class Doubled(Layer[None]):
-    """A user's own layer: y = 2 x."""
-
-    def forward(self, x: Array) -> tuple[Array, None]:
-        return 2 * x, None
-
-    def backward(self, saved: None, delta: Array) -> Array:
-        return 2 * delta
-
-
-LAYERS: dict[str, Callable[[], Layer[Any]]] = {
-    "dense": lambda: Dense(5),
-    "one": lambda: Dense(1),
-    "no bias": lambda: Dense(4, use_bias=False),
-    "relu": ReLU,
-    "sigmoid": Sigmoid,
-    "tanh": Tanh,
-    "dropout": lambda: Dropout(0.3),
-    "batch": BatchNorm,
-    "residual": lambda: Residual([Dense(5), ReLU()], Dense(5)),
-    "nested": lambda: Sequential([Dense(3), Sigmoid()]),
-    "own": Doubled,
-}
-OPTIMIZERS: list[Optimizer] = [
-    SGD(0.01),
-    SGD(0.01, momentum=0.9),
-    SGD(0.01, momentum=0.9, nesterov=True),
-    SGD(lambda step: 0.01 / (1 + step)),
-    SGD(0.01, weight_decay=0.1),
-    Adam(),
-    AdamW(),
-    Lion(),
-]
-
-
-def problem(loss: Loss[Any], rows: int, outputs: int, dtype: str) -> tuple[Array, Array]:
-    rng = np.random.default_rng(rows)
-    x = rng.normal(size=(rows, 3)).astype(dtype)
-    if isinstance(loss, SoftmaxCrossEntropy):
-        return x, rng.integers(0, outputs, rows)
-    return x, rng.random((rows, outputs)).astype(dtype)
-
-
-def everything(trainer: Trainer) -> dict[str, Any]:
-    """All that a training changes, as bytes."""
-    net = trainer.model
-    return {
-        "weights": [parameter.value.tobytes() for parameter in net.parameters()],
-        "buffers": [buffer.value.tobytes() for buffer in net.named_buffers().values()],
-        "state": {name: getattr(value, "tobytes", lambda v=value: v)() for name, value in trainer.state.items()},
-        "history": {name: [float(x).hex() for x in trainer.history[name]] for name in trainer.history},
-        "generators": [
-            str(layer.rng.bit_generator.state) for layer in net.named_layers().values() if isinstance(layer, Dropout)
-        ],
-        "rows": str(trainer.generator.bit_generator.state),
-    }
-
-
-def both(monkeypatch: pytest.MonkeyPatch, make: Callable[[], Trainer], train: Callable[[Trainer], Any]) -> None:
-    """Train with programs and without, and compare everything, bit by bit."""
-    trainers = []
-    for setting in "0", "1":
-        monkeypatch.setenv("DEEPBP_PROGRAM", setting)
-        trainers.append(make())
-        train(trainers[-1])
-    assert everything(trainers[0]) == everything(trainers[1])
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
@@ -134,6 +60,8 @@ def both(monkeypatch: pytest.MonkeyPatch, make: Callable[[], Trainer], train: Ca
     options=st.sampled_from([{}, {"clip_norm": 0.1}, {"clip_value": 0.01}, {"accumulate": 2}]),
     outputs=st.integers(1, 3),
     with_metrics=st.booleans(),
+    weights=st.sampled_from(["none", "samples", "targets", "classes"]),
+    held_out=st.sampled_from([0.0, 0.3]),
 )
 def test_any_network_trains_to_the_same_bits(
     names: list[str],
@@ -145,9 +73,17 @@ def test_any_network_trains_to_the_same_bits(
     options: dict[str, Any],
     outputs: int,
     with_metrics: bool,
+    weights: str,
+    held_out: float,
 ) -> None:
     x, y = problem(loss, rows, outputs := outputs + 1 if isinstance(loss, SoftmaxCrossEntropy) else outputs, dtype)
     metric = Accuracy() if isinstance(loss, SoftmaxCrossEntropy) else MeanAbsoluteError()
+    given: dict[str, Any] = {"batch_size": batch_size, "validation_split": held_out if rows > 3 else 0.0}
+    if weights == "classes" and isinstance(loss, SoftmaxCrossEntropy):
+        given["class_weight"] = {0: 2.0, 1: 0.5}
+    elif weights != "none":
+        shape = y.shape if weights == "targets" else (rows,)
+        given["sample_weight"] = np.random.default_rng(1).integers(0, 3, shape)
 
     def make() -> Trainer:
         ending = [Sigmoid()] if isinstance(loss, BinaryCrossEntropy) else []
@@ -156,7 +92,7 @@ def test_any_network_trains_to_the_same_bits(
         return Trainer(net, loss, optimizer, metrics=[metric] if with_metrics else [], **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        both(patch, make, lambda trainer: trainer.fit(x, y, epochs=3, batch_size=batch_size))
+        both(patch, make, lambda trainer: trainer.fit(x, y, epochs=3, **given))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -208,11 +144,6 @@ def test_stored_code_in_new_processes(dtype: str, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         printed.append(done.stdout)
     assert len(set(printed)) == 1
-
-
-def make_small(**options: Any) -> Trainer:
-    net = Sequential([Dense(4), Sigmoid(), Dense(1)], input_shape=3, rng=0, dtype="float64")
-    return Trainer(net, MeanSquaredError(), options.pop("optimizer", SGD(0.1)), **options)
 
 
 @pytest.mark.parametrize("bad", range(0, 24, 3))
