@@ -25,7 +25,7 @@ def run(seed: int | np.random.Generator, **arguments: Any) -> bytes:
     given: dict[str, Any] = {"loss": SoftmaxCrossEntropy(), "optimizer": Adam(), "metrics": [Accuracy()], **arguments}
     history = net.fit(X, LABELS, epochs=4, batch_size=8, validation_split=0.2, **given)
     weights = b"".join(parameter.value.tobytes() for parameter in net.parameters())
-    return weights + repr(history).encode() + net.predict(X).tobytes()
+    return weights + repr(dict(history)).encode() + net.predict(X).tobytes()
 
 
 @pytest.mark.parametrize("optimizer", [SGD(0.1), SGD(0.1, momentum=0.9), Adam(), AdamW()], ids=repr)

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Mapping
+from html import escape
+from math import isfinite
 from numbers import Real
 from types import MappingProxyType
 from typing import ClassVar, Literal, NamedTuple
@@ -28,7 +30,8 @@ class Best(NamedTuple):
 class History(dict[str, list[float]]):
     """The loss and the metrics of each completed epoch: lists by name, such as ``"loss"`` and ``"val_accuracy"``.
 
-    Epoch 1 has index 0 in these lists. ``interrupted`` is whether Ctrl-C ended the training.
+    Epoch 1 has index 0 in these lists. ``interrupted`` is whether Ctrl-C ended the training. ``print`` shows the last
+    values, a notebook draws all, and ``dict(history)`` has the lists.
 
     >>> from deepbp import History
     >>> history = History()
@@ -36,6 +39,8 @@ class History(dict[str, list[float]]):
     ...     history.append({"loss": loss})
     >>> history["loss"], history.best("loss")
     ([0.5, 0.2, 0.3], Best(value=0.2, epoch=2))
+    >>> history
+    History(3 epochs, loss=0.3, lowest 0.2 in epoch 2)
     """
 
     first: ClassVar[int] = 1
@@ -48,6 +53,23 @@ class History(dict[str, list[float]]):
     def epochs(self) -> int:
         """The number of completed epochs."""
         return max(map(len, self.values()), default=0)
+
+    def __repr__(self) -> str:
+        parts = [f"{self.epochs} epoch{'s' * (self.epochs != 1)}"]
+        for name, values in self.items():
+            parts.append(f"{name}={values[-1]:.4g}")
+            if self.direction(name) and any(value == value for value in values):
+                best, epoch = self.best(name)
+                word = "lowest" if self.direction(name) == "min" else "highest"
+                parts += [f"{word} {best:.4g} in epoch {epoch}"] * (epoch != self.epochs)
+        return f"History({', '.join(parts)}{', interrupted' * self.interrupted})"
+
+    def _repr_html_(self) -> str:
+        """The curves for a notebook: each column beside its ``val_`` column, which is dashed."""
+        names = dict.fromkeys(name.removeprefix("val_") for name in self)
+        pairs = [[one for one in (name, f"val_{name}") if one in self] for name in names]
+        drawn = "".join(_curves({name: self[name] for name in pair}) for pair in pairs) if self.epochs > 1 else ""
+        return f"<div>{drawn}<p>{escape(repr(self))}</p></div>"
 
     def note_direction(self, name: str, higher_is_better: bool) -> None:
         """Set the direction in which a column, and its ``val_`` column, improves."""
@@ -98,3 +120,31 @@ class History(dict[str, list[float]]):
             writer = csv.writer(file)
             writer.writerow(["epoch", *self])
             writer.writerows([epoch, *row] for epoch, row in enumerate(zip(*self.values(), strict=True), self.first))
+
+
+WIDTH, HEIGHT = 240, 110
+
+
+def _curves(columns: Mapping[str, list[float]]) -> str:
+    """Columns over epochs as an SVG picture in the colour of the text around it, so that it fits light and dark."""
+    finite = [value for values in columns.values() for value in values if isfinite(value)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
+    lines = []
+    for name, values in columns.items():
+        dash = ' stroke-dasharray="4 3"' if name.startswith("val_") else ""
+        step = WIDTH / max(len(values) - 1, 1)
+        points = [
+            f"{i * step:.1f},{HEIGHT * (high - value) / ((high - low) or 1):.1f}"
+            for i, value in enumerate(values)
+            if isfinite(value)  # an epoch that is not validated has none
+        ]
+        lines.append(f'<polyline points="{" ".join(points)}"{dash}/>')
+    title = escape(", ".join(f"{name} (dashed)" if name.startswith("val_") else name for name in columns))
+    return (
+        f'<svg role="img" aria-label="{title}" width="{WIDTH + 70}" height="{HEIGHT + 34}" '
+        f'viewBox="-60 -20 {WIDTH + 70} {HEIGHT + 34}" fill="none" stroke="currentColor" stroke-width="1.5">'
+        f'<path d="M0 0V{HEIGHT}H{WIDTH}" stroke-opacity="0.4"/>{"".join(lines)}'
+        f'<g fill="currentColor" stroke="none" font-family="sans-serif" font-size="11">'
+        f'<text x="0" y="-8">{title}</text><text x="-6" y="10" text-anchor="end">{high:.3g}</text>'
+        f'<text x="-6" y="{HEIGHT}" text-anchor="end">{low:.3g}</text></g></svg>'
+    )

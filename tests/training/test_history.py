@@ -4,6 +4,7 @@ import csv
 import os
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from problems import SQUARES
@@ -121,3 +122,24 @@ def test_a_failed_write_leaves_the_old_file(
         history_of(loss=[1]).to_csv(path)
     assert path.read_text() == "the old file"
     assert os.listdir(tmp_path) == ["history.csv"]
+
+
+def test_a_history_prints_one_line_and_draws_its_curves() -> None:
+    history = History()
+    history.note_direction("accuracy", True)
+    assert repr(history) == "History(0 epochs)"
+    assert "<svg" not in history._repr_html_()
+    for epoch in range(1000):
+        history.append({"loss": 1 / (epoch + 1), "val_loss": abs(epoch - 500) if epoch % 2 else float("nan")})
+    history.append({"loss": 0.5, "accuracy": 0.25, "<b>": 1.0})
+    history.interrupted = True
+    assert repr(history) == (
+        "History(1001 epochs, loss=0.5, lowest 0.001 in epoch 1000, val_loss=nan, lowest 1 in epoch 500, "
+        "accuracy=0.25, <b>=1, interrupted)"
+    )
+    page = ElementTree.fromstring(history._repr_html_())
+    assert [one.get("aria-label") for one in page.iter("svg")] == ["loss, val_loss (dashed)", "accuracy", "<b>"]
+    counts = [len((line.get("points") or "").split()) for line in page.iter("polyline")]
+    assert counts == [1001, 500, 1, 1]
+    loss = [float(point.partition(",")[2]) for point in (next(page.iter("polyline")).get("points") or "").split()]
+    assert loss[0] < loss[499]  # y counts downwards
