@@ -20,6 +20,9 @@ NOT_VECTOR = "expected a vector of numbers, got an array of shape {}: use .resha
 NOT_SHARES = "expected a vector of labels and a row of shares for each, got {} and {} for an array of shape {}"
 NOT_ROWS = "expected a bias for each column of an array of shape {}, got {}"
 NOT_STEPS = "expected arrays of sequences that fit together, got shapes {}"
+NO_FEATURES = "expected an array with features along the last axis, got one of shape {}"
+OTHER_FEATURES = "expected a number for each feature of an array of shape {}, got {}"
+OTHER_INVERSE = "backward: expected 1 / √(σ² + ε), of shape {}, got {}"
 
 BLOCK = 16_384  # numbers of one array: several arrays of this size fit into a processor's second-level cache
 

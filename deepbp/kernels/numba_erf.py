@@ -8,7 +8,7 @@ from numba import njit, types
 from numba.extending import overload
 
 from deepbp.kernels import numpy_erf
-from deepbp.kernels.numba_math import compiled, exp_negative
+from deepbp.kernels.numba_math import INLINE, compiled, exp_negative
 from deepbp.kernels.numpy_erf import LIMIT, LONG, SHORT
 
 
@@ -22,7 +22,7 @@ def scaled_erfc(x: Any) -> Any:
     raise NotImplementedError
 
 
-@overload(half_gaussian, jit_options={"forceinline": True})
+@overload(half_gaussian, jit_options=INLINE)
 def _half_gaussian(x: Any) -> Any:
     t: Any = np.float32 if x == types.float32 else np.float64  # a literal would widen a loop over float32
     sixteen, sixteenth, half = t(16), t(1 / 16), t(0.5)
@@ -35,7 +35,7 @@ def _half_gaussian(x: Any) -> Any:
     return implementation
 
 
-@overload(scaled_erfc, jit_options={"forceinline": True})
+@overload(scaled_erfc, jit_options=INLINE)
 def _scaled_erfc(x: Any) -> Any:
     t: Any = np.float32 if x == types.float32 else np.float64
     k, a, coefficients = SHORT if t is np.float32 else LONG
@@ -53,7 +53,7 @@ def _polynomial(t: Any, coefficients: tuple[float, ...]) -> Any:
     steps, rest = tuple(map(t, coefficients[7::-1])), coefficients[8:]
     inner = _polynomial(t, rest) if rest else njit(lambda x: t(0))
 
-    @njit(forceinline=True)
+    @njit(**INLINE)
     def value(x: Any) -> Any:
         p = inner(x)
         for c in steps:

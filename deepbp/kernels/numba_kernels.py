@@ -7,9 +7,19 @@ import numpy as np
 from deepbp.errors import ShapeError
 from deepbp.kernels import numba_loops as loops
 from deepbp.kernels import numpy_kernels
-from deepbp.kernels.blocks import NO_SCORES, NOT_ROWS, NOT_SHARES, OTHER_LENGTH, OTHER_SHAPE, OTHER_STATE, OTHER_TARGET
+from deepbp.kernels.blocks import NO_SCORES, NOT_ROWS, NOT_SHARES, OTHER_LENGTH, OTHER_STATE, OTHER_TARGET
 from deepbp.kernels.numba_erf import gelu as gelu
 from deepbp.kernels.numba_math import compiled, exp_negative, inner
+from deepbp.kernels.numba_normalization import batch_norm as batch_norm
+from deepbp.kernels.numba_normalization import batch_norm_backward as batch_norm_backward
+from deepbp.kernels.numba_normalization import check_alike
+from deepbp.kernels.numba_normalization import feature_sums as feature_sums
+from deepbp.kernels.numba_normalization import group_norm as group_norm
+from deepbp.kernels.numba_normalization import group_norm_backward as group_norm_backward
+from deepbp.kernels.numba_normalization import layer_norm as layer_norm
+from deepbp.kernels.numba_normalization import layer_norm_backward as layer_norm_backward
+from deepbp.kernels.numba_normalization import rms_norm as rms_norm
+from deepbp.kernels.numba_normalization import rms_norm_backward as rms_norm_backward
 from deepbp.kernels.numpy_kernels import __all__ as __all__  # a kernel without a compiled form is NumPy's
 from deepbp.kernels.numpy_kernels import attention as attention
 from deepbp.kernels.numpy_kernels import attention_backward as attention_backward
@@ -26,12 +36,6 @@ from deepbp.kernels.numpy_kernels import softmax_cross_entropy as softmax_cross_
 from deepbp.kernels.numpy_kernels import softmax_cross_entropy_backward as softmax_cross_entropy_backward
 from deepbp.kernels.numpy_kernels import tanh as tanh
 from deepbp.typing import Array
-
-
-@inner
-def check_alike(output: Any, delta: Any) -> None:
-    if output.shape != delta.shape:
-        raise ShapeError(OTHER_SHAPE, output.shape, delta.shape)
 
 
 @inner

@@ -28,6 +28,7 @@ inner = njit(  # for functions that compiled code calls
     fastmath={"contract"},  # a·b + c in one rounding; nothing that assumes finite numbers or reorders sums
 )
 
+INLINE: Any = {"forceinline": True, "fastmath": {"contract"}}  # else flags of the first caller would count
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _NATIVE = {*_FLOATS, np.dtype(np.intp)}
@@ -144,7 +145,7 @@ def exp_negative(x: Any) -> Any:
     raise NotImplementedError
 
 
-@overload(exp_negative, jit_options={"forceinline": True})  # also where a loop needs two: else it stays slow
+@overload(exp_negative, jit_options=INLINE)  # also where a loop needs two: else it stays slow
 def _exp_negative(x: Any) -> Any:
     # Every constant has the type of x: a literal such as 0.5 is a float64 and would widen a loop over float32.
     if x == types.float32:
@@ -177,13 +178,13 @@ def _coefficients(t: Any, degree: int) -> tuple[Any, ...]:
 _C7, _C13 = _coefficients(np.float32, 7), _coefficients(np.float64, 13)
 
 
-@njit(forceinline=True)
+@njit(**INLINE)
 def _taylor7(r: Any) -> Any:
     high = _C7[4] + r * (_C7[5] + r * (_C7[6] + r * _C7[7]))
     return _C7[0] + r * (_C7[1] + r * (_C7[2] + r * (_C7[3] + r * high)))
 
 
-@njit(forceinline=True)
+@njit(**INLINE)
 def _taylor13(r: Any) -> Any:
     high = _C13[9] + r * (_C13[10] + r * (_C13[11] + r * (_C13[12] + r * _C13[13])))
     middle = _C13[5] + r * (_C13[6] + r * (_C13[7] + r * (_C13[8] + r * high)))

@@ -276,9 +276,8 @@ class Elementwise(Layer[Saved]):
     def __attrs_init_subclass__(cls) -> None:
         if boundary.is_part_of_deepbp(cls):  # a user's subclass may save something else
             for method in ("backward_parameters", "backward"):
-                if method in vars(cls):  # where there are both, backward calls backward_parameters first
+                if method in vars(cls):
                     setattr(cls, method, boundary.comparing_delta(vars(cls)[method]))
-                    break
         super().__attrs_init_subclass__()
 
 

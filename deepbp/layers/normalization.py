@@ -1,6 +1,5 @@
 """Normalization layers: batch, layer, group and root-mean-square."""
 
-from collections.abc import Callable
 from math import isfinite, prod
 from typing import TypeAlias
 
@@ -12,7 +11,8 @@ from deepbp.errors import ShapeError
 from deepbp.errors.validators import fraction, positive, positive_int
 from deepbp.formulas.language import Formula
 from deepbp.initializers import Ones, Zeros
-from deepbp.kernels.blocks import LONG_BATCH, long_product
+from deepbp.kernels import unchecked as kernels
+from deepbp.kernels.numpy_normalization import finite_root
 from deepbp.layers.layer import Builder, Elementwise
 from deepbp.parameters import UNBUILT, Buffer, Parameter
 from deepbp.typing import Array, Shape
@@ -29,54 +29,6 @@ def accumulate_features(parameter: Parameter, shares: Array) -> None:
     """Accumulate the gradient of a parameter (F,): terms (B, …, F), summed over all axes but the last."""
     rows = shares.reshape(-1, shares.shape[-1])
     parameter.accumulate_product(ones(len(rows), rows.dtype), rows)
-
-
-Mean: TypeAlias = Callable[[Array], Array]
-"""Takes the mean over some axes, in a shape that broadcasts with the array."""
-
-
-def batch_mean(rows: Array) -> Array:
-    """Mean of each column over all rows; zeros if there are no rows."""
-    one = ones(len(rows), rows.dtype)
-    mean = one.dot(rows) if len(rows) <= LONG_BATCH else long_product(one, rows)  # at a fifth of rows.mean(axis=0)
-    mean /= max(len(rows), 1)
-    return mean
-
-
-def row_mean(x: Array) -> Array:
-    """Mean along the last axis."""
-    mean: Array = x.dot(ones(x.shape[-1], x.dtype))[..., None]
-    mean /= x.shape[-1]
-    return mean
-
-
-def standardized(x: Array, mean: Mean, epsilon: float) -> tuple[Array, Array, Array, Array]:
-    """Return (x̂, 1 / √(σ² + ε), μ, σ²) with x̂ = (x − μ) / √(σ² + ε), μ = mean x, and the biased σ² = mean (x − μ)²."""
-    centre = mean(x)
-    normal = x - centre
-    variance = mean(normal * normal)
-    inverse = 1 / finite_root(variance, epsilon)
-    normal *= inverse
-    return normal, inverse, centre, variance
-
-
-def finite_root(variance: Array, epsilon: float) -> Array:
-    """√(σ² + ε), and NaN where the square overflowed: x / ∞ = 0 would be finite, and hide the overflow."""
-    root = np.sqrt(variance + float(epsilon))
-    if not isfinite(np.add.reduce(root, axis=None)):
-        root[np.isinf(root)] = np.nan
-    return np.asarray(root)
-
-
-def standardized_backward(normal: Array, inverse: Array, delta: Array, mean: Mean) -> Array:
-    """Backpropagate δ = ∂L/∂x̂ to x: (δ − mean δ − x̂ · mean(δ x̂)) / √(σ² + ε).
-
-    Each x affects x̂ directly, through μ, and through σ²: one term for each.
-    """
-    grad_input = delta - mean(delta)
-    grad_input -= normal * mean(delta * normal)
-    grad_input *= inverse
-    return grad_input
 
 
 BatchNormSaved: TypeAlias = tuple[Array, Array, bool]
@@ -163,15 +115,13 @@ class BatchNorm(Elementwise[BatchNormSaved]):
             inverse = 1 / finite_root(self.running_variance.value, self.epsilon)
             return self.predict(x), ((x - self.running_mean.value) * inverse, inverse, True)
         rows = x.reshape(-1, x.shape[-1])
-        # differences from some sample are small where features are large: float32 then keeps the digits of the mean
-        start = rows[0] if len(rows) else np.zeros_like(self.gain.value)
-        normal, inverse, mean, variance = standardized(rows - start, batch_mean, self.epsilon)
-        if not self._update_averages(len(rows), start + mean, variance):
-            normal *= np.nan  # an overflow, of which no part may pass unnoticed
-        normal = normal.reshape(x.shape)
-        y = normal * self.gain.value
-        y += self.shift.value
-        return y, (normal, inverse, False)
+        y, normal, inverse, mean, variance = kernels.batch_norm(
+            rows, self.gain.value, self.shift.value, float(self.epsilon)
+        )
+        if not self._update_averages(len(rows), mean, variance):
+            y *= np.nan  # an overflow, of which no part may pass unnoticed
+            normal *= np.nan
+        return y.reshape(x.shape), (normal.reshape(x.shape), inverse, False)
 
     def _update_averages(self, count: int, mean: Array, variance: Array) -> bool:
         """Include a batch in the running averages; False, without a change, if its mean or variance overflowed."""
@@ -187,19 +137,22 @@ class BatchNorm(Elementwise[BatchNormSaved]):
         return True
 
     def backward(self, saved: BatchNormSaved, delta: Array) -> Array:
-        self._run_backward_parameters(saved, delta)
         normal, inverse, frozen = saved
         if frozen:
+            self._run_backward_parameters(saved, delta)
             return np.asarray(delta * (self.gain.value * inverse))
-        features = len(inverse)
-        rows = (delta * self.gain.value).reshape(-1, features)
-        grad_input = standardized_backward(normal.reshape(-1, features), inverse, rows, batch_mean)
+        rows = (-1, len(inverse))
+        grad_input, of_gain, of_shift = kernels.batch_norm_backward(
+            normal.reshape(rows), inverse, self.gain.value, delta.reshape(rows)
+        )
+        self.gain.accumulate(of_gain)
+        self.shift.accumulate(of_shift)
         return grad_input.reshape(delta.shape)
 
     def backward_parameters(self, saved: BatchNormSaved, delta: Array) -> None:
-        normal, _, _ = saved
-        accumulate_features(self.gain, delta * normal)  # ∂L/∂γ = Σ δ x̂
-        accumulate_features(self.shift, delta)  # ∂L/∂β = Σ δ
+        of_gain, of_shift = kernels.feature_sums(saved[0], delta)
+        self.gain.accumulate(of_gain)  # ∂L/∂γ = Σ δ x̂
+        self.shift.accumulate(of_shift)  # ∂L/∂β = Σ δ
 
     def predict(self, x: Array) -> Array:
         y = x - self.running_mean.value
@@ -264,29 +217,23 @@ class LayerNorm(Elementwise[LayerNormSaved]):
         return input_shape
 
     def forward(self, x: Array) -> tuple[Array, LayerNormSaved]:
-        # differences from the first feature keep the digits of the mean: those of equal numbers are exactly 0
-        normal, inverse, _, _ = standardized(x - x[..., :1], row_mean, self.epsilon)
-        y = normal * self.gain.value
-        y += self.shift.value
+        y, normal, inverse = kernels.layer_norm(x, self.gain.value, self.shift.value, float(self.epsilon))
         return y, (normal, inverse)
 
     def backward(self, saved: LayerNormSaved, delta: Array) -> Array:
-        self._run_backward_parameters(saved, delta)
-        return standardized_backward(*saved, delta * self.gain.value, row_mean)
+        grad_input, of_gain, of_shift = kernels.layer_norm_backward(*saved, self.gain.value, delta)
+        self.gain.accumulate(of_gain)
+        self.shift.accumulate(of_shift)
+        return np.asarray(grad_input)
 
     def backward_parameters(self, saved: LayerNormSaved, delta: Array) -> None:
-        normal, _ = saved
-        accumulate_features(self.gain, delta * normal)  # ∂L/∂γ = Σ δ x̂
-        accumulate_features(self.shift, delta)  # ∂L/∂β = Σ δ
+        of_gain, of_shift = kernels.feature_sums(saved[0], delta)
+        self.gain.accumulate(of_gain)  # ∂L/∂γ = Σ δ x̂
+        self.shift.accumulate(of_shift)  # ∂L/∂β = Σ δ
 
 
 GroupNormSaved: TypeAlias = tuple[Array, Array]
 """x̂, and 1 / √(σ² + ε) of each sample's groups."""
-
-
-def _group_mean(grouped: Array) -> Array:
-    """(B, P, G, F/G) to (B, 1, G, 1): over the places and over the features of a group."""
-    return np.asarray(grouped.mean(axis=(1, 3), keepdims=True))
 
 
 @define(eq=False)
@@ -337,23 +284,23 @@ class GroupNorm(Elementwise[GroupNormSaved]):
         return input_shape
 
     def forward(self, x: Array) -> tuple[Array, GroupNormSaved]:
-        grouped = self._grouped(x)
-        grouped, inverse, _, _ = standardized(grouped - grouped[:, :1, :, :1], _group_mean, self.epsilon)
-        normal = grouped.reshape(x.shape)
-        y = normal * self.gain.value
-        y += self.shift.value
-        return y, (normal, inverse)
+        gain, shift = self.gain.value.reshape(self.groups, -1), self.shift.value.reshape(self.groups, -1)
+        y, normal, inverse = kernels.group_norm(self._grouped(x), gain, shift, float(self.epsilon))
+        return y.reshape(x.shape), (normal.reshape(x.shape), inverse)
 
     def backward(self, saved: GroupNormSaved, delta: Array) -> Array:
-        self._run_backward_parameters(saved, delta)
         normal, inverse = saved
-        grouped = self._grouped(delta * self.gain.value)
-        return standardized_backward(self._grouped(normal), inverse, grouped, _group_mean).reshape(delta.shape)
+        grad_input, of_gain, of_shift = kernels.group_norm_backward(
+            self._grouped(normal), inverse, self.gain.value.reshape(self.groups, -1), self._grouped(delta)
+        )
+        self.gain.accumulate(of_gain)
+        self.shift.accumulate(of_shift)
+        return grad_input.reshape(delta.shape)
 
     def backward_parameters(self, saved: GroupNormSaved, delta: Array) -> None:
-        normal, _ = saved
-        accumulate_features(self.gain, delta * normal)  # ∂L/∂γ = Σ δ x̂
-        accumulate_features(self.shift, delta)  # ∂L/∂β = Σ δ
+        of_gain, of_shift = kernels.feature_sums(saved[0], delta)
+        self.gain.accumulate(of_gain)  # ∂L/∂γ = Σ δ x̂
+        self.shift.accumulate(of_shift)  # ∂L/∂β = Σ δ
 
     def _grouped(self, x: Array) -> Array:
         """(B, …, F) to (B, P, G, F/G), with P places."""
@@ -407,18 +354,13 @@ class RMSNorm(Elementwise[RMSNormSaved]):
         return input_shape
 
     def forward(self, x: Array) -> tuple[Array, RMSNormSaved]:
-        inverse = 1 / finite_root(row_mean(x * x), self.epsilon)
-        normal = x * inverse
-        return normal * self.gain.value, (normal, inverse)
+        y, normal, inverse = kernels.rms_norm(x, self.gain.value, float(self.epsilon))
+        return y, (normal, inverse)
 
     def backward(self, saved: RMSNormSaved, delta: Array) -> Array:
-        self._run_backward_parameters(saved, delta)
-        normal, inverse = saved
-        grad_input = delta * self.gain.value
-        grad_input -= normal * row_mean(grad_input * normal)  # x affects x̂ directly, and through the mean square
-        grad_input *= inverse
-        return grad_input
+        grad_input, of_gain = kernels.rms_norm_backward(*saved, self.gain.value, delta)
+        self.gain.accumulate(of_gain)
+        return np.asarray(grad_input)
 
     def backward_parameters(self, saved: RMSNormSaved, delta: Array) -> None:
-        normal, _ = saved
-        accumulate_features(self.gain, delta * normal)  # ∂L/∂γ = Σ δ x̂
+        self.gain.accumulate(kernels.feature_sums(saved[0], delta)[0])  # ∂L/∂γ = Σ δ x̂

@@ -9,8 +9,8 @@ from forms import in_both_forms
 from deepbp import Parameter
 from deepbp._validation import ones
 from deepbp.kernels.blocks import LONG_BATCH, long_product
+from deepbp.kernels.numpy_normalization import _column_mean as batch_mean
 from deepbp.layers import Builder, Dense, PReLU
-from deepbp.layers.normalization import batch_mean
 from deepbp.losses import MeanAbsoluteError, MeanSquaredError
 from deepbp.metrics import MeanAbsoluteError as Distance
 from deepbp.typing import Array

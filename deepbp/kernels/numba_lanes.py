@@ -1,0 +1,192 @@
+"""Vectors of numbers for compiled code: sums in a fixed order that is the same on every processor, at full speed.
+
+A compiler adds floats one after the other, which a processor cannot do in parallel, or, where it may reorder them, in
+an order that depends on the processor and on the code around. Here the order is written down: ``Lanes`` are 64 bytes of
+neighbouring numbers, in one register or several, and an operation on them is one on each number. Functions that use
+them must be compiled by ``exact``, so that no a·b + c is rounded once where others round twice.
+"""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import extending, njit, types
+from numba.core import cgutils
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+
+BYTES = 64  # of the widest registers there are
+
+
+def untyped(function: Any) -> Any:
+    """A part of Numba without its type hints, or without the lack of them."""
+    return function
+
+
+def intrinsic(function: Callable[..., Any]) -> Any:
+    """Numba's decorator, whose type hints count the context among the arguments."""
+    return untyped(extending.intrinsic)(function)
+
+
+def exact(function: Callable[..., Any]) -> Any:
+    """Compile a function that only compiled code calls, in which each operation is rounded as NumPy would round it.
+
+    Without ``fastmath`` it would get that of the function for which it is compiled first.
+    """
+    options: Any = {"error_model": "numpy", "fastmath": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return njit(nogil=True, **options)(function)
+
+
+class Lanes(types.Type):
+    """64 bytes of neighbouring numbers."""
+
+    def __init__(self, number: Any) -> None:
+        self.number, self.count = number, 8 * BYTES // number.bitwidth
+        untyped(super().__init__)(f"Lanes({number})")
+
+
+def _vector(number: Any, count: int) -> Any:
+    return ir.VectorType(ir.FloatType() if number == types.float32 else ir.DoubleType(), count)
+
+
+@extending.register_model(Lanes)
+class _LanesModel(extending.models.PrimitiveModel):
+    def __init__(self, manager: Any, lanes: Any) -> None:
+        untyped(super().__init__)(manager, lanes, _vector(lanes.number, lanes.count))
+
+
+def _operation(symbol: Any, name: str) -> None:
+    @untyped(infer_global)(symbol)
+    class Typing(AbstractTemplate):
+        def generic(self, arguments: Any, keywords: Any) -> Any:
+            if len(arguments) == 2 and isinstance(arguments[0], Lanes) and arguments[0] == arguments[1]:
+                return untyped(signature)(arguments[0], *arguments)
+            return None
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return getattr(builder, name)(*arguments)
+
+    untyped(extending.lower_builtin)(symbol, Lanes, Lanes)(generate)
+
+
+for _symbol, _name in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
+    _operation(_symbol, _name)
+
+
+def _all_or_some(
+    builder: Any, array: Any, place: Any, left: Any, number: Any, count: int, use: Callable[[Any, Any], Any]
+) -> None:
+    """Let ``use`` access array[place:place + count], or as many of them as are ``left``, given a pointer and a mask."""
+    kind, whole = _vector(number, count), ir.IntType(64)
+    pointer = builder.bitcast(builder.gep(array.data, [place]), kind.as_pointer())
+    with builder.if_else(builder.icmp_signed(">=", left, whole(count))) as (all_, some):
+        with all_:
+            use(pointer, None)
+        with some:
+            places = ir.VectorType(whole, count)
+            one = builder.insert_element(ir.Constant(places, ir.Undefined), left, ir.IntType(32)(0))
+            many = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), count), [0] * count))
+            use(pointer, builder.icmp_signed("<", ir.Constant(places, list(range(count))), many))
+
+
+def _masked(builder: Any, what: str, kind: Any, arguments: list[Any]) -> Any:
+    """Call LLVM's masked load or store."""
+    element = "f32" if isinstance(kind.element, ir.FloatType) else "f64"
+    result = kind if what == "load" else ir.VoidType()
+    declared = ir.FunctionType(result, [argument.type for argument in arguments])
+    name = f"llvm.masked.{what}.v{kind.count}{element}.p0"
+    return builder.call(untyped(cgutils).get_or_insert_function(builder.module, declared, name), arguments)
+
+
+def _loaded(builder: Any, array: Any, place: Any, left: Any, number: Any, count: int, fill: Any) -> Any:
+    kind, size = _vector(number, count), number.bitwidth // 8
+    target = untyped(cgutils).alloca_once(builder, kind)
+
+    def use(pointer: Any, mask: Any) -> None:
+        if mask is None:
+            builder.store(builder.load(pointer, align=size), target)
+        else:
+            builder.store(_masked(builder, "load", kind, [pointer, ir.IntType(32)(size), mask, fill]), target)
+
+    _all_or_some(builder, array, place, left, number, count, use)
+    return builder.load(target)
+
+
+def _stored(builder: Any, array: Any, place: Any, left: Any, number: Any, value: Any) -> None:
+    size = number.bitwidth // 8
+
+    def use(pointer: Any, mask: Any) -> None:
+        if mask is None:
+            builder.store(value, pointer, align=size)
+        else:
+            _masked(builder, "store", value.type, [value, pointer, ir.IntType(32)(size), mask])
+
+    _all_or_some(builder, array, place, left, number, value.type.count, use)
+
+
+@intrinsic
+def load(context: Any, array: Any, place: Any, left: Any, fill: Any) -> Any:
+    """The lanes from array[place] on; where fewer numbers than that are left, the rest is taken from ``fill``."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        made = context.make_array(array)(context, builder, arguments[0])
+        return _loaded(builder, made, arguments[1], arguments[2], array.dtype, fill.count, arguments[3])
+
+    return fill(array, types.int64, types.int64, fill), generate
+
+
+@intrinsic
+def store(context: Any, array: Any, place: Any, left: Any, lanes: Any) -> Any:
+    """Write lanes from array[place] on, as many as are left."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        made = context.make_array(array)(context, builder, arguments[0])
+        _stored(builder, made, arguments[1], arguments[2], array.dtype, arguments[3])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64, lanes), generate
+
+
+@intrinsic
+def add_to(context: Any, array: Any, place: Any, left: Any, lanes: Any) -> Any:
+    """Add lanes, as many as are left, to an array of float64 from array[place] on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        made, (_, place, left, value) = context.make_array(array)(context, builder, arguments[0]), arguments
+        kind = _vector(types.float64, lanes.count)
+        wide = value if lanes.number == types.float64 else builder.fpext(value, kind)
+        fill = ir.Constant(kind, ir.Undefined)
+        before = _loaded(builder, made, place, left, types.float64, lanes.count, fill)
+        _stored(builder, made, place, left, types.float64, builder.fadd(before, wide))
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64, lanes), generate
+
+
+@intrinsic
+def spread(context: Any, number: Any) -> Any:
+    """Lanes that all are this number."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = context.get_value_type(signature.return_type)
+        one = builder.insert_element(ir.Constant(kind, ir.Undefined), arguments[0], ir.IntType(32)(0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
+        return builder.shuffle_vector(one, one, zeros)
+
+    return Lanes(number)(number), generate
+
+
+@intrinsic
+def total(context: Any, lanes: Any) -> Any:
+    """The sum of all lanes: halves are added until one number is left."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        (whole,), count = arguments, lanes.count
+        while count > 1:
+            count //= 2
+            halves = [ir.Constant(ir.VectorType(ir.IntType(32), count), [*range(at, at + count)]) for at in (0, count)]
+            low, high = (builder.shuffle_vector(whole, whole, half) for half in halves)
+            whole = builder.fadd(low, high)
+        return builder.extract_element(whole, ir.IntType(32)(0))
+
+    return lanes.number(lanes), generate
