@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         testing,
         training,
     )
+    from deepbp.derivation import derive
     from deepbp.parameters import Buffer, Parameter, ParameterVector
     from deepbp.sequential import Sequential, load
     from deepbp.training import History, Trainer
@@ -37,6 +38,7 @@ _HOMES = {
     "ParameterVector": "parameters",
     "Sequential": "sequential",
     "Trainer": "training",
+    "derive": "derivation",
     "load": "sequential",
 }
 
@@ -49,6 +51,7 @@ __all__ = [
     "Trainer",
     "callbacks",
     "derivation",
+    "derive",
     "errors",
     "files",
     "initializers",

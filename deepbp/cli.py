@@ -1,4 +1,4 @@
-"""Command-line interface, ``python -m deepbp``: conformance checks of a user's class, and performance diagnosis."""
+"""Command-line interface, ``python -m deepbp``: checks of a user's class, derivations, and performance diagnosis."""
 
 import argparse
 import difflib
@@ -197,11 +197,63 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     return int(bool(found.faster))
 
 
+def add_derive_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``derive`` to a parser."""
+    parser.add_argument("formula", help="output of a layer, such as 'x * sigmoid(slope * x)'; or a loss, or a penalty")
+    parser.add_argument(
+        "--parameter", action="append", default=[], metavar="NAME", help="a trainable parameter: slope, or weight:4,3"
+    )
+    parser.add_argument(
+        "--constant", action="append", default=[], metavar="NAME=NUMBER", help="another name, such as beta=2.0"
+    )
+    parser.add_argument("--input-shape", type=_shape, default=(4,), metavar="SIZES", help="shape of one sample")
+    parser.add_argument("--name", default="Derived", help="name of the class that is written")
+    parser.add_argument(
+        "--format", choices=("text", "latex", "html", "source"), default="text", help="text has the source below it"
+    )
+
+
+def run_derive(arguments: argparse.Namespace) -> int:
+    """Print the derivation of a formula, and the source of its class; returns 0."""
+    from deepbp.derivation import derive
+
+    parameters: dict[str, Shape | None] = {}
+    for given in arguments.parameter:
+        name, colon, sizes = given.partition(":")
+        try:
+            parameters[name] = _shape(sizes) if colon else None
+        except argparse.ArgumentTypeError as error:
+            raise UsageError(f"--parameter {given}: {error}") from None
+    constants: dict[str, float] = {}
+    for given in arguments.constant:
+        name, _, value = given.partition("=")
+        try:
+            constants[name] = float(value)
+        except ValueError:
+            raise UsageError(f"--constant: expected NAME=NUMBER, such as beta=2.0, got {given!r}") from None
+    try:
+        found = derive(arguments.formula, parameters, constants=constants, input_shape=arguments.input_shape)
+    except DeepBPError as error:
+        raise UsageError(str(error)) from error
+    if arguments.format in ("text", "source"):
+        if arguments.format == "text":
+            print(found)
+        print(found.source(arguments.name), end="")
+    else:
+        print(found.to_latex(document=True) if arguments.format == "latex" else found.to_html())
+    return 0
+
+
 COMMANDS = {
     "check": (
         "Check a layer, loss, optimizer or initializer in a Python file: check my_layer.py:Swish.",
         add_check_arguments,
         run_check,
+    ),
+    "derive": (
+        "Derive the backward pass of a formula step by step, and write the layer's class: derive 'x * sigmoid(x)'.",
+        add_derive_arguments,
+        run_derive,
     ),
     "doctor": (
         "Show the configuration that affects performance, and measure whether another one is faster.",

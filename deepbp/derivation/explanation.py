@@ -8,7 +8,6 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from attrs import frozen
 
-from deepbp._config import configuration
 from deepbp.derivation.backward import backward_row, error_row, output_signal, path_behind
 from deepbp.derivation.document import LARGEST, Block, Document, Equations, Heading, Paragraph, Row, Values
 from deepbp.derivation.expressions import OUTER_PRODUCT, THROUGH_WEIGHTS, Math, alone, tree
@@ -19,6 +18,7 @@ from deepbp.errors import PositionError
 from deepbp.formulas.language import evaluate
 from deepbp.formulas.printer import Symbol
 from deepbp.layers import Layer
+from deepbp.testing.comparisons import values_of_fields
 from deepbp.testing.gradients import numeric_gradient
 from deepbp.typing import Array
 
@@ -150,7 +150,7 @@ def _output_column(step: OperationStep, index: int, unit: Index) -> int | None:
 def _through_slope(later: TraceStep, sample: int, unit: Index) -> Values:
     step, place = later.step, (sample, *unit)
     assert step.formula is not None
-    names = {**configuration(step.layer), **later.parameters, "x": later.input, "y": later.output}
+    names = {**values_of_fields(step.layer), **later.parameters, "x": later.input, "y": later.output}
     slope = np.broadcast_to(evaluate(step.formula.derivative, names), later.output.shape)[place]
     symbols = {
         "passed": entry(step.delta_input, unit),

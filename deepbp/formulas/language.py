@@ -27,32 +27,53 @@ def _sinusoids(x: Any) -> Any:
     return np.where(np.arange(features) % 2, np.cos(angle), np.sin(angle))
 
 
+def _sum_like(e: Any, x: Any) -> Any:
+    """The sum over all axes along which e would be repeated to make x as large as e."""
+    shape, held = np.shape(e), np.shape(x)
+    longer = len(shape) - len(held)
+    axes = tuple(i for i, n in enumerate(shape) if i < longer or (held[i - longer] == 1 and n != 1))
+    return np.sum(e, axis=axes, keepdims=True).reshape(held) if axes or longer else e
+
+
+def _group_mean(e: Any, groups: int) -> Any:
+    """The mean over each sample's group of features, and over its places, in the place of each number."""
+    cut = e.reshape(len(e), -1, groups, e.shape[-1] // groups)
+    return np.broadcast_to(cut.mean(axis=(1, 3), keepdims=True), cut.shape).reshape(e.shape)
+
+
 FUNCTIONS: dict[str, Any] = {
     "abs": np.abs,
     "batch_mean": lambda e: np.mean(e, axis=0),  # over the samples
+    "batch_size": len,
     "batch_sum": lambda e: np.sum(e, axis=0),  # Σ over the samples
     "cos": np.cos,
     "cosh": np.cosh,
     "erf": np.vectorize(math.erf, otypes=[float]),  # not the kernel, which is held against it
     "exp": np.exp,
     "feature_mean": lambda e: np.mean(e, axis=tuple(range(e.ndim - 1))),  # over all axes but the last
+    "feature_size": lambda e: math.prod(np.shape(e)[:-1]),  # what feature_mean divides by
     "feature_sum": lambda e: np.sum(e, axis=tuple(range(e.ndim - 1))),  # Σ over all axes but the last
     "feature_variance": lambda e: np.var(e, axis=tuple(range(e.ndim - 1))),  # the mean square of the differences
+    "group_mean": _group_mean,
     "log": np.log,
     "maximum": np.maximum,
     "minimum": np.minimum,
     "reshape": np.reshape,
     "row_max": lambda e: np.max(e, axis=-1, keepdims=True),  # along the last axis, one for each row
     "row_mean": lambda e: np.mean(e, axis=-1, keepdims=True),  # along the last axis, one for each row
+    "row_size": lambda e: np.shape(e)[-1],  # the numbers in a row
     "row_sum": lambda e: np.sum(e, axis=-1, keepdims=True),  # Σ along the last axis, one for each row
     "row_variance": lambda e: np.var(e, axis=-1, keepdims=True),
     "rows": lambda e: e.reshape(-1, e.shape[-1]),  # of the last axis, one below the other: printed as e itself
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "sign": np.sign,
     "sin": np.sin,
+    "sinh": np.sinh,
     "sinusoids": _sinusoids,  # sin and cos of the position, for samples (T, F)
     "softmax": _softmax,
+    "spread": lambda e, x: np.broadcast_to(e, np.shape(x)),  # repeated to the shape of x
     "sqrt": np.sqrt,
+    "sum_like": _sum_like,
     "tanh": np.tanh,
     "total": np.sum,  # Σ over everything
 }

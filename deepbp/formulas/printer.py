@@ -126,13 +126,14 @@ class TextPrinter(Printer):
         return f"Σ{index.translate(_SUBSCRIPTS)} {inner}"
 
     def root(self, inner: str) -> str:
-        return f"√{inner}" if inner.isdigit() else f"√({inner})"
+        return f"√{inner}" if inner.isalnum() else f"√({inner})"
 
 
 _NAMES = {
     "batch_mean": "meanᵢ",
     "feature_mean": "meanᵢ",
     "feature_variance": "varᵢ",
+    "group_mean": "mean",
     "log": "ln",
     "maximum": "max",
     "minimum": "min",
@@ -144,7 +145,8 @@ _NAMES = {
     "sign": "sgn",
 }
 # over everything, over the samples i (and all places in them), along each row
-_SUMS = {"total": "", "batch_sum": "i", "feature_sum": "i", "row_sum": "j"}
+_SIZES = {"row_size": "nⱼ", "batch_size": "nᵢ", "feature_size": "nᵢ"}
+_SUMS = {"total": "", "batch_sum": "i", "feature_sum": "i", "row_sum": "j", "sum_like": "i"}
 
 
 def print_expression(expression: str | ast.expr, symbols: Mapping[str, Symbol], printer: Printer) -> str:
@@ -239,11 +241,15 @@ class _Writer:
 
     def _function(self, name: str, arguments: list[ast.expr]) -> tuple[str, int]:
         printer = self.printer
+        if name in _SIZES:
+            return printer.symbol(Symbol(_SIZES[name])), _ATOM
+        if name == "spread":  # repetition goes without saying
+            return self.write(arguments[0])
         first, *others = (self.write(argument)[0] for argument in arguments)
         match name:
             case "exp":
                 return printer.power(printer.number("e"), first), _POWER
-            case "total" | "row_sum" | "batch_sum" | "feature_sum":
+            case "total" | "row_sum" | "batch_sum" | "feature_sum" | "sum_like":
                 return printer.total(self._inside(arguments[0], _PRODUCT), _SUMS[name]), _PRODUCT
             case "sqrt":
                 return printer.root(first), _ATOM

@@ -10,6 +10,7 @@ from deepbp.layers.chain import Chain
 from deepbp.layers.composites import Parallel, Repeat, Residual, Split
 from deepbp.layers.dense import Dense, TiedDense
 from deepbp.layers.embedding import Embedding
+from deepbp.layers.formula_layer import FormulaLayer
 from deepbp.layers.inner_graph import Expression, InnerGraph, MergeBy, Node, Operation, PenaltyTerm, SliceColumns
 from deepbp.layers.layer import Builder, Layer
 from deepbp.layers.masking import Context
@@ -49,6 +50,7 @@ __all__ = [
     "Expression",
     "Flatten",
     "Formula",
+    "FormulaLayer",
     "Gaussian",
     "GaussianNoise",
     "GroupNorm",

@@ -288,8 +288,8 @@ _PLAIN = {type(None), bool, int, float, str, Built, np.random.Generator}  # isin
 def members(layer: Layer[Any]) -> list[tuple[str, _Member]]:
     """The parameters, buffers and sublayers in a layer's own fields, with their names.
 
-    Items of a list or dict are named ``field.key``, or only ``key`` if the field is ``layers``. Public fields come
-    first, so that a member that a private field also holds gets the public name.
+    Items of a list or dict are named ``field.key``, or ``key`` if the field is ``layers`` or ``held``. Public fields
+    come first, so that a member that a private field also holds gets the public name.
     """
     found: list[tuple[str, _Member]] = []
     for name in layer._member_fields:
@@ -299,7 +299,7 @@ def members(layer: Layer[Any]) -> list[tuple[str, _Member]]:
         if isinstance(value, Parameter | Buffer | Layer):
             found.append((name, value))
         elif isinstance(value, list | tuple | dict):
-            prefix = "" if name == "layers" else f"{name}."
+            prefix = "" if name in ("layers", "held") else f"{name}."
             for key, item in value.items() if isinstance(value, dict) else enumerate(value):
                 if isinstance(item, Parameter | Buffer | Layer):
                     found.append((f"{prefix}{key}", item))

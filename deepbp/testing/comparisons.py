@@ -78,6 +78,8 @@ def expect_same(got: Array, expected: Array, message: str, tolerance: float = 1e
 
 def values_of_fields(instance: Any) -> dict[str, Any]:
     """Return the fields of an attrs instance by name, with the arrays of parameters and buffers, for a formula."""
+    if hasattr(instance, "formula_values"):
+        return dict(instance.formula_values())
     names = [a.name for a in attrs.fields(type(instance))] if attrs.has(type(instance)) else []
     held = {name: getattr(instance, name, None) for name in names}
     inner = values_of_fields(held["loss"]) if "loss" in held else {}  # whose formula may be that of the whole

@@ -19,6 +19,7 @@ from deepbp.derivation.rendering import Renderable, as_fragment, as_html, as_lat
 from deepbp.formulas.latex import LatexPrinter
 from deepbp.formulas.mathml import MathMLPrinter
 from deepbp.formulas.printer import Symbol
+from deepbp.initializers import Ones
 from deepbp.losses import MeanSquaredError, SumSquaredError
 from deepbp.optimizers import (
     SGD,
@@ -56,6 +57,7 @@ def everything() -> dict[str, Renderable]:
     given["Penalized"] = layers.Penalized(layers.Dense(2), weights=layers.L2(0.1))
     given |= {"Bilinear": layers.Bilinear(2, sizes=(1, 2)), "Embedding": layers.Embedding(5, 2)}
     given |= {"GaussianNoise": layers.GaussianNoise(0.1), "GroupNorm": layers.GroupNorm(1), "Maxout": layers.Maxout(2)}
+    given["FormulaLayer"] = layers.FormulaLayer("x * sigmoid(slope * x)", slope=Ones())
     given["TiedDense"] = layers.Chain([dense := layers.Dense(2), layers.TiedDense(dense)])
     attending = layers.EncoderDecoder(layers.Dense(2), layers.CrossAttention(1), source_steps=1)
     sequences: list[layers.Layer] = [

@@ -98,6 +98,8 @@ OTHERS: list[tuple[Layer[Any], Shape]] = [
     (layers.Dropout(), (3,)),
     (layers.Dropout(0.1), (2, 3)),
     (layers.Dropout(0.0), (3,)),
+    (layers.FormulaLayer("x * sigmoid(slope * x)", slope=initializers.Ones()), (4,)),
+    (layers.FormulaLayer("log(1 + exp(beta * x)) / beta", beta=2.0), (2, 3)),
     (layers.GaussianNoise(0.3), (2, 3)),
     (layers.GroupNorm(2), (6,)),
     (layers.GroupNorm(3), (2, 2, 3)),

@@ -1,0 +1,133 @@
+"""Derived gradients: equal to the stated ones of every built-in class, and to central differences of other formulas."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from formula_cases import CASES, Case
+
+from deepbp import Sequential
+from deepbp.derivation import derive
+from deepbp.formulas.algebra import Node, inner_first
+from deepbp.formulas.compiled import derive_formula
+from deepbp.formulas.derive import Derived
+from deepbp.formulas.formula_text import read, written
+from deepbp.formulas.identities import plain, recognized, recognized_identities
+from deepbp.formulas.language import evaluate
+from deepbp.formulas.values import Values, agree
+from deepbp.initializers import Initializer
+from deepbp.layers import FormulaLayer
+from deepbp.testing import check_layer
+from deepbp.testing.gradients import numeric_gradient
+
+
+def layer(case: Case) -> FormulaLayer:
+    formula, names, shapes = case
+    return FormulaLayer(formula, names=names, shapes=shapes)
+
+
+def shapes_of(case: Case) -> dict[str, Any]:
+    _, names, shapes = case
+    return {name: shapes.get(name, (4,)) for name, value in names.items() if isinstance(value, Initializer)}
+
+
+def derived_of(case: Case) -> Derived:
+    constants = {name: value for name, value in case[1].items() if not isinstance(value, Initializer)}
+    return derive_formula(case[0], (4,), shapes_of(case), constants)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_gradients_are_central_differences_of_the_stated_formula(case: Case) -> None:
+    derived, values = derived_of(case), {}
+    values.update(derived.values.names)
+    for name in derived.gradients:
+        held = np.array(values[name])
+
+        def loss(moved: Any, name: str = name) -> float:
+            return float((values["delta"] * evaluate(case[0], {**values, name: moved})).sum())
+
+        expected = numeric_gradient(loss, held)
+        got = evaluate(derived.text(name), values)
+        assert got.shape == held.shape
+        np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-7 * (1 + np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_the_written_class_passes_the_conformance_checks(case: Case) -> None:
+    formula, names, _ = case
+    constants = {name: value for name, value in names.items() if not isinstance(value, Initializer)}
+    source = derive(formula, shapes_of(case), constants=constants).source("Written")
+    exec(source, globals())  # at the top level of a module, as pickle needs it
+    check_layer(globals()["Written"](), 4)
+
+
+def test_identities_hold_for_other_numbers_too() -> None:
+    for identity in recognized_identities():
+        values = Values({"u": np.random.default_rng(7).uniform(-3, 3, (4, 6))})
+        assert agree(values.of(identity.left), values.of(identity.right), 1e-12), written(plain(identity.left))
+
+
+def test_a_wrong_identity_is_refused() -> None:
+    from deepbp.errors import ConfigurationError
+    from deepbp.formulas.identities import Identity
+
+    with pytest.raises(ConfigurationError, match="differ"):
+        Identity.of("1 / (1 + exp(u))", "sigmoid(u)", "wrong")
+
+
+@pytest.mark.parametrize("formula", ["exp(-x**2)", "1 / (1 + exp(-x))", "log(1 + exp(x))", "tanh(x)", "x * sigmoid(x)"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numbers_of_ten_thousand_neither_overflow_nor_lose_the_gradient(formula: str, dtype: str) -> None:
+    net = Sequential([FormulaLayer(formula)], input_shape=2, rng=0, dtype=dtype)
+    x = np.array([[1e4, -1e4], [0.5, -0.5]], dtype=dtype)
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        y, saved = net.forward(x)
+        back = net.backward(saved, np.ones_like(y))
+    assert np.isfinite([y, back]).all()
+    exact = {"log(1 + exp(x))": [1, 0], "x * sigmoid(x)": [1, 0]}.get(formula, [0, 0])
+    np.testing.assert_array_equal(back[0], exact)
+
+
+def test_nothing_but_the_language_is_read() -> None:
+    from deepbp.errors import ConfigurationError
+
+    for text in (
+        "x.__class__",
+        "(lambda: x)()",
+        "[x]",
+        "x if x else x",
+        "'a'",
+        "x[0]",
+        "exp(*x)",
+        "abs(x, key=x)",
+        "9**9**9",
+    ):
+        with pytest.raises(ConfigurationError, match="formula: "):
+            read(text)
+
+
+def nodes(text: str) -> list[Node]:
+    return inner_first(recognized(read(text)))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a - b - (a - b)", "0"),
+        ("x * x * x / x", "x**2"),
+        ("-(a - b)", "b - a"),
+        ("2 * a + 3 * a", "5 * a"),
+        ("1 / (2 * x) * 2", "1 / x"),
+        ("sqrt(x**2)", "sqrt(x**2)"),
+        ("sqrt(v)**2", "v"),
+        ("(2 * x)**3", "8 * x**3"),
+        ("1 / 2 * sqrt(2)", "1 / sqrt(2)"),
+        ("0.1 * x + 0.2 * x", "3 * x / 10"),
+        ("x**gamma / x", "x**(gamma - 1)"),
+        ("exp(x) / exp(x)", "1"),
+        ("(x @ w).T", "w.T @ x.T"),
+        ("(x > 0) * (x > 0)", "x > 0"),
+    ],
+)
+def test_the_normal_form(text: str, expected: str) -> None:
+    assert written(read(text)) == expected
