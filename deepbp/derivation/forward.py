@@ -135,6 +135,7 @@ def sums_explained(expressions: Iterable[Expression]) -> list[Block]:
         "feature_variance": " is the variance over them, a mean of squares",
         "row_mean": " is the mean along each row",
         "row_variance": " is the variance along each row, a mean of squares",
+        "group_mean": " is the mean over the group of each number",
         "row_max": " is the largest of each row",
     }
     found = {name for e in expressions for name in names_in(e)} & words.keys()

@@ -81,7 +81,9 @@ class Step:
         """The symbols of all names in the formula's expressions."""
         letters = self.formula.symbols if self.formula else {}
         known = {"x": self.input, "y": self.output, "delta": self.delta, "delta_input": self.delta_input}
-        return {name: Symbol(letter) for name, letter in letters.items()} | self.parameters | known
+        drawn = self.formula.saved if self.formula else ()  # of this pass, and so with the number of this step
+        own = {name: Symbol(letters.get(name, name), self.output.number) for name in drawn}
+        return {name: Symbol(letter) for name, letter in letters.items()} | own | self.parameters | known
 
     def made(self) -> Forms:
         """The output as an expression; f(x), with its letter, for an activation function."""

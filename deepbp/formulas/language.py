@@ -35,6 +35,39 @@ def _sum_like(e: Any, x: Any) -> Any:
     return np.sum(e, axis=axes, keepdims=True).reshape(held) if axes or longer else e
 
 
+def _pairs(x: Any, weight: Any) -> Any:
+    """All products uᵢ vⱼ of the two parts of a row, as many as a weight (I, J, …) has."""
+    left, right = weight.shape[:2]
+    return (x[:, :left, None] * x[:, None, left : left + right]).reshape(len(x), left * right)
+
+
+def _from_pairs(e: Any, x: Any, weight: Any) -> Any:
+    """The gradient of both parts of a row, from that of all products: Σⱼ eᵢⱼ vⱼ beside Σᵢ eᵢⱼ uᵢ."""
+    left, right = weight.shape[:2]
+    each = e.reshape(len(x), left, right)
+    u, v = x[:, :left], x[:, left : left + right]
+    return np.concatenate([(each * v[:, None]).sum(axis=2), (each * u[:, :, None]).sum(axis=1)], axis=1)
+
+
+def _largest_piece(e: Any, pieces: int) -> Any:
+    """The largest of K numbers that stand K·O apart, and its place."""
+    return e.reshape(len(e), pieces, -1).max(axis=1)
+
+
+def _to_largest(e: Any, z: Any, pieces: int) -> Any:
+    """e (B, O) at the largest of the K pieces of z (B, K·O), the first of equal ones, and 0 at the others."""
+    each = z.reshape(len(z), pieces, -1)
+    first = np.arange(pieces)[:, None] == each.argmax(axis=1)[:, None]
+    return (first * e[:, None]).reshape(z.shape)
+
+
+def _sum_rows(e: Any, x: Any, table: Any) -> Any:
+    """For each row of a table, the sum of e over all places where x is its number."""
+    total = np.zeros(table.shape, np.result_type(e, table))
+    np.add.at(total, x.astype(int), e)
+    return total
+
+
 def _group_mean(e: Any, groups: int) -> Any:
     """The mean over each sample's group of features, and over its places, in the place of each number."""
     cut = e.reshape(len(e), -1, groups, e.shape[-1] // groups)
@@ -54,10 +87,13 @@ FUNCTIONS: dict[str, Any] = {
     "feature_size": lambda e: math.prod(np.shape(e)[:-1]),  # what feature_mean divides by
     "feature_sum": lambda e: np.sum(e, axis=tuple(range(e.ndim - 1))),  # Σ over all axes but the last
     "feature_variance": lambda e: np.var(e, axis=tuple(range(e.ndim - 1))),  # the mean square of the differences
+    "from_pairs": _from_pairs,
     "group_mean": _group_mean,
+    "largest_piece": _largest_piece,
     "log": np.log,
     "maximum": np.maximum,
     "minimum": np.minimum,
+    "pairs": _pairs,
     "reshape": np.reshape,
     "row_max": lambda e: np.max(e, axis=-1, keepdims=True),  # along the last axis, one for each row
     "row_mean": lambda e: np.mean(e, axis=-1, keepdims=True),  # along the last axis, one for each row
@@ -65,6 +101,7 @@ FUNCTIONS: dict[str, Any] = {
     "row_sum": lambda e: np.sum(e, axis=-1, keepdims=True),  # Σ along the last axis, one for each row
     "row_variance": lambda e: np.var(e, axis=-1, keepdims=True),
     "rows": lambda e: e.reshape(-1, e.shape[-1]),  # of the last axis, one below the other: printed as e itself
+    "shaped_like": lambda e, x: e.reshape(np.shape(x)),  # printed as e itself
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "sign": np.sign,
     "sin": np.sin,
@@ -74,7 +111,10 @@ FUNCTIONS: dict[str, Any] = {
     "spread": lambda e, x: np.broadcast_to(e, np.shape(x)),  # repeated to the shape of x
     "sqrt": np.sqrt,
     "sum_like": _sum_like,
+    "sum_rows": _sum_rows,
+    "take": lambda table, x: table[x.astype(int)],  # the rows of a table
     "tanh": np.tanh,
+    "to_largest": _to_largest,
     "total": np.sum,  # Σ over everything
 }
 
@@ -120,6 +160,7 @@ class Formula:
         input, output: the letters of input and output: z for a pre-activation.
         function: the symbol of the function, such as σ, if it has one.
         symbols: symbols of fields, such as ``{"slope": "s"}``; other fields keep their names.
+        saved: names of the arrays that ``forward`` saves, in order, if the formula uses them: a random mask.
 
     >>> from deepbp.layers import Formula
     >>> Formula("maximum(x, 0)", derivative="y > 0", function="ReLU").passed_back
@@ -134,6 +175,7 @@ class Formula:
     output: str = field(default="y", kw_only=True)
     function: str = field(default="", kw_only=True)
     symbols: Mapping[str, str] = field(factory=dict, kw_only=True)
+    saved: tuple[str, ...] = field(default=(), kw_only=True)
 
     @property
     def passed_back(self) -> str:

@@ -134,6 +134,7 @@ _NAMES = {
     "feature_mean": "meanᵢ",
     "feature_variance": "varᵢ",
     "group_mean": "mean",
+    "largest_piece": "maxₖ",
     "log": "ln",
     "maximum": "max",
     "minimum": "min",
@@ -243,7 +244,7 @@ class _Writer:
         printer = self.printer
         if name in _SIZES:
             return printer.symbol(Symbol(_SIZES[name])), _ATOM
-        if name == "spread":  # repetition goes without saying
+        if name in ("spread", "shaped_like"):  # repetition goes without saying
             return self.write(arguments[0])
         first, *others = (self.write(argument)[0] for argument in arguments)
         match name:
@@ -265,6 +266,8 @@ class _Writer:
                 return printer.group(first, "{", "}"), _ATOM
             case "partial":
                 return printer.derivative(first, *others), _ATOM
+            case "take":
+                return printer.row(first, printer.group(others[0], "[", "]")), _ATOM
             case "reshape":
                 others = []  # the shapes stand beside the formula
         named = self.symbols[name].letter if name in self.symbols else _NAMES.get(name, name)

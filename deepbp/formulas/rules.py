@@ -232,6 +232,10 @@ RULES: dict[str, tuple[str, Rule]] = {
         "a mean passes each of its numbers the same share",
         lambda node, g, values: [call("group_mean", g, node.arguments[1])],
     ),
+    "largest_piece": (
+        "the maximum passes the signal to the largest piece",
+        lambda node, g, values: [call("to_largest", g, *node.arguments)],
+    ),
     "log": ("(ln u)′ = 1/u", _elementwise(lambda node, u: power(u, MINUS_ONE))),
     "log_cosh": ("(ln cosh u)′ = tanh u", _elementwise(lambda node, u: call("tanh", u))),
     "log_row_sum_exp": (
@@ -239,12 +243,17 @@ RULES: dict[str, tuple[str, Rule]] = {
         lambda node, g, values: [multiply(g, call("softmax", node.arguments[0]))],
     ),
     "log_softmax": ("ln softmax: δ − softmax(u) · Σ δ", _log_softmax),
+    "pairs": (
+        "product rule: of a product of two parts, each gets the other one",
+        lambda node, g, values: [call("from_pairs", g, *node.arguments)],
+    ),
     "reshape": ("reshaped back", lambda node, g, values: [call("reshape", g, _shape_name(node.arguments[0]))]),
     "row_max": ("the maximum passes the signal to the largest number", _largest),
     "row_mean": (
         "a mean passes each of its numbers the same share",
         _repeating(lambda u: power(call("row_size", u), MINUS_ONE)),
     ),
+    "rows": ("in the shape that it had", lambda node, g, values: [call("shaped_like", g, node.arguments[0])]),
     "row_sum": ("a sum passes each of its numbers the same signal", _repeating(lambda u: ONE)),
     "row_variance": ("var′ = 2 (u − mean) / n", _variance("row_mean", "row_size")),
     "sigmoid": (

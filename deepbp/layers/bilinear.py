@@ -1,11 +1,12 @@
 """Bilinear layer: products of pairs of features."""
 
 import numpy as np
-from attrs import define, field
+from attrs import define, evolve, field
 
 from deepbp._validation import as_shape, ones
 from deepbp.errors import ConfigurationError, ShapeError
 from deepbp.errors.validators import boolean, instance_of, positive_int
+from deepbp.formulas.language import Formula
 from deepbp.initializers import GlorotUniform, Initializer, Zeros
 from deepbp.layers.boundary import check_samples
 from deepbp.layers.layer import Builder, Layer
@@ -53,6 +54,14 @@ class Bilinear(Layer[Array]):
     Source: Tenenbaum & Freeman 2000.
     """
 
+    formula = Formula(
+        "pairs(x, weight) @ rows(weight) + bias",
+        backward="from_pairs(delta @ rows(weight).T, x, weight)",
+        gradients={"weight": "shaped_like(pairs(x, weight).T @ delta, weight)", "bias": "batch_sum(delta)"},
+        output="z",
+        symbols={"weight": "W", "bias": "b"},
+    )
+
     units: int = field(validator=positive_int)
     sizes: Shape | None = field(default=None, kw_only=True, converter=_as_sizes)
     use_bias: bool = field(default=True, kw_only=True, validator=boolean)
@@ -74,6 +83,12 @@ class Bilinear(Layer[Array]):
         if self.use_bias:
             self.bias = builder.parameter((self.units,), self.bias_init)
         return (self.units,)
+
+    def stated_formula(self) -> Formula | None:
+        if self.use_bias or self.formula is None:
+            return self.formula
+        gradients = {"weight": self.formula.gradients["weight"]}
+        return evolve(self.formula, forward="pairs(x, weight) @ rows(weight)", gradients=gradients)
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         left, right = self._parts(x)

@@ -5,6 +5,7 @@ from attrs import define, field
 
 from deepbp.errors import ConfigurationError, DataError
 from deepbp.errors.validators import boolean, instance_of, positive_int
+from deepbp.formulas.language import Formula
 from deepbp.initializers import Initializer, Uniform
 from deepbp.layers.layer import Builder, Layer
 from deepbp.parameters import UNBUILT, Parameter
@@ -54,6 +55,9 @@ class Embedding(Layer[Array]):
     Source: Bengio et al. 2003.
     """
 
+    formula = Formula(
+        "take(table, x)", backward="0 * x", gradients={"table": "sum_rows(delta, x, table)"}, symbols={"table": "E"}
+    )
     takes_categories = stepwise = any_length = True
 
     categories: int = field(validator=positive_int)

@@ -122,8 +122,9 @@ class FormulaLayer(Layer[Any]):
         texts = {name: derived.text(name) for name in derived.gradients}
         backward = texts.pop("x")
         slope = slope_in(derived.gradients["x"], derived.values)
-        own = {"derivative": slope} if slope is not None else {"backward": backward}
-        return Formula(self.expression, **own, gradients=texts, symbols=symbols)
+        if slope is None:
+            return Formula(self.expression, backward=backward, gradients=texts, symbols=symbols)
+        return Formula(self.expression, derivative=slope, gradients=texts, symbols=symbols)
 
     def formula_values(self) -> dict[str, Any]:
         """The numbers and arrays of the names in the formula."""

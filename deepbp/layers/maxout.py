@@ -8,6 +8,7 @@ from attrs import define, field
 from deepbp._validation import ones
 from deepbp.errors import ShapeError
 from deepbp.errors.validators import instance_of, positive_int, whole_number
+from deepbp.formulas.language import Formula
 from deepbp.initializers import Initializer, LeCunNormal, Zeros
 from deepbp.layers.boundary import check_samples
 from deepbp.layers.layer import Builder, Layer
@@ -18,6 +19,9 @@ Saved: TypeAlias = tuple[Array, Array]
 """x, and the index of the largest piece."""
 
 several = whole_number(2)
+
+_SUMS = "x @ weight + bias"
+_LARGEST = f"to_largest(delta, {_SUMS}, pieces)"
 
 
 @define(eq=False)
@@ -49,6 +53,13 @@ class Maxout(Layer[Saved]):
 
     Source: Goodfellow et al. 2013.
     """
+
+    formula = Formula(
+        f"largest_piece({_SUMS}, pieces)",
+        backward=f"{_LARGEST} @ weight.T",
+        gradients={"weight": f"x.T @ {_LARGEST}", "bias": f"batch_sum({_LARGEST})"},
+        symbols={"weight": "W", "bias": "b"},
+    )
 
     units: int = field(validator=positive_int)
     pieces: int = field(default=2, validator=several)

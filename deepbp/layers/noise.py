@@ -4,6 +4,7 @@ import numpy as np
 from attrs import define, field
 
 from deepbp.errors.validators import fraction, non_negative
+from deepbp.formulas.language import Formula
 from deepbp.layers.layer import Builder, Elementwise
 from deepbp.parameters import UNBUILT
 from deepbp.program.program import Program, Slot
@@ -32,6 +33,8 @@ class Dropout(Elementwise[Array]):
 
     Source: Srivastava et al. 2014.
     """
+
+    formula = Formula("mask * x", backward="mask * delta", symbols={"mask": "m"}, saved=("mask",))
 
     rate: float = field(default=0.5, validator=fraction)
     rng: np.random.Generator = field(init=False, default=UNBUILT)
@@ -78,6 +81,8 @@ class GaussianNoise(Elementwise[Array]):
     Source: Sietsma & Dow 1991; Bishop 1995 on the equivalent penalty.
     """
 
+    formula = Formula("x + std * noise", backward="delta", symbols={"std": "σ", "noise": "ε"}, saved=("noise",))
+
     std: float = field(validator=non_negative)
     rng: np.random.Generator = field(init=False, default=UNBUILT)
 
@@ -86,11 +91,11 @@ class GaussianNoise(Elementwise[Array]):
         return input_shape
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        noise = self.rng.standard_normal(x.shape, np.float32)  # the same draws in every network
-        y = x + noise.astype(x.dtype, copy=False) * float(self.std)
-        return y, y
+        drawn = self.rng.standard_normal(x.shape, np.float32)  # the same draws in every network
+        noise = drawn.astype(x.dtype, copy=False)
+        return x + noise * float(self.std), noise
 
-    def backward(self, y: Array, delta: Array) -> Array:
+    def backward(self, noise: Array, delta: Array) -> Array:
         return delta.copy()
 
     def predict(self, x: Array) -> Array:

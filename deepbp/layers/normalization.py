@@ -236,6 +236,12 @@ GroupNormSaved: TypeAlias = tuple[Array, Array]
 """x̂, and 1 / √(σ² + ε) of each sample's groups."""
 
 
+_GROUP_CENTRED = "(x - group_mean(x, groups))"
+_GROUP_VARIANCE = f"group_mean({_GROUP_CENTRED}**2, groups)"
+_GROUP_ROOT = f"sqrt({_GROUP_VARIANCE} + epsilon)"
+_GROUP_PROJECTED = f"group_mean(gain * delta * {_GROUP_CENTRED}, groups)"
+
+
 @define(eq=False)
 class GroupNorm(Elementwise[GroupNormSaved]):
     """Group normalization: y = γ · x̂ + β with x̂ = (x − μ) / √(σ² + ε), for groups of a sample's features.
@@ -266,6 +272,14 @@ class GroupNorm(Elementwise[GroupNormSaved]):
     """
 
     stepwise = False  # the means of a sample take in its padding
+
+    formula = Formula(
+        f"gain * {_GROUP_CENTRED} / {_GROUP_ROOT} + shift",
+        backward=f"(gain * delta - group_mean(gain * delta, groups) "
+        f"- {_GROUP_CENTRED} * {_GROUP_PROJECTED} / ({_GROUP_VARIANCE} + epsilon)) / {_GROUP_ROOT}",
+        gradients={"gain": f"feature_sum(delta * {_GROUP_CENTRED} / {_GROUP_ROOT})", "shift": "feature_sum(delta)"},
+        symbols={"gain": "γ", "shift": "β", "epsilon": "ε"},
+    )
 
     groups: int = field(validator=positive_int)
     epsilon: float = field(default=1e-5, kw_only=True, validator=positive)

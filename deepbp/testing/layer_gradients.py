@@ -2,9 +2,11 @@
 
 import numpy as np
 
+from deepbp.layers.boundary import is_part_of_deepbp
 from deepbp.testing import layer_case
 from deepbp.testing.check import CheckFailure
-from deepbp.testing.comparisons import expect_agreement, expect_same, stated_value, values_of_fields
+from deepbp.testing.comparisons import arrays_in, expect_agreement, expect_same, stated_value, values_of_fields
+from deepbp.testing.derived_formulas import Rules
 from deepbp.testing.gradients import expect_gradient, numeric_gradient
 from deepbp.testing.layer_case import BuiltLayer, LayerCase
 from deepbp.typing import Array
@@ -192,15 +194,18 @@ def _reset_passes(built: BuiltLayer) -> None:
 
 
 def formula(case: LayerCase) -> None:
-    """The stated formulas give the results of ``forward`` and ``backward``."""
+    """The stated formulas give the results of ``forward`` and ``backward``, and the rules derive one from the other."""
     built, x = case.build(), case.x()
     stated = built.layer.stated_formula()
-    if stated is None or built.is_random(x):
+    if stated is None or (built.is_random(x) and not stated.saved):
         return
     delta = built.delta(x, case.rng(10))
     run = built.run(x.copy(), delta.copy())
+    built.reset()
+    drawn = dict(zip(stated.saved, arrays_in(built.passes.forward(x.copy())[1]), strict=False))
     names = {
         **values_of_fields(built.layer),
+        **drawn,
         "x": x,
         "y": run.output,
         "delta": delta,
@@ -208,12 +213,21 @@ def formula(case: LayerCase) -> None:
         "output_shape": run.output.shape,
     }
     expect_agreement("y", stated.forward, stated_value("y", stated.forward, names), run.output, "forward")
-    if stated.passed_back:
-        value = stated_value("∂L/∂x", stated.passed_back, names)
-        expect_agreement("∂L/∂x", stated.passed_back, value, run.grad_input, "backward")
-    for name, expression in stated.gradients.items():
+    for name in stated.gradients:
         if name not in run.gradients:
             held = ", ".join(run.gradients) or "none"
             raise CheckFailure(f"formula: states a gradient of {name!r}; the parameters are: {held}")
-        value = stated_value(f"∂L/∂{name}", expression, names)
-        expect_agreement(f"∂L/∂{name}", expression, value, run.gradients[name], "backward")
+    rules = Rules(stated.forward, ("x", *(name for name in run.gradients if name.isidentifier())), names)
+    own = not is_part_of_deepbp(type(built.layer)) and not _is_surrogate(case)
+    for name, computed in {"x": run.grad_input, **run.gradients}.items():
+        expression = stated.passed_back if name == "x" else stated.gradients.get(name, "")
+        if expression:
+            value = stated_value(f"∂L/∂{name}", expression, names)
+            try:
+                expect_agreement(f"∂L/∂{name}", expression, value, computed, "backward")
+            except CheckFailure as failure:
+                if _is_surrogate(case):
+                    raise
+                raise CheckFailure(f"{failure}{rules.explain(name, expression)}") from None
+        elif own:
+            rules.expect(f"∂L/∂{name}", name, computed, "backward")

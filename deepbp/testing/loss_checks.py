@@ -13,11 +13,13 @@ from attrs import frozen
 
 from deepbp._validation import as_shape
 from deepbp.errors import ArgumentTypeError, ShapeError
+from deepbp.formulas.algebra import ONE
 from deepbp.losses import Loss
 from deepbp.testing import comparisons
 from deepbp.testing.check import Check, CheckFailure, Stages, as_seed, checks_of, run_all
 from deepbp.testing.comparisons import expect_agreement, expect_same, stated_value, values_of_fields
 from deepbp.testing.configuration import CHECKS
+from deepbp.testing.derived_formulas import Rules
 from deepbp.testing.diagnosis import GradientSample
 from deepbp.testing.gradients import expect_gradient, numeric_gradient
 from deepbp.typing import Array, Seed, Shape, ShapeLike
@@ -314,7 +316,11 @@ def formula(case: LossCase) -> None:
     }
     expect_agreement("L", stated.value, stated_value("L", stated.value, names), np.asarray(value), "forward")
     derivative = stated_value("∂L/∂prediction", stated.delta, names)
-    expect_agreement("∂L/∂prediction", stated.delta, derivative, delta, "backward")
+    try:
+        expect_agreement("∂L/∂prediction", stated.delta, derivative, delta, "backward")
+    except CheckFailure as failure:
+        rules = Rules(stated.value, ("prediction",), names, ONE)
+        raise CheckFailure(f"{failure}{rules.explain('prediction', stated.delta)}") from None
 
 
 STAGES: Stages = (

@@ -1,13 +1,15 @@
 """Correct layers, losses and optimizers with a wrong stated formula."""
 
+import numpy as np
 from attrs import define, evolve, frozen
 from planting import Planted, planter
 from right_layers import Square
 
-from deepbp.layers import Dense, Formula, LossFormula, Sigmoid, Tanh, UpdateFormula
+from deepbp.layers import Dense, Formula, LossFormula, RMSNorm, Sigmoid, SiLU, Sine, Tanh, UpdateFormula
 from deepbp.losses import SoftmaxCrossEntropy
 from deepbp.losses import SumSquaredError as SumOfSquares
 from deepbp.optimizers import SGD, Adam
+from deepbp.typing import Array
 
 LAYER_FORMULAS: list[Planted] = []
 LOSS_FORMULAS: list[Planted] = []
@@ -61,6 +63,32 @@ class MisspeltParameter(Dense):
 
     def stated_formula(self) -> Formula:
         return evolve(self.formula, gradients={"wait": "x.T @ delta"})
+
+
+@planted_layer("formula", r"lacks the term delta \* y")
+@define(eq=False)
+class ForgottenTerm(SiLU):
+    formula = Formula("x * sigmoid(x)", derivative="sigmoid(x) - y * sigmoid(x)")
+
+
+@planted_layer("formula", r"have the term .*, where the formula states ")
+@define(eq=False)
+class WrongTerm(RMSNorm):
+    def stated_formula(self) -> Formula:
+        return evolve(self.formula, backward=self.formula.backward.replace("/ (row_mean", "/ 2 / (row_mean", 1))
+
+
+@planted_layer("formula", r"∂L/∂x: backward does not give what the rules derive from 'sin\(x\)': delta \* cos\(x\)")
+@define(eq=False)
+class StatesForwardAlone(Sine):
+    formula = Formula("sin(x)")
+    w0: float = 1.0
+
+    def stated_formula(self) -> Formula:
+        return self.formula
+
+    def backward(self, z: Array, delta: Array) -> Array:
+        return -delta * np.cos(z)
 
 
 @planted_layer("formula", r"y = 'z\*\*2' cannot be evaluated: .*name 'z' is not defined; it may use .*x")

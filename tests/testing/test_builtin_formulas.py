@@ -27,7 +27,7 @@ from deepbp.typing import Shape
 EVERY = [
     (layer, shape) for layer, shape in (*ACTIVATIONS, *OTHERS, *BUILTIN_LAYERS) if not isinstance(layer, Sequential)
 ]
-WITHOUT = {"Activation", "Bilinear", "Dropout", "GaussianNoise", "GroupNorm", "Maxout", "Masked", "EncoderDecoder"}
+WITHOUT = {"Activation", "Masked", "EncoderDecoder"}
 WITHOUT |= {"SimpleRNN", "GRU", "LSTM", "Bidirectional", "SelfAttention", "CrossAttention", "PerStep"}
 """Layers that state no formula; composites state a graph, whose parts state theirs."""
 COMPOSITES = (Chain, Parallel, Penalized, Repeat, Residual, Split)
@@ -55,9 +55,16 @@ def derived(layer: Layer[Any], shape: Shape) -> tuple[Derived, dict[str, Any], L
         parameter.value = rng.standard_normal(parameter.value.shape)
     x = rng.standard_normal((5, *shape))
     assert net.built is not None
-    names = {**values_of_fields(layer), "x": x, "input_shape": x.shape, "output_shape": (5, *net.built.output_shape)}
     stated = layer.stated_formula()
     assert stated is not None
+    drawn = {name: rng.standard_normal(x.shape) for name in stated.saved}
+    names = {
+        **values_of_fields(layer),
+        **drawn,
+        "x": x,
+        "input_shape": x.shape,
+        "output_shape": (5, *net.built.output_shape),
+    }
     found = Derived.of(read(stated.forward), ("x", *layer.named_parameters()), names)
     return found, {**names, "y": found.values.names["y"], "delta": found.values.names["delta"]}, layer
 
