@@ -8,6 +8,8 @@ from deepbp.errors import ShapeError
 from deepbp.kernels import numba_loops as loops
 from deepbp.kernels import numpy_kernels
 from deepbp.kernels.blocks import NO_SCORES, NOT_ROWS, NOT_SHARES, OTHER_LENGTH, OTHER_STATE, OTHER_TARGET
+from deepbp.kernels.numba_attention import attention as attention
+from deepbp.kernels.numba_attention import attention_backward as attention_backward
 from deepbp.kernels.numba_erf import gelu as gelu
 from deepbp.kernels.numba_math import compiled, exp_negative, inner
 from deepbp.kernels.numba_normalization import batch_norm as batch_norm
@@ -20,18 +22,16 @@ from deepbp.kernels.numba_normalization import layer_norm as layer_norm
 from deepbp.kernels.numba_normalization import layer_norm_backward as layer_norm_backward
 from deepbp.kernels.numba_normalization import rms_norm as rms_norm
 from deepbp.kernels.numba_normalization import rms_norm_backward as rms_norm_backward
+from deepbp.kernels.numba_recurrence import gru as gru
+from deepbp.kernels.numba_recurrence import gru_backward as gru_backward
+from deepbp.kernels.numba_recurrence import lstm as lstm
+from deepbp.kernels.numba_recurrence import lstm_backward as lstm_backward
+from deepbp.kernels.numba_recurrence import rnn as rnn
+from deepbp.kernels.numba_recurrence import rnn_backward as rnn_backward
 from deepbp.kernels.numpy_kernels import __all__ as __all__  # a kernel without a compiled form is NumPy's
-from deepbp.kernels.numpy_kernels import attention as attention
-from deepbp.kernels.numpy_kernels import attention_backward as attention_backward
 from deepbp.kernels.numpy_kernels import erf as erf
 from deepbp.kernels.numpy_kernels import erfc as erfc
 from deepbp.kernels.numpy_kernels import gaussian as gaussian
-from deepbp.kernels.numpy_kernels import gru as gru
-from deepbp.kernels.numpy_kernels import gru_backward as gru_backward
-from deepbp.kernels.numpy_kernels import lstm as lstm
-from deepbp.kernels.numpy_kernels import lstm_backward as lstm_backward
-from deepbp.kernels.numpy_kernels import rnn as rnn
-from deepbp.kernels.numpy_kernels import rnn_backward as rnn_backward
 from deepbp.kernels.numpy_kernels import softmax_cross_entropy as softmax_cross_entropy
 from deepbp.kernels.numpy_kernels import softmax_cross_entropy_backward as softmax_cross_entropy_backward
 from deepbp.kernels.numpy_kernels import tanh as tanh

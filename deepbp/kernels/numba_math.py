@@ -102,6 +102,22 @@ def compiled(otherwise: Callable[..., Any], **axes: int) -> Callable[[Callable[.
     return decorate
 
 
+def stored(function: Callable[..., Any]) -> Any:
+    """Compile a function for arrays that the caller has checked with ``ordinary``; its machine code is kept on disk."""
+    kernel: Any = inner(function)
+    kernel._cache = _Stored(function.__name__)
+    return kernel
+
+
+def ordinary(*arrays: Any) -> bool:
+    """Whether all are plain arrays of one float type, contiguous, aligned, writeable and of native byte order."""
+    dtype = getattr(arrays[0], "dtype", None)
+    return dtype in _FLOATS and all(
+        type(array) is np.ndarray and array.dtype == dtype and array.flags.c_contiguous and array.flags.behaved
+        for array in arrays
+    )
+
+
 class _Stored(NullCache):  # type: ignore[misc]
     """Numba's interface to a cache, on ``machine_code``."""
 

@@ -27,7 +27,7 @@ def check_steps(gates: int, states: tuple[Array, ...], weights: tuple[Array, ...
     batch, steps, units = shape[0], shape[1] - 1, shape[2]
     expected = {"wide": (batch, steps, gates * units), "steps": (batch, steps, units), "rows": (batch, units)}
     fits = steps >= 0 and all(state.shape == shape for state in states)
-    fits = fits and all(w.shape == (units, gates * units) if w.ndim == 2 else w.shape == (units,) for w in weights)
+    fits = fits and [weight.shape for weight in weights] == [(units, gates * units), (units,)][: len(weights)]
     if not fits or any(array.shape != expected[kind] for kind, each in arrays.items() for array in each):
         every = (*states, *weights, *(array for each in arrays.values() for array in each))
         raise ShapeError(NOT_STEPS, ", ".join(str(array.shape) for array in every))
@@ -215,7 +215,7 @@ def attention_backward(
     keys, values = _heads(kv, start, width, heads), _heads(kv, start + width, width, heads)
     weights = _scores(queries, keys, lengths, causal)
     weights -= logs[..., None]
-    np.exp(weights, out=weights)
+    np.exp(np.minimum(weights, 0, out=weights), out=weights)  # above 0 by a rounding alone
     slopes = deltas @ values.swapaxes(-1, -2)
     slopes -= (deltas * outputs).sum(axis=-1, keepdims=True)
     slopes *= weights

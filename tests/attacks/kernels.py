@@ -31,6 +31,7 @@ Choose = Callable[[Sequence[Any]], Any]
 Memory = Callable[[int, bool], Any]
 MATRICES = ("add_bias", "add_rows", "cross_entropy_residual", "softmax_cross_entropy")  # and those whose names begin so
 VECTORS = ("adam", "clip", "sgd")
+GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 NUMBERS = {"momentum": 0.9, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
 FLOATS = ("f4", "f8") * 6
 ODD_DTYPES = (">f4", ">f8", "f2", "g", "i8", "i4", "u1", "u8", "?", "c8")
@@ -96,11 +97,14 @@ def draw_call(
         shape = (choose((0, 1, 5, 100, 3000)),)
     else:
         shape = choose(((3,), (4, 3), (1, 1), (0, 4), (3, 0), (17, 5), (2, 3, 5), (64, 33), ()))
+    sizes: dict[str, Any] = _sizes_of_sequences(choose, name) if name.startswith((*GATES, "attention")) else {}
     dtype, layout, is_same = choose(dtypes), choose(layouts), choose(often) > 0
     arguments: list[Any] = []
     for parameter in signature(getattr(plain, name)).parameters.values():
         if parameter.annotation is bool:
             arguments.append((choose((True, False)),))
+        elif parameter.annotation is int:
+            arguments.append((sizes[parameter.name] if choose(often) else choose((0, 1, 3)),))
         elif parameter.annotation is float:
             usual = NUMBERS.get(parameter.name, 0.5)
             others = ODD_SHARES if parameter.name in NUMBERS else ODD_NUMBERS
@@ -110,15 +114,16 @@ def draw_call(
         elif choose(range(40)) == 0:
             arguments.append((choose(ODD_VALUES),))
         else:
-            own = {"bias": shape[-1:], "labels": shape[:1], "weight": shape[:1]}.get(parameter.name, shape)
+            known = sizes or {"bias": shape[-1:], "labels": shape[:1], "weight": shape[:1]}
+            own = known.get(parameter.name, shape)
             if choose(often) == 0:
                 own = choose((own[::-1], own[:-1], (*own, 1), (*own, 2), (1,), tuple(n + 1 for n in own), own[1:]))
             kind = choose(ODD_DTYPES) if choose(often) == 0 else dtype
-            if parameter.name == "labels":
+            if parameter.name in ("labels", "lengths"):
                 kind = choose(("i4", "u8", "u1", "f4", ">i8")) if choose(often) == 0 else "i8"
             arguments.append(
                 (
-                    _values(choose, parameter.name, own, kind, shape[-1] if shape else 1, odd),
+                    _values(choose, parameter.name, own, kind, sizes.get("keys") or (shape[-1] if shape else 1), odd),
                     layout if is_same else choose(layouts),
                     choose((True, False)),
                 )
@@ -126,18 +131,38 @@ def draw_call(
     return name, arguments
 
 
+def _sizes_of_sequences(choose: Choose, name: str) -> dict[str, Any]:
+    """The shapes of the arrays of a recurrence or of attention, and its whole numbers, by the names of parameters."""
+    batch, steps = choose((0, 1, 2, 3, 7, 14)), choose((0, 1, 2, 5))
+    if name.startswith("attention"):
+        heads, keys, steps = choose((1, 2, 3)), choose((1, 4, 50)), choose((0, 1, 5, 50))
+        width = heads * choose((1, 3, 8, 17))
+        found: dict[str, Any] = {"width": width, "heads": heads, "lengths": (batch,), "keys": keys}
+        found |= {"q": (batch, steps, width + choose((0, 2))), "kv": (batch, keys, 2 * width + choose((0, 1)))}
+        found |= {"y": (batch, steps, width), "delta": (batch, steps, width), "logs": (batch, heads, steps)}
+        return found | {"dq": found["q"], "dkv": found["kv"]}
+    units = choose((1, 2, 5, 16, 17, 33))
+    wide = GATES[name.partition("_")[0]] * units
+    found = dict.fromkeys(("z", "gates", "dz", "dp"), (batch, steps, wide))
+    found |= dict.fromkeys(("h", "c"), (batch, steps + 1, units)) | dict.fromkeys(("dh", "dc"), (batch, units))
+    found |= dict.fromkeys(("delta", "product"), (batch, steps, units))
+    return found | {"recurrent": (units, wide), "hidden_bias": (units,)}
+
+
 def _values(choose: Choose, name: str, shape: tuple[int, ...], dtype: str, classes: int, odd: int) -> Any:
     rng = np.random.default_rng(choose(range(1000)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of negative numbers as unsigned ones
-        if name == "labels":
-            labels = rng.integers(0, max(classes, 1), shape)
+        if name in ("labels", "lengths"):
+            labels = rng.integers(0, max(classes, 1) + (name == "lengths"), shape)
             if labels.size and choose(range(odd)) == 0:
                 labels[(*(0 for _ in shape),)] = choose((-1, classes, 40, 2**40, -(2**62)))
             return labels.astype(dtype)
         values = rng.normal(0, 3, shape)
         if name == "square":
             values = np.abs(values)
+        if name == "recurrent":  # larger ones multiply roundings from step to step
+            values = values / (3 * max(shape[:1], default=1) or 1)
         return values.astype(dtype)
 
 
@@ -188,7 +213,7 @@ def attack(seed: int, first: int, calls: int, seconds: float, progress: Any, qui
 
     With ``quick``, fewer kinds of arrays are drawn, so that fewer kernels are compiled.
     """
-    memories = [Guarded() for _ in range(8)]
+    memories = [Guarded(400) for _ in range(12)]
     end, found = time.monotonic() + seconds, 0
     for number in range(first, first + calls):
         if time.monotonic() > end:

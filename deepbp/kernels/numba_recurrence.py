@@ -1,0 +1,368 @@
+"""The compiled recurrences: all steps of a batch in one call.
+
+A tile is some samples by one vector of units, with all their gates: the product hₜ₋₁ R is summed in registers, and the
+gates are made of the sums before they ever reach the memory. On the way back, the slopes of one step are one pass, and
+the signal moved by one step in time is a product with Rᵀ.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from deepbp.kernels import numpy_sequences as plain
+from deepbp.kernels.numba_lanes import intrinsic
+from deepbp.kernels.numba_math import ordinary, stored
+from deepbp.kernels.numba_vectors import I64, MANY, Vectors, add_product, lanes
+from deepbp.typing import Array
+
+
+def _add_states(
+    v: Vectors, sums: Any, before: Any, units: Any, weights: Any, wide: Any, blocks: Any, mask: Any
+) -> None:
+    """sums[m][g] += Σ_q h[m, q] · R[q, block g]."""
+    place = v.variable(weights)
+    with v.loop(units) as q:
+        row = v.builder.load(place)
+        factors = [v.load(v.at(row, block), mask) for block in blocks]
+        for own, state in zip(sums, before, strict=True):
+            number = v.spread_from(v.at(state, q.index))
+            for total, factor in zip(own, factors, strict=True):
+                v.add_product(number, factor, total)
+        v.builder.store(v.at(row, wide), place)
+
+
+def _rnn_tile(rows: int, vectors: int, is_masked: bool) -> Any:
+    """An intrinsic: hₜ of some samples and vectors of units, from hₜ₋₁ at ``h_at``."""
+
+    @intrinsic
+    def tile(context: Any, z: Any, z_at: Any, z_row: Any, r: Any, u: Any, o: Any, h: Any, h_at: Any, h_row: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            v = Vectors(context, builder, signature, arguments)
+            _, z_at, z_row, _, u, o, _, h_at, h_row = arguments
+            mask = v.mask(builder.sub(u, o)) if is_masked else None
+            blocks = [v.plus(o, n * v.lanes) for n in range(vectors)]
+            before = [v.at(v.array(6, h_at), v.times(m, h_row)) for m in range(rows)]
+            inputs = [v.at(v.array(0, z_at), v.times(m, z_row)) for m in range(rows)]
+            sums = [[v.variable(v.load(v.at(one, block), mask)) for block in blocks] for one in inputs]
+            _add_states(v, sums, before, u, v.array(3), u, blocks, mask)
+            for own, state in zip(sums, before, strict=True):
+                for total, block in zip(own, blocks, strict=True):
+                    v.store(v.tanh(builder.load(total)), v.at(state, block, u), mask)
+            return context.get_dummy_value()
+
+        return types.void(z, I64, I64, r, I64, I64, h, I64, I64), generate
+
+    return tile
+
+
+RNN_ROWS = 12 if MANY else 4
+_rnn_tall, _rnn_tall_rest, _rnn_one = _rnn_tile(RNN_ROWS, 2, False), _rnn_tile(RNN_ROWS, 1, True), _rnn_tile(1, 1, True)
+
+
+@stored
+def _rnn(z: Any, r: Any, h: Any, batch: Any, steps: Any, u: Any) -> None:
+    size = lanes(z)
+    for t in range(steps):
+        b = 0
+        while b < batch:
+            is_tall, o = batch - b >= RNN_ROWS, 0
+            z_at, h_at = (b * steps + t) * u, (b * (steps + 1) + t) * u
+            while o < u:
+                if is_tall and u - o >= 2 * size:
+                    _rnn_tall(z, z_at, steps * u, r, u, o, h, h_at, (steps + 1) * u)
+                    o += 2 * size
+                elif is_tall:
+                    _rnn_tall_rest(z, z_at, steps * u, r, u, o, h, h_at, (steps + 1) * u)
+                    o += size
+                else:
+                    _rnn_one(z, z_at, steps * u, r, u, o, h, h_at, (steps + 1) * u)
+                    o += size
+            b += RNN_ROWS if is_tall else 1
+
+
+@intrinsic
+def _rnn_slopes(
+    context: Any, h: Any, now: Any, u: Any, o: Any, delta: Any, here: Any, dh: Any, row: Any, dz: Any
+) -> Any:
+    """∂L/∂z of one step of one sample, from unit ``o`` on; dh becomes 0, to which the moved signal is added."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        v = Vectors(context, builder, signature, arguments)
+        _, now, u, o, _, here, _, row, _ = arguments
+        mask = v.mask(builder.sub(u, o))
+        moved = v.at(v.array(6, row), o)
+        signal = builder.fadd(v.load(moved, mask), v.load(v.at(v.array(4, here), o), mask))
+        slope = v.tanh_slope(v.load(v.at(v.array(0, now), o), mask))
+        v.store(builder.fmul(signal, slope), v.at(v.array(8, here), o), mask)
+        v.store(v.same(0.0), moved, mask)
+        return context.get_dummy_value()
+
+    return types.void(h, I64, I64, I64, delta, I64, dh, I64, dz), generate
+
+
+@stored
+def _rnn_backward(h: Any, back: Any, delta: Any, dz: Any, dh: Any, batch: Any, steps: Any, u: Any) -> None:
+    for t in range(steps - 1, -1, -1):
+        for b in range(batch):
+            for o in range(0, u, lanes(h)):
+                _rnn_slopes(h, (b * (steps + 1) + t + 1) * u, u, o, delta, (b * steps + t) * u, dh, b * u, dz)
+        add_product(dz, t * u, steps * u, 1, u, back, 0, u, dh, 0, u, batch, u)
+
+
+def _lstm_tile(rows: int) -> Any:
+    """An intrinsic: the gates of some samples in place of z, and c and h one step on, for one vector of units."""
+
+    @intrinsic
+    def tile(
+        context: Any, z: Any, z_at: Any, z_row: Any, r: Any, u: Any, o: Any, h: Any, c: Any, h_at: Any, h_row: Any
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            v = Vectors(context, builder, signature, arguments)
+            _, z_at, z_row, _, u, o, _, _, h_at, h_row = arguments
+            mask = v.mask(builder.sub(u, o))
+            blocks = [v.plus(o, v.times(gate, u)) for gate in range(4)]
+            inputs = [v.at(v.array(0, z_at), v.times(m, z_row)) for m in range(rows)]
+            sums = [[v.variable(v.load(v.at(one, block), mask)) for block in blocks] for one in inputs]
+            before = [v.at(v.array(6, h_at), v.times(m, h_row)) for m in range(rows)]
+            _add_states(v, sums, before, u, v.array(3), v.times(4, u), blocks, mask)
+            for m in range(rows):
+                i, f, g, out = (builder.load(total) for total in sums[m])
+                i, f, g, out = v.sigmoid(i), v.sigmoid(f), v.tanh(g), v.sigmoid(out)
+                for gate, block in zip((i, f, g, out), blocks, strict=True):
+                    v.store(gate, v.at(inputs[m], block), mask)
+                state = v.at(v.array(7, h_at), v.times(m, h_row), o)
+                new = v.fma(f, v.load(state, mask), builder.fmul(i, g))
+                v.store(new, v.at(state, u), mask)
+                v.store(builder.fmul(out, v.tanh(new)), v.at(before[m], o, u), mask)
+            return context.get_dummy_value()
+
+        return types.void(z, I64, I64, r, I64, I64, h, c, I64, I64), generate
+
+    return tile
+
+
+LSTM_ROWS = 6 if MANY else 2
+_lstm_tall, _lstm_one = _lstm_tile(LSTM_ROWS), _lstm_tile(1)
+
+
+@stored
+def _lstm(z: Any, r: Any, h: Any, c: Any, batch: Any, steps: Any, u: Any) -> None:
+    wide = 4 * u
+    for t in range(steps):
+        b = 0
+        while b < batch:
+            is_tall = batch - b >= LSTM_ROWS
+            z_at, h_at = (b * steps + t) * wide, (b * (steps + 1) + t) * u
+            for o in range(0, u, lanes(z)):
+                if is_tall:
+                    _lstm_tall(z, z_at, steps * wide, r, u, o, h, c, h_at, (steps + 1) * u)
+                else:
+                    _lstm_one(z, z_at, steps * wide, r, u, o, h, c, h_at, (steps + 1) * u)
+            b += LSTM_ROWS if is_tall else 1
+
+
+@intrinsic
+def _lstm_slopes(
+    context: Any, gates: Any, at: Any, u: Any, o: Any, c: Any, now: Any, delta: Any, here: Any, dh: Any, dc: Any,
+    row: Any, dz: Any,
+) -> Any:  # fmt: skip
+    """∂L/∂z of one step of one sample, from unit ``o`` on; dc moves one step back, dh becomes 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        v = Vectors(context, builder, signature, arguments)
+        _, at, u, o, _, now, _, here, _, _, row, _ = arguments
+        mask = v.mask(builder.sub(u, o))
+        blocks = [v.plus(o, v.times(gate, u)) for gate in range(4)]
+        i, f, g, out = (v.load(v.at(v.array(0, at), block), mask) for block in blocks)
+        moved, state = v.at(v.array(8, row), o), v.at(v.array(9, row), o)
+        squashed = v.tanh(v.load(v.at(v.array(4, now), o), mask))
+        earlier = v.load(v.at(v.array(4, builder.sub(now, u)), o), mask)
+        signal = builder.fadd(v.load(moved, mask), v.load(v.at(v.array(6, here), o), mask))
+        total = v.fma(builder.fmul(signal, out), v.tanh_slope(squashed), v.load(state, mask))  # ∂L/∂cₜ
+        slopes = (
+            v.product(total, g, v.sigmoid_slope(i)),
+            v.product(total, earlier, v.sigmoid_slope(f)),
+            v.product(total, i, v.tanh_slope(g)),
+            v.product(signal, squashed, v.sigmoid_slope(out)),
+        )
+        for slope, block in zip(slopes, blocks, strict=True):
+            v.store(slope, v.at(v.array(11, at), block), mask)
+        v.store(builder.fmul(total, f), state, mask)
+        v.store(v.same(0.0), moved, mask)
+        return context.get_dummy_value()
+
+    return types.void(gates, I64, I64, I64, c, I64, delta, I64, dh, dc, I64, dz), generate
+
+
+@stored
+def _lstm_backward(
+    gates: Any, c: Any, back: Any, delta: Any, dz: Any, dh: Any, dc: Any, batch: Any, steps: Any, u: Any
+) -> None:
+    wide = 4 * u
+    for t in range(steps - 1, -1, -1):
+        for b in range(batch):
+            at, now, here = (b * steps + t) * wide, (b * (steps + 1) + t + 1) * u, (b * steps + t) * u
+            for o in range(0, u, lanes(gates)):
+                _lstm_slopes(gates, at, u, o, c, now, delta, here, dh, dc, b * u, dz)
+        add_product(dz, t * wide, steps * wide, 1, wide, back, 0, u, dh, 0, u, batch, u)
+
+
+def _gru_tile(rows: int) -> Any:
+    """An intrinsic: the gates of some samples in place of z, the product pₜ, and h one step on."""
+
+    @intrinsic
+    def tile(
+        context: Any, z: Any, z_at: Any, z_row: Any, r: Any, u: Any, o: Any, h: Any, h_at: Any, h_row: Any, bias: Any,
+        p: Any, p_at: Any, p_row: Any,
+    ) -> Any:  # fmt: skip
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            v = Vectors(context, builder, signature, arguments)
+            _, z_at, z_row, _, u, o, _, h_at, h_row, _, _, p_at, p_row = arguments
+            mask = v.mask(builder.sub(u, o))
+            blocks = [v.plus(o, v.times(gate, u)) for gate in range(3)]
+            inputs = [v.at(v.array(0, z_at), v.times(m, z_row)) for m in range(rows)]
+            own = v.load(v.array(9, o), mask)  # the bias of the candidate's product
+            sums = [[v.variable(v.load(v.at(one, block), mask)) for block in blocks[:2]] for one in inputs]
+            for each in sums:
+                each.append(v.variable(own))
+            before = [v.at(v.array(6, h_at), v.times(m, h_row)) for m in range(rows)]
+            _add_states(v, sums, before, u, v.array(3), v.times(3, u), blocks, mask)
+            for m in range(rows):
+                reset, update, product = (builder.load(total) for total in sums[m])
+                reset, update = v.sigmoid(reset), v.sigmoid(update)
+                new = v.tanh(v.fma(reset, product, v.load(v.at(inputs[m], blocks[2]), mask)))
+                for gate, block in zip((reset, update, new), blocks, strict=True):
+                    v.store(gate, v.at(inputs[m], block), mask)
+                v.store(product, v.at(v.array(10, p_at), v.times(m, p_row), o), mask)
+                state = v.at(before[m], o)
+                after = v.fma(update, builder.fsub(v.load(state, mask), new), new)
+                v.store(after, v.at(state, u), mask)
+            return context.get_dummy_value()
+
+        return types.void(z, I64, I64, r, I64, I64, h, I64, I64, bias, p, I64, I64), generate
+
+    return tile
+
+
+GRU_ROWS = 8 if MANY else 3
+_gru_tall, _gru_one = _gru_tile(GRU_ROWS), _gru_tile(1)
+
+
+@stored
+def _gru(z: Any, r: Any, bias: Any, h: Any, p: Any, batch: Any, steps: Any, u: Any) -> None:
+    wide = 3 * u
+    for t in range(steps):
+        b = 0
+        while b < batch:
+            is_tall = batch - b >= GRU_ROWS
+            z_at, h_at, p_at = (b * steps + t) * wide, (b * (steps + 1) + t) * u, (b * steps + t) * u
+            for o in range(0, u, lanes(z)):
+                if is_tall:
+                    _gru_tall(z, z_at, steps * wide, r, u, o, h, h_at, (steps + 1) * u, bias, p, p_at, steps * u)
+                else:
+                    _gru_one(z, z_at, steps * wide, r, u, o, h, h_at, (steps + 1) * u, bias, p, p_at, steps * u)
+            b += GRU_ROWS if is_tall else 1
+
+
+@intrinsic
+def _gru_slopes(
+    context: Any, gates: Any, at: Any, u: Any, o: Any, p: Any, here: Any, h: Any, before: Any, delta: Any, dh: Any,
+    row: Any, dz: Any, dp: Any,
+) -> Any:  # fmt: skip
+    """∂L/∂(x W + b) and ∂L/∂(h R + b′) of one step of one sample, from unit ``o`` on; dh keeps what u passes on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        v = Vectors(context, builder, signature, arguments)
+        _, at, u, o, _, here, _, before, _, _, row, _, _ = arguments
+        mask = v.mask(builder.sub(u, o))
+        blocks = [v.plus(o, v.times(gate, u)) for gate in range(3)]
+        reset, update, new = (v.load(v.at(v.array(0, at), block), mask) for block in blocks)
+        moved = v.at(v.array(9, row), o)
+        signal = builder.fadd(v.load(moved, mask), v.load(v.at(v.array(8, here), o), mask))
+        dn = v.product(signal, builder.fsub(v.same(1.0), update), v.tanh_slope(new))
+        earlier = v.load(v.at(v.array(6, before), o), mask)
+        du = v.product(signal, builder.fsub(earlier, new), v.sigmoid_slope(update))
+        dr = v.product(dn, v.load(v.at(v.array(4, here), o), mask), v.sigmoid_slope(reset))
+        for argument, last in ((11, dn), (12, builder.fmul(dn, reset))):
+            for slope, block in zip((dr, du, last), blocks, strict=True):
+                v.store(slope, v.at(v.array(argument, at), block), mask)
+        v.store(builder.fmul(signal, update), moved, mask)
+        return context.get_dummy_value()
+
+    return types.void(gates, I64, I64, I64, p, I64, h, I64, delta, dh, I64, dz, dp), generate
+
+
+@stored
+def _gru_backward(
+    gates: Any, p: Any, h: Any, back: Any, delta: Any, dz: Any, dp: Any, dh: Any, batch: Any, steps: Any, u: Any
+) -> None:
+    wide = 3 * u
+    for t in range(steps - 1, -1, -1):
+        for b in range(batch):
+            at, here, before = (b * steps + t) * wide, (b * steps + t) * u, (b * (steps + 1) + t) * u
+            for o in range(0, u, lanes(gates)):
+                _gru_slopes(gates, at, u, o, p, here, h, before, delta, dh, b * u, dz, dp)
+        add_product(dp, t * wide, steps * wide, 1, wide, back, 0, u, dh, 0, u, batch, u)
+
+
+# The kernels: they check the shapes, and leave arrays that are not ordinary to NumPy.
+
+
+def _flat(*arrays: Array) -> tuple[Array, ...]:
+    return tuple(array.reshape(-1) for array in arrays)
+
+
+def _back(recurrent: Array) -> Array:
+    """Rᵀ as a flat array."""
+    return np.ascontiguousarray(recurrent.T).reshape(-1)
+
+
+def rnn(z: Array, recurrent: Array, h: Array) -> None:
+    plain.check_steps(1, (h,), (recurrent,), wide=(z,))
+    if ordinary(z, recurrent, h):
+        _rnn(*_flat(z, recurrent, h), *z.shape)
+    else:
+        plain.rnn(z, recurrent, h)
+
+
+def rnn_backward(h: Array, recurrent: Array, delta: Array, dz: Array, dh: Array) -> None:
+    plain.check_steps(1, (h,), (recurrent,), steps=(delta, dz), rows=(dh,))
+    if ordinary(h, recurrent, delta, dz, dh):
+        _rnn_backward(*_flat(h), _back(recurrent), *_flat(delta, dz, dh), *delta.shape)
+    else:
+        plain.rnn_backward(h, recurrent, delta, dz, dh)
+
+
+def lstm(z: Array, recurrent: Array, h: Array, c: Array) -> None:
+    plain.check_steps(4, (h, c), (recurrent,), wide=(z,))
+    if ordinary(z, recurrent, h, c):
+        _lstm(*_flat(z, recurrent, h, c), len(z), z.shape[1], h.shape[2])
+    else:
+        plain.lstm(z, recurrent, h, c)
+
+
+def lstm_backward(gates: Array, c: Array, recurrent: Array, delta: Array, dz: Array, dh: Array, dc: Array) -> None:
+    plain.check_steps(4, (c,), (recurrent,), wide=(gates, dz), steps=(delta,), rows=(dh, dc))
+    if ordinary(gates, c, recurrent, delta, dz, dh, dc):
+        _lstm_backward(*_flat(gates, c), _back(recurrent), *_flat(delta, dz, dh, dc), *delta.shape)
+    else:
+        plain.lstm_backward(gates, c, recurrent, delta, dz, dh, dc)
+
+
+def gru(z: Array, recurrent: Array, hidden_bias: Array, h: Array, product: Array) -> None:
+    plain.check_steps(3, (h,), (recurrent, hidden_bias), wide=(z,), steps=(product,))
+    if ordinary(z, recurrent, hidden_bias, h, product):
+        _gru(*_flat(z, recurrent, hidden_bias, h, product), *product.shape)
+    else:
+        plain.gru(z, recurrent, hidden_bias, h, product)
+
+
+def gru_backward(
+    gates: Array, product: Array, h: Array, recurrent: Array, delta: Array, dz: Array, dp: Array, dh: Array
+) -> None:
+    plain.check_steps(3, (h,), (recurrent,), wide=(gates, dz, dp), steps=(product, delta), rows=(dh,))
+    if ordinary(gates, product, h, recurrent, delta, dz, dp, dh):
+        _gru_backward(*_flat(gates, product, h), _back(recurrent), *_flat(delta, dz, dp, dh), *delta.shape)
+    else:
+        plain.gru_backward(gates, product, h, recurrent, delta, dz, dp, dh)

@@ -1,0 +1,300 @@
+"""Vectors for compiled kernels: the instructions that work on as many numbers at once as a register holds.
+
+Numba vectorises simple loops by itself, and not those in which a tile of results stays in registers while a product is
+summed. Such tiles are written here as LLVM instructions, by functions decorated with Numba's ``intrinsic``. The numbers
+of an array that do not fill a vector are left out by a mask.
+"""
+
+from math import factorial, floor, log
+from typing import Any
+
+import llvmlite
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.registry import cpu_target
+
+from deepbp.kernels.numba_lanes import intrinsic, untyped
+from deepbp.kernels.numba_math import inner
+
+FEATURES = frozenset(cpu_target.target_context.codegen().magic_tuple()[2].split(","))
+"""What the processor that code is compiled for can do, such as "+avx512f"."""
+
+MANY = "+avx512f" in FEATURES
+"""Whether there are 32 registers of 64 bytes; others are taken to have 16 of 32 bytes."""
+
+BYTES = 64 if MANY else 32
+FUSED = "+fma" in FEATURES or not any(feature.startswith("+sse") for feature in FEATURES)
+
+WHOLE, SHORT = ir.IntType(64), ir.IntType(32)
+I64 = types.int64
+OPAQUE = tuple(map(int, llvmlite.__version__.split(".")[:2])) >= (0, 44)  # pointers have no type in LLVM's names
+
+
+class Vectors:
+    """Writes vector instructions at the place where an intrinsic is called.
+
+    Pointers step in numbers. A mask, from ``mask``, leaves out the lanes behind the end of an array.
+    """
+
+    def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any) -> None:
+        self.context, self.builder, self.signature, self.arguments = context, builder, signature, arguments
+        is_short = signature.args[0].dtype == types.float32
+        self.is_short, self.lanes = is_short, BYTES // (4 if is_short else 8)
+        self.number = ir.FloatType() if is_short else ir.DoubleType()
+        self.vector = ir.VectorType(self.number, self.lanes)
+        self.kind = f"v{self.lanes}f{32 if is_short else 64}"
+
+    # Addresses and loops.
+
+    def array(self, argument: int, index: Any = 0) -> Any:
+        """A pointer to a number of the array that is this argument."""
+        kind, value = self.signature.args[argument], self.arguments[argument]
+        return self.at(self.context.make_array(kind)(self.context, self.builder, value).data, index)
+
+    def whole(self, value: Any) -> Any:
+        return ir.Constant(WHOLE, value) if isinstance(value, int) else value
+
+    def at(self, pointer: Any, *steps: Any) -> Any:
+        """The pointer, some numbers on."""
+        for step in steps:
+            pointer = self.builder.gep(pointer, [self.whole(step)])
+        return pointer
+
+    def times(self, a: Any, b: Any) -> Any:
+        return self.builder.mul(self.whole(a), self.whole(b))
+
+    def plus(self, a: Any, b: Any) -> Any:
+        return self.builder.add(self.whole(a), self.whole(b))
+
+    def loop(self, count: Any) -> Any:
+        """A loop over 0 … count − 1, ``with v.loop(count) as turn``: ``turn.index``."""
+        return cgutils.for_range(self.builder, count)
+
+    def chunks(self, length: Any) -> Any:
+        """The number of vectors that hold this many numbers."""
+        return self.builder.sdiv(self.plus(length, self.lanes - 1), self.whole(self.lanes))
+
+    # Registers.
+
+    def variable(self, value: Any) -> Any:
+        """A variable; of vectors that no other code sees, LLVM makes registers."""
+        place = untyped(cgutils.alloca_once)(self.builder, value.type)
+        self.builder.store(value, place)
+        return place
+
+    def mask(self, columns: Any) -> Any:
+        """For the lanes 0 … columns − 1."""
+        kind = ir.VectorType(WHOLE, self.lanes)
+        return self.builder.icmp_signed("<", ir.Constant(kind, list(range(self.lanes))), self._spread(columns, kind))
+
+    def load(self, pointer: Any, mask: Any = None) -> Any:
+        place = self.builder.bitcast(pointer, self.vector.as_pointer())
+        if mask is None:
+            return self.builder.load(place, align=self._align())
+        zero, align = ir.Constant(self.vector, None), ir.Constant(SHORT, self._align())
+        return self.call(f"llvm.masked.load.{self.kind}.{self._place()}", self.vector, place, align, mask, zero)
+
+    def store(self, value: Any, pointer: Any, mask: Any = None) -> None:
+        place = self.builder.bitcast(pointer, self.vector.as_pointer())
+        if mask is None:
+            self.builder.store(value, place, align=self._align())
+        else:
+            name, align = f"llvm.masked.store.{self.kind}.{self._place()}", ir.Constant(SHORT, self._align())
+            self.call(name, ir.VoidType(), value, place, align, mask)
+
+    def _align(self) -> int:
+        return 4 if self.is_short else 8
+
+    def _place(self) -> str:
+        return "p0" if OPAQUE else f"p0{self.kind}"
+
+    def spread(self, value: Any) -> Any:
+        """One number in all lanes; a float64 becomes a number of the array's type."""
+        if value.type == ir.DoubleType() and self.is_short:
+            value = self.builder.fptrunc(value, self.number)
+        return self._spread(value, self.vector)
+
+    def spread_from(self, pointer: Any) -> Any:
+        """The number at a pointer in all lanes."""
+        return self._spread(self.builder.load(pointer), self.vector)
+
+    def _spread(self, value: Any, kind: Any) -> Any:
+        nothing = ir.Constant(kind, ir.Undefined)
+        first = self.builder.insert_element(nothing, value, ir.Constant(SHORT, 0))
+        order = ir.Constant(ir.VectorType(SHORT, kind.count), [0] * kind.count)
+        return self.builder.shuffle_vector(first, nothing, order)
+
+    def same(self, value: float) -> Any:
+        """A constant in all lanes."""
+        return ir.Constant(self.vector, [value] * self.lanes)
+
+    def call(self, name: str, result: Any, *arguments: Any) -> Any:
+        """A call of a function of LLVM."""
+        kind = ir.FunctionType(result, [argument.type for argument in arguments])
+        return self.builder.call(untyped(cgutils.get_or_insert_function)(self.builder.module, kind, name), arguments)
+
+    # Arithmetic.
+
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        """a · b + c, in one rounding where the processor can."""
+        if not FUSED:
+            return self.builder.fadd(self.builder.fmul(a, b), c)
+        return self.call(f"llvm.fma.{self.kind}", self.vector, a, b, c)
+
+    def add_product(self, a: Any, b: Any, total: Any) -> None:
+        """total += a · b, for a variable."""
+        self.builder.store(self.fma(a, b, self.builder.load(total)), total)
+
+    def product(self, first: Any, *others: Any) -> Any:
+        for other in others:
+            first = self.builder.fmul(first, other)
+        return first
+
+    def sum(self, value: Any) -> Any:
+        """Σ over the lanes."""
+        return self.call(f"llvm.vector.reduce.fadd.{self.kind}", self.number, ir.Constant(self.number, 0.0), value)
+
+    def largest(self, value: Any) -> Any:
+        """The largest of the lanes."""
+        return self.call(f"llvm.vector.reduce.fmax.{self.kind}", self.number, value)
+
+    def minus_size(self, x: Any, factor: float = 1.0) -> Any:
+        """−factor · |x|."""
+        return self.builder.fmul(self.call(f"llvm.fabs.{self.kind}", self.vector, x), self.same(-factor))
+
+    def _reduced(self, x: Any) -> tuple[Any, Any]:
+        """2ⁿ and r with eˣ = 2ⁿ eʳ, as in ``numba_math.exp_negative``, for results that are no subnormal numbers."""
+        b, is_short = self.builder, self.is_short
+        mantissa, bits, bias, least = (23, 9, 127, -87.0) if is_short else (52, 32, 1023, -708.0)
+        high = floor(log(2) * 2**bits) / 2**bits
+        rest = 0.0017409305599453094 if is_short else 1.9082149292705877e-10  # ln 2 − high
+        lowest, to_whole = self.same(least), self.same(1.5 * 2**mantissa)
+        x = b.select(b.fcmp_ordered("<", x, lowest), lowest, x)
+        shifted = b.fadd(b.fmul(x, self.same(1 / log(2))), to_whole)
+        n = b.fsub(shifted, to_whole)
+        r = self.fma(n, self.same(-rest), self.fma(n, self.same(-high), x))
+        whole = ir.VectorType(ir.IntType(32 if is_short else 64), self.lanes)
+        exponent = b.add(b.bitcast(shifted, whole), ir.Constant(whole, [bias] * self.lanes))
+        return b.bitcast(b.shl(exponent, ir.Constant(whole, [mantissa] * self.lanes)), self.vector), r
+
+    def _taylor(self, r: Any, first: int) -> Any:
+        """Σ rᵏ / (k + first)!, from k = 0 on."""
+        degree = 7 if self.is_short else 13
+        total = self.same(1 / factorial(degree))
+        for k in range(degree - 1, first - 1, -1):
+            total = self.fma(total, r, self.same(1 / factorial(k)))
+        return total
+
+    def exp_negative(self, x: Any) -> Any:
+        """eˣ for x ≤ 0; at least about 10⁻³⁸ in float32, and 10⁻³⁰⁷ in float64."""
+        scale, r = self._reduced(x)
+        return self.builder.fmul(scale, self._taylor(r, 0))
+
+    def sigmoid(self, x: Any) -> Any:
+        """1 / (1 + e⁻ˣ), from e^−|x|, which does not overflow."""
+        b, one = self.builder, self.same(1.0)
+        e = self.exp_negative(self.minus_size(x))
+        return b.fdiv(b.select(b.fcmp_ordered("<", x, self.same(0.0)), e, one), b.fadd(one, e))
+
+    def tanh(self, x: Any) -> Any:
+        """tanh |x| = −e / (2 + e) with e = e^(−2|x|) − 1, whose digits near 0 are kept, and the sign of x."""
+        b, one = self.builder, self.same(1.0)
+        scale, r = self._reduced(self.minus_size(x, 2.0))
+        e = self.fma(scale, b.fmul(r, self._taylor(r, 1)), b.fsub(scale, one))
+        y = b.fdiv(b.fneg(e), b.fadd(self.same(2.0), e))
+        return self.call(f"llvm.copysign.{self.kind}", self.vector, y, x)
+
+    def sigmoid_slope(self, y: Any) -> Any:
+        """y(1 − y)."""
+        return self.builder.fmul(y, self.builder.fsub(self.same(1.0), y))
+
+    def tanh_slope(self, y: Any) -> Any:
+        """1 − y²."""
+        return self.fma(self.builder.fneg(y), y, self.same(1.0))
+
+
+@intrinsic
+def lanes(context: Any, array: Any) -> Any:
+    """The number of numbers in a vector of the array's type."""
+    count = BYTES // (4 if array.dtype == types.float32 else 8)
+    return I64(array), lambda context, builder, signature, arguments: ir.Constant(WHOLE, count)
+
+
+def product_tile(rows: int, vectors: int, is_masked: bool) -> Any:
+    """An intrinsic: y[m, o] += Σ_q a[m, q] · w[q, o] for a tile of some rows m, and of some vectors of columns o.
+
+    ``a_row``, ``w_row`` and ``y_row`` are the distances of rows, ``a_step`` that of columns, ``columns`` those left.
+    """
+
+    @intrinsic
+    def tile(
+        context: Any, a: Any, a_at: Any, a_row: Any, a_step: Any, length: Any, w: Any, w_at: Any, w_row: Any, y: Any,
+        y_at: Any, y_row: Any, columns: Any,
+    ) -> Any:  # fmt: skip
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            v = Vectors(context, builder, signature, arguments)
+            _, a_at, a_row, a_step, length, _, w_at, w_row, _, y_at, y_row, columns = arguments
+            starts = [n * v.lanes for n in range(vectors)]
+            masks = [v.mask(builder.sub(columns, v.whole(n))) if is_masked else None for n in starts]
+            results = [v.at(v.array(8, y_at), v.times(m, y_row)) for m in range(rows)]
+            sums = [
+                [v.variable(v.load(v.at(result, n), mask)) for n, mask in zip(starts, masks, strict=True)]
+                for result in results
+            ]
+            factors = [v.at(v.array(0, a_at), v.times(m, a_row)) for m in range(rows)]
+            weights = v.variable(v.array(5, w_at))
+            with v.loop(length) as q:
+                row = builder.load(weights)
+                loaded = [v.load(v.at(row, n), mask) for n, mask in zip(starts, masks, strict=True)]
+                column = v.times(q.index, a_step)
+                for factor, own in zip(factors, sums, strict=True):
+                    number = v.spread_from(v.at(factor, column))
+                    for weight, total in zip(loaded, own, strict=True):
+                        v.add_product(number, weight, total)
+                builder.store(v.at(row, w_row), weights)
+            for result, own in zip(results, sums, strict=True):
+                for n, mask, total in zip(starts, masks, own, strict=True):
+                    v.store(builder.load(total), v.at(result, n), mask)
+            return context.get_dummy_value()
+
+        return types.void(a, I64, I64, I64, I64, w, I64, I64, y, I64, I64, I64), generate
+
+    return tile
+
+
+ROWS = 12 if MANY else 4  # with two vectors of columns, the sums fill most of the registers
+_tall, _tall_rest = product_tile(ROWS, 2, False), product_tile(ROWS, 1, True)
+_flat, _flat_rest = product_tile(1, 2, False), product_tile(1, 1, True)
+
+
+@inner
+def add_product(
+    a: Any, a_at: Any, a_row: Any, a_step: Any, length: Any, w: Any, w_at: Any, w_row: Any, y: Any, y_at: Any,
+    y_row: Any, rows: Any, columns: Any,
+) -> None:  # fmt: skip
+    """y (rows, columns) += a (rows, length) @ w (length, columns), parts of flat arrays with these distances of rows.
+
+    ``a_step`` is the distance of a's columns: with a row's length for it, and 1 for ``a_row``, the product is aᵀ @ w.
+    The caller knows that all numbers are inside of the arrays.
+    """
+    wide = 2 * lanes(a)
+    m = 0
+    while m < rows:
+        is_tall = rows - m >= ROWS
+        o, a_start, y_start = 0, a_at + m * a_row, y_at + m * y_row
+        while o < columns:
+            left = columns - o
+            if left >= wide:
+                if is_tall:
+                    _tall(a, a_start, a_row, a_step, length, w, w_at + o, w_row, y, y_start + o, y_row, left)
+                else:
+                    _flat(a, a_start, a_row, a_step, length, w, w_at + o, w_row, y, y_start + o, y_row, left)
+                o += wide
+            else:
+                if is_tall:
+                    _tall_rest(a, a_start, a_row, a_step, length, w, w_at + o, w_row, y, y_start + o, y_row, left)
+                else:
+                    _flat_rest(a, a_start, a_row, a_step, length, w, w_at + o, w_row, y, y_start + o, y_row, left)
+                o += lanes(a)
+        m += ROWS if is_tall else 1
