@@ -116,7 +116,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ),
         (["mine.py:losses.Poisson", "--predictions", "above_zero", "--targets", "above_zero"], "Poisson()"),
         (["mine.py:losses.MeanSquaredError"], "MeanSquaredError() on outputs of shape (3,)"),
-        (["mine.py:optimizers.SGD(0.1, momentum=0.9)", "--seed", "3"], "SGD(learning_rate=0.1, momentum=0.9"),
+        (["mine.py:optimizers.SGD(0.1, momentum=0.9)", "--seed", "3"], "SGD(0.1, momentum=0.9"),
         (["mine.py:initializers.HeNormal"], "HeNormal()"),
     ],
     ids=lambda words: words[0] if isinstance(words, list) else "",

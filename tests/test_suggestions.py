@@ -221,8 +221,7 @@ CALLS = {
     "net.fit(x, y, epoch=3, **rest)": "epochs=3",
     "net.fit(x, y, n_epochs=3, verbose=0, **rest)": "epochs=3, progress=False",
     "net.fit(x, y, validation=None, **rest)": "validation_data=None",
-    "net.fit(x, y, MeanSquaredError(), Adam())": "loss=MeanSquaredError(), "
-    "optimizer=Adam(learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-08)",
+    "net.fit(x, y, MeanSquaredError(), Adam())": "loss=MeanSquaredError(), optimizer=Adam()",
     "net.fit(x, y, criterion=MeanSquaredError(), optimizer=SGD(0.1))": "loss=MeanSquaredError()",
     "net.fit(x, y, random_state=0, clipnorm=1.0, **rest)": "rng=0, clip_norm=1.0",
     "net.evaluate(x, y, criterion=MeanSquaredError())": "loss=MeanSquaredError()",

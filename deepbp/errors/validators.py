@@ -10,9 +10,11 @@ from functools import wraps
 from numbers import Integral, Real
 from typing import Any, TypeAlias, TypeVar
 
+import attrs
 import numpy as np
 from attrs import Attribute
 
+from deepbp._config import configuration_text
 from deepbp._suggestions import explain_arguments, named
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.typing import Array
@@ -49,12 +51,15 @@ def explain_constructor(cls: Class) -> Class:
 
 
 class ExplainedArguments:
-    """A base class whose subclasses, attrs classes, explain unknown arguments of their constructors."""
+    """A base class whose subclasses, attrs classes, explain unknown arguments and print those that are not usual."""
 
     __slots__ = ()
 
     @classmethod
-    def __attrs_init_subclass__(cls) -> None:
+    def __attrs_init_subclass__(cls: Any) -> None:
+        hides = any(a.init and not a.repr for a in attrs.fields(cls))
+        if attrs.inspect(cls).added_repr and not hides:  # attrs' own prints arguments that equal their default, too
+            cls.__repr__ = configuration_text
         explain_constructor(cls)
 
 

@@ -33,7 +33,7 @@ def test_an_explanation_goes_through_a_block_number_by_number() -> None:
 def test_an_explanation_of_a_penalised_weight_has_the_share_of_the_penalty() -> None:
     network = net(Penalized(Dense(2), weights=L2(0.1)))
     page = str(network.trace(*data(), SumSquaredError()).explain("0.layer.weight", (1, 0)))
-    assert "Its penalty, L2(strength=0.1)" in page
+    assert "Its penalty, L2(0.1)" in page
     assert "∂P¹/∂W₁,₀¹ = 0.2 W₁,₀¹ = " in page
 
 

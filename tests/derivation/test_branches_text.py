@@ -130,10 +130,10 @@ def test_penalties_are_steps_that_end_in_the_loss() -> None:
     ):
         assert line in found
     text = str(network.derivation(SumSquaredError()))
-    assert re.search(r"P¹ = .*layer 0, Penalized: L2\(strength=0.1\) of its weights", text)
-    assert re.search(r"P² = .*layer 0, Penalized: L1\(strength=0.5\) of its outputs", text)
+    assert re.search(r"P¹ = .*layer 0, Penalized: L2\(0.1\) of its weights", text)
+    assert re.search(r"P² = .*layer 0, Penalized: L1\(0.5\) of its outputs", text)
     assert re.search(r"L = .*SumSquaredError\(.*\), and the penalties", text)
-    assert re.search(r"∂L/∂W¹ = .*and from the penalty of layer 0, L2\(strength=0.1\)", text)
+    assert re.search(r"∂L/∂W¹ = .*and from the penalty of layer 0, L2\(0.1\)", text)
     assert "from the loss, and from the penalty" in text
     both = lines(net(Penalized(Dense(2), weights=L1L2(0.1, 0.2))))
     assert "P¹ = 0.1 Σ |W¹| + 0.2 Σ (W¹)²" in both

@@ -160,7 +160,7 @@ def test_the_minus_stands_before_the_fraction() -> None:
 def test_given_optimizers_update() -> None:
     text = str(notes_net().derivation(SumSquaredError(), SGD(0.1, momentum=0.9, nesterov=True)))
     assert equations(text)[19:21] == ["v ← μ · v + g", "w ← w − η · (g + μ · v)"]
-    assert "SGD(learning_rate=0.1, momentum=0.9" in text
+    assert "SGD(0.1, momentum=0.9" in text
     adamw = " ".join(str(notes_net().derivation(SumSquaredError(), AdamW())).split())
     assert "v ← β₂ · v + (1 − β₂) · g²" in adamw
     assert "t is the number of the step, from 1; λ is the decay of the weights" in adamw

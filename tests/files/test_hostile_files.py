@@ -100,7 +100,7 @@ REASONS = [
     ),
     (
         "units 1000000000",
-        "the architecture cannot be built: layer 0, Dense(1000000000, bias_init=Constant(value=0.5)): needs ",
+        "the architecture cannot be built: layer 0, Dense(1000000000, bias_init=Constant(0.5)): needs ",
     ),
     (
         "units 2.5",

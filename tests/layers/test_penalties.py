@@ -83,7 +83,7 @@ def test_strengths_that_make_no_sense(kind: Any, value: Any, error: type[Excepti
 
 def test_printed_as_they_are_made() -> None:
     assert [repr(one) for one in (L1(0.1), L2(0.2), L1L2(0.1, 0.2))] == [
-        "L1(strength=0.1)",
-        "L2(strength=0.2)",
-        "L1L2(l1=0.1, l2=0.2)",
+        "L1(0.1)",
+        "L2(0.2)",
+        "L1L2(0.1, 0.2)",
     ]

@@ -119,7 +119,7 @@ def test_branches_stand_side_by_side_and_meet() -> None:
     shown = texts(ax)
     places = ["0 Residual", "0.body Chain", "0.body.0 Dense", "0.body.1 Parallel", "0.body.1.branches.0.1 Tanh"]
     places += ["0.body.1.branches.2 Dense", "1.branches.1.body.body Tanh", "columns 0 to 1", "columns 2 to 5"]
-    places += ["2.layer.1 ReLU", "y = layer(x), plus L2(strength=0.1) of weights, L1(strength=0.2) of outputs"]
+    places += ["2.layer.1 ReLU", "y = layer(x), plus L2(0.1) of weights, L1(0.2) of outputs"]
     assert [place for place in places if place not in shown] == []
     assert [shown.count(merge) for merge in ("add", "concat")] == [5, 2]
     assert shown.count("the layer of 3.0, used again") == 1

@@ -64,7 +64,7 @@ LARGE = Constant(1e30)
         ),
         (
             [Dense(5), Sequential([ReLU(), Dense(4, weight_init=Constant(3e38))])],
-            "layer 1, Sequential > layer 1, Dense(4, weight_init=Constant(value=3e+38))",
+            "layer 1, Sequential > layer 1, Dense(4, weight_init=Constant(3e+38))",
         ),
     ],
 )

@@ -188,7 +188,7 @@ class SignDescent(Optimizer):
         ({"steps": None}, "steps: expected a whole number of at least 10, got None"),
         ({"optimizer": "adam"}, "optimizer: expected one with a learning_rate, got 'adam'"),
         ({"optimizer": Adam}, "optimizer: expected one with a learning_rate, got <class 'deepbp.optimizers."),
-        ({"optimizer": SignDescent()}, "optimizer: expected one with a learning_rate, got SignDescent(size=0.01)"),
+        ({"optimizer": SignDescent()}, "optimizer: expected one with a learning_rate, got SignDescent()"),
     ],
 )
 def test_what_is_refused(options: dict[str, Any], message: str) -> None:

@@ -65,7 +65,7 @@ def test_penalties_are_told() -> None:
         "0 Penalized",
         "(2,)",
         "",
-        "y = layer(x), plus L2(strength=0.1) of weights, L1(strength=0.2) of outputs",
+        "y = layer(x), plus L2(0.1) of weights, L1(0.2) of outputs",
     )
     assert penalized[1][:3] == ("0.layer Dense", "(2,)", "8")
 
