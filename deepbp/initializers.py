@@ -1,8 +1,8 @@
 """Weight initialization: how the first values of a parameter are drawn.
 
-An initializer is called with the parameter's shape, the network's random generator and the dtype. The last axis of a
-shape is the outputs and the others the inputs, as in ``x @ W``: ``fan_in`` is the product of all axes but the last,
-``fan_out`` the last; for a vector, both are its length.
+An initializer is called with the parameter's shape, the network's random generator and the dtype. The last two axes of
+a shape are the inputs and the outputs, as in ``x @ W``, and all before them, if any, the places of a kernel: ``fan_in``
+is the product of all axes but the last, ``fan_out`` of all but the last but one; for a vector, both are its length.
 """
 
 from abc import ABC, abstractmethod
@@ -145,7 +145,9 @@ class _Scaled(Initializer):
         """The variance of each number."""
 
     def __call__(self, shape: Shape, rng: np.random.Generator, dtype: np.dtype[Any]) -> Array:
-        fan_in, fan_out = (prod(shape[:-1]), shape[-1]) if len(shape) > 1 else (prod(shape), prod(shape))
+        fan_in, fan_out = prod(shape[:-1]), prod(shape[:-2]) * prod(shape[-1:])
+        if len(shape) < 2:
+            fan_in = fan_out
         std = sqrt(self.variance(fan_in, fan_out))
         if self.distribution == "uniform":  # on [−a, a] the variance is a²/3
             values = rng.uniform(-sqrt(3) * std, sqrt(3) * std, shape)

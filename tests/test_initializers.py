@@ -73,10 +73,14 @@ def test_normal() -> None:
     assert_moments(draw(Normal(mean=2, std=0.5), (100_000,)), mean=2, variance=0.25, kurtosis=3)
 
 
-SHAPES = [((300, 500), 300, 500), ((40, 20, 100), 800, 100), ((50_000,), 50_000, 50_000)]  # the axes before the last
+SHAPES = [
+    ((300, 500), 300, 500),
+    ((4, 5, 20, 100), 400, 2000),
+    ((50_000,), 50_000, 50_000),
+]  # the axes before the last two are places
 
 
-@pytest.mark.parametrize(("shape", "fan_in", "fan_out"), SHAPES, ids=["2-D", "3-D", "1-D"])
+@pytest.mark.parametrize(("shape", "fan_in", "fan_out"), SHAPES, ids=["2-D", "4-D", "1-D"])
 def test_scaled_to_the_fans(shape: Shape, fan_in: int, fan_out: int) -> None:
     glorot, he, lecun = 2 / (fan_in + fan_out), 2 / fan_in, 1 / fan_in
     for normal, variance in ((GlorotNormal(), glorot), (HeNormal(), he), (LeCunNormal(), lecun)):

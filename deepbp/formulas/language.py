@@ -13,6 +13,7 @@ import numpy as np
 from attrs import field, frozen
 
 from deepbp.errors import ConfigurationError
+from deepbp.formulas.image_functions import IMAGE_FUNCTIONS
 
 
 def _softmax(x: Any) -> Any:
@@ -116,6 +117,7 @@ FUNCTIONS: dict[str, Any] = {
     "tanh": np.tanh,
     "to_largest": _to_largest,
     "total": np.sum,  # Σ over everything
+    **IMAGE_FUNCTIONS,
 }
 
 

@@ -8,7 +8,7 @@ _GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "η": "eta"
 _GREEK |= {"μ": "mu", "ν": "nu", "π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau", "φ": "varphi", "ω": "omega"}
 _LETTERS = {letter: rf"\{name}" for letter, name in _GREEK.items()}
 _LETTERS |= {"ε": r"\epsilon", "ψ": r"\psi", "Δ": r"\Delta", "Φ": r"\Phi"}
-_SIGNS = {"·": r"\cdot", "": r"\,", "≥": r"\ge", "≤": r"\le", "≠": r"\ne", "←": r"\leftarrow"}
+_SIGNS = {"·": r"\cdot", "": r"\,", "≥": r"\ge", "≤": r"\le", "≠": r"\ne", "←": r"\leftarrow", "⋆": r"\star", "∗": "*"}
 _FUNCTIONS = {name: rf"\{name}" for name in ("cos", "cosh", "ln", "max", "min", "sin", "tanh")}
 _TALL = (r"\frac", r"\sum", r"\sqrt")
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 from attrs import evolve, frozen
 
 from deepbp.errors import ConfigurationError
+from deepbp.formulas.image_functions import IMAGE_FUNCTIONS
 from deepbp.formulas.language import parse
 
 _SUPERSCRIPTS = str.maketrans("0123456789+-−()zxyntk", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁽⁾ᶻˣʸⁿᵗᵏ")
@@ -141,7 +142,16 @@ _NAMES = {
     "pi": "π",
     "row_max": "maxⱼ",
     "row_mean": "meanⱼ",
+    "block_sum": "sum",
+    "over_places": "spread",
+    "place_max": "max",
+    "place_mean": "mean",
     "row_variance": "varⱼ",
+    "to_windows": "spread",
+    "to_winner": "route",
+    "to_winners": "route",
+    "window_max": "max",
+    "window_mean": "mean",
     "sigmoid": "σ",
     "sign": "sgn",
 }
@@ -268,8 +278,12 @@ class _Writer:
                 return printer.derivative(first, *others), _ATOM
             case "take":
                 return printer.row(first, printer.group(others[0], "[", "]")), _ATOM
-            case "reshape":
-                others = []  # the shapes stand beside the formula
+            case "correlate" | "correlate_samples" | "convolve":
+                sign = printer.sign("∗" if name == "convolve" else "⋆")
+                factors = (self._inside(argument, _PRODUCT) for argument in arguments[:2])
+                return printer.row(next(factors), sign, next(factors)), _PRODUCT
+            case _ if name == "reshape" or name in IMAGE_FUNCTIONS:
+                others = []  # sizes and shapes stand beside the formula
         named = self.symbols[name].letter if name in self.symbols else _NAMES.get(name, name)
         return printer.function(
             named, printer.row(first, *(printer.row(printer.comma, other) for other in others))

@@ -1,10 +1,10 @@
 """Kernels: the loops that take most of the training time, in a NumPy form and a compiled form.
 
-``numpy_kernels`` needs NumPy only; ``numba_kernels`` is compiled by Numba, from the extra ``deepbp[fast]``. The first
-use of a kernel selects the form, never the import: ``use("numpy")`` or ``use("numba")``, else the environment variable
-DEEPBP_KERNELS, else Numba if it is installed. Both forms give the same numbers to a few units in the last place, and
-raise the same errors. ``unchecked`` has the same kernels for arrays that are known to have the native byte order, as
-those inside networks have.
+``numpy_kernels`` and ``numpy_convolution``, for images, need NumPy only; the others are compiled by Numba, from the
+extra ``deepbp[fast]``. The first use of a kernel selects the form, never the import: ``use("numpy")`` or
+``use("numba")``, else the environment variable DEEPBP_KERNELS, else Numba if it is installed. Both forms give the same
+numbers to a few units in the last place, and raise the same errors. ``unchecked`` has the same kernels for arrays that
+are known to have the native byte order, as those inside networks have.
 
 >>> import numpy as np
 >>> from deepbp import kernels
@@ -22,11 +22,12 @@ from deepbp.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from deepbp.kernels import numpy_kernels as unchecked
+    from deepbp.kernels.numpy_convolution import *  # noqa: F403
     from deepbp.kernels.numpy_kernels import *  # noqa: F403
 else:
     unchecked = ModuleType(f"{__name__}.unchecked")
 
-_FORMS = {"numpy": "numpy_kernels", "numba": "numba_kernels"}
+_FORMS = {"numpy": ("numpy_kernels", "numpy_convolution"), "numba": ("numba_kernels", "numpy_convolution")}
 _current: str | None = None
 
 
@@ -43,8 +44,8 @@ def use(form: Literal["numpy", "numba"] | None = None) -> str:
         raise ConfigurationError(f"kernels: expected 'numpy' or 'numba', got {name!r} (from use or DEEPBP_KERNELS)")
     if name == "numba" and not find_spec("numba"):
         raise ConfigurationError("kernels: 'numba' is not installed: pip install 'deepbp[fast]'")
-    module = importlib.import_module(f"{__name__}.{_FORMS[name]}")
-    selected = {kernel: getattr(module, kernel) for kernel in module.__all__}
+    modules = [importlib.import_module(f"{__name__}.{module}") for module in _FORMS[name]]
+    selected = {kernel: getattr(module, kernel) for module in modules for kernel in module.__all__}
     globals().update(selected)
     unchecked.__dict__.update({name: getattr(kernel, "unchecked", kernel) for name, kernel in selected.items()})
     _current = name
@@ -58,7 +59,7 @@ def current() -> str:
 
 def _load(kernel: str, module: dict[str, Any] | None = None) -> Any:
     """Select the form at the first use of a kernel; from then on all kernels are attributes of the module."""
-    if kernel.startswith("_") or kernel in _FORMS.values():
+    if kernel.startswith("_") or any(kernel in modules for modules in _FORMS.values()):
         raise AttributeError(f"module {__name__!r} has no attribute {kernel!r}")
     if _current is None:
         use()

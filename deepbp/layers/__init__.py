@@ -8,6 +8,7 @@ from deepbp.layers.bilinear import Bilinear
 from deepbp.layers.boundary import Built as Built  # in the pickle of every built layer
 from deepbp.layers.chain import Chain
 from deepbp.layers.composites import Parallel, Repeat, Residual, Split
+from deepbp.layers.convolution import Conv1D, Conv2D, ConvTranspose1D, ConvTranspose2D, DepthwiseConv2D
 from deepbp.layers.dense import Dense, TiedDense
 from deepbp.layers.embedding import Embedding
 from deepbp.layers.formula_layer import FormulaLayer
@@ -18,6 +19,16 @@ from deepbp.layers.maxout import Maxout
 from deepbp.layers.noise import Dropout, GaussianNoise
 from deepbp.layers.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from deepbp.layers.penalized import L1, L1L2, L2, Penalized, Penalty
+from deepbp.layers.pooling import (
+    AveragePool1D,
+    AveragePool2D,
+    GlobalAveragePool,
+    GlobalMaxPool,
+    MaxPool1D,
+    MaxPool2D,
+    UpSample2D,
+    ZeroPad2D,
+)
 from deepbp.layers.recurrent import GRU, LSTM, Bidirectional, SimpleRNN
 from deepbp.layers.scaling import Scale, Shift
 from deepbp.layers.sequences import EncoderDecoder, Masked, PerStep
@@ -36,14 +47,21 @@ __all__ = [
     "LSTM",
     "SELU",
     "Activation",
+    "AveragePool1D",
+    "AveragePool2D",
     "BatchNorm",
     "Bidirectional",
     "Bilinear",
     "Builder",
     "Chain",
     "Context",
+    "Conv1D",
+    "Conv2D",
+    "ConvTranspose1D",
+    "ConvTranspose2D",
     "CrossAttention",
     "Dense",
+    "DepthwiseConv2D",
     "Dropout",
     "Embedding",
     "EncoderDecoder",
@@ -53,6 +71,8 @@ __all__ = [
     "FormulaLayer",
     "Gaussian",
     "GaussianNoise",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
     "GroupNorm",
     "HardSigmoid",
     "HardSwish",
@@ -64,6 +84,8 @@ __all__ = [
     "LogSoftmax",
     "LossFormula",
     "Masked",
+    "MaxPool1D",
+    "MaxPool2D",
     "Maxout",
     "MergeBy",
     "Mish",
@@ -99,7 +121,9 @@ __all__ = [
     "Swish",
     "Tanh",
     "TiedDense",
+    "UpSample2D",
     "UpdateFormula",
+    "ZeroPad2D",
     "configuration",
     "same_configuration",
 ]

@@ -243,6 +243,17 @@ def loss_of_input(
     return loss
 
 
+def terms_of_input(built: BuiltLayer, x: Array, delta: Array) -> Callable[[Array], Array]:
+    """Return the terms of the same L(x) as a vector: δ · (y(x) − y), and the penalty."""
+    base, base_penalty = built.output_and_penalty(x)
+
+    def terms(perturbed: Array) -> Array:
+        output, penalty = built.output_and_penalty(perturbed)
+        return np.append((delta * (output - base)).reshape(-1), penalty - base_penalty)
+
+    return terms
+
+
 def magnitude(built: BuiltLayer, x: Array, delta: Array) -> float:
     """Return Σ |δ · y| + |P|, to which the rounding error of L is proportional; |L| is too small, as terms cancel."""
     output, penalty = built.output_and_penalty(x)

@@ -119,6 +119,7 @@ def _expect_input_gradient(case: LayerCase, x: Array, where: str = "") -> None:
         layer_case.sizes(case, built),
         magnitude=layer_case.magnitude(built, x, delta),
         places=places,
+        terms=layer_case.terms_of_input(built, x, delta) if where else None,
     )
 
 

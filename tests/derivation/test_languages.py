@@ -71,6 +71,13 @@ def everything() -> dict[str, Renderable]:
     sequences.append(attending)
     given |= {type(one).__name__: layers.Chain([layers.Reshape((3, 1)), one]) for one in sequences}
     given["CrossAttention"] = given["EncoderDecoder"]
+    wide = (1, 2)
+    pools = [layers.MaxPool2D(wide), layers.AveragePool2D(wide), layers.ZeroPad2D(), layers.UpSample2D()]
+    images = [layers.Conv2D(2, wide), layers.ConvTranspose2D(2, 2), layers.DepthwiseConv2D(wide), *pools]
+    rows = [layers.Conv1D(2, 2), layers.ConvTranspose1D(2, 2), layers.MaxPool1D(2), layers.AveragePool1D(2)]
+    rows += [layers.GlobalAveragePool(), layers.GlobalMaxPool()]
+    for shape, those in ((1, 3, 1), images), ((3, 1), rows):
+        given |= {type(one).__name__: layers.Chain([layers.Reshape(shape), one]) for one in those}
     for layer in [*built_in(layers, layers.Layer, **given), layers.GELU("tanh"), layers.PReLU(shared=True)]:
         found[f"{layer}"] = Sequential([layer], input_shape=3, rng=0).derivation(MeanSquaredError())
     squares = MeanSquaredError()
@@ -120,9 +127,9 @@ def test_latex_is_well_formed(name: str) -> None:
     words = re.findall(r"\\([A-Za-z]+)", latex)
     known = "beta delta sigma eta mu lambda epsilon partial hat frac sqrt sum left right top cdot leftarrow to ge le ne"
     known += " mathrm mathbf text begin end section subsection ln max min tanh times quad cos cosh gamma sin pi"
-    known += " rho psi Delta"
+    known += " rho psi Delta star"
     assert set(words) <= set(known.split())
-    unknown = set("σ∂δΣ·ᵀ²√ŷ′ηε→−₁ᵢⱼπαωρψΔ")  # letters that pdfTeX does not know
+    unknown = set("σ∂δΣ·ᵀ²√ŷ′ηε→−₁ᵢⱼπαωρψΔ⋆∗")  # letters that pdfTeX does not know
     assert not set(re.sub(r"\\text{[^}]*}", "", latex)) & unknown
 
 

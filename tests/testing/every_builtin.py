@@ -117,6 +117,29 @@ OTHERS: list[tuple[Layer[Any], Shape]] = [
     (layers.StopGradient(), (2, 3)),
 ]
 
+IMAGES: list[tuple[Layer[Any], Shape]] = [
+    (layers.Conv2D(3, 3, padding="same"), (4, 3, 2)),
+    (layers.Conv2D(4, 2, stride=2, groups=2), (4, 5, 2)),
+    (layers.Conv2D(2, (2, 3), stride=(2, 3), padding=((1, 2), 1), dilation=(1, 2), use_bias=False), (4, 5, 1)),
+    (layers.Conv1D(2, 3, dilation=2, padding="causal"), (5, 2)),
+    (layers.Conv1D(2, 2, stride=2, padding=(2, 1)), (4, 1)),
+    (layers.DepthwiseConv2D(3, padding=1), (3, 2, 2)),
+    (layers.DepthwiseConv2D(2, multiplier=2, stride=2), (4, 3, 2)),
+    (layers.ConvTranspose2D(2, 3, stride=2, padding="same"), (2, 2, 2)),
+    (layers.ConvTranspose2D(2, 2, stride=3, dilation=2, groups=2), (2, 1, 2)),
+    (layers.ConvTranspose1D(2, 3, stride=2, padding=1, use_bias=False), (3, 2)),
+    (layers.MaxPool2D(2), (4, 3, 2)),
+    (layers.MaxPool2D(3, stride=2, padding="same"), (4, 3, 2)),
+    (layers.MaxPool1D(2, stride=1, padding=(0, 1)), (4, 2)),
+    (layers.AveragePool2D((2, 1)), (4, 3, 1)),
+    (layers.AveragePool2D(3, stride=2, padding="same"), (4, 3, 2)),
+    (layers.AveragePool1D(2, padding=1), (5, 2)),
+    (layers.GlobalAveragePool(), (2, 3, 2)),
+    (layers.GlobalMaxPool(), (4, 2)),
+    (layers.ZeroPad2D(((1, 0), 2)), (2, 2, 1)),
+    (layers.UpSample2D((2, 3)), (2, 1, 2)),
+]
+
 BUILTIN_LAYERS: list[tuple[Layer[Any], Shape]] = [
     (Dense(4), (3,)),
     (Dense(3), (3,)),
@@ -158,6 +181,7 @@ BUILTIN_LAYERS: list[tuple[Layer[Any], Shape]] = [
         (2,),
     ),
     *ACTIVATIONS,
+    *IMAGES,
     *OTHERS,
     *SEQUENCES,
 ]

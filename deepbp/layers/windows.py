@@ -1,0 +1,224 @@
+"""Windows on images: arguments of convolutions and poolings, padding, and the way back through a convolution."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from math import gcd
+from typing import Any, TypeAlias
+
+import numpy as np
+from attrs import Attribute, frozen
+
+from deepbp import kernels
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ShapeError
+from deepbp.errors.validators import as_python_number, as_tuple, whole
+from deepbp.kernels.numpy_convolution import Pads, Pair, places_along
+from deepbp.typing import Array, Shape
+
+Sizes: TypeAlias = int | Sequence[int]
+"""One number for both axes of an image, or one for the rows and one for the columns."""
+
+Padding: TypeAlias = str | int | Sequence[int | Sequence[int]]
+"""A word, a number of zeros on each side, or for each axis such a number or the pair (before, behind)."""
+
+Validator: TypeAlias = Callable[[Any, "Attribute[Any]", Any], None]
+_AXES = {1: "(T, C)", 2: "(H, W, C)"}
+
+
+def check_sizes(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
+    """A validator: a whole number of at least 1, or for images one for each axis; None where that is the default."""
+    name = f"{type(instance).__name__}: {attribute.name}"
+    if value is None and attribute.default is None:
+        return
+    if not isinstance(value, tuple) or instance.axes == 1:
+        whole(name, value)
+        return
+    if len(value) != 2:
+        raise ConfigurationError(f"{name}: expected one number, or a pair (rows, columns), got {value!r}")
+    for one in value:
+        whole(name, one)
+
+
+def check_padding(*words: str) -> Validator:
+    """A validator: "valid", "same" or one of these words, or numbers of zeros."""
+    known = ("valid", "same", *words)
+
+    def validate(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
+        sides = value if instance.axes == 2 and isinstance(value, tuple) else (value,)
+        numbers = [one for side in sides for one in (side if isinstance(side, tuple) else (side,))]
+        fits = len(sides) in (1, instance.axes) and all(len(side) == 2 for side in sides if isinstance(side, tuple))
+        if (isinstance(value, str) and value in known) or (fits and all(map(_is_count, numbers))):
+            return
+        several = (
+            "a pair (before, behind)" if instance.axes == 1 else "for each axis a number or a pair (before, behind)"
+        )
+        error = ConfigurationError if isinstance(value, str | int | tuple) else ArgumentTypeError
+        raise error(
+            f"{type(instance).__name__}: {attribute.name}: expected {', '.join(map(repr, known))}, a whole number of "
+            f"at least 0, or {several}, got {value!r}"
+        )
+
+    return validate
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def nested_tuple(value: Any) -> Any:
+    """A converter: lists become tuples, also inside, of Python's numbers."""
+    made = as_tuple(value)
+    return tuple(map(nested_tuple, made)) if isinstance(made, tuple) else as_python_number(made)
+
+
+@frozen
+class Windows:
+    """The windows of a layer along the rows and columns of its images; a sequence is an image with one row.
+
+    >>> Windows.of(1, 3, 1, 2, "causal").pads((1, 9))
+    ((0, 0), (4, 0))
+    """
+
+    size: Pair
+    stride: Pair
+    dilation: Pair
+    padding: tuple[Any, Any]  # for each axis a word, or (before, behind)
+
+    @classmethod
+    @lru_cache(maxsize=256)
+    def of(cls, axes: int, size: Any, stride: Any, dilation: Any, padding: Any) -> "Windows":
+        """From the arguments of a layer, for images with 2 axes or sequences with 1."""
+        sides = padding if isinstance(padding, tuple) and axes == 2 else (padding, padding)
+        rows, columns = (side if isinstance(side, str | tuple) else (side, side) for side in sides)
+        pairs = ((value if isinstance(value, tuple) else (value, value)) for value in (size, stride, dilation))
+        size, stride, dilation = ((one if axes == 2 else 1, other) for one, other in pairs)
+        return cls(size, stride, dilation, (rows if axes == 2 else (0, 0), columns))
+
+    def pads(self, shape: Sequence[int]) -> Pads:
+        """The zeros around images of this shape (H, W)."""
+        along = zip(self.padding, shape, self.size, self.stride, self.dilation, strict=True)
+        rows, columns = (_pads_along(*axis) for axis in along)
+        return rows, columns
+
+    def places(self, shape: Sequence[int]) -> tuple[int, int]:
+        """The numbers of windows along both axes of images of this shape."""
+        padded = [n + sum(pad) for n, pad in zip(shape, self.pads(shape), strict=True)]
+        rows, columns = map(places_along, padded, self.size, self.stride, self.dilation)
+        return rows, columns
+
+    def moved_shape(self, shape: Sequence[int]) -> tuple[int, int]:
+        """The shape (H, W) of the images on which these windows have as many places as ``shape`` says."""
+        along = zip(self.padding, shape, self.size, self.stride, self.dilation, strict=True)
+        rows, columns = (
+            n * s if pads == "same" else (n - 1) * s + (k - 1) * d + 1 - (0 if pads == "valid" else sum(pads))
+            for pads, n, k, s, d in along
+        )
+        return rows, columns
+
+
+def _pads_along(padding: Any, size: int, kernel: int, stride: int, dilation: int) -> Pair:
+    """(before, behind) along one axis. "same" gives ⌈size / stride⌉ places; an odd zero goes behind, as in Keras."""
+    reach = (kernel - 1) * dilation
+    if padding == "same":
+        total = max(0, (-(-size // stride) - 1) * stride + reach + 1 - size)
+        return total // 2, total - total // 2
+    if padding == "causal":
+        return reach, 0
+    return (0, 0) if padding == "valid" else padding
+
+
+def image_shape(input_shape: Shape, axes: int) -> Shape:
+    """The shape (H, W, C) of samples as images. Raises ShapeError for samples with other axes."""
+    if len(input_shape) != axes + 1:
+        kind = "images" if axes == 2 else "sequences"
+        fix = f": put Reshape({(*input_shape, 1)}) before it, for one channel" if len(input_shape) == axes else ""
+        raise ShapeError(f"expects {kind} {_AXES[axes]}, got {input_shape}{fix}")
+    return (1, *input_shape)[-3:]
+
+
+def refuse_small(windows: Windows, places: Sequence[int], input_shape: Shape) -> None:
+    """Raise ShapeError where no window fits into the images."""
+    if min(places) < 1:
+        first = len(input_shape) == 3 and input_shape[0] < input_shape[2]
+        fix = ": channels lie along the last axis, use x.transpose((0, 2, 3, 1))" if first else ""
+        size = windows.size if len(input_shape) == 3 else windows.size[1:]
+        raise ShapeError(f"no window of size {size} fits into samples of shape {input_shape}, got {input_shape}{fix}")
+
+
+def padded(x: Array, pads: Pads) -> Array:
+    """Images with zeros around them; a negative number cuts instead."""
+    if not any(map(any, pads)):
+        return x
+    shape = [n + sum(pad) for n, pad in zip(x.shape[1:3], pads, strict=True)]
+    y = np.zeros((len(x), *shape, x.shape[3]), x.dtype)
+    (to_rows, rows), (to_columns, columns) = map(_overlap, x.shape[1:3], shape, (pad[0] for pad in pads))
+    y[:, to_rows, to_columns] = x[:, rows, columns]
+    return y
+
+
+def _overlap(size: int, whole: int, before: int) -> tuple[slice, slice]:
+    """Where an axis of this size lies in a whole that begins ``before`` earlier, and which part of it."""
+    start, stop = max(0, before), max(0, before, min(whole, before + size))
+    return slice(start, stop), slice(start - before, stop - before)
+
+
+def turned(weight: Array, groups: int) -> Array:
+    """The kernels (KH, KW, C / groups, O) with inputs and outputs exchanged, (KH, KW, O / groups, C)."""
+    height, width, inputs, outputs = weight.shape
+    grouped = weight.reshape(height, width, inputs, groups, outputs // groups)
+    return grouped.transpose(0, 1, 4, 3, 2).reshape(height, width, outputs // groups, groups * inputs)
+
+
+def convolve(delta: Array, weight: Array, shape: Sequence[int], windows: Windows, pads: Pads, groups: int) -> Array:
+    """δ ∗ w: the error signal moved back through a convolution, from all places of the windows to the images (H, W).
+
+    A number of x takes part in several windows, each time with another number of the kernel; going back, it gets
+    δ[i] · w[u] from each place i·s + u·d where it was. That is a correlation of δ with the kernels turned round. For a
+    stride s, only every s-th number of a kernel meets a number of x: there are s correlations along each axis, one for
+    each s-th part of the numbers of x.
+    """
+    kernels_back = turned(weight, groups)
+    phases = [
+        list(_phases(*axis))
+        for axis in zip(shape, windows.size, windows.stride, windows.dilation, pads, delta.shape[1:3], strict=True)
+    ]
+    moved = np.zeros((len(delta), *shape, kernels_back.shape[3]), delta.dtype) if _is_partial(phases, windows) else None
+    for row in phases[0]:
+        for column in phases[1]:
+            part = padded(delta, (row.pads, column.pads))
+            kernel = kernels_back[row.taps, column.taps][::-1, ::-1]
+            made = kernels.correlate(part, kernel, None, (1, 1), (row.dilation, column.dilation), groups)
+            if moved is None:
+                return made
+            moved[:, row.start :: windows.stride[0], column.start :: windows.stride[1]] = made
+    assert moved is not None
+    return moved
+
+
+@frozen
+class _Phase:
+    """Every s-th number along an axis from ``start`` on: the numbers of a kernel that meet it, and what δ needs."""
+
+    start: int
+    taps: slice
+    dilation: int
+    pads: Pair
+
+
+def _phases(size: int, kernel: int, stride: int, dilation: int, pads: Pair, places: int) -> Iterator[_Phase]:
+    """The phases of an axis of x: number t meets tap u at place i where i·s + u·d = t + before."""
+    apart = stride // gcd(stride, dilation)  # of two taps that meet the same number
+    for start in range(min(stride, size)):
+        reached = start + pads[0]
+        taps = [u for u in range(min(apart, kernel)) if (reached - u * dilation) % stride == 0]
+        if not taps:
+            continue  # no window has this number: its gradient is 0
+        count = -(-(size - start) // stride)
+        last = (kernel - 1 - taps[0]) // apart  # of the taps, which are laid the other way round
+        step = apart * dilation // stride
+        first_place = (reached - taps[0] * dilation) // stride - last * step
+        behind = first_place + last * step + count - places
+        yield _Phase(start, slice(taps[0], None, apart), step, (-first_place, behind))
+
+
+def _is_partial(phases: Sequence[Sequence[_Phase]], windows: Windows) -> bool:
+    return windows.stride != (1, 1) or any(len(found) != 1 for found in phases)
