@@ -17,6 +17,7 @@ _SIGNS = {
         zip("±·½×…′←→∂Σ∑Π", ("+/-", "*", "1/2", "x", "...", "'", "<-", "->", "d", "Sum", "Sum", "Prod"), strict=True)
     ),
     **dict(zip("−√∞≠≤≥⊤⋮✓✗λ", ("-", "sqrt", "inf", "!=", "<=", ">=", "T", ":", "ok", "FAILED", "lambda"), strict=True)),
+    **dict(zip("⋆∗⌈⌉", ("corr", "conv", "ceil(", ")"), strict=True)),
     **dict(zip("⎡⎢⎣⎤⎥⎦─═–—’“”𝟙\xa0", '[[[]]]-=--\'""1 ', strict=True)),
     "\u0302": "_hat",
     "\u0303": "_tilde",

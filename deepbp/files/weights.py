@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import prod
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
@@ -13,8 +14,29 @@ from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.errors.validators import check_word
 from deepbp.files.network import TRAINING, AbstractArray, Part, network_of, state_dict
 from deepbp.files.objects import FROM_THE_CONFIGURATION
-from deepbp.layers import BatchNorm, Bilinear, Dense, Embedding, GroupNorm, Layer, LayerNorm, PReLU, RMSNorm
+from deepbp.layers import (
+    AveragePool1D,
+    AveragePool2D,
+    BatchNorm,
+    Bilinear,
+    Conv1D,
+    Conv2D,
+    ConvTranspose1D,
+    ConvTranspose2D,
+    Dense,
+    DepthwiseConv2D,
+    Embedding,
+    Flatten,
+    GroupNorm,
+    Layer,
+    LayerNorm,
+    MaxPool1D,
+    MaxPool2D,
+    PReLU,
+    RMSNorm,
+)
 from deepbp.layers.chain import restore_column_names
+from deepbp.layers.observed_pass import flattened
 from deepbp.storage.contents import LIMIT, Spec
 from deepbp.storage.formats import Readable, open_file
 from deepbp.typing import Array, Shape
@@ -28,10 +50,19 @@ Translation: TypeAlias = Mapping[str, tuple[str, Conversion]]
 Convention: TypeAlias = Literal["deepbp", "pytorch"]
 
 
+def kernels_last(array: Array) -> Array:
+    """PyTorch's convolutions have weights (O, C / groups, KH, KW), and its transposed ones (C, O / groups, KH, KW)."""
+    return np.transpose(array, (*range(2, array.ndim), 1, 0)) if array.ndim > 1 else array
+
+
 def outputs_last(array: Array) -> Array:
     """PyTorch's Bilinear has its outputs along the first axis of its weights, (O, I, J)."""
     return np.moveaxis(array, 0, -1) if array.ndim else array
 
+
+CONVOLUTIONS = (Conv1D, Conv2D, ConvTranspose1D, ConvTranspose2D, DepthwiseConv2D)
+CHANNELS_FIRST = (*CONVOLUTIONS, AveragePool1D, AveragePool2D, MaxPool1D, MaxPool2D)
+"""Layers whose images or sequences have their channels along the first axis in PyTorch, and along the last here."""
 
 NORMALISATION: Translation = {"weight": ("gain", np.asarray), "bias": ("shift", np.asarray)}
 AVERAGES: Translation = {
@@ -40,6 +71,7 @@ AVERAGES: Translation = {
 TRANSLATIONS: dict[type[Layer[Any]], Translation] = {
     # PyTorch's Linear computes x Wᵀ + b, with W of shape (outputs, inputs).
     Dense: {"weight": ("weight", np.transpose), "bias": ("bias", np.asarray)},
+    **{kind: {"weight": ("weight", kernels_last), "bias": ("bias", np.asarray)} for kind in CONVOLUTIONS},
     Bilinear: {"weight": ("weight", outputs_last), "bias": ("bias", np.asarray)},
     Embedding: {"weight": ("table", np.asarray)},
     PReLU: {"weight": ("slope", np.asarray)},
@@ -54,6 +86,40 @@ COUNTER = "num_batches_tracked"  # of a BatchNorm in PyTorch, without a counterp
 def translation(layer: Layer[Any]) -> Translation:
     """The translation of a layer's arrays; empty for a layer that PyTorch does not have."""
     return next((found for cls, found in TRANSLATIONS.items() if isinstance(layer, cls)), {})
+
+
+def flattened_images(network: Layer[Any]) -> dict[str, Shape]:
+    """The layers that take flattened images or sequences of channels, by their paths, with the shapes before Flatten.
+
+    PyTorch has such rows in the order (C, H, W). They end at the first Dense, whose outputs have no such order.
+    """
+    signals: list[tuple[Shape | None, bool]] = [(None, False)]  # the shape before Flatten; channels first in PyTorch
+    found: dict[str, Shape] = {}
+    for node in flattened(network):
+        shape, channels = signals[node.inputs[0]] if node.inputs else (None, False)
+        before = node.input_shapes[0] if node.inputs else ()
+        channels = channels or isinstance(node.layer, CHANNELS_FIRST)
+        if isinstance(node.layer, Flatten):
+            shape = before if len(before) == 3 or (channels and len(before) == 2) else None
+        elif shape is not None:
+            found[node.place] = shape
+            if isinstance(node.layer, Dense) or node.output_shape != before:
+                shape = None
+        signals.append((shape, channels))
+    return found
+
+
+def in_order_of(shape: Shape, convert: Conversion) -> Conversion:
+    """The conversion, and the rows of a flattened image moved from the order (C, H, W) to (H, W, C)."""
+
+    def converted(array: Array) -> Array:
+        made = convert(array)
+        if made.shape[:1] != (prod(shape),):
+            return made
+        images = made.reshape(shape[-1], *shape[:-1], *made.shape[1:])
+        return np.moveaxis(images, 0, len(shape) - 1).reshape(made.shape)
+
+    return converted
 
 
 def paired(modules: Iterable[str], layers: Iterable[str]) -> dict[str, str]:
@@ -101,6 +167,8 @@ def targets(
         names = paired(dict.fromkeys(map(_owner, found)), owners) if found else {}
     names = _checked({} if names is None else names, found, layers, parts)
     made = {name: _target(name, names, layers, convention) for name in found}
+    if convention == "pytorch":
+        made = _with_flattened(made, flattened_images(network), layers)
     place, times = Counter(target.name for target in made.values()).most_common(1)[0] if made else ("", 0)
     if times > 1:
         raise ConfigurationError(f"names: {times} arrays would go to {place!r}")
@@ -116,6 +184,20 @@ def _target(name: str, names: Mapping[str, str], layers: Mapping[str, Layer[Any]
         return Target(renamed, np.asarray)
     own, convert = translation(layers[_owner(renamed)]).get(_leaf(name), (_leaf(name), np.asarray))
     return Target(given or f"{_owner(renamed)}.{own}".lstrip("."), convert)
+
+
+def _with_flattened(
+    made: dict[str, Target], images: Mapping[str, Shape], layers: Mapping[str, Layer[Any]]
+) -> dict[str, Target]:
+    """The targets, with the rows of flattened images in the order that they have here."""
+
+    def own(target: Target) -> Target:
+        owner = _owner(target.name)
+        if owner not in images or (isinstance(layers[owner], Dense) and _leaf(target.name) == "bias"):
+            return target
+        return target._replace(convert=in_order_of(images[owner], target.convert))
+
+    return {name: own(target) for name, target in made.items()}
 
 
 def _checked(
@@ -211,8 +293,9 @@ def load_weights(
         strict: whether the file must have exactly the arrays of the network; otherwise those that fit are loaded.
         names: names in the file, with the network's names, where they differ: of arrays,
             ``{"fc1.weight": "0.weight"}``, or of whole layers, ``{"fc1": "0"}``.
-        convention: ``"pytorch"`` for a ``state_dict``: matrices are transposed, names are translated, and numbered
-            modules, as in ``nn.Sequential``, are matched in the order of their numbers.
+        convention: ``"pytorch"`` for a ``state_dict``: matrices and kernels are transposed, the rows of a ``Dense``
+            behind the ``Flatten`` of an image are moved from the order (C, H, W) to (H, W, C), names are translated,
+            and numbered modules, as in ``nn.Sequential``, are matched in the order of their numbers.
         limit: the largest file to be read, in bytes.
 
     Returns:

@@ -117,8 +117,8 @@ FUNCTIONS: dict[str, Any] = {
     "tanh": np.tanh,
     "to_largest": _to_largest,
     "total": np.sum,  # Σ over everything
-    **IMAGE_FUNCTIONS,
 }
+FUNCTIONS = dict(sorted({**FUNCTIONS, **IMAGE_FUNCTIONS}.items()))
 
 
 def parse(expression: str) -> ast.expr:

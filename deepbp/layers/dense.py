@@ -22,12 +22,12 @@ def rows(x: Array) -> Array:
     return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
 
 
-def _in_use(layer: "Dense | TiedDense", formula: Formula, forward: str, gradient: str) -> Formula:
+def _in_use(layer: "Dense | TiedDense", formula: Formula | None, forward: str, gradient: str) -> Formula | None:
     """The formula of a dense layer with or without a bias, for flat samples or those with several axes."""
-    if layer.built is not None and len(layer.built.input_shape) > 1:
+    if formula is not None and layer.built is not None and len(layer.built.input_shape) > 1:
         gradient = re.sub(r"\b(x|delta)\b", r"rows(\1)", gradient)
         formula = evolve(formula, gradients={"weight": gradient, "bias": "feature_sum(delta)"})
-    if layer.use_bias:
+    if formula is None or layer.use_bias:
         return formula
     return evolve(formula, forward=forward, gradients={"weight": gradient})
 

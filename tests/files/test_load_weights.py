@@ -16,11 +16,18 @@ from deepbp.files import WeightsReport
 from deepbp.layers import (
     BatchNorm,
     Bilinear,
+    Conv1D,
+    Conv2D,
+    ConvTranspose1D,
+    ConvTranspose2D,
     Dense,
+    DepthwiseConv2D,
     Embedding,
     Flatten,
     GroupNorm,
     LayerNorm,
+    MaxPool1D,
+    MaxPool2D,
     PReLU,
     ReLU,
     RMSNorm,
@@ -36,6 +43,15 @@ SEQUENTIAL = [
     *(Dense(6), BatchNorm(), PReLU(), Dense(6), LayerNorm(), Tanh(), GroupNorm(2)),
     *(Dense(6, use_bias=False), RMSNorm(), PReLU(shared=True), Dense(6), Sigmoid(), Dense(3)),
 ]
+IMAGES = [
+    *(Conv2D(4, 3, padding=1), BatchNorm(), ReLU(), MaxPool2D(2)),
+    Sequential([Conv2D(6, (2, 3), stride=(1, 2), groups=2, use_bias=False)]),
+    ConvTranspose2D(4, 3, stride=2, padding=1, groups=2),
+    *(DepthwiseConv2D(2, multiplier=2), Flatten(), BatchNorm(), Tanh(), Dense(32), Dense(2)),
+]
+SEQUENCES = [
+    *(Conv1D(3, 3, dilation=2), MaxPool1D(2), ConvTranspose1D(2, 2, stride=2), Flatten(), Dense(3)),
+]
 
 
 def torch_named() -> Sequential:
@@ -48,6 +64,8 @@ def torch_named() -> Sequential:
         ("sequential", Sequential(SEQUENTIAL, input_shape=4)),
         ("embedding", Sequential([Embedding(5, 3), Flatten(), Dense(6), ReLU(), Dense(2)], input_shape=2)),
         ("bilinear", Sequential([Bilinear(4, sizes=(3, 2))], input_shape=5)),
+        ("images", Sequential(IMAGES, input_shape=(6, 10, 3))),
+        ("sequences", Sequential(SEQUENCES, input_shape=(9, 2))),
     ],
 )
 def test_pytorchs_numbers_come_out(name: str, network: Sequential) -> None:

@@ -59,4 +59,24 @@ for name, model in MODELS.items():
 left, right, bilinear = torch.randn(2, 3), torch.randn(2, 2), nn.Bilinear(3, 2, 4)
 save_file(bilinear.state_dict(), FOLDER / "torch_bilinear.safetensors")
 outputs["bilinear"] = {"x": torch.cat([left, right], 1).tolist(), "y": bilinear(left, right).tolist()}
+
+# Of images and sequences, whose channels lie along the first axis there.
+images = nn.Sequential(
+    *(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2)),
+    nn.Conv2d(4, 6, (2, 3), stride=(1, 2), groups=2, bias=False),
+    nn.ConvTranspose2d(6, 4, 3, stride=2, padding=1, groups=2),
+    nn.Conv2d(4, 8, 2, groups=4),
+    *(nn.Flatten(), nn.BatchNorm1d(32), nn.Tanh(), nn.Linear(32, 32), nn.Linear(32, 2)),
+)
+sequences = nn.Sequential(
+    *(nn.Conv1d(2, 3, 3, dilation=2), nn.MaxPool1d(2), nn.ConvTranspose1d(3, 2, 2, stride=2)),
+    *(nn.Flatten(), nn.Linear(8, 3)),
+)
+for name, model, shape in (("images", images, (2, 3, 6, 10)), ("sequences", sequences, (2, 2, 9))):
+    for _ in range(3):
+        model(torch.randn(16, *shape[1:]))
+    x = torch.randn(shape)
+    model.eval()
+    save_file(model.state_dict(), FOLDER / f"torch_{name}.safetensors")
+    outputs[name] = {"x": x.movedim(1, -1).tolist(), "y": model(x).tolist()}
 (FOLDER / "torch_outputs.json").write_text(json.dumps(outputs, indent=1))
