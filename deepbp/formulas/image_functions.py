@@ -81,11 +81,11 @@ def correlate(x: Array, w: Array, stride: Any = 1, padding: Any = "valid", dilat
 
 
 def correlate_samples(
-    x: Array, delta: Array, size: Any, stride: Any = 1, padding: Any = "valid", dilation: Any = 1, groups: int = 1
+    x: Array, delta: Array, w: Array, stride: Any = 1, padding: Any = "valid", dilation: Any = 1, groups: int = 1
 ) -> Array:
-    """x ⋆ δ, added over the samples: for each number of a kernel, the products of δ with what it was laid on."""
+    """x ⋆ δ, added over the samples: for each number of the kernels w, the products of δ with what it was laid on."""
     axes = x.ndim - 2
-    windows = _Laid(x.shape[1:-1], _each(size, axes), stride, padding, dilation).of(x)
+    windows = _Laid(x.shape[1:-1], w.shape[:axes], stride, padding, dilation).of(x)
     over = list(range(axes + 1))  # samples and places
 
     def one_group(c: slice, o: slice) -> Array:
@@ -165,11 +165,11 @@ def to_windows(delta: Array, x: Array, size: Any, stride: Any = None, padding: A
     return _spread(delta / counts, x, laid, lambda window, share: share)
 
 
-def over_places(delta: Array, shape: Sequence[int]) -> Array:
-    """∂L/∂x of the mean over all places of samples of this shape (B, …, C): an equal share of δ at each."""
-    places = shape[1:-1]
+def over_places(delta: Array, x: Array) -> Array:
+    """∂L/∂x of the mean over all places: an equal share of δ at each."""
+    places = x.shape[1:-1]
     share = delta / np.prod(places)
-    return share.reshape(len(delta), *(1 for _ in places), shape[-1]) * np.ones((*places, 1))
+    return share.reshape(len(delta), *(1 for _ in places), x.shape[-1]) * np.ones((*places, 1))
 
 
 def to_winner(delta: Array, x: Array) -> Array:

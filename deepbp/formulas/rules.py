@@ -203,6 +203,11 @@ def _log_softmax(node: Call, g: Node, values: Values) -> list[Node | None]:
     return [subtract(g, multiply(call("exp", node), call("row_sum", g)))]
 
 
+def _image_rule(backward: str) -> Rule:
+    """The rule of a function whose way back is another one, of the signal and the same arguments."""
+    return lambda node, g, values: [call(backward, g, *node.arguments)]
+
+
 RULES: dict[str, tuple[str, Rule]] = {
     "@": ("a product with weights is passed back through the transposed ones", _matrix_rule),
     "T": ("transposed back", lambda node, g, values: [transposed(g)]),
@@ -277,6 +282,27 @@ RULES: dict[str, tuple[str, Rule]] = {
         _elementwise(lambda node, u: subtract(ONE, power(node, TWO))),
     ),
     "total": ("a sum passes each of its numbers the same signal", _repeating(lambda u: ONE)),
+    # Of images: functions of the language whose ways back are functions of the language, too.
+    "convolve": (
+        "moved through a transposed convolution",
+        lambda node, g, values: [
+            call("correlate", g, node.arguments[1], *node.arguments[3:]),
+            call("correlate_samples", g, *node.arguments[:2], *node.arguments[3:]),
+        ],
+    ),
+    "correlate": (
+        "moved through a convolution: the same kernels, laid the other way round",
+        lambda node, g, values: [
+            call("convolve", g, node.arguments[1], _shape_name(node.arguments[0]), *node.arguments[2:]),
+            call("correlate_samples", node.arguments[0], g, *node.arguments[1:]),
+        ],
+    ),
+    "pad": ("cut off again", lambda node, g, values: [call("crop", g, node.arguments[1])]),
+    "place_max": ("the maximum passes the signal to the largest number", _image_rule("to_winner")),
+    "place_mean": ("a mean passes each of its numbers the same share", _image_rule("over_places")),
+    "upsample": ("what was repeated is summed", lambda node, g, values: [call("block_sum", g, node.arguments[1])]),
+    "window_max": ("the maximum of a window passes the signal to the largest number", _image_rule("to_winners")),
+    "window_mean": ("the mean of a window passes each number the same share", _image_rule("to_windows")),
 }
 """For each function of the language, the reason in words, and the rule."""
 

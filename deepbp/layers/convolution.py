@@ -36,14 +36,14 @@ _NUMBERS = "stride, padding, dilation, groups"
 _FORMULA = Formula(
     f"correlate(x, weight, {_NUMBERS}) + bias",
     backward=f"convolve(delta, weight, input_shape, {_NUMBERS})",
-    gradients={"weight": f"correlate_samples(x, delta, kernel_size, {_NUMBERS})", "bias": "feature_sum(delta)"},
+    gradients={"weight": f"correlate_samples(x, delta, weight, {_NUMBERS})", "bias": "feature_sum(delta)"},
     output="z",
     symbols={"weight": "W", "bias": "b"},
 )
 _TRANSPOSED = Formula(
     f"convolve(x, weight, output_shape, {_NUMBERS}) + bias",
     backward=f"correlate(delta, weight, {_NUMBERS})",
-    gradients={"weight": f"correlate_samples(delta, x, kernel_size, {_NUMBERS})", "bias": "feature_sum(delta)"},
+    gradients={"weight": f"correlate_samples(delta, x, weight, {_NUMBERS})", "bias": "feature_sum(delta)"},
     output="z",
     symbols={"weight": "W", "bias": "b"},
 )

@@ -239,7 +239,7 @@ class GlobalAveragePool(Layer[Shape]):
     Source: Lin, Chen & Yan 2013, "Network in network".
     """
 
-    formula = Formula("place_mean(x)", backward="over_places(delta, input_shape)")
+    formula = Formula("place_mean(x)", backward="over_places(delta, x)")
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
         return _pooled_whole(input_shape)
