@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def weight_images(layer: Layer[Any] | ArrayLike, shape: ShapeLike, *, ax: "Axes | None" = None) -> "Axes":
+def weight_images(layer: Layer[Any] | ArrayLike, shape: ShapeLike | None = None, *, ax: "Axes | None" = None) -> "Axes":
     """Plot the incoming weights of each unit as an image, on one color scale: red raises the unit, blue lowers it.
 
+    Of a convolution, each kernel (KH, KW) of each channel is an image; so is each channel of a feature map (H, W, C),
+    the output of a convolution for one sample.
+
     Args:
-        layer: one with a ``weight``, such as Dense, or an array (I, O).
-        shape: (height, width) of an input image; I = height · width.
+        layer: one with a ``weight``, such as Dense, or an array (I, O), (KH, KW, C, O) or (H, W, C).
+        shape: (height, width) of an input image, for weights (I, O); I = height · width.
 
     Raises:
         ShapeError: if the weights of a unit do not fill an image of this shape.
@@ -35,6 +38,11 @@ def weight_images(layer: Layer[Any] | ArrayLike, shape: ShapeLike, *, ax: "Axes 
     'weights of 5 units'
     """
     weight = _weight(layer)
+    if shape is None:
+        if weight.ndim not in (3, 4):
+            raise ShapeError(f"weight_images: expected kernels (KH, KW, C, O), got {weight.shape}: give a shape")
+        shape = weight.shape[:2]
+        weight = weight.reshape(shape[0] * shape[1], -1)
     size = as_shape(shape, "shape")
     if len(size) != 2 or weight.ndim != 2 or weight.shape[0] != size[0] * size[1]:
         raise ShapeError(

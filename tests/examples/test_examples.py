@@ -14,7 +14,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("sklearn")
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-PICTURES = {"autoencoder", "deep_sigmoid", "digits", "embeddings", "residual_depth", "vanishing_signal"}
+PICTURES = {"autoencoder", "deep_sigmoid", "digits", "digits_cnn", "embeddings", "residual_depth", "vanishing_signal"}
 LONG = {"embeddings"}
 MISSES = {
     "autoencoder": ("EPOCHS", 1),
@@ -22,6 +22,7 @@ MISSES = {
     "custom_layer": ("EPOCHS", 1),
     "deep_sigmoid": ("DEPTH", 5),  # too few layers to lose the signal
     "digits": ("EPOCHS", 1),
+    "digits_cnn": ("EPOCHS", 1),
     "embeddings": ("EPOCHS", 1),
     "explain_two_layers": ("LARGEST_DIFFERENCE", -1.0),  # agreement may be exact
     "regression_diabetes": ("EPOCHS", 1),

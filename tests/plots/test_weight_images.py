@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 
 from deepbp import Sequential
 from deepbp.errors import DeepBPError, NotBuiltError, ShapeError
-from deepbp.layers import Dense, Tanh
+from deepbp.layers import Conv2D, Dense, Tanh
 from deepbp.plots import weight_images
 from deepbp.typing import Array
 
@@ -34,6 +34,20 @@ def test_images_are_arranged_in_rows(given: Any) -> None:
     assert np.isnan(drawn[3]).all()
     assert np.isnan(drawn[:, [2, 5]]).all()
     assert np.isnan(drawn[4:, 6:]).all()  # there is no sixth unit
+
+
+def test_kernels_and_feature_maps_are_images_of_their_own() -> None:
+    net = Sequential([Conv2D(2, (3, 2))], input_shape=(5, 4, 3), rng=0, dtype="float64")
+    layer: Any = net[0]
+    kernels = layer.weight.value  # 6 kernels of 3 × 2 pixels: 3 columns, 2 rows
+    drawn = np.asarray(weight_images(layer).images[0].get_array().filled(np.nan))  # type: ignore[union-attr]
+    assert_array_equal(drawn[:3, :2], kernels[:, :, 0, 0])
+    assert_array_equal(drawn[:3, 3:5], kernels[:, :, 0, 1])
+    assert_array_equal(drawn[4:7, 3:5], kernels[:, :, 2, 0])
+    maps = np.asarray(weight_images(kernels[..., 0]).images[0].get_array().filled(np.nan))  # type: ignore[union-attr]
+    assert_array_equal(maps[:3, 3:5], kernels[:, :, 1, 0])
+    with pytest.raises(ShapeError, match=r"expected kernels \(KH, KW, C, O\), got \(6, 5\): give a shape"):
+        weight_images(NET[0])
 
 
 def test_zero_is_white_and_the_scale_reaches_the_largest_weight() -> None:
