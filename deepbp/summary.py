@@ -7,6 +7,7 @@ from attrs import frozen
 
 from deepbp._plain_text import printable
 from deepbp.errors import NotBuiltError
+from deepbp.formulas.language import in_time
 from deepbp.formulas.printer import Symbol, TextPrinter, print_expression
 from deepbp.layers.layer import Layer
 from deepbp.layers.observed_pass import stated_graph
@@ -96,4 +97,8 @@ def _formula_text(layer: Layer[Any]) -> str:
         return ""
     letters = {"x": formula.input, "y": formula.output, **formula.symbols}
     symbols = {name: Symbol(letter) for name, letter in letters.items()}
-    return f"{formula.output} = {print_expression(formula.forward, symbols, TextPrinter())}"
+    name, expression = formula.headline
+    if in_time(formula.where.values()):
+        symbols["x"] = Symbol(f"{formula.input}ₜ")
+    left = formula.output if name == "y" else formula.symbols.get(name, name)
+    return f"{left} = {print_expression(expression, symbols, TextPrinter())}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import OUTER_PRODUCT, THROUGH_WEIGHTS, Expression, Math, total, tree
-from deepbp.derivation.forward import LOSS_SYMBOLS, batch, loss_rows, shape_text
+from deepbp.derivation.forward import LOSS_SYMBOLS, batch, equation_rows, loss_rows, shape_text
 from deepbp.derivation.steps import (
     OperationStep,
     PenaltyStep,
@@ -111,9 +111,16 @@ def output_signal(steps: Sequence[Step], loss: Loss[Any]) -> Row:
     return _sum_row(last, [start, *penalties], "from the loss, and from the penalty") if penalties else start
 
 
+def signal_equations(steps: Sequence[Step], signal: Symbol) -> list[Row]:
+    """The further equations of the step whose output is this signal, which need its error signal."""
+    return [row for step in steps if step.output == signal for row in equation_rows(step, back=True)]
+
+
 def backward_blocks(steps: Sequence[Step], loss: Loss[Any]) -> list[Block]:
     """The section on the error signal, from the output back to the first layer with parameters."""
-    rows = [output_signal(steps, loss), *(error_row(steps, signal) for signal in reversed(needed(steps)))]
+    rows = [output_signal(steps, loss), *signal_equations(steps, last_signal(steps))]
+    for signal in reversed(needed(steps)):
+        rows += [error_row(steps, signal), *signal_equations(steps, signal)]
     text = "The error signal tells how the loss changes when a number changes: "
     numbered = next((step for step in reversed(steps) if step.delta.letter == "δ"), None)
     parts: tuple[str | Math, ...] = (text.replace(": ", "."),)

@@ -13,6 +13,7 @@ from deepbp.derivation.notes import notes_blocks
 from deepbp.derivation.rendering import Renderable
 from deepbp.derivation.steps import OperationStep, Step, layers_in, steps
 from deepbp.errors import ArgumentTypeError
+from deepbp.formulas.language import in_time
 from deepbp.formulas.printer import Symbol
 from deepbp.layers import Layer, UpdateFormula
 from deepbp.losses import Loss
@@ -140,6 +141,14 @@ def conventions(steps: Sequence[Step]) -> list[Block]:
             )
         )
     ]
+    if any(step.formula is not None and in_time(step.formula.where.values()) for step in steps):
+        h = {"h": Symbol("hₜ")}
+        words = " belongs to the step before, and is 0 before the first one."
+        blocks.append(Paragraph(("The letter t counts the steps: ", Math(("before(h)",), h), words)))
+    if any(step.formula is not None and step.formula.where for step in steps):
+        parts, beside = Math(("part(u, 1, 3)",), {}), Math(("beside(u, v)",), {})
+        text = " is the second of the equal parts of its columns, and "
+        blocks.append(Paragraph((parts, text, beside, " has the columns of both side by side.")))
     used = {name for step in steps if isinstance(step, OperationStep) for name in names_in(step.made()[0][0])}
     if used & {"concat", "columns"}:
         beside, part = Math(("concat(u, v)",), {}), Math(("columns(u, 2, 5)",), {})

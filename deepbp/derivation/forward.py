@@ -37,6 +37,11 @@ def forward_row(step: Step, *, again: bool = False) -> Row:
     return Row(math, shape_text(sides[-1], "y", step), remark)
 
 
+def equation_rows(step: Step, *, back: bool = False) -> list[Row]:
+    """The further equations of a step, such as those of the gates of an LSTM."""
+    return [Row(math, "", remark) for math, remark in step.equations(back=back)]
+
+
 def _remark(step: OperationStep | PenaltyStep) -> str:
     if isinstance(step, OperationStep):
         return f"layer {step.whole}, {step.kind}: {step.operation.forward_remark()}"
@@ -69,7 +74,7 @@ def forward_blocks(steps: Sequence[Step]) -> list[Block]:
     seen: set[int] = set()
     rows = []
     for step in steps:
-        rows.append(forward_row(step, again=id(step.layer) in seen))
+        rows += [*equation_rows(step), forward_row(step, again=id(step.layer) in seen)]
         seen.add(id(step.layer))
     rows.append(Row(Math(("prediction", "y"), {**LOSS_SYMBOLS, "y": last_signal(steps)}), "", "the prediction"))
     blocks: list[Block] = [Heading("Forward"), Equations(tuple(rows))]

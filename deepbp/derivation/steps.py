@@ -1,5 +1,6 @@
 """The steps of a network: layers, operations and penalties with their symbols, equations and shapes."""
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any, TypeAlias
@@ -7,7 +8,8 @@ from typing import Any, TypeAlias
 import attrs
 from attrs import define, field, frozen
 
-from deepbp.derivation.expressions import Expression, with_values
+from deepbp.derivation.expressions import Expression, Math, with_values
+from deepbp.formulas.language import in_time
 from deepbp.formulas.printer import Symbol
 from deepbp.layers import Formula, Layer, Operation, Penalty, PenaltyTerm, SliceColumns
 from deepbp.layers.observed_pass import FlatNode, flattened
@@ -81,7 +83,15 @@ class Step:
         """The symbols of all names in the formula's expressions."""
         letters = self.formula.symbols if self.formula else {}
         known = {"x": self.input, "y": self.output, "delta": self.delta, "delta_input": self.delta_input}
-        drawn = self.formula.saved if self.formula else ()  # of this pass, and so with the number of this step
+        drawn: tuple[str, ...] = ()  # of this pass, and so with the number of this step
+        if self.formula is not None:
+            drawn = (*self.formula.saved, *self.formula.where, *self.formula.where_back)
+            if in_time(self.formula.where.values()):
+                whole = self.formula.forward in self.formula.where  # y and delta have all steps, too
+                known |= {
+                    name: attrs.evolve(known[name], letter=f"{known[name].letter}ₜ")
+                    for name in (("x", "y", "delta") if whole else ("x",))
+                }
         own = {name: Symbol(letters.get(name, name), self.output.number) for name in drawn}
         return {name: Symbol(letter) for name, letter in letters.items()} | own | self.parameters | known
 
@@ -104,6 +114,16 @@ class Step:
             return ("delta * prime(x)", passed), symbols | {"prime": Symbol(f"{formula.function}′")}
         return (passed,), symbols
 
+    def equations(self, *, back: bool = False) -> list[tuple[Math, str]]:
+        """The further equations of the formula, of the forward or of the backward pass, with remarks."""
+        if self.formula is None:
+            return []
+        stated = self.formula.where_back if back else self.formula.where
+        symbols = dict(self.symbols)
+        return [
+            (Math((name, with_values(text, self.layer)), symbols), _in_words(text)) for name, text in stated.items()
+        ]
+
     def gradient(self, name: str) -> Forms:
         """The parameter gradient ∂L/∂parameter as an expression: the share of this use."""
         symbols = dict(self.symbols)
@@ -111,6 +131,15 @@ class Step:
         if stated is None:
             return ("back(delta)",), symbols | {"back": Symbol(f"{self.kind}.backward")}
         return (with_values(stated, self.layer),), symbols
+
+
+def _in_words(text: str) -> str:
+    """What an equation does with steps."""
+    if re.search(r"(after|before)\(\w+\) @ \w+\.T", text):
+        return "moved by one step in time, through the transposed weights"
+    if "row_sum(A * G)" in text:
+        return "the whole Jacobian of softmax, one row at a time"
+    return ""
 
 
 def error_signal(at: Symbol) -> Symbol:
@@ -278,7 +307,8 @@ class _Numbering:
         names = formula.symbols if formula is not None else {}
         held = node.layer.named_parameters()
         fresh = {id(p): names.get(name, name) for name, p in held.items() if id(p) not in self.parameters}
-        output = self._letter(letter, inputs[0], *fresh.values())
+        weighs = formula is not None and (letter == "z" or bool(formula.where))
+        output = self._letter(letter, inputs[0], *fresh.values(), weighs=weighs)
         self.parameters.update({key: Symbol(one, output.number) for key, one in fresh.items()})
         parameters = {name: self.parameters[id(p)] for name, p in held.items()}
         shapes = node.input_shapes, node.output_shape
@@ -293,11 +323,14 @@ class _Numbering:
             node.place, node.layer, inputs, output, letters, held, node.input_shapes, (), None, term.penalty
         )
 
-    def _letter(self, letter: str, signal: Symbol, *others: str) -> Symbol:
-        """A letter that is free, with the number of the signal that it is made of where that fits."""
+    def _letter(self, letter: str, signal: Symbol, *others: str, weighs: bool = False) -> Symbol:
+        """A letter that is free, with the number of the signal that it is made of where that fits.
+
+        What makes weighted sums (``weighs``) begins a new number.
+        """
         wanted = (letter, *others)
         follows = (signal.number or "0") == str(self.number)
-        if letter == "z" or not follows or any(Symbol(one, str(self.number)) in self.taken for one in wanted):
+        if weighs or not follows or any(Symbol(one, str(self.number)) in self.taken for one in wanted):
             self.number += 1
         self.taken.update(Symbol(one, str(self.number)) for one in wanted)
         return Symbol(letter, str(self.number))

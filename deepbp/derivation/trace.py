@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 from attrs import frozen
 
-from deepbp.derivation.backward import error_row, gradient_rows, needed, output_signal
+from deepbp.derivation.backward import error_row, gradient_rows, needed, output_signal, signal_equations
 from deepbp.derivation.derivation import conventions, title
 from deepbp.derivation.document import Block, Document, Equations, Heading, Paragraph, Row, Values
 from deepbp.derivation.explanation import Explanation
 from deepbp.derivation.expressions import Math, alone
-from deepbp.derivation.forward import LOSS_SYMBOLS, definitions, forward_row, value_row
+from deepbp.derivation.forward import LOSS_SYMBOLS, definitions, equation_rows, forward_row, value_row
 from deepbp.derivation.recording import StepRecord
 from deepbp.derivation.rendering import Renderable
 from deepbp.formulas.printer import Symbol
@@ -87,6 +87,8 @@ def _forward_blocks(trace: Trace) -> Iterator[Block]:
             if symbol not in seen:
                 yield Values(alone(symbol), one.parameters[name])
             seen.add(symbol)
+        if further := equation_rows(step):
+            yield Equations(tuple(further))
         row = forward_row(step, again=id(step.layer) in layers)
         layers.add(id(step.layer))
         yield Values(row.math, one.output, row.remark)
@@ -105,9 +107,13 @@ def _backward_blocks(trace: Trace) -> Iterator[Block]:
     letters = [one.step for one in trace.steps]
     start = output_signal(letters, trace.loss_function)
     yield Values(start.math, trace.error_signals[trace.last_signal], start.remark)
+    if further := signal_equations(letters, trace.last_signal):
+        yield Equations(tuple(further))
     for signal in reversed(needed(letters)):
         row = error_row(letters, signal)
         yield Values(Math(row.math.sides[:2], row.math.symbols), trace.error_signals[signal], row.remark)
+        if further := signal_equations(letters, signal):
+            yield Equations(tuple(further))
 
 
 def _gradient_blocks(trace: Trace) -> Iterator[Block]:

@@ -6,7 +6,8 @@ transpose. It may use the functions below, and ``pi``; the class that holds an e
 
 import ast
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -75,11 +76,73 @@ def _group_mean(e: Any, groups: int) -> Any:
     return np.broadcast_to(cut.mean(axis=(1, 3), keepdims=True), cut.shape).reshape(e.shape)
 
 
+class _Zero:
+    """Zeros of any shape: what an array in time is taken to be before its equations are solved."""
+
+    __array_ufunc__ = None  # so that an array leaves the operation to this class
+
+    @property
+    def T(self) -> Any:  # noqa: N802  # as of an array
+        return self
+
+    def __mul__(self, other: Any) -> Any:
+        return self
+
+    def __add__(self, other: Any) -> Any:
+        return other
+
+    def __rsub__(self, other: Any) -> Any:
+        return other
+
+    __rmul__ = __matmul__ = __rmatmul__ = __truediv__ = __mul__
+    __radd__ = __add__
+
+
+_ZERO = _Zero()
+
+
+def _moved(e: Any, steps: int) -> Any:
+    """e (B, T, …), one step later or earlier, and zeros where there is no such step."""
+    if e is _ZERO:
+        return e
+    moved = np.zeros_like(e)
+    if steps > 0:
+        moved[:, 1:] = e[:, :-1]
+    else:
+        moved[:, :-1] = e[:, 1:]
+    return moved
+
+
+def _at_step(delta: Any, h: Any, step: int) -> Any:
+    """Zeros like h (B, T, …), but for one step."""
+    whole = np.zeros_like(h)
+    whole[:, step] = delta
+    return whole
+
+
+def _part(e: Any, k: int, count: int) -> Any:
+    """Part number k of so many equal parts of the last axis."""
+    return e if e is _ZERO else np.split(e, count, axis=-1)[k]
+
+
+def _split_heads(e: Any, heads: int) -> Any:
+    return e.reshape(*e.shape[:2], heads, e.shape[2] // heads).swapaxes(1, 2)
+
+
+def _join_heads(e: Any) -> Any:
+    return e.swapaxes(1, 2).reshape(e.shape[0], e.shape[2], -1)
+
+
 FUNCTIONS: dict[str, Any] = {
     "abs": np.abs,
+    "after": lambda e: _moved(e, -1),  # of each step, the one after it
+    "at_first": lambda delta, h: _at_step(delta, h, 0),
+    "at_last": lambda delta, h: _at_step(delta, h, -1),
     "batch_mean": lambda e: np.mean(e, axis=0),  # over the samples
     "batch_size": len,
     "batch_sum": lambda e: np.sum(e, axis=0),  # Σ over the samples
+    "before": lambda e: _moved(e, 1),  # of each step, the one before it
+    "beside": lambda *parts: np.concatenate(np.broadcast_arrays(*parts), axis=-1),
     "cos": np.cos,
     "cosh": np.cosh,
     "erf": np.vectorize(math.erf, otypes=[float]),  # not the kernel, which is held against it
@@ -88,13 +151,18 @@ FUNCTIONS: dict[str, Any] = {
     "feature_size": lambda e: math.prod(np.shape(e)[:-1]),  # what feature_mean divides by
     "feature_sum": lambda e: np.sum(e, axis=tuple(range(e.ndim - 1))),  # Σ over all axes but the last
     "feature_variance": lambda e: np.var(e, axis=tuple(range(e.ndim - 1))),  # the mean square of the differences
+    "first": lambda e: e[:, 0],
     "from_pairs": _from_pairs,
     "group_mean": _group_mean,
+    "join_heads": _join_heads,  # printed as e itself
     "largest_piece": _largest_piece,
+    "last": lambda e: e[:, -1],
     "log": np.log,
     "maximum": np.maximum,
     "minimum": np.minimum,
+    "not_later": lambda s: np.where(np.tri(*s.shape[-2:]) > 0, s, -np.inf),  # rows see no later columns
     "pairs": _pairs,
+    "part": _part,
     "reshape": np.reshape,
     "row_max": lambda e: np.max(e, axis=-1, keepdims=True),  # along the last axis, one for each row
     "row_mean": lambda e: np.mean(e, axis=-1, keepdims=True),  # along the last axis, one for each row
@@ -109,14 +177,17 @@ FUNCTIONS: dict[str, Any] = {
     "sinh": np.sinh,
     "sinusoids": _sinusoids,  # sin and cos of the position, for samples (T, F)
     "softmax": _softmax,
+    "split_heads": _split_heads,  # (B, T, H·D) as (B, H, T, D): printed as e itself
     "spread": lambda e, x: np.broadcast_to(e, np.shape(x)),  # repeated to the shape of x
     "sqrt": np.sqrt,
+    "step_products": lambda a, b: a.reshape(-1, a.shape[-1]).T @ b.reshape(-1, b.shape[-1]),  # Σ over samples and steps
     "sum_like": _sum_like,
     "sum_rows": _sum_rows,
     "take": lambda table, x: table[x.astype(int)],  # the rows of a table
     "tanh": np.tanh,
     "to_largest": _to_largest,
     "total": np.sum,  # Σ over everything
+    "turned": lambda e: np.swapaxes(e, -1, -2),  # the last two axes: printed as a transpose
 }
 FUNCTIONS = dict(sorted({**FUNCTIONS, **IMAGE_FUNCTIONS}.items()))
 
@@ -142,6 +213,40 @@ def evaluate(expression: str, names: Mapping[str, Any]) -> Any:
         raise ConfigurationError(f"formula {expression!r}: {error}; it may use {', '.join(names)}") from None
 
 
+def solved(equations: Mapping[str, str], names: Mapping[str, Any]) -> dict[str, Any]:
+    """The names together with the solutions of equations, each of which may use those before it.
+
+    Equations in time use ``before(h)`` or ``after(h)`` of each other. They are evaluated once for each step, from
+    zeros: after n times the first, or the last, n steps are right.
+    """
+    known = {**names, **dict.fromkeys(equations, _ZERO)}
+    steps = names["x"].shape[1] if in_time(equations.values()) else 0
+    for _ in range(1 + steps):
+        for name, expression in equations.items():
+            known[name] = evaluate(expression, known)
+    return known
+
+
+def in_time(expressions: Iterable[str]) -> bool:
+    """Whether expressions use other steps than their own."""
+    return any(f"{word}(" in one for one in expressions for word in ("before", "after"))
+
+
+_BACK_IN_TIME = {"before": "after", "after": "before", "last": "first", "first": "last"}
+_BACK_IN_TIME |= {"at_last": "at_first", "at_first": "at_last"}
+
+
+def reversed_in_time(expression: str) -> str:
+    """The expression for steps in reverse order."""
+    words = "|".join(_BACK_IN_TIME)
+    return re.sub(rf"\b({words})\(", lambda found: f"{_BACK_IN_TIME[found[1]]}(", expression)
+
+
+def _equations_checked(instance: Any, attribute: Any, equations: Mapping[str, str]) -> None:
+    for expression in equations.values():
+        parse(expression)
+
+
 def _checked(instance: Any, attribute: Any, expression: str) -> None:
     if expression:
         parse(expression)
@@ -162,6 +267,9 @@ class Formula:
         input, output: the letters of input and output: z for a pre-activation.
         function: the symbol of the function, such as σ, if it has one.
         symbols: symbols of fields, such as ``{"slope": "s"}``; other fields keep their names.
+        where: equations for further names, in order, which ``forward`` uses; those with ``before(h)``, the step before,
+            are equations in time, and solved from the first step to the last.
+        where_back: further equations for ``backward`` and ``gradients``, with ``after(d)``, the step after.
         saved: names of the arrays that ``forward`` saves, in order, if the formula uses them: a random mask.
 
     >>> from deepbp.layers import Formula
@@ -178,6 +286,15 @@ class Formula:
     function: str = field(default="", kw_only=True)
     symbols: Mapping[str, str] = field(factory=dict, kw_only=True)
     saved: tuple[str, ...] = field(default=(), kw_only=True)
+    where: Mapping[str, str] = field(factory=dict, kw_only=True, validator=_equations_checked)
+    where_back: Mapping[str, str] = field(factory=dict, kw_only=True, validator=_equations_checked)
+
+    @property
+    def headline(self) -> tuple[str, str]:
+        """The name and the expression that say most: where the output is a part of one of the equations, that one."""
+        inner = re.fullmatch(r"(?:last|first)\((\w+)\)|(\w+)", self.forward)
+        name = (inner[1] or inner[2]) if inner else ""
+        return (name, self.where[name]) if name in self.where else ("y", self.forward)
 
     @property
     def passed_back(self) -> str:

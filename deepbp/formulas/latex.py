@@ -59,8 +59,8 @@ class LatexPrinter(Printer):
 
 def _letter(letter: str) -> str:
     """LaTeX of a name: Greek letters, hats, primes, subscripts; words are upright."""
-    stem = letter.rstrip("′,₀₁₂₃₄₅₆₇₈₉ᵢⱼ")
-    below = letter[len(stem) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉ᵢⱼ", "0123456789ij", "′"))
+    stem = letter.rstrip("′,₀₁₂₃₄₅₆₇₈₉ᵢⱼₜ₊₋")
+    below = letter[len(stem) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉ᵢⱼₜ₊₋", "0123456789ijt+-", "′"))
     if stem in _FUNCTIONS:
         written = _FUNCTIONS[stem]
     elif stem == "ŷ":

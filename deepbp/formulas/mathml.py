@@ -49,8 +49,8 @@ class MathMLPrinter(Printer):
 
 def _letter(letter: str, above: str = "") -> str:
     """MathML of a name: hats are accents, primes superscripts, trailing numbers subscripts."""
-    stem = letter.rstrip("′,₀₁₂₃₄₅₆₇₈₉ᵢⱼ")
-    below = letter[len(stem) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉ᵢⱼ", "0123456789ij", "′"))
+    stem = letter.rstrip("′,₀₁₂₃₄₅₆₇₈₉ᵢⱼₜ₊₋")
+    below = letter[len(stem) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉ᵢⱼₜ₊₋", "0123456789ijt+-", "′"))
     above = "<mo>′</mo>" * letter.count("′") + above
     base = "<mover accent='true'><mi>y</mi><mo>^</mo></mover>" if stem == "ŷ" else f"<mi>{escape(stem)}</mi>"
     kind = "mi" if below.isalpha() else "mn"

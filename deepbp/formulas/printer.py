@@ -12,7 +12,7 @@ from deepbp.formulas.image_functions import IMAGE_FUNCTIONS
 from deepbp.formulas.language import parse
 
 _SUPERSCRIPTS = str.maketrans("0123456789+-−()zxyntk", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁽⁾ᶻˣʸⁿᵗᵏ")
-_SUBSCRIPTS = str.maketrans("ij", "ᵢⱼ")
+_SUBSCRIPTS = str.maketrans("ijt", "ᵢⱼₜ")
 _BY = "∂L/∂"
 
 
@@ -139,6 +139,7 @@ _NAMES = {
     "log": "ln",
     "maximum": "max",
     "minimum": "min",
+    "not_later": "causal",
     "pi": "π",
     "row_max": "maxⱼ",
     "row_mean": "meanⱼ",
@@ -254,10 +255,22 @@ class _Writer:
         printer = self.printer
         if name in _SIZES:
             return printer.symbol(Symbol(_SIZES[name])), _ATOM
-        if name in ("spread", "shaped_like"):  # repetition goes without saying
+        if name in ("spread", "shaped_like", "split_heads", "join_heads"):  # these go without saying
             return self.write(arguments[0])
+        if name in ("before", "after") and isinstance(arguments[0], ast.Name):
+            symbol = self.symbols.get(arguments[0].id, Symbol(arguments[0].id))
+            step = "ₜ₋₁" if name == "before" else "ₜ₊₁"
+            return printer.symbol(evolve(symbol, letter=symbol.letter.rstrip("ₜ") + step)), _ATOM
         first, *others = (self.write(argument)[0] for argument in arguments)
         match name:
+            case "part":
+                count = ast.literal_eval(arguments[1]) + 1
+                return printer.row(first, printer.group(printer.number(str(count)), "[", "]")), _ATOM
+            case "turned":
+                return self.write(ast.Attribute(arguments[0], "T"))
+            case "step_products":
+                product = ast.BinOp(ast.Attribute(arguments[0], "T"), ast.MatMult(), arguments[1])
+                return printer.total(self.write(product)[0], "t"), _PRODUCT
             case "exp":
                 return printer.power(printer.number("e"), first), _POWER
             case "total" | "row_sum" | "batch_sum" | "feature_sum" | "sum_like":
@@ -268,7 +281,7 @@ class _Writer:
                 return printer.group(first, "|", "|"), _ATOM
             case "bracket":
                 return printer.group(first, "[", "]"), _ATOM
-            case "concat":  # columns side by side
+            case "concat" | "beside":  # columns side by side
                 return printer.group(
                     printer.row(first, *(printer.row(printer.comma, other) for other in others)), "[", "]"
                 ), _ATOM

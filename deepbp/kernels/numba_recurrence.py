@@ -270,7 +270,7 @@ def _gru_slopes(
     context: Any, gates: Any, at: Any, u: Any, o: Any, p: Any, here: Any, h: Any, before: Any, delta: Any, dh: Any,
     row: Any, dz: Any, dp: Any,
 ) -> Any:  # fmt: skip
-    """∂L/∂(x W + b) and ∂L/∂(h R + b′) of one step of one sample, from unit ``o`` on; dh keeps what u passes on."""
+    """∂L/∂(x W + b) and ∂L/∂(h R + b₂) of one step of one sample, from unit ``o`` on; dh keeps what u passes on."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         v = Vectors(context, builder, signature, arguments)

@@ -17,7 +17,7 @@ from numba.core.registry import cpu_target
 from deepbp.kernels.numba_lanes import intrinsic, untyped
 from deepbp.kernels.numba_math import inner
 
-FEATURES = frozenset(cpu_target.target_context.codegen().magic_tuple()[2].split(","))
+FEATURES = frozenset(untyped(cpu_target).target_context.codegen().magic_tuple()[2].split(","))
 """What the processor that code is compiled for can do, such as "+avx512f"."""
 
 MANY = "+avx512f" in FEATURES

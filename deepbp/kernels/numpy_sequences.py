@@ -96,7 +96,7 @@ def lstm_backward(gates: Array, c: Array, recurrent: Array, delta: Array, dz: Ar
 
 
 def gru(z: Array, recurrent: Array, hidden_bias: Array, h: Array, product: Array) -> None:
-    """r, u = σ(zₜ + hₜ₋₁ R); pₜ = hₜ₋₁ Rₙ + b′; n = tanh(zₜ + r · pₜ); hₜ = (1 − u) n + u hₜ₋₁.
+    """r, u = σ(zₜ + hₜ₋₁ R); pₜ = hₜ₋₁ Rₙ + b₂; n = tanh(zₜ + r · pₜ); hₜ = (1 − u) n + u hₜ₋₁.
 
     In place: z (B, T, 3U) becomes the gates r, u (the update gate), n, side by side; ``product`` becomes pₜ.
     """
@@ -117,7 +117,7 @@ def gru_backward(
 ) -> None:
     """The chain rule through hₜ and the gates, from the last step to the first, in place.
 
-    ``dz`` becomes ∂L/∂(x W + b), ``dp`` ∂L/∂(h R + b′), which differs in the last third, since r stands between; ``dh``
+    ``dz`` becomes ∂L/∂(x W + b), ``dp`` ∂L/∂(h R + b₂), which differs in the last third, since r stands between; ``dh``
     begins as zeros and ends as ∂L/∂h₀.
     """
     check_steps(3, (h,), (recurrent,), wide=(gates, dz, dp), steps=(product, delta), rows=(dh,))

@@ -105,6 +105,30 @@ class SelfAttention(Layer[tuple[Array, Heads, StepOrder]]):
     Source: Vaswani et al. 2017; Dao et al. 2022 for the kernel; Su et al. 2021 for rotary positions.
     """
 
+    formula = Formula(
+        "join_heads(A @ v) @ output_weight + output_bias",
+        where={
+            "z": "x @ weight + bias",
+            "q": "split_heads(part(z, 0, 3), heads)",
+            "k": "split_heads(part(z, 1, 3), heads)",
+            "v": "split_heads(part(z, 2, 3), heads)",
+            "A": "softmax(q @ turned(k) / sqrt(row_size(q)))",
+        },
+        where_back={
+            "d": "split_heads(delta @ output_weight.T, heads)",
+            "G": "d @ turned(v)",
+            "S": "A * (G - row_sum(A * G)) / sqrt(row_size(q))",
+            "dz": "beside(join_heads(S @ k), join_heads(turned(S) @ q), join_heads(turned(A) @ d))",
+        },
+        backward="dz @ weight.T",
+        gradients={
+            "weight": "step_products(x, dz)",
+            "bias": "feature_sum(dz)",
+            "output_weight": "step_products(join_heads(A @ v), delta)",
+            "output_bias": "feature_sum(delta)",
+        },
+        symbols={"weight": "W", "bias": "b", "output_weight": "O", "output_bias": "o", "d": "δ", "dz": "∂L/∂z"},
+    )
     any_length = True
 
     heads: int = field(validator=positive_int)
@@ -129,6 +153,16 @@ class SelfAttention(Layer[tuple[Array, Heads, StepOrder]]):
         self.output_weight = builder.parameter((width, features), self.weight_init)
         self.output_bias = builder.parameter((features,), Zeros())
         return input_shape
+
+    def stated_formula(self) -> Formula | None:
+        """The formula for each head; None for rotary positions, which it does not include."""
+        stated = self.formula
+        if self.rotary or stated is None:
+            return None
+        if not self.causal:
+            return stated
+        scores = "softmax(not_later(q @ turned(k) / sqrt(row_size(q))))"
+        return evolve(stated, where={**stated.where, "A": scores})
 
     def forward(self, x: Array) -> tuple[Array, tuple[Array, Heads, StepOrder]]:
         return self._forward(x, None)

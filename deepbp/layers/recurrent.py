@@ -9,6 +9,7 @@ from attrs import define, evolve, field
 from deepbp._validation import ones
 from deepbp.errors import ConfigurationError, ShapeError
 from deepbp.errors.validators import boolean, finite, instance_of, one_of, positive_int
+from deepbp.formulas.language import Formula, reversed_in_time
 from deepbp.initializers import GlorotUniform, Initializer, Orthogonal, Zeros
 from deepbp.kernels import unchecked as kernels
 from deepbp.layers.composites import ParallelContainer
@@ -48,6 +49,23 @@ class Recurrent(Layer[Saved]):
     recurrent_weight: Parameter = field(init=False, default=UNBUILT)
     bias: Parameter = field(init=False, default=UNBUILT)
     initial: Parameter | None = field(init=False, default=None)
+
+    def stated_formula(self) -> Formula | None:
+        """The formula in time; None for a learned initial state, which it does not include."""
+        stated = self.formula
+        if stated is None or self.initial is not None:
+            return None
+        if not self.return_sequences:
+            signal = {name: text.replace("delta", "at_last(delta, h)") for name, text in stated.where_back.items()}
+            stated = evolve(stated, forward="last(h)", where_back=signal)
+        if self.reverse:
+            turn = reversed_in_time
+            where, back, gradients = (
+                {name: turn(text) for name, text in each.items()}
+                for each in (stated.where, stated.where_back, stated.gradients)
+            )
+            stated = evolve(stated, forward=turn(stated.forward), where=where, where_back=back, gradients=gradients)
+        return stated
 
     @abstractmethod
     def run_steps(self, z: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -144,6 +162,14 @@ class Recurrent(Layer[Saved]):
         return after[0], after
 
 
+_GRADIENTS = {
+    "weight": "step_products(x, dz)",
+    "recurrent_weight": "step_products(before(h), dz)",
+    "bias": "feature_sum(dz)",
+}
+_LETTERS = {"weight": "W", "recurrent_weight": "R", "bias": "b", "h": "hₜ"}
+
+
 @define(eq=False)
 class SimpleRNN(Recurrent):
     """Recurrent (Elman) layer: hₜ = tanh(xₜ W + hₜ₋₁ R + b).
@@ -174,6 +200,14 @@ class SimpleRNN(Recurrent):
     Source: Elman 1990; Werbos 1990 on backpropagation through time.
     """
 
+    formula = Formula(
+        "h",
+        where={"h": "tanh(x @ weight + before(h) @ recurrent_weight + bias)"},
+        where_back={"dz": "(delta + after(dz) @ recurrent_weight.T) * (1 - h**2)"},
+        backward="dz @ weight.T",
+        gradients=_GRADIENTS,
+        symbols={**_LETTERS, "dz": "δₜ"},
+    )
     gates = 1
 
     def run_steps(self, z: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -222,6 +256,27 @@ class LSTM(Recurrent):
     Sutskever 2015 for its bias.
     """
 
+    formula = Formula(
+        "h",
+        where={
+            "z": "x @ weight + before(h) @ recurrent_weight + bias",
+            "i": "sigmoid(part(z, 0, 4))",
+            "f": "sigmoid(part(z, 1, 4))",
+            "g": "tanh(part(z, 2, 4))",
+            "o": "sigmoid(part(z, 3, 4))",
+            "c": "f * before(c) + i * g",
+            "h": "o * tanh(c)",
+        },
+        where_back={
+            "dh": "delta + after(dz) @ recurrent_weight.T",
+            "dc": "dh * o * (1 - tanh(c)**2) + after(dc) * after(f)",
+            "dz": "beside(dc * g * i * (1 - i), dc * before(c) * f * (1 - f), dc * i * (1 - g**2), "
+            "dh * tanh(c) * o * (1 - o))",
+        },
+        backward="dz @ weight.T",
+        gradients=_GRADIENTS,
+        symbols={**_LETTERS, **{name: f"{name}ₜ" for name in "zifgoc"}, "dh": "∂L/∂hₜ", "dc": "∂L/∂cₜ", "dz": "δₜ"},
+    )
     gates = 4
     states = 2
 
@@ -247,17 +302,17 @@ class LSTM(Recurrent):
 
 @define(eq=False)
 class GRU(Recurrent):
-    """Gated recurrent unit: rₜ, uₜ = σ(xₜ W + hₜ₋₁ R + b); nₜ = tanh(xₜ W + b + rₜ · (hₜ₋₁ R + b′));
+    """Gated recurrent unit: rₜ, uₜ = σ(xₜ W + hₜ₋₁ R + b); nₜ = tanh(xₜ W + b + rₜ · (hₜ₋₁ R + b₂));
     hₜ = (1 − uₜ) nₜ + uₜ hₜ₋₁.
 
     Each gate has its own columns of W, R and b, in PyTorch's order: reset gate r, update gate u (PyTorch and Keras call
     it z), candidate n. The reset gate stands behind the product with R, as in PyTorch, cuDNN and Keras, so the
-    candidate has a second bias b′ there.
+    candidate has a second bias b₂ there.
 
-    Shapes: x (B, T, F), W (F, 3U), R (U, 3U), b (3U,), b′ (U,); y (B, T, U), all states h, or (B, U), the last one.
+    Shapes: x (B, T, F), W (F, 3U), R (U, 3U), b (3U,), b₂ (U,); y (B, T, U), all states h, or (B, U), the last one.
 
     Gradients: with δₜ = ∂L/∂(xₜ W + b) and εₜ, which equals δₜ but for the candidate's part rₜ · δₜ: ∂L/∂W = Σ xₜᵀ δₜ,
-    ∂L/∂R = Σ hₜ₋₁ᵀ εₜ, ∂L/∂b = Σ δₜ, ∂L/∂b′ = Σ εₜ of the candidate; the signal moved by one step in time is
+    ∂L/∂R = Σ hₜ₋₁ᵀ εₜ, ∂L/∂b = Σ δₜ, ∂L/∂b₂ = Σ εₜ of the candidate; the signal moved by one step in time is
     ∂L/∂hₜ · uₜ + εₜ Rᵀ; backpropagated gradient: δₜ Wᵀ.
 
     Args:
@@ -276,6 +331,39 @@ class GRU(Recurrent):
     Source: Cho et al. 2014; Chung et al. 2014.
     """
 
+    formula = Formula(
+        "h",
+        where={
+            "z": "x @ weight + bias",
+            "p": "before(h) @ recurrent_weight",
+            "r": "sigmoid(part(z, 0, 3) + part(p, 0, 3))",
+            "u": "sigmoid(part(z, 1, 3) + part(p, 1, 3))",
+            "n": "tanh(part(z, 2, 3) + r * (part(p, 2, 3) + hidden_bias))",
+            "h": "(1 - u) * n + u * before(h)",
+        },
+        where_back={
+            "dh": "delta + after(dp) @ recurrent_weight.T + after(dh) * after(u)",
+            "dn": "dh * (1 - u) * (1 - n**2)",
+            "du": "dh * (before(h) - n) * u * (1 - u)",
+            "dr": "dn * (part(p, 2, 3) + hidden_bias) * r * (1 - r)",
+            "dz": "beside(dr, du, dn)",
+            "dp": "beside(dr, du, dn * r)",
+        },
+        backward="dz @ weight.T",
+        gradients={
+            **_GRADIENTS,
+            "recurrent_weight": "step_products(before(h), dp)",
+            "hidden_bias": "feature_sum(part(dp, 2, 3))",
+        },
+        symbols={
+            **_LETTERS,
+            **{name: f"{name}ₜ" for name in "zprun"},
+            "hidden_bias": "b₂",
+            **{f"d{name}": f"∂L/∂{name}ₜ" for name in "hnur"},
+            "dz": "δₜ",
+            "dp": "εₜ",
+        },
+    )
     gates = 3
 
     hidden_bias: Parameter = field(init=False, default=UNBUILT)

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from deepbp.formulas.language import evaluate
+from deepbp.formulas.language import Formula, evaluate, solved
 from deepbp.formulas.printer import TextPrinter, print_expression
 from deepbp.parameters import Buffer, Parameter
 from deepbp.testing.check import CheckFailure
@@ -93,6 +93,16 @@ def stated_value(what: str, expression: str, names: Mapping[str, Any]) -> Array:
         return np.asarray(evaluate(expression, names))
     except Exception as error:
         raise CheckFailure(f"formula: {what} = {expression!r} cannot be evaluated: {error}") from error
+
+
+def stated_solutions(formula: Formula, names: Mapping[str, Any]) -> dict[str, Any]:
+    """Solve the equations of a formula; raises CheckFailure if they cannot be evaluated or printed."""
+    try:
+        for expression in (*formula.where.values(), *formula.where_back.values()):
+            print_expression(expression, {}, TextPrinter())
+        return solved(formula.where_back, solved(formula.where, names))
+    except Exception as error:
+        raise CheckFailure(f"formula: its equations cannot be evaluated: {error}") from error
 
 
 def expect_agreement(what: str, expression: str, stated: Array, computed: Array, by: str) -> None:

@@ -5,7 +5,14 @@ import numpy as np
 from deepbp.layers.boundary import is_part_of_deepbp
 from deepbp.testing import layer_case
 from deepbp.testing.check import CheckFailure
-from deepbp.testing.comparisons import arrays_in, expect_agreement, expect_same, stated_value, values_of_fields
+from deepbp.testing.comparisons import (
+    arrays_in,
+    expect_agreement,
+    expect_same,
+    stated_solutions,
+    stated_value,
+    values_of_fields,
+)
 from deepbp.testing.derived_formulas import Rules
 from deepbp.testing.gradients import expect_gradient, numeric_gradient
 from deepbp.testing.layer_case import BuiltLayer, LayerCase
@@ -213,13 +220,15 @@ def formula(case: LayerCase) -> None:
         "input_shape": x.shape,
         "output_shape": run.output.shape,
     }
+    if stated.where:
+        names |= stated_solutions(stated, names)
     expect_agreement("y", stated.forward, stated_value("y", stated.forward, names), run.output, "forward")
     for name in stated.gradients:
         if name not in run.gradients:
             held = ", ".join(run.gradients) or "none"
             raise CheckFailure(f"formula: states a gradient of {name!r}; the parameters are: {held}")
     rules = Rules(stated.forward, ("x", *(name for name in run.gradients if name.isidentifier())), names)
-    own = not is_part_of_deepbp(type(built.layer)) and not _is_surrogate(case)
+    own = not stated.where and not is_part_of_deepbp(type(built.layer)) and not _is_surrogate(case)
     for name, computed in {"x": run.grad_input, **run.gradients}.items():
         expression = stated.passed_back if name == "x" else stated.gradients.get(name, "")
         if expression:
@@ -227,7 +236,7 @@ def formula(case: LayerCase) -> None:
             try:
                 expect_agreement(f"∂L/∂{name}", expression, value, computed, "backward")
             except CheckFailure as failure:
-                if _is_surrogate(case):
+                if _is_surrogate(case) or stated.where:
                     raise
                 raise CheckFailure(f"{failure}{rules.explain(name, expression)}") from None
         elif own:

@@ -111,7 +111,7 @@ class Column:
 def draw(trace: Trace) -> str:
     """Draw the network as an SVG element, from the input on the left to the loss on the right."""
     letters = [one.step for one in trace.steps]
-    shapes = [letters[0].input_shape, *(step.output_shape for step in letters), ()]
+    shapes = [trace.steps[0].input.shape[1:], *(one.output.shape[1:] for one in trace.steps), ()]  # of this batch
     tallest = max(min(prod(shape), MOST) if len(shape) <= 1 else 3 for shape in shapes)
     middle = APART * (tallest - 1) / 2 + 16
     columns = [Column(position, shape, middle) for position, shape in enumerate(shapes)]

@@ -1,0 +1,94 @@
+"""Equations in time, and of attention: solved, checked against the code, and printed step by step."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from attrs import define, evolve
+
+from deepbp import Sequential
+from deepbp.errors import ConfigurationError
+from deepbp.formulas.language import evaluate, reversed_in_time, solved
+from deepbp.layers import GRU, LSTM, Dense, Formula, SelfAttention, SimpleRNN
+from deepbp.losses import MeanSquaredError
+from deepbp.testing import CheckFailure, layer_checks
+
+
+def lines(net: Sequential) -> list[str]:
+    text = str(net.derivation(MeanSquaredError()))
+    return [line.strip().split("   ")[0] for line in text.splitlines()]
+
+
+def test_a_recurrence_is_moved_by_one_step_in_time() -> None:
+    net = Sequential([SimpleRNN(4, return_sequences=True), Dense(2)], input_shape=(None, 3), rng=0)
+    found = lines(net)
+    for line in (
+        "hₜ¹ = tanh(xₜ W¹ + hₜ₋₁¹ R¹ + b¹)",
+        "∂L/∂a¹ = δ² W²ᵀ",
+        "δₜ¹ = (∂L/∂aₜ¹ + δₜ₊₁¹ R¹ᵀ) · (1 − (hₜ¹)²)",
+        "∂L/∂W¹ = Σₜ xₜᵀ δₜ¹",
+        "∂L/∂R¹ = Σₜ hₜ₋₁¹ᵀ δₜ¹",
+        "∂L/∂b¹ = Σᵢ δₜ¹",
+    ):
+        assert line in found
+    text = str(net.derivation(MeanSquaredError()))
+    assert text.count("moved by one step in time, through the transposed weights") == 1
+    assert "hₜ₋₁ belongs to the step before, and is 0 before the first one." in text
+
+
+def test_the_gates_of_an_lstm() -> None:
+    found = lines(Sequential([LSTM(4)], input_shape=(5, 3), rng=0))
+    for line in ("cₜ¹ = fₜ¹ · cₜ₋₁¹ + iₜ¹ · gₜ¹", "hₜ¹ = oₜ¹ · tanh(cₜ¹)", "iₜ¹ = σ(zₜ¹[1])", "a¹ = last(hₜ¹)"):
+        assert line.replace("¹", "") in [one.translate({ord(c): None for c in "⁰¹²"}) for one in found]
+
+
+def test_attention_has_its_softmax_bracket() -> None:
+    found = lines(Sequential([SelfAttention(2, causal=True), Dense(1)], input_shape=(5, 4), rng=0))
+    plain = [one.translate({ord(c): None for c in "⁰¹²"}) for one in found]
+    for line in ("A = softmax(causal(q kᵀ / √nⱼ))", "S = A · (G − Σⱼ A · G) / √nⱼ", "∂L/∂z = [S k, Sᵀ q, Aᵀ δ]"):
+        assert line in plain
+
+
+def test_traces_pages_and_summaries_have_the_equations(tmp_path: Path) -> None:
+    layers = [GRU(3, return_sequences=True), SelfAttention(1), SimpleRNN(2, reverse=True)]
+    net = Sequential(layers, input_shape=(None, 2), rng=0)
+    x, y = np.ones((2, 3, 2)), np.ones((2, 2))
+    assert "hₜ = (1 − uₜ) · nₜ + uₜ · hₜ₋₁" in str(net.summary())
+    assert "y = A v O + o" in str(net.summary())
+    assert "hₜ = tanh(xₜ W + hₜ₊₁ R + b)" in str(net.summary())  # from the last step to the first
+    trace = net.trace(x, y, MeanSquaredError())
+    assert str(trace).count("moved by one step in time") == 2
+    assert "h_{t-1}" in trace.to_latex()
+    page = net.explore(x, y, MeanSquaredError(), path=tmp_path / "step.html").read_text(encoding="utf-8")
+    assert "SelfAttention" in page
+
+
+def test_equations_in_time_are_solved_exactly() -> None:
+    x = np.array([[[1.0], [0.0], [2.0]]])
+    found = solved({"r": "s + after(r)"}, solved({"s": "x + 0.5 * before(s)"}, {"x": x}))
+    assert found["s"].ravel().tolist() == [1.0, 0.5, 2.25]
+    assert found["r"].ravel().tolist() == [3.75, 2.75, 2.25]
+    assert evaluate("at_last(d, x)", {"d": np.array([[5.0]]), "x": x}).ravel().tolist() == [0, 0, 5]
+    assert reversed_in_time("last(h) + before(beforehand)") == "first(h) + after(beforehand)"
+    with pytest.raises(ConfigurationError, match="expected a Python expression"):
+        Formula("h", where={"h": "before(h"})
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("dh", "delta + after(dz) @ recurrent_weight.T + after(dh)"),
+        ("dc", "dh * o * (1 - tanh(c)**2)"),
+        ("dz", "beside(dc * g * i, dc * before(c) * f * (1 - f), dc * i * (1 - g**2), dh * tanh(c) * o * (1 - o))"),
+    ],
+)
+def test_a_wrong_equation_is_noticed(name: str, wrong: str) -> None:
+    assert LSTM.formula is not None
+
+    @define(eq=False)
+    class Wrong(LSTM):
+        formula = evolve(LSTM.formula, where_back={**LSTM.formula.where_back, name: wrong})
+
+    check = next(one for one in layer_checks(Wrong(2), (3, 2)) if one.name == "formula")
+    with pytest.raises(CheckFailure, match="is not what backward gives"):
+        check.run()
