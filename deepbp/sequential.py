@@ -60,6 +60,12 @@ class Network(Chain):
 
         return Trace.of(self, x, y, loss, sample_weight)
 
+    def script(self, loss: Loss[Any], optimizer: Optimizer) -> str:
+        """Write this network and its training step out as a NumPy script, without deepbp; a chain of layers only."""
+        from deepbp.derivation.script import script
+
+        return script(self, loss, optimizer)
+
     def objective(
         self, x: ArrayLike, y: ArrayLike, loss: Loss[Any], sample_weight: ArrayLike | None = None
     ) -> Objective:

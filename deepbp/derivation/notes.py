@@ -18,7 +18,7 @@ _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 @frozen
-class _Neurons:
+class Neurons:
     """A dense layer with the activation function that follows it, if any."""
 
     weighted: Step
@@ -44,7 +44,7 @@ def notes_blocks(steps: Sequence[Step], loss: Loss[Any]) -> list[Block]:
             )
         ),
     ]
-    layers = _as_in_the_notes(steps)
+    layers = as_in_the_notes(steps)
     if layers is None:
         return blocks
     return [
@@ -61,20 +61,20 @@ def notes_blocks(steps: Sequence[Step], loss: Loss[Any]) -> list[Block]:
     ]
 
 
-def _as_in_the_notes(steps: Sequence[Step]) -> list[_Neurons] | None:
+def as_in_the_notes(steps: Sequence[Step]) -> list[Neurons] | None:
     """The layers as in the notes; None if the network has other steps than dense layers and elementwise functions."""
-    layers: list[_Neurons] = []
+    layers: list[Neurons] = []
     for step in steps:
         formula = step.formula
         if formula is None:
             return None
         weighted = (formula.passed_back, formula.gradients.get("weight", "0"))
         if [ast.dump(tree(e or "0")) for e in weighted] == [THROUGH_WEIGHTS, OUTER_PRODUCT]:
-            layers.append(_Neurons(step, None))
+            layers.append(Neurons(step, None))
         elif formula.derivative and formula.function and layers and layers[-1].activation is None:
             if "x" in names_in(formula.derivative):
                 return None  # the notes express the derivative by the output
-            layers[-1] = _Neurons(layers[-1].weighted, step)
+            layers[-1] = Neurons(layers[-1].weighted, step)
         else:
             return None
     fresh = {symbol for neurons in layers for symbol in neurons.weighted.parameters.values()}
@@ -82,7 +82,7 @@ def _as_in_the_notes(steps: Sequence[Step]) -> list[_Neurons] | None:
     return None if shared or not 1 <= len(layers) <= DEEPEST else layers
 
 
-def _changes(layers: Sequence[_Neurons], delta: ast.expr) -> list[Row]:
+def _changes(layers: Sequence[Neurons], delta: ast.expr) -> list[Row]:
     """d₂ = layer1ᵀ [2(y − ŷ) · σ′(ŷ)], and so on down to the input."""
     symbols = _letters(layers)
     inside = ast.unparse(negative(delta))
@@ -96,12 +96,12 @@ def _changes(layers: Sequence[_Neurons], delta: ast.expr) -> list[Row]:
     return rows
 
 
-def _updates(layers: Sequence[_Neurons]) -> list[Row]:
+def _updates(layers: Sequence[Neurons]) -> list[Row]:
     symbols = _letters(layers)
     return [Row(Math((f"weights{k}", f"weights{k} + d{k}"), symbols)) for k in range(len(layers), 0, -1)]
 
 
-def _letters(layers: Sequence[_Neurons]) -> dict[str, Symbol]:
+def _letters(layers: Sequence[Neurons]) -> dict[str, Symbol]:
     symbols = {**LOSS_SYMBOLS, "layer0": Symbol("input")}
     for k, neurons in enumerate(layers, start=1):
         symbols[f"layer{k}"] = Symbol(f"layer{k}")

@@ -14,10 +14,11 @@ from deepbp.errors import ConfigurationError, ShapeError
 from deepbp.formulas.algebra import ZERO
 from deepbp.formulas.derive import Derived
 from deepbp.formulas.formula_text import check_names, check_shapes, pointed, read, read_tree
+from deepbp.formulas.identities import recognized
 from deepbp.formulas.language import FUNCTIONS
 from deepbp.formulas.rules import NoDerivative
 from deepbp.formulas.source import Passes
-from deepbp.formulas.values import STABLE
+from deepbp.formulas.values import STABLE, Values
 from deepbp.kernels import unchecked as kernels
 from deepbp.kernels.blocks import LONG_BATCH, long_product
 from deepbp.typing import Array, Shape
@@ -131,6 +132,11 @@ def derive_formula(
             f"expected an output (B, …), samples along axis 0, got shape {np.shape(output)} for {size} samples",
             ShapeError,
         )
+    if not _keeps_shapes(expression, values, np.shape(output)):
+        message = (
+            "parts of the formula cancel, as in x - x, and leave a number where an array is needed: leave them out"
+        )
+        raise pointed(expression.strip(), tree, message)
     try:
         derived = Derived.of(read(expression), ("x", *shapes), values)
     except NoDerivative as error:
@@ -141,6 +147,14 @@ def derive_formula(
             message = f"{name} enters only where the derivative is 0 everywhere, as in a comparison or a sign"
             raise pointed(expression.strip(), place, message)
     return derived
+
+
+def _keeps_shapes(expression: str, values: Mapping[str, Any], shape: Shape) -> bool:
+    """Whether the normal form can be evaluated, with the shape of the stated expression."""
+    try:
+        return Values(dict(values)).shape(recognized(read(expression))) == shape
+    except (ValueError, TypeError, AttributeError, IndexError):
+        return False
 
 
 def _place(tree: ast.expr, function: str) -> ast.expr:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Self
 
+import numpy as np
 from attrs import define, field, frozen
 
 from deepbp.formulas.algebra import (
@@ -35,6 +36,8 @@ from deepbp.formulas.algebra import (
 from deepbp.formulas.derive import Derived
 from deepbp.formulas.formula_text import _number as number_tree
 from deepbp.formulas.formula_text import tree_of, unparsed
+from deepbp.formulas.identities import plain
+from deepbp.formulas.language import FUNCTIONS
 from deepbp.formulas.values import Values
 
 X, Y, DELTA = Name("x"), Name("y"), Name("delta")
@@ -300,7 +303,16 @@ class _Writer:
                 return self._product(node)
         raise AssertionError(node)
 
+    def _is_number(self, node: Node) -> bool:
+        """Whether an expression is a number of Python's: made of numbers and constants, without arrays."""
+        return not any(isinstance(self.values.names[name], np.ndarray) for name in names_of(node))
+
     def _call(self, function: str, arguments: Sequence[Node]) -> ast.expr:
+        if all(map(self._is_number, arguments)):  # NumPy's functions would make it a float64, which spreads
+            if not names_of(*arguments):
+                return ast.Constant(float(self.values.of(Call(function, tuple(arguments)))))
+            value = ast.Call(_filled(f"FUNCTIONS[{function!r}]"), [self.write(one) for one in arguments], [])
+            return _filled("float(a)", a=value) if function in FUNCTIONS else self._stable_number(function, arguments)
         axes = len(self.values.shape(arguments[0]))
         if function in ("feature_sum", "feature_mean", "feature_variance") and function not in self.words:
             over = "0" if axes == 2 else f"({', '.join(map(str, range(axes - 1)))},)"
@@ -314,6 +326,11 @@ class _Writer:
         if function not in self.words:
             return ast.Call(_filled(f"FUNCTIONS[{function!r}]"), written, [])
         return _filled(self.words[function], **dict(zip("abc", written, strict=False)))
+
+    def _stable_number(self, function: str, arguments: Sequence[Node]) -> ast.expr:
+        inside = plain(Call(function, tuple(arguments)))
+        assert not isinstance(inside, Call) or inside.function in FUNCTIONS
+        return self.write(inside)
 
     def _array(self, node: Node) -> ast.expr:
         """An expression that is not of truth values."""
