@@ -14,8 +14,8 @@ from deepbp.derivation.expressions import names_in, with_values
 from deepbp.derivation.notes import Neurons, as_in_the_notes
 from deepbp.derivation.steps import OperationStep, PenaltyStep, Step, steps
 from deepbp.errors import ArgumentTypeError, ConfigurationError
-from deepbp.formulas.algebra import Node, inner_first, replaced
 from deepbp.formulas.algebra import Name as Variable
+from deepbp.formulas.algebra import Node, inner_first, replaced
 from deepbp.formulas.compiled import sample_size
 from deepbp.formulas.derive import Derived
 from deepbp.formulas.formula_text import read, unparsed, written
@@ -77,10 +77,10 @@ class _Script:
         x, y = _name(step.input), _name(step.output)
         before, after = _signal(step.input), _signal(step.output)
         own = {name: f"{name}{symbol.number}" for name, symbol in step.parameters.items()}
-        for name, written in own.items():
-            self.parameters.setdefault(written, (f"{step.place}.{name}".lstrip("."), step.held[name].value))
+        for name, letter in own.items():
+            self.parameters.setdefault(letter, (f"{step.place}.{name}".lstrip("."), step.held[name].value))
         forward, backward, gradients = _written(step, x, y, after, own)
-        self.forward += forward[:-1] + [f"{forward[-1]}  # layer {step.place}, {step.kind}"]
+        self.forward += [*forward[:-1], f"{forward[-1]}  # layer {step.place}, {step.kind}"]
         remark = f"  # back through layer {step.place}, {step.kind}"
         passed = [] if step.input == self.steps[0].input else [f"{before} = {backward[-1]}{remark}"]
         self.backward.append((backward[:-1], {own[name]: text for name, text in gradients.items()}, passed))

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nets import X, Y, notes_net
 
 from deepbp import Sequential, kernels
 from deepbp.errors import ConfigurationError
@@ -11,7 +12,6 @@ from deepbp.initializers import Ones
 from deepbp.layers import GELU, Dense, Dropout, FormulaLayer, LayerNorm, ReLU, Residual, Sigmoid, Softmax, Tanh
 from deepbp.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy, SumSquaredError
 from deepbp.optimizers import SGD, Adam, Optimizer
-from nets import X, Y, notes_net
 
 RNG = np.random.default_rng(4)
 INPUTS, TARGETS = RNG.standard_normal((6, 4)), RNG.standard_normal((6, 2))
@@ -59,8 +59,8 @@ def test_the_notes_net_is_the_notes_script() -> None:
         assert line in lines
     assert lines.index("d2 = np.dot(layer1.T, error2)") < lines.index("weights2 = weights2 + d2")
     found, _ = trained(net, SumSquaredError(), SGD(1.0), X, Y)
-    np.testing.assert_array_equal(found["weights1"], net.layers[0].weight.value)  # type: ignore[attr-defined]
-    np.testing.assert_array_equal(found["weights2"], net.layers[2].weight.value)  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(found["weights1"], net.layers[0].weight.value)
+    np.testing.assert_array_equal(found["weights2"], net.layers[2].weight.value)
     np.testing.assert_array_equal(found["predict"](X), net.predict(X))
 
 

@@ -59,8 +59,9 @@ def check(expression: str) -> None:
     formula = f"{expression} + 0.1 * x * p"  # so that both have an influence
     try:
         derived = derive_formula(formula, (3,), SHAPES, {"c": 0.8})
-    except ConfigurationError as error:
-        assert "cancel" in str(error)
+    except ConfigurationError as error:  # x - x leaves a number where an array is needed
+        if "cancel" not in str(error):
+            raise
         reject()
     names: dict[str, Any] = dict(derived.values.names)
     names["y"] = evaluate(formula, names)
