@@ -4,11 +4,11 @@ from math import pi, sqrt
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 
 from deepbp.kernels import numpy_erf
-from deepbp.kernels.numba_math import INLINE, compiled, exp_negative
+from deepbp.kernels.numba_math import INLINE, compiled, exp_negative, inner, polynomial_of
 from deepbp.kernels.numpy_erf import LIMIT, LONG, SHORT
 
 
@@ -39,7 +39,7 @@ def _half_gaussian(x: Any) -> Any:
 def _scaled_erfc(x: Any) -> Any:
     t: Any = np.float32 if x == types.float32 else np.float64
     k, a, coefficients = SHORT if t is np.float32 else LONG
-    k, a, one, polynomial = t(k), t(a), t(1), _polynomial(t, coefficients)  # type: ignore[assignment]
+    k, a, one, polynomial = t(k), t(a), t(1), polynomial_of(t, coefficients)  # type: ignore[assignment]
 
     def implementation(x: Any) -> Any:
         u = one / (x + k)
@@ -48,33 +48,24 @@ def _scaled_erfc(x: Any) -> Any:
     return implementation
 
 
-def _polynomial(t: Any, coefficients: tuple[float, ...]) -> Any:
-    """Horner's scheme, in loops of eight steps: the compiler unrolls no longer ones, and then does not vectorize."""
-    steps, rest = tuple(map(t, coefficients[7::-1])), coefficients[8:]
-    inner = _polynomial(t, rest) if rest else njit(lambda x: t(0))
-
-    @njit(**INLINE)
-    def value(x: Any) -> Any:
-        p = inner(x)
-        for c in steps:
-            p = p * x + c
-        return p
-
-    return value
+@inner
+def gelu_loop(z: Any, y: Any, slope: Any, size: Any) -> None:
+    """z Φ(z), and its derivative."""
+    t = z.dtype.type
+    limit, half, one, root, height = t(LIMIT), t(0.5), t(1), t(sqrt(0.5)), t(1 / sqrt(2 * pi))
+    for i in range(size):
+        x = z[i]
+        distance = abs(x)
+        distance = limit if distance > limit else distance
+        curve = half_gaussian(distance)
+        tail = curve * scaled_erfc(distance * root) * half
+        share = tail if x < 0 else one - tail
+        y[i] = x * share
+        slope[i] = share + (-distance if x < 0 else distance) * (curve * height)
 
 
 @compiled(numpy_erf.gelu)
 def gelu(z: Any) -> Any:
     y, slope = np.empty(z.shape, z.dtype), np.empty(z.shape, z.dtype)
-    source, value, derivative = z.ravel(), y.ravel(), slope.ravel()
-    t = z.dtype.type
-    limit, half, one, root, height = t(LIMIT), t(0.5), t(1), t(sqrt(0.5)), t(1 / sqrt(2 * pi))
-    for i in range(source.size):
-        size = abs(source[i])
-        size = limit if size > limit else size
-        curve = half_gaussian(size)
-        tail = curve * scaled_erfc(size * root) * half
-        share = tail if source[i] < 0 else one - tail
-        value[i] = source[i] * share
-        derivative[i] = share + (-size if source[i] < 0 else size) * (curve * height)
+    gelu_loop(z.ravel(), y.ravel(), slope.ravel(), z.size)
     return y, slope

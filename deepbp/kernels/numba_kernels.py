@@ -11,7 +11,7 @@ from deepbp.kernels.blocks import NO_SCORES, NOT_ROWS, NOT_SHARES, OTHER_LENGTH,
 from deepbp.kernels.numba_attention import attention as attention
 from deepbp.kernels.numba_attention import attention_backward as attention_backward
 from deepbp.kernels.numba_erf import gelu as gelu
-from deepbp.kernels.numba_math import compiled, exp_negative, inner
+from deepbp.kernels.numba_math import compiled, inner
 from deepbp.kernels.numba_normalization import batch_norm as batch_norm
 from deepbp.kernels.numba_normalization import batch_norm_backward as batch_norm_backward
 from deepbp.kernels.numba_normalization import check_alike
@@ -34,8 +34,6 @@ from deepbp.kernels.numpy_kernels import erfc as erfc
 from deepbp.kernels.numpy_kernels import gaussian as gaussian
 from deepbp.kernels.numpy_kernels import softmax_cross_entropy as softmax_cross_entropy
 from deepbp.kernels.numpy_kernels import softmax_cross_entropy_backward as softmax_cross_entropy_backward
-from deepbp.kernels.numpy_kernels import tanh as tanh
-from deepbp.typing import Array
 
 
 @inner
@@ -95,6 +93,35 @@ def sigmoid_backward(output: Any, delta: Any) -> Any:
     return grad_input
 
 
+@compiled(numpy_kernels.tanh)
+def tanh(z: Any) -> Any:
+    y = np.empty(z.shape, z.dtype)
+    loops.tanh(z.ravel(), y.ravel(), z.size)
+    return y
+
+
+@compiled(numpy_kernels.elu)
+def elu(z: Any, slope: float, height: float, width: float) -> Any:
+    y = np.empty(z.shape, z.dtype)
+    loops.elu(z.ravel(), y.ravel(), z.size, slope, height, width)
+    return y
+
+
+@compiled(numpy_kernels.softplus)
+def softplus(z: Any, beta: float) -> Any:
+    y = np.empty(z.shape, z.dtype)
+    loops.softplus(z.ravel(), y.ravel(), z.size, beta)
+    return y
+
+
+@compiled(numpy_kernels.softplus_backward)
+def softplus_backward(output: Any, delta: Any, factor: float) -> Any:
+    check_alike(output, delta)
+    grad_input = np.empty(output.shape, output.dtype)
+    loops.softplus_backward(output.ravel(), delta.ravel(), grad_input.ravel(), output.size, factor)
+    return grad_input
+
+
 @compiled(numpy_kernels.tanh_backward)
 def tanh_backward(output: Any, delta: Any) -> Any:
     check_alike(output, delta)
@@ -124,16 +151,7 @@ def softmax(z: Any) -> Any:
     classes = z.shape[-1]
     if classes == 0:
         raise ShapeError(NO_SCORES, z.shape)
-    source, target = z.ravel(), y.ravel()
-    for start in range(0, source.size, classes):
-        largest = source[start]
-        for i in range(start, start + classes):
-            largest = max(largest, source[i])
-        for i in range(start, start + classes):
-            target[i] = exp_negative(source[i] - largest)
-        total = loops.sum_of(target, start, start + classes)
-        for i in range(start, start + classes):
-            target[i] /= total
+    loops.softmax(z.ravel(), y.ravel(), z.size, classes)
     return y
 
 
@@ -142,13 +160,8 @@ def softmax_backward(output: Any, delta: Any) -> Any:
     check_alike(output, delta)
     grad_input = np.empty(output.shape, output.dtype)
     classes = max(output.shape[-1], 1)
-    y, d, target = output.ravel(), delta.ravel(), grad_input.ravel()
-    for start in range(0, y.size, classes):
-        for i in range(start, start + classes):
-            target[i] = d[i] * y[i]
-        inner = loops.sum_of(target, start, start + classes)
-        for i in range(start, start + classes):
-            target[i] = y[i] * (d[i] - inner)
+    moved = grad_input.ravel()
+    loops.softmax_backward(output.ravel(), delta.ravel(), moved, moved, output.size, classes)
     return grad_input
 
 
@@ -188,44 +201,24 @@ def cross_entropy_residual_backward(residual: Any, weight: Any) -> Any:
     return delta
 
 
-def sigmoid_cross_entropy(z: Any, positive: Any, negative: Any, both: Any = None) -> Any:
-    if (parts := _sigmoid_parts(z, positive, negative, both)) is None:
-        return numpy_kernels.sigmoid_cross_entropy(z, positive, negative, both)
-    terms, e, slopes = parts
-    e = np.log1p(e)  # vectorised in NumPy, and not in a loop
-    if both is not None:
-        e *= both
-    terms += e
-    return terms, slopes
-
-
-def _not_ordinary(z: Array, positive: Array, negative: Array, both: Array | None) -> object:
-    return None
-
-
-@compiled(_not_ordinary)
-def _sigmoid_parts(z: Any, positive: Any, negative: Any, both: Any) -> Any:
-    """|z| · wrong, e^−|z|, and the slopes, where wrong is the share on the other side of z."""
+@compiled(numpy_kernels.sigmoid_cross_entropy)
+def _sigmoid_cross_entropy(z: Any, positive: Any, negative: Any, both: Any) -> Any:
     check_target(z, positive)
     check_target(z, negative)
     if both is not None:
         check_target(z, both)
-    terms, powers, slopes = np.empty(z.shape, z.dtype), np.empty(z.shape, z.dtype), np.empty(z.shape, z.dtype)
+    terms, slopes = np.empty(z.shape, z.dtype), np.empty(z.shape, z.dtype)
     source, yes, no = z.ravel(), positive.ravel(), negative.ravel()
     sums = source if both is None else both.ravel()
-    products, e, slope = terms.ravel(), powers.ravel(), slopes.ravel()
-    zero, one = z.dtype.type(0), z.dtype.type(1)
+    term, slope, one = terms.ravel(), slopes.ravel(), z.dtype.type(1)
     for i in range(source.size):
-        size = abs(source[i])
-        power = exp_negative(-size)
-        small = power / (one + power)
-        if both is not None:
-            small *= sums[i]
-        wrong = yes[i] if source[i] <= 0 else no[i]
-        e[i] = power
-        products[i] = zero if wrong == 0 else size * wrong
-        slope[i] = small - wrong if source[i] <= 0 else wrong - small
-    return terms, powers, slopes
+        share = one if both is None else sums[i]
+        term[i], slope[i] = loops.sigmoid_cross_entropy_term(source[i], yes[i], no[i], share)
+    return terms, slopes
+
+
+def sigmoid_cross_entropy(z: Any, positive: Any, negative: Any, both: Any = None) -> Any:
+    return _sigmoid_cross_entropy(z, positive, negative, both)
 
 
 @compiled(numpy_kernels.clip_values, grads=1)

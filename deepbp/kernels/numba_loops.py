@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from deepbp.kernels.numba_math import exp_negative, inner
+from deepbp.kernels.numba_math import exp_negative, expm1_negative, inner, log1p_share
 from deepbp.kernels.numpy_kernels import TINY
 
 
@@ -49,10 +49,80 @@ def sigmoid_backward(y: Any, d: Any, moved: Any, size: Any) -> None:
 
 
 @inner
+def tanh(z: Any, y: Any, size: Any) -> None:
+    """With m = e^−2|z| − 1, tanh |z| = |m| / (2 + m), which keeps its digits near 0."""
+    two = z.dtype.type(2)
+    for i in range(size):
+        m = expm1_negative(-two * abs(z[i]))
+        value = abs(m / (two + m))
+        y[i] = -value if z[i] < 0 else value
+
+
+@inner
 def tanh_backward(y: Any, d: Any, moved: Any, size: Any) -> None:
     one = y.dtype.type(1)
     for i in range(size):
         moved[i] = d[i] * (one - y[i] * y[i])
+
+
+@inner
+def elu(z: Any, y: Any, size: Any, slope: Any, height: Any, width: Any) -> None:
+    t = z.dtype.type
+    zero, s, h, w = t(0), t(slope), t(height), t(width)
+    for i in range(size):
+        high, low = (z[i], zero) if z[i] > 0 else (zero, z[i])
+        y[i] = s * high + h * expm1_negative(low / w)
+
+
+@inner
+def softplus(z: Any, y: Any, size: Any, beta: Any) -> None:
+    zero, b = z.dtype.type(0), z.dtype.type(beta)
+    for i in range(size):
+        u = b * z[i]
+        y[i] = ((u if u > 0 else zero) + log1p_share(exp_negative(-abs(u)))) / b
+
+
+@inner
+def softplus_backward(y: Any, d: Any, moved: Any, size: Any, factor: Any) -> None:
+    f = y.dtype.type(factor)
+    for i in range(size):
+        moved[i] = d[i] * -expm1_negative(f * y[i])
+
+
+@inner
+def softmax(z: Any, y: Any, size: Any, classes: Any) -> None:
+    for start in range(0, size, classes):
+        largest = z[start]
+        for i in range(start, start + classes):
+            largest = max(largest, z[i])
+        for i in range(start, start + classes):
+            y[i] = exp_negative(z[i] - largest)
+        total = sum_of(y, start, start + classes)
+        for i in range(start, start + classes):
+            y[i] /= total
+
+
+@inner
+def softmax_backward(y: Any, d: Any, moved: Any, scratch: Any, size: Any, classes: Any) -> None:
+    """``scratch`` may be ``moved``, unless that is δ."""
+    for start in range(0, size, classes):
+        for i in range(start, start + classes):
+            scratch[i] = d[i] * y[i]
+        inner = sum_of(scratch, start, start + classes)
+        for i in range(start, start + classes):
+            moved[i] = y[i] * (d[i] - inner)
+
+
+@inner
+def sigmoid_cross_entropy_term(z: Any, positive: Any, negative: Any, both: Any) -> Any:
+    """A term and its slope."""
+    t = type(z)
+    size = abs(z)
+    power = exp_negative(-size)
+    wrong = positive if z <= 0 else negative
+    small = power / (t(1) + power) * both
+    term = (t(0) if wrong == 0 else size * wrong) + log1p_share(power) * both
+    return term, small - wrong if z <= 0 else wrong - small
 
 
 @inner

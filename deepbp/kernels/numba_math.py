@@ -205,3 +205,67 @@ def _taylor13(r: Any) -> Any:
     high = _C13[9] + r * (_C13[10] + r * (_C13[11] + r * (_C13[12] + r * _C13[13])))
     middle = _C13[5] + r * (_C13[6] + r * (_C13[7] + r * (_C13[8] + r * high)))
     return _C13[0] + r * (_C13[1] + r * (_C13[2] + r * (_C13[3] + r * (_C13[4] + r * middle))))
+
+
+def polynomial_of(t: Any, coefficients: tuple[float, ...]) -> Any:
+    """Horner's scheme, in loops of eight steps: the compiler unrolls no longer ones, and then does not vectorize."""
+    steps, rest = tuple(map(t, coefficients[7::-1])), coefficients[8:]
+    inner = polynomial_of(t, rest) if rest else njit(lambda x: t(0))
+
+    @njit(**INLINE)
+    def value(x: Any) -> Any:
+        p = inner(x)
+        for c in steps:
+            p = p * x + c
+        return p
+
+    return value
+
+
+def expm1_negative(x: Any) -> Any:
+    """eˣ − 1 for x ≤ 0, within 2 units in the last place, near 0, too. Only for compiled code.
+
+    As in ``exp_negative``, eˣ − 1 = 2ⁿ (eʳ − 1) + (2ⁿ − 1).
+    """
+    raise NotImplementedError
+
+
+@overload(expm1_negative, jit_options=INLINE)
+def _expm1_negative(x: Any) -> Any:
+    t: Any = np.float32 if x == types.float32 else np.float64
+    mantissa, bits_of_high, least, degree = (23, 9, -20, 8) if t is np.float32 else (52, 32, -40, 14)
+    ln2_rest = t(0.0017409305599453094) if t is np.float32 else t(1.9082149292705877e-10)
+    ln2_high = t(floor(log(2) * 2**bits_of_high) / 2**bits_of_high)
+    to_whole, log2_e, lowest, one = t(1.5 * 2**mantissa), t(1 / log(2)), t(least), t(1)
+    rest = polynomial_of(t, tuple(1 / factorial(k) for k in range(2, degree + 1)))
+
+    def implementation(x: Any) -> Any:
+        x = lowest if x < lowest else x
+        n = (x * log2_e + to_whole) - to_whole
+        r = (x - n * ln2_high) - n * ln2_rest
+        power: Any = _power_of_two(n + to_whole)  # type: ignore[call-arg]
+        return power * (r + r * r * rest(r)) + (power - one)
+
+    return implementation
+
+
+def log1p_share(x: Any) -> Any:
+    """ln(1 + x) for 0 ≤ x ≤ 1, within 3 units in the last place. Only for compiled code.
+
+    With s = x / (2 + x), at most a third, it is 2 artanh s = 2 (s + s³/3 + s⁵/5 + …).
+    """
+    raise NotImplementedError
+
+
+@overload(log1p_share, jit_options=INLINE)
+def _log1p_share(x: Any) -> Any:
+    t: Any = np.float32 if x == types.float32 else np.float64
+    two, series = t(2), polynomial_of(t, tuple(1 / k for k in range(3, 17 if t is np.float32 else 35, 2)))
+
+    def implementation(x: Any) -> Any:
+        s = x / (two + x)
+        square = s * s
+        s = s + s
+        return s + s * square * series(square)
+
+    return implementation

@@ -56,6 +56,7 @@ __all__ = [
     "clip_values",
     "cross_entropy_residual",
     "cross_entropy_residual_backward",
+    "elu",
     "erf",
     "erfc",
     "feature_sums",
@@ -84,6 +85,8 @@ __all__ = [
     "softmax_backward",
     "softmax_cross_entropy",
     "softmax_cross_entropy_backward",
+    "softplus",
+    "softplus_backward",
     "squared_error",
     "tanh",
     "tanh_backward",
@@ -168,6 +171,29 @@ def tanh_backward(output: Array, delta: Array) -> Array:
     if output.shape != delta.shape:
         raise ShapeError(OTHER_SHAPE, output.shape, delta.shape)
     return np.asarray(delta * (1 - output * output))
+
+
+def elu(z: Array, slope: float, height: float, width: float) -> Array:
+    """slope · max(z, 0) + height · (e^(min(z, 0) / width) − 1)."""
+    if z.dtype.kind in "iub":
+        raise DataTypeError(WHOLE_NUMBERS)
+    low = np.expm1(np.minimum(z, 0) / width)  # eᶻ − 1 keeps its digits near zero
+    return np.asarray(slope * np.maximum(z, 0) + height * low)
+
+
+def softplus(z: Array, beta: float) -> Array:
+    """ln(1 + e^(βz)) / β."""
+    if z.dtype.kind in "iub":
+        raise DataTypeError(WHOLE_NUMBERS)
+    u = beta * z
+    return np.asarray((np.maximum(u, 0) + np.log1p(np.exp(-np.abs(u)))) / beta)  # e^−|u| never overflows
+
+
+def softplus_backward(output: Array, delta: Array, factor: float) -> Array:
+    """δ · (1 − e^(factor · y)), for factor · y ≤ 0."""
+    if output.shape != delta.shape:
+        raise ShapeError(OTHER_SHAPE, output.shape, delta.shape)
+    return np.asarray(delta * -np.expm1(factor * output))
 
 
 def relu(z: Array) -> Array:

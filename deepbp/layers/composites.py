@@ -1,7 +1,7 @@
 """Composite layers: sublayers in parallel, repeated, or bypassed by a skip connection."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from itertools import accumulate
 from typing import Any
@@ -18,9 +18,16 @@ from deepbp.layers.layer import Builder, Layer
 from deepbp.layers.masking import Context
 from deepbp.layers.merging import Merge, merge_outputs, merged_shape, split_delta, sum_arrays, validate_merge
 from deepbp.layers.sublayers import Sublayer, as_layer, require_built_sublayers
+from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, Shape, ShapeLike
 
 __all__ = ["Parallel", "Repeat", "Residual", "Split"]
+
+
+def _sum(parts: Sequence[Any], total: Array, width: int) -> list[tuple[Any, ...]]:
+    """The instructions of ``sum_arrays``."""
+    rows = zip([parts[0], *[total] * len(parts)], parts[1:], strict=False)
+    return [("add", one, other, total, width) for one, other in rows]
 
 
 @define(eq=False)
@@ -112,6 +119,29 @@ class ParallelContainer(Layer[tuple[list[Any], list[Array]]]):
         runs = zip(self.inner, self._inputs(x), state, strict=True)
         pairs = [one.step(part, before) for one, part, before in runs]
         return merge_outputs(self.merging(), [output for output, _ in pairs]), [after for _, after in pairs]
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        return self._lower(program, x, program.lower)
+
+    def lower_predict(self, program: Program, x: Slot) -> Slot:
+        return self._lower(program, x, program.lower_predict)
+
+    def _lower(self, program: Program, x: Slot, lower: Callable[[Any, Slot], Slot]) -> Slot:
+        if self.merging() != "add" or self.columns or len(self.inner) < 2:
+            return program.layer(self, x)
+        inputs = [Slot(x.value, None if x.delta is None else np.zeros_like(x.delta)) for _ in self.inner]
+        if x.delta is not None:  # runs after the backward passes of all branches
+            program.on_the_way_back(*_sum([one.delta for one in inputs], x.delta, x.width))
+        outputs = [
+            part if one.layer is None else lower(one.layer, part) for one, part in zip(self.inner, inputs, strict=True)
+        ]
+        y = program.slot(outputs[0].value.shape[1:], any(one.delta is not None for one in outputs))
+        for row in _sum([one.value for one in outputs], y.value, y.width):
+            program.then(*row)
+        if y.delta is not None:
+            deltas = (one.delta for one in outputs if one.delta is not None)
+            program.on_the_way_back(*(("copy_values", y.delta, delta, y.width) for delta in deltas))
+        return y
 
     def _require_built(self) -> None:
         require_built_sublayers(self, self.inner)

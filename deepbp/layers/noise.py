@@ -1,5 +1,7 @@
 """Regularization by noise: Dropout and GaussianNoise."""
 
+import ctypes
+
 import numpy as np
 from attrs import define, field
 
@@ -54,6 +56,14 @@ class Dropout(Elementwise[Array]):
 
     def predict(self, x: Array) -> Array:
         return x.copy()
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        y, mask = program.with_slope(x)
+        program.draws(self.rng, mask.size)
+        interface = self.rng.bit_generator.ctypes
+        draw = ctypes.cast(interface.next_uint32, ctypes.c_void_p).value
+        program.then("dropout", x.value, mask, y.value, x.width, draw, interface.state_address, float(self.rate))
+        return y
 
     def lower_predict(self, program: Program, x: Slot) -> Slot:
         return x

@@ -1,7 +1,7 @@
 """Normalization layers: batch, layer, group and root-mean-square."""
 
 from math import isfinite, prod
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from attrs import define, field
@@ -15,6 +15,7 @@ from deepbp.kernels import unchecked as kernels
 from deepbp.kernels.numpy_normalization import finite_root
 from deepbp.layers.layer import Builder, Elementwise
 from deepbp.parameters import UNBUILT, Buffer, Parameter
+from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, Shape
 
 
@@ -29,6 +30,58 @@ def accumulate_features(parameter: Parameter, shares: Array) -> None:
     """Accumulate the gradient of a parameter (F,): terms (B, …, F), summed over all axes but the last."""
     rows = shares.reshape(-1, shares.shape[-1])
     parameter.accumulate_product(ones(len(rows), rows.dtype), rows)
+
+
+def _lower_affine(
+    program: Program, x: Slot, parameters: tuple[Parameter, ...], backward: tuple[Any, ...], places: int, normal: Array
+) -> Slot:
+    """Memory for the output; adds the backward pass, or where that needs no error signal, the gradients alone.
+
+    Args:
+        backward: the name of the instruction, and its operands up to γ, and after the sums.
+    """
+    width, sums = x.value.shape[-1], np.zeros(4 * x.value.shape[-1])
+    trained = [program.trains(parameter, program.written) for parameter in parameters]
+    y = program.slot(x.value.shape[1:], program.training and (any(trained) or x.delta is not None))
+    if y.delta is not None:
+        name, before, after = backward
+        rows: list[tuple[Any, ...]] = [("feature_sums", normal, y.delta, sums, places, width)]
+        if x.delta is not None:
+            rows = [(name, *before, y.delta, x.delta, *after(sums))]
+        for first, parameter, is_trained in zip((0, width), parameters, trained, strict=False):
+            if is_trained:
+                rows.append(("write_gradient", sums, parameter._grad_array(), first, width))
+        program.on_the_way_back(*rows)
+    return y
+
+
+def _lower_rows(program: Program, x: Slot, parameters: tuple[Parameter, ...], epsilon: float) -> Slot:
+    """A layer normalization, or one by the root mean square, which has no β."""
+    places, width, centred = prod(x.value.shape[1:-1]), x.value.shape[-1], len(parameters) == 2
+    normal, inverse = program.array(x.value.shape[1:]), program.array((places,))
+    affine = [parameter.value for parameter in parameters]
+    backward = (
+        "norm_rows_backward", (normal, inverse, affine[0]), lambda sums: (sums, places, width, int(centred))
+    )  # fmt: skip
+    y = _lower_affine(program, x, parameters, backward, places, normal)
+    name = "layer_norm" if centred else "rms_norm"
+    program.then(name, x.value, *affine, y.value, normal, inverse, places, width, float(epsilon))
+    return y
+
+
+def _lower_groups(
+    program: Program, x: Slot, gain: Parameter, shift: Parameter, epsilon: float, groups: int, over_batch: bool
+) -> tuple[Slot, Array, Array]:
+    """A group normalization, or a batch normalization; also the memory of means and variances."""
+    places, width = prod(x.value.shape[1:-1]), x.value.shape[-1]
+    normal, mean = program.array(x.value.shape[1:]), program.array((groups,))
+    variance, inverse, columns = program.array((groups,)), program.array((groups,)), np.zeros(3 * width, program.dtype)
+    sizes = (-places if over_batch else places, groups, width)
+    backward = ("group_norm_backward", (normal, inverse, gain.value), lambda sums: (columns, sums, *sizes))
+    y = _lower_affine(program, x, (gain, shift), backward, places, normal)
+    arrays = (x.value, gain.value, shift.value, y.value, normal, inverse, mean, variance, columns, np.zeros(width))
+    program.then("group_norm", *arrays, *sizes, float(epsilon))
+    return y, mean, variance
 
 
 BatchNormSaved: TypeAlias = tuple[Array, Array, bool]
@@ -160,6 +213,18 @@ class BatchNorm(Elementwise[BatchNormSaved]):
         y += self.shift.value
         return y
 
+    def lower(self, program: Program, x: Slot) -> Slot:
+        if self.running_mean.frozen or not program.training:
+            return program.layer(self, x)
+        width, places = x.value.shape[-1], prod(x.value.shape[1:-1])
+        y, mean, variance = _lower_groups(program, x, self.gain, self.shift, self.epsilon, width, over_batch=True)
+        program.then("unbiased", mean, variance, places, width)
+        keep = float(self.momentum)
+        program.when_complete("average", self.running_mean.value, mean, width, keep)
+        if program.rows * places > 1:
+            program.when_complete("average", self.running_variance.value, variance, width, keep)
+        return y
+
 
 LayerNormSaved: TypeAlias = tuple[Array, Array]
 """x̂ and 1 / √(σ² + ε)."""
@@ -230,6 +295,9 @@ class LayerNorm(Elementwise[LayerNormSaved]):
         of_gain, of_shift = kernels.feature_sums(saved[0], delta)
         self.gain.accumulate(of_gain)  # ∂L/∂γ = Σ δ x̂
         self.shift.accumulate(of_shift)  # ∂L/∂β = Σ δ
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        return _lower_rows(program, x, (self.gain, self.shift), self.epsilon)
 
 
 GroupNormSaved: TypeAlias = tuple[Array, Array]
@@ -320,6 +388,9 @@ class GroupNorm(Elementwise[GroupNormSaved]):
         """(B, …, F) to (B, P, G, F/G), with P places."""
         return x.reshape(len(x), prod(x.shape[1:-1]), self.groups, x.shape[-1] // self.groups)
 
+    def lower(self, program: Program, x: Slot) -> Slot:
+        return _lower_groups(program, x, self.gain, self.shift, self.epsilon, self.groups, over_batch=False)[0]
+
 
 RMSNormSaved: TypeAlias = tuple[Array, Array]
 """x̂ and 1 / √(mean x² + ε)."""
@@ -378,3 +449,6 @@ class RMSNorm(Elementwise[RMSNormSaved]):
 
     def backward_parameters(self, saved: RMSNormSaved, delta: Array) -> None:
         self.gain.accumulate(kernels.feature_sums(saved[0], delta)[0])  # ∂L/∂γ = Σ δ x̂
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        return _lower_rows(program, x, (self.gain,), self.epsilon)

@@ -1,7 +1,7 @@
 """Layers without parameters that reshape samples, or stop the gradient."""
 
 from math import prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from attrs import define, field
@@ -11,7 +11,16 @@ from deepbp.errors import ConfigurationError, ShapeError
 from deepbp.errors.validators import as_python_number
 from deepbp.formulas.language import Formula
 from deepbp.layers.layer import Builder, Elementwise, Layer
+from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, Shape, ShapeLike
+
+
+def _reshaped(layer: Layer[Any], program: Program, x: Slot) -> Slot:
+    """The same memory under another shape."""
+    if layer.built is None:
+        return program.layer(layer, x)
+    shape = (program.rows, *layer.built.output_shapes[x.value.shape[1:]])
+    return Slot(x.value.reshape(shape), None if x.delta is None else x.delta.reshape(shape), x.may_overwrite)
 
 
 @define(eq=False)
@@ -34,6 +43,9 @@ class Flatten(Layer[tuple[int, ...]]):
 
     def backward(self, shape: tuple[int, ...], delta: Array) -> Array:
         return delta.reshape(shape)
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        return _reshaped(self, program, x)
 
 
 def _as_target(shape: ShapeLike) -> Shape:
@@ -77,6 +89,9 @@ class Reshape(Layer[tuple[int, ...]]):
 
     def backward(self, shape: tuple[int, ...], delta: Array) -> Array:
         return delta.reshape(shape)
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        return _reshaped(self, program, x)
 
 
 @define(eq=False)

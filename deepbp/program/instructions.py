@@ -8,12 +8,13 @@ the step before its update.
 from functools import cache
 from typing import Any
 
-import numba
 import numpy as np
-from numba import cfunc, njit, types
+from numba import cfunc, types
 
-from deepbp.kernels import numba_loops as loops
+from deepbp.program import layer_instructions as layers
+from deepbp.program import update_instructions
 from deepbp.program.intrinsics import (
+    CONTINUE,
     NO,
     YES,
     call,
@@ -21,8 +22,10 @@ from deepbp.program.intrinsics import (
     dot,
     gemm,
     gemv,
-    pointers,
+    reals,
     set_control_word,
+    views,
+    wholes,
 )
 from deepbp.program.layout import (
     CONTROL,
@@ -47,47 +50,22 @@ from deepbp.program.layout import (
     NotLoweredError,
 )
 
-carray: Any = numba.carray  # type: ignore[attr-defined]
-CONTINUE, STOP = 0, 1
-UNBOUNDED = 1 << 40
-
-
-def _view_of(kind: str) -> Any:
-    pointer = pointers[kind]
-
-    @njit(inline="always")
-    def view(address: Any) -> Any:
-        return carray(pointer(address), UNBOUNDED)
-
-    return view
-
-
-_views = {kind: _view_of(kind) for kind in ("int64", "float32", "float64")}
-wholes, reals = _views["int64"], _views["float64"]
-
 
 def _copies(floats: Any, number: Any) -> dict[str, Any]:
     """Instructions that copy rows."""
 
-    def gather(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """Copy the rows of the batch: which of the sources (X or Y), to, width."""
-        i, context = wholes(own), wholes(place)
-        source, order, target, width = floats(context[i[1]]), wholes(context[ORDER]), floats(i[2]), i[3]
-        for row in range(rows):
-            there = order[context[FIRST] + row] * width
-            for j in range(width):
-                target[row * width + j] = source[there + j]
-        return CONTINUE
+    def gather(view: Any) -> Any:
+        def instruction(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
+            """Copy the rows of the batch: which of the sources, such as X, to, width."""
+            i, context = wholes(own), wholes(place)
+            source, order, target, width = view(context[i[1]]), wholes(context[ORDER]), view(i[2]), i[3]
+            for row in range(rows):
+                there = order[context[FIRST] + row] * width
+                for j in range(width):
+                    target[row * width + j] = source[there + j]
+            return CONTINUE
 
-    def gather_labels(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """The same for labels, whole numbers: from Y, to, width."""
-        i, context = wholes(own), wholes(place)
-        source, order, target, width = wholes(context[i[1]]), wholes(context[ORDER]), wholes(i[2]), i[3]
-        for row in range(rows):
-            there = order[context[FIRST] + row] * width
-            for j in range(width):
-                target[row * width + j] = source[there + j]
-        return CONTINUE
+        return instruction
 
     def copy_values(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
         """Copy: from, to, width."""
@@ -106,8 +84,8 @@ def _copies(floats: Any, number: Any) -> dict[str, Any]:
         return CONTINUE
 
     return {
-        "gather": gather,
-        "gather_labels": gather_labels,
+        "gather": gather(floats),
+        "gather_labels": gather(wholes),
         "copy_values": copy_values,
         "copy_predictions": copy_predictions,
     }
@@ -197,125 +175,6 @@ def _products(floats: Any, number: Any) -> dict[str, Any]:
     }
 
 
-def _layers_and_losses(floats: Any, number: Any) -> dict[str, Any]:
-    """The passes of layers and losses."""
-
-    def add_bias(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """z += b, in place: z, b, width."""
-        i = wholes(own)
-        loops.add_bias(floats(i[1]), floats(i[2]), rows, i[3])
-        return CONTINUE
-
-    def relu(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """y = max(z, 0), in place: y, width."""
-        i = wholes(own)
-        y = floats(i[1])
-        loops.relu(y, y, rows * i[2])
-        return CONTINUE
-
-    def relu_backward(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """δ · [y > 0], in place: y, δ, width."""
-        i = wholes(own)
-        d = floats(i[2])
-        loops.relu_backward(floats(i[1]), d, d, rows * i[3])
-        return CONTINUE
-
-    def sigmoid(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """y = σ(z), in place: y, width."""
-        i = wholes(own)
-        y = floats(i[1])
-        loops.sigmoid(y, y, rows * i[2])
-        return CONTINUE
-
-    def sigmoid_backward(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """δ y (1 − y), in place: y, δ, width."""
-        i = wholes(own)
-        d = floats(i[2])
-        loops.sigmoid_backward(floats(i[1]), d, d, rows * i[3])
-        return CONTINUE
-
-    def softmax_cross_entropy(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """The mean cross-entropy of labels, and δ: z, labels, δ, classes."""
-        i = wholes(own)
-        z, labels, d, classes = floats(i[1]), wholes(i[2]), floats(i[3]), i[4]
-        share, value = number(1) / number(rows), 0.0
-        for row in range(rows):
-            if labels[row] < 0 or labels[row] >= classes:
-                return STOP
-            value += loops.cross_entropy_row(z, row * classes, classes, labels[row], d)
-        for k in range(rows * classes):
-            d[k] = d[k] * share
-        reals(place)[VALUE] = value / rows
-        return CONTINUE
-
-    def squared_error(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """Scale times the sum of squared errors, or their mean for a scale of 0, and δ: ŷ, y, δ, width; scale."""
-        i, scale = wholes(own), reals(numbers)[0]
-        size = rows * i[4]
-        factor = 2 * scale if scale != 0 else 2 / size
-        total = loops.squared_error(floats(i[1]), floats(i[2]), floats(i[3]), size, factor)
-        reals(place)[VALUE] = scale * total if scale != 0 else total / size
-        return CONTINUE
-
-    return {
-        "add_bias": add_bias,
-        "relu": relu,
-        "relu_backward": relu_backward,
-        "sigmoid": sigmoid,
-        "sigmoid_backward": sigmoid_backward,
-        "softmax_cross_entropy": softmax_cross_entropy,
-        "squared_error": squared_error,
-    }
-
-
-@njit(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def _squares(g: Any, size: Any, zero: Any) -> Any:
-    """Σ g², in whatever order is fastest."""
-    total = zero
-    for k in range(size):
-        total += g[k] * g[k]
-    return total
-
-
-def _updates(floats: Any, number: Any) -> dict[str, Any]:
-    """The updates of parameters."""
-    zero = number(0)
-
-    def check(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """Go on only if loss and Σ g² are finite, and the learning rate is not extreme: g, size; the largest rate."""
-        i, context = wholes(own), reals(place)
-        fine = (
-            np.isfinite(context[VALUE])
-            and np.isfinite(_squares(floats(i[1]), i[2], zero))
-            and context[RATE] <= reals(numbers)[0]
-        )
-        return CONTINUE if fine else STOP
-
-    def sgd(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """w, g, size."""
-        i = wholes(own)
-        loops.sgd(floats(i[1]), floats(i[2]), i[3], reals(place)[RATE])
-        return CONTINUE
-
-    def sgd_momentum(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """w, g, velocity, size, nesterov; momentum."""
-        i = wholes(own)
-        loops.sgd_momentum(
-            floats(i[1]), floats(i[2]), floats(i[3]), i[4], reals(place)[RATE], reals(numbers)[0], i[5] != 0
-        )
-        return CONTINUE
-
-    def adam(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """w, g, m, v, size; β₁, β₂, ε."""
-        i, r, count = wholes(own), reals(numbers), float(wholes(place)[STEP])
-        correction = np.sqrt(1 - r[1] ** count)
-        rate = reals(place)[RATE] * correction / (1 - r[0] ** count)
-        loops.adam(floats(i[1]), floats(i[2]), floats(i[3]), floats(i[4]), i[5], rate, r[0], r[1], r[2] * correction)
-        return CONTINUE
-
-    return {"check": check, "sgd": sgd, "sgd_momentum": sgd_momentum, "adam": adam}
-
-
 def _control(floats: Any, number: Any) -> dict[str, Any]:
     """Calls of Python, and the loop over all instructions."""
 
@@ -362,13 +221,23 @@ def _control(floats: Any, number: Any) -> dict[str, Any]:
     return {"python": python, "machine": machine}
 
 
-_GROUPS = (_copies, _products, _layers_and_losses, _updates, _control)
+_GROUPS = (
+    _copies,
+    _products,
+    layers.formulas,
+    layers.activations,
+    layers.normalizations,
+    layers.others,
+    update_instructions.losses,
+    update_instructions.updates,
+    _control,
+)
 
 
 @cache
 def _instructions(kind: str) -> dict[str, Any]:
     """All of them as functions of Python, for arrays of a dtype."""
-    made = [group(_views[kind], np.dtype(kind).type) for group in _GROUPS]
+    made = [group(views[kind], np.dtype(kind).type) for group in _GROUPS]
     return {name: function for functions in made for name, function in functions.items()}
 
 

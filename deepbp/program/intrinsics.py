@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+import numba
 from llvmlite import ir
-from numba import extending, types
+from numba import extending, njit, types
 
 from deepbp.program.layout import FLUSH_BITS
 
@@ -32,6 +33,25 @@ def _pointer_to(number: Any) -> Any:
 
 
 pointers = {number.name: _pointer_to(number) for number in (types.int64, types.float32, types.float64)}
+
+
+carray: Any = numba.carray  # type: ignore[attr-defined]
+CONTINUE, STOP = 0, 1  # what an instruction returns
+UNBOUNDED = 1 << 40
+
+
+def _view_of(kind: str) -> Any:
+    pointer = pointers[kind]
+
+    @njit(inline="always")
+    def view(address: Any) -> Any:
+        return carray(pointer(address), UNBOUNDED)
+
+    return view
+
+
+views = {kind: _view_of(kind) for kind in ("int64", "float32", "float64")}
+wholes, reals = views["int64"], views["float64"]
 
 
 @intrinsic
@@ -92,6 +112,17 @@ def call(context: Any, f: Any, operands: Any, reals: Any, rows: Any, place: Any)
         return builder.call(builder.inttoptr(arguments[0], kind), list(arguments[1:]))
 
     return types.int64(*[types.int64] * 5), generate
+
+
+@intrinsic
+def next_uint32(context: Any, f: Any, state: Any) -> Any:
+    """The next 32 random bits of a generator of NumPy's, whose function has the address f."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(SHORT, [WHOLE]).as_pointer()
+        return builder.call(builder.inttoptr(arguments[0], kind), [arguments[1]])
+
+    return types.uint32(types.int64, types.int64), generate
 
 
 def _word(builder: Any, name: str, place: Any) -> None:

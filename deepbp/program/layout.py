@@ -11,7 +11,7 @@ import numpy as np
 GEMM, GEMV, DOT, X, Y, WEIGHT, ORDER, FIRST, STEP, VALUE, RATE, CONTROL, FLUSH = range(13)
 # What the loop over all instructions needs, too: their number, and the number of steps, their rates and their losses.
 INSTRUCTIONS, STEPS, RATES, LOSSES, LENGTH = range(13, 18)
-WHOLES, REALS = 8, 3  # the numbers of an instruction, the first of which is the address of its kernel
+WHOLES, REALS = 16, 3  # the numbers of an instruction, the first of which is the address of its kernel
 
 FLUSH_BITS = 0x8040 if platform.machine() in ("x86_64", "AMD64") else 0
 """The bits of x86's MXCSR that make the processor take subnormal numbers for 0, in results and in operands."""

@@ -84,6 +84,12 @@ class Program:
     names: list[str] = field(factory=list, init=False)
     """The layers that run as functions of Python."""
     calls_python: bool = field(default=False, init=False)
+    at_end: list[Row] = field(factory=list, init=False)
+    """The instructions that change buffers."""
+    drawn: dict[np.random.Generator, int] = field(factory=dict, init=False)
+    """The numbers that instructions draw in a step."""
+    in_python: list[Any] = field(factory=list, init=False)
+    """The layers that run as functions of Python."""
     _forward: list[Row] = field(factory=list, init=False)
     _backward: list[tuple[Row, ...]] = field(factory=list, init=False)
     _penalties_of_layers: list[Callable[[], float]] = field(factory=list, init=False)
@@ -118,6 +124,10 @@ class Program:
     def slot(self, shape: Shape, needs_delta: bool) -> Slot:
         """Memory for the output of a layer that does not write into that of its input."""
         return Slot(self.array(shape), self.array(shape) if needs_delta else None, may_overwrite=True)
+
+    def begin(self, *row: Any) -> None:
+        """Add an instruction before all others."""
+        self._forward.insert(0, row)
 
     def then(self, *row: Any) -> None:
         """Add an instruction to the forward pass."""
@@ -164,6 +174,7 @@ class Program:
         while self._lowered and self._lowered[-1][0] is layer:  # its own passes see whatever changes
             self._lowered.pop()
         self.names.append(type(layer).__name__)
+        self.in_python.append(layer)
         given = _given_to(layer, *layer.named_layers().values())
         saved: list[Any] = [None]
 
@@ -186,6 +197,14 @@ class Program:
         if y.delta is not None:
             self.on_the_way_back((backward,))
         return y
+
+    def when_complete(self, *row: Any) -> None:
+        """Add an instruction that runs after the step was found finite, before the update, to change what is kept."""
+        self.at_end.append(row)
+
+    def draws(self, generator: np.random.Generator, count: int) -> None:
+        """Note that an instruction draws so many numbers of float32 from a generator."""
+        self.drawn[generator] = self.drawn.get(generator, 0) + count
 
     def add_penalties(self) -> None:
         """Add the penalties of layers, if there are any, to the loss."""
@@ -243,15 +262,23 @@ class Program:
             return
         self.then("squared_error", prediction.value, target, prediction.delta, prediction.width, scale)
 
-    def activation(self, forward: str, backward: str, z: Slot) -> Slot:
-        """y = f(z), with the derivative in terms of y. The error signal is changed in place."""
-        y = Slot(z.value if z.may_overwrite else self.array(z.value.shape[1:]), z.delta)
-        if y.value is not z.value:
-            self.then("copy_values", z.value, y.value, z.width)
-        self.then(forward, y.value, z.width)
+    def activation(self, forward: Row, backward: Row, z: Slot, of_input: bool = False) -> Slot:
+        """y = f(z). Rows are names and settings; backward is in terms of y, or of z with ``of_input``."""
+        y = Slot(z.value if z.may_overwrite and not of_input else self.array(z.value.shape[1:]), z.delta, of_input)
+        (name, *settings), (name_of_backward, *settings_of_backward) = forward, backward
+        self.then(name, z.value, y.value, z.width, *settings)
         if y.delta is not None:
-            self.on_the_way_back((backward, y.value, y.delta, z.width))
+            saved = z.value if of_input else y.value
+            self.on_the_way_back((name_of_backward, saved, y.delta, z.width, *settings_of_backward))
         return y
+
+    def with_slope(self, z: Slot, backward: str = "scaled") -> tuple[Slot, Array]:
+        """Memory for an output y of z's shape, which the layer writes, and for a factor of its error signal."""
+        y = Slot(z.value if z.may_overwrite else self.array(z.value.shape[1:]), z.delta, may_overwrite=True)
+        slope = self.array(z.value.shape[1:])
+        if y.delta is not None:
+            self.on_the_way_back((backward, slope, y.delta, z.width))
+        return y, slope
 
     def assemble(self, update: Sequence[Row] = ()) -> None:
         """Make the code of all instructions, with ``update`` at the end."""

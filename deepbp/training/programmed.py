@@ -23,7 +23,7 @@ from deepbp.program.program import Program, Slot
 from deepbp.training.data import Data
 from deepbp.training.evaluation import Meter
 from deepbp.training.overflow import ignoring_errors
-from deepbp.training.state import Settings, TrainingState
+from deepbp.training.state import Settings, TrainingState, generators_in
 from deepbp.typing import Array, Shape
 
 LONG, SHORT = 0.02, 0.005  # seconds of a chunk of steps, between which Ctrl-C, progress and callbacks get their turn
@@ -66,8 +66,6 @@ class Lowered:
             self.x.dtype,
             self.y.dtype,
         )
-        if program.training and (state.buffers or state._generators):
-            program.then(self._begin)
         for place, memory in ((X, self.x), (Y, self.y), (WEIGHT, self.weight)) if gathers else ():
             if memory is not None:
                 program.gather(place, memory)
@@ -81,6 +79,10 @@ class Lowered:
         self.copies_outputs = gathers and self.needs_outputs
         if self.copies_outputs:
             program.then("copy_predictions", self.prediction, self._outputs, prediction.width)
+        self._drawn = list(program.drawn.items())
+        if program.training and _changes_state(program.in_python):
+            program.begin(self._begin)
+            self._drawn.clear()
         own: Any = None
         rows_of_update: list[Any] = []
         if program.training:
@@ -91,7 +93,7 @@ class Lowered:
                 rows_of_update.append((self._complete_grads,))
             elif program.written != set(vector.parameters):
                 raise NotLoweredError("not every parameter takes part in the step")
-            rows_of_update.append(("check", grads, grads.size, LARGE_RATE))
+            rows_of_update += [("check", grads, grads.size, LARGE_RATE), *program.at_end]
         if kind == "step":
             clips = trainer.clip_norm is not None or trainer.clip_value is not None
             own = None if clips else trainer.optimizer.lower(vector, state.optimizer_state)
@@ -172,11 +174,16 @@ class Lowered:
             self._vector._unwritten.clear()  # every step writes all of them
         self._updating = False
         held = state.optimizer_state
+        before = [generator.bit_generator.state for generator, _ in self._drawn]
         made = program.run(first, held["step"])
         if self._updates:
             held["step"] += made
         if made < steps:
             state.rollback()
+            for (generator, count), drawn in zip(self._drawn, before, strict=True):  # as after the last complete step
+                generator.bit_generator.state = drawn
+                for _ in range(made):
+                    generator.random(count, np.float32)
         state.before = None
         if (error := program.error) is not None:
             in_update = self._updating and not isinstance(error, NonFiniteError)  # which is not to be made twice
@@ -226,6 +233,12 @@ class Lowered:
         if penalties := self.program.penalties:
             self._state.penalty = penalties[0]
         return self._losses.item()
+
+
+def _changes_state(layers: list[Any]) -> bool:
+    """Whether any of these layers, which run in Python, has buffers or draws random numbers."""
+    inside = [one for layer in layers for one in (layer, *layer.named_layers().values())]
+    return bool(generators_in(dict(enumerate(inside)))) or any(layer.named_buffers() for layer in layers)
 
 
 def _kind_of(array: Array) -> tuple[Shape, np.dtype[Any]]:

@@ -8,7 +8,31 @@ import pytest
 from attrs import define
 
 from deepbp import Sequential, Trainer, kernels
-from deepbp.layers import L1, L2, BatchNorm, Dense, Dropout, Layer, Penalized, ReLU, Residual, Sigmoid, Tanh
+from deepbp.layers import (
+    ELU,
+    GELU,
+    L1,
+    L2,
+    BatchNorm,
+    Dense,
+    Dropout,
+    Flatten,
+    GaussianNoise,
+    HardSwish,
+    Layer,
+    LayerNorm,
+    Mish,
+    Penalized,
+    ReLU,
+    Reshape,
+    Residual,
+    RMSNorm,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softsign,
+    Tanh,
+)  # fmt: skip
 from deepbp.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
 from deepbp.optimizers import SGD, Adam, AdamW, Lion, Optimizer
 from deepbp.typing import Array
@@ -41,6 +65,17 @@ LAYERS: dict[str, Callable[[], Layer[Any]]] = {
     "sigmoid": Sigmoid,
     "tanh": Tanh,
     "dropout": lambda: Dropout(0.3),
+    "noise": lambda: GaussianNoise(0.1),
+    "gelu": GELU,
+    "silu": SiLU,
+    "elu": ELU,
+    "softmax": Softmax,
+    "softsign": Softsign,
+    "hard swish": HardSwish,
+    "mish": Mish,
+    "layer norm": lambda: Sequential([Dense(3), LayerNorm()]),
+    "rms norm": RMSNorm,
+    "shape": lambda: Sequential([Reshape((-1, 1)), Flatten()]),
     "batch": BatchNorm,
     "residual": lambda: Residual([Dense(5), ReLU()], Dense(5)),
     "penalized": lambda: Penalized(Dense(4), weights=L2(0.01), outputs=L1(0.1)),

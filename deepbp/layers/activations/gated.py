@@ -10,6 +10,7 @@ from deepbp.errors import ConfigurationError
 from deepbp.formulas.language import Formula
 from deepbp.kernels import unchecked as kernels
 from deepbp.layers.layer import Elementwise
+from deepbp.program.program import Program, Slot
 from deepbp.typing import Array
 
 _TANH_FORMULA = Formula(
@@ -67,6 +68,14 @@ class GELU(Elementwise[Array]):
     def backward(self, derivative: Array, delta: Array) -> Array:
         return delta * derivative
 
+    def lower(self, program: Program, x: Slot) -> Slot:
+        y, slope = program.with_slope(x)
+        if self.approximate:
+            program.then("tanh_argument", x.value, slope, x.width)
+            program.then("sigmoid", slope, slope, x.width)
+        program.then("gelu_by_tanh_gate" if self.approximate else "gelu", x.value, slope, y.value, x.width)
+        return y
+
 
 def _gelu_by_tanh(z: Array) -> tuple[Array, Array]:
     """With ½ (1 + tanh u) = σ(2u), which does not cancel for negative u."""
@@ -104,6 +113,12 @@ class SiLU(Elementwise[tuple[Array, Array]]):
         grad_input: Array = delta * (s + y * (1 - s))
         return grad_input
 
+    def lower(self, program: Program, x: Slot) -> Slot:
+        y, slope = program.with_slope(x)
+        program.then("sigmoid", x.value, slope, x.width)
+        program.then("silu_gate", x.value, slope, y.value, x.width)
+        return y
+
 
 Swish = SiLU
 
@@ -135,6 +150,9 @@ class HardSwish(Elementwise[Array]):
 
     def backward(self, z: Array, delta: Array) -> Array:
         return delta * np.where((z > -3) & (z < 3), z / 3 + 0.5, z >= 3)
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        return program.activation(("hard_swish",), ("hard_swish_backward",), x, of_input=True)
 
 
 @define(eq=False)

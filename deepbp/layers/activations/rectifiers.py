@@ -43,7 +43,7 @@ class ReLU(Layer[Array]):
         return kernels.relu_backward(y, delta)
 
     def lower(self, program: Program, x: Slot) -> Slot:
-        return program.activation("relu", "relu_backward", x)
+        return program.activation(("relu",), ("relu_backward",), x)
 
 
 @define(eq=False)
@@ -69,6 +69,9 @@ class ReLU6(Elementwise[Array]):
 
     def backward(self, y: Array, delta: Array) -> Array:
         return delta * ((y > 0) & (y < 6))
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        return program.activation(("relu6",), ("relu6_backward",), x)
 
 
 @define(eq=False)
@@ -99,6 +102,9 @@ class LeakyReLU(Elementwise[Array]):
 
     def backward(self, y: Array, delta: Array) -> Array:
         return np.where(y > 0, delta, self.slope * delta)
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        return program.activation(("leaky_relu", float(self.slope)), ("leaky_relu_backward", float(self.slope)), x)
 
 
 @define(eq=False)
@@ -199,11 +205,15 @@ class ELU(Elementwise[Array]):
     alpha: float = field(default=1.0, validator=positive)
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        y = np.maximum(z, 0) + self.alpha * np.expm1(np.minimum(z, 0))  # eᶻ − 1 keeps its digits near zero
+        y = kernels.elu(z, 1.0, float(self.alpha), 1.0)
         return y, y
 
     def backward(self, y: Array, delta: Array) -> Array:
         return np.where(y > 0, delta, delta * (y + self.alpha))
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        alpha = float(self.alpha)
+        return program.activation(("elu", 1.0, alpha, 1.0), ("elu_backward", 1.0, 1.0, alpha), x)
 
 
 @define(eq=False)
@@ -235,11 +245,15 @@ class CELU(Elementwise[Array]):
     alpha: float = field(default=1.0, validator=positive)
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        y = np.maximum(z, 0) + self.alpha * np.expm1(np.minimum(z, 0) / self.alpha)
+        y = kernels.elu(z, 1.0, float(self.alpha), float(self.alpha))
         return y, y
 
     def backward(self, y: Array, delta: Array) -> Array:
         return np.where(y > 0, delta, delta * (y / self.alpha + 1))
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        alpha = float(self.alpha)
+        return program.activation(("elu", 1.0, alpha, alpha), ("elu_backward", 1.0, alpha, 1.0), x)
 
 
 SCALE = 1.0507009873554804934  # λ and α for which mean 0 and variance 1 are a fixed point, equations (14) of the paper
@@ -272,8 +286,11 @@ class SELU(Elementwise[Array]):
     )
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        y = SCALE * np.maximum(z, 0) + SCALE * ALPHA * np.expm1(np.minimum(z, 0))
+        y = kernels.elu(z, SCALE, SCALE * ALPHA, 1.0)
         return y, y
 
     def backward(self, y: Array, delta: Array) -> Array:
         return np.where(y > 0, SCALE * delta, delta * (y + SCALE * ALPHA))
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        return program.activation(("elu", SCALE, SCALE * ALPHA, 1.0), ("elu_backward", SCALE, 1.0, SCALE * ALPHA), x)

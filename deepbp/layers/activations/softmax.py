@@ -6,6 +6,7 @@ from attrs import define
 from deepbp.formulas.language import Formula
 from deepbp.kernels import unchecked as kernels
 from deepbp.layers.layer import Elementwise, Layer
+from deepbp.program.program import Program, Slot
 from deepbp.typing import Array
 
 
@@ -36,6 +37,14 @@ class Softmax(Layer[Array]):
 
     def backward(self, y: Array, delta: Array) -> Array:
         return kernels.softmax_backward(y, delta)
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        if x.value.ndim == 1:
+            return program.layer(self, x)
+        classes = x.value.shape[-1]
+        return program.activation(
+            ("softmax", classes), ("softmax_backward", classes, program.array(x.value.shape[1:])), x
+        )
 
 
 @define(eq=False)

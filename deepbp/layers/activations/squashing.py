@@ -39,7 +39,7 @@ class Sigmoid(Layer[Array]):
         return kernels.sigmoid_backward(y, delta)
 
     def lower(self, program: Program, x: Slot) -> Slot:
-        return program.activation("sigmoid", "sigmoid_backward", x)
+        return program.activation(("sigmoid",), ("sigmoid_backward",), x)
 
 
 @define(eq=False)
@@ -58,11 +58,14 @@ class LogSigmoid(Elementwise[Array]):
     formula = Formula("-log(1 + exp(-x))", derivative="1 - exp(y)", input="z", function="LogSigmoid")
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        y = np.minimum(z, 0) - np.log1p(np.exp(-np.abs(z)))  # e^−|z| never overflows
+        y = -kernels.softplus(-z, 1.0)
         return y, y
 
     def backward(self, y: Array, delta: Array) -> Array:
-        return delta * -np.expm1(y)
+        return kernels.softplus_backward(y, delta, 1.0)
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        return program.activation(("log_sigmoid",), ("softplus_backward", 1.0), x)
 
 
 @define(eq=False)
@@ -91,6 +94,9 @@ class HardSigmoid(Elementwise[Array]):
     def backward(self, y: Array, delta: Array) -> Array:
         return delta * ((y > 0) & (y < 1)) / 6
 
+    def lower(self, program: Program, x: Slot) -> Slot:
+        return program.activation(("hard_sigmoid",), ("hard_sigmoid_backward",), x)
+
 
 @define(eq=False)
 class Tanh(Layer[Array]):
@@ -117,6 +123,9 @@ class Tanh(Layer[Array]):
     def backward(self, y: Array, delta: Array) -> Array:
         return kernels.tanh_backward(y, delta)
 
+    def lower(self, program: Program, x: Slot) -> Slot:
+        return program.activation(("tanh",), ("tanh_backward",), x)
+
 
 @define(eq=False)
 class Softsign(Elementwise[Array]):
@@ -140,6 +149,12 @@ class Softsign(Elementwise[Array]):
 
     def backward(self, share: Array, delta: Array) -> Array:
         return delta * share * share
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        y, share = program.with_slope(x, "scaled_twice")
+        program.then("share", x.value, share, x.width)
+        program.then("softsign_gate", x.value, share, y.value, x.width)
+        return y
 
 
 @define(eq=False)
@@ -171,12 +186,15 @@ class Softplus(Elementwise[Array]):
     beta: float = field(default=1.0, validator=positive)
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        u = self.beta * z
-        y = (np.maximum(u, 0) + np.log1p(np.exp(-np.abs(u)))) / self.beta  # e^−|u| never overflows
+        y = kernels.softplus(z, float(self.beta))
         return y, y
 
     def backward(self, y: Array, delta: Array) -> Array:
-        return delta * -np.expm1(-self.beta * y)
+        return kernels.softplus_backward(y, delta, -float(self.beta))
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        beta = float(self.beta)
+        return program.activation(("softplus", beta), ("softplus_backward", -beta), x)
 
 
 @define(eq=False)

@@ -61,7 +61,7 @@ def test_outputs_are_summed_over_units_and_meant_over_samples(rng: np.random.Gen
     penalty, moved, _ = run(layer, x, delta)
     y = np.tanh(x)
     assert penalty == pytest.approx(sum(0.5 * float(v) ** 2 for row in y for v in row) / 4, rel=1e-14)
-    np.testing.assert_allclose(moved, (delta + 2 * 0.5 * y / 4) * (1 - y**2), rtol=1e-14)
+    np.testing.assert_allclose(moved, (delta + 2 * 0.5 * y / 4) * (1 - y**2), rtol=1e-14, atol=1e-15)
 
 
 def test_a_weight_used_twice_inside_is_paid_once_and_a_penalised_layer_used_twice_twice() -> None:
