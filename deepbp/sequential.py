@@ -54,14 +54,21 @@ class Network(Chain):
 
         return Derivation.of(self, loss, optimizer)
 
-    def trace(self, x: ArrayLike, y: ArrayLike, loss: Loss[Any], sample_weight: ArrayLike | None = None) -> "Trace":
-        """Trace one training step: a document with all its numbers. The network is not changed."""
+    def trace(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        loss: Loss[Any],
+        sample_weight: ArrayLike | None = None,
+        optimizer: Optimizer | None = None,
+    ) -> "Trace":
+        """Trace one training step, which changes no network: all its numbers, and an optimizer's first update."""
         from deepbp.derivation.trace import Trace
 
-        return Trace.of(self, x, y, loss, sample_weight)
+        return Trace.of(self, x, y, loss, sample_weight, optimizer)
 
     def script(self, loss: Loss[Any], optimizer: Optimizer) -> str:
-        """Write this network and its training step out as a NumPy script, without deepbp; a chain of layers only."""
+        """Write a chain of layers and its training step out as a NumPy script, without deepbp."""
         from deepbp.derivation.script import script
 
         return script(self, loss, optimizer)
@@ -80,11 +87,12 @@ class Network(Chain):
         sample_weight: ArrayLike | None = None,
         *,
         path: str | PathLike[str] = "step.html",
+        optimizer: Optimizer | None = None,
     ) -> Path:
         """Write an interactive HTML page that plays the step of ``trace`` layer by layer; returns its path."""
         from deepbp.derivation.explore import write_page
 
-        return write_page(self.trace(x, y, loss, sample_weight), path)
+        return write_page(self.trace(x, y, loss, sample_weight, optimizer), path)
 
     def parameter(self, name: str) -> Parameter:
         """The parameter at this path, such as ``"0.weight"``. Raises PositionError if there is none."""

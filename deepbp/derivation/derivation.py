@@ -11,7 +11,7 @@ from deepbp.derivation.expressions import Math, alone, names_in
 from deepbp.derivation.forward import batch, forward_blocks, loss_blocks, size_text, sums_explained
 from deepbp.derivation.notes import notes_blocks
 from deepbp.derivation.rendering import Renderable
-from deepbp.derivation.steps import OperationStep, Step, layers_in, steps
+from deepbp.derivation.steps import OperationStep, Step, is_plain_descent, layers_in, steps
 from deepbp.errors import ArgumentTypeError
 from deepbp.formulas.language import in_time
 from deepbp.formulas.printer import Symbol
@@ -68,12 +68,16 @@ class Derivation(Renderable):
                 Heading("Gradients"),
                 Equations(gradients),
                 *self._update(),
-                *notes_blocks(self.steps, self.loss),
+                *(notes_blocks(self.steps, self.loss) if self._is_gradient_descent() else []),
             ]
         expressions = [
             side for block in blocks if isinstance(block, Equations) for r in block.rows for side in r.math.sides
         ]
         return Document(title(self.steps), (*blocks[:1], *sums_explained(expressions), *blocks[1:]))
+
+    def _is_gradient_descent(self) -> bool:
+        """Whether the update is the notes' own; only then their sign and this one come to the same numbers."""
+        return self.optimizer is None or is_plain_descent(self.optimizer)
 
     def _update(self) -> list[Block]:
         optimizer = SGD(1.0) if self.optimizer is None else self.optimizer

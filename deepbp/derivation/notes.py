@@ -35,7 +35,8 @@ def notes_blocks(steps: Sequence[Step], loss: Loss[Any]) -> list[Block]:
         Heading("The sign, and the words of the notes"),
         Paragraph(
             (
-                "The handwritten notes start from the negative of this signal, ",
+                "The handwritten notes with which deepbp began start from the negative of the error signal at the "
+                "output. For this loss, that is ",
                 Math((negative(delta),), LOSS_SYMBOLS),
                 ", so what comes out is the negative of the gradient, and it is added to the weights: the loss falls. "
                 "deepbp carries the gradient itself, ",

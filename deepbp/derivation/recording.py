@@ -4,15 +4,17 @@ from copy import deepcopy
 from typing import Any, Self
 
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
 
 from deepbp.derivation.steps import Step, last_signal, steps
-from deepbp.errors import PositionError
+from deepbp.errors import ArgumentTypeError, PositionError
 from deepbp.formulas.printer import Symbol
 from deepbp.layers import Layer
 from deepbp.layers.observed_pass import ObservedPass
 from deepbp.losses import Loss
+from deepbp.optimizers import Optimizer
 from deepbp.training.data import Data
+from deepbp.training.trainer import Trainer
 from deepbp.typing import Array, ArrayLike
 
 
@@ -57,6 +59,15 @@ class TraceStep:
         return self.passed_back[0]
 
 
+def _updated(
+    network: Layer[Any], x: ArrayLike, y: ArrayLike, loss: Loss[Any], weight: ArrayLike | None, optimizer: Optimizer
+) -> dict[str, Array]:
+    """The values of all parameters after the first update of a training."""
+    copied = deepcopy(network)
+    Trainer(copied, loss, optimizer).step(x, y, weight)
+    return {name: parameter.value for name, parameter in copied.named_parameters().items()}
+
+
 @frozen(eq=False, repr=False)
 class StepRecord:
     """The arrays of one training step, which ``Trace`` renders, and in which ``Explanation`` follows single paths."""
@@ -68,12 +79,22 @@ class StepRecord:
     loss: float
     error_signals: dict[Symbol, Array]
     gradients: dict[str, Array]
+    optimizer: Optimizer | None = None
+    updated: dict[str, Array] = field(factory=dict)
 
     @classmethod
     def of(
-        cls, network: Layer[Any], x: ArrayLike, y: ArrayLike, loss: Loss[Any], sample_weight: ArrayLike | None = None
+        cls,
+        network: Layer[Any],
+        x: ArrayLike,
+        y: ArrayLike,
+        loss: Loss[Any],
+        sample_weight: ArrayLike | None = None,
+        optimizer: Optimizer | None = None,
     ) -> Self:
-        """Run one training step on a copy of the network, in its dtype and without an update."""
+        """Run one training step on a copy of the network, in its dtype; with an optimizer, its first update, too."""
+        if optimizer is not None and not isinstance(optimizer, Optimizer):
+            raise ArgumentTypeError(f"optimizer: expected an instance such as SGD(0.1), got {optimizer!r}")
         data = Data.of(network, loss, x, y, sample_weight)
         copied = deepcopy(network)
         run = ObservedPass.of(copied)
@@ -93,7 +114,9 @@ class StepRecord:
             arrays = record.inputs, record.output, record.delta, record.passed_back
             traced.append(TraceStep(step, *arrays, values, record.gradients))
         gradients = {name: totals[id(parameter)] for name, parameter in held.items()}
-        return cls(deepcopy(network), loss, data, tuple(traced), value + run.penalty(), signals, gradients)
+        total = value + run.penalty()
+        updated = _updated(network, x, y, loss, sample_weight, optimizer) if optimizer is not None else {}
+        return cls(deepcopy(network), loss, data, tuple(traced), total, signals, gradients, optimizer, updated)
 
     @property
     def prediction(self) -> Array:

@@ -12,7 +12,7 @@ from attrs import define, field
 
 from deepbp.derivation.expressions import names_in, with_values
 from deepbp.derivation.notes import Neurons, as_in_the_notes
-from deepbp.derivation.steps import OperationStep, PenaltyStep, Step, steps
+from deepbp.derivation.steps import OperationStep, PenaltyStep, Step, is_plain_descent, steps
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.formulas.algebra import Name as Variable
 from deepbp.formulas.algebra import Node, inner_first, replaced
@@ -23,7 +23,7 @@ from deepbp.formulas.source import Passes
 from deepbp.layers import Dense, Layer, ReLU, Sigmoid, Softmax, Tanh
 from deepbp.losses import Loss, MeanSquaredError, SumSquaredError
 from deepbp.losses.targets import ClassTargetLoss
-from deepbp.optimizers import SGD, Optimizer
+from deepbp.optimizers import Optimizer
 from deepbp.parameters import Buffer
 from deepbp.testing.comparisons import values_of_fields
 
@@ -186,7 +186,8 @@ def script(network: Layer[Any], loss: Loss[Any], optimizer: Optimizer) -> str:
             raise ConfigurationError(f"script: expected a chain of layers, got {step.layer}")
     assert network.built is not None
     dtype = network.built.dtype.name
-    if (layers := _notes_layers(listed)) is not None and _is_plain(loss, optimizer):
+    notes = isinstance(loss, SumSquaredError) and is_plain_descent(optimizer)
+    if notes and (layers := _notes_layers(listed)) is not None:
         return _as_the_notes_write(layers, listed, loss, optimizer, dtype)
     made = _Script(listed, dtype)
     for step in listed:
@@ -341,12 +342,6 @@ def _notes_layers(listed: Sequence[Step]) -> list[Neurons] | None:
         return None
     known = all(one.activation is None or type(one.activation.layer) in _FUNCTIONS for one in layers)
     return layers if known else None
-
-
-def _is_plain(loss: Loss[Any], optimizer: Optimizer) -> bool:
-    """Whether this is the notes' loss, with their step 6: gradient descent without momentum and decay."""
-    plain = isinstance(optimizer, SGD) and not (optimizer.momentum or optimizer.weight_decay)
-    return plain and isinstance(loss, SumSquaredError) and not callable(getattr(optimizer, "learning_rate", None))
 
 
 def _as_the_notes_write(

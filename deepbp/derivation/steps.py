@@ -13,6 +13,7 @@ from deepbp.formulas.language import in_time
 from deepbp.formulas.printer import Symbol
 from deepbp.layers import Formula, Layer, Operation, Penalty, PenaltyTerm, SliceColumns
 from deepbp.layers.observed_pass import FlatNode, flattened
+from deepbp.optimizers import SGD, Optimizer
 from deepbp.parameters import Parameter
 from deepbp.typing import Shape
 
@@ -334,3 +335,9 @@ class _Numbering:
             self.number += 1
         self.taken.update(Symbol(one, str(self.number)) for one in wanted)
         return Symbol(letter, str(self.number))
+
+
+def is_plain_descent(optimizer: Optimizer | None) -> bool:
+    """Whether the update is the notes' step 6: gradient descent with a number as its rate, and nothing else."""
+    plain = isinstance(optimizer, SGD) and not (optimizer.momentum or optimizer.weight_decay)
+    return plain and not callable(getattr(optimizer, "learning_rate", None))

@@ -13,6 +13,7 @@ from deepbp.derivation.expressions import Math, alone
 from deepbp.derivation.forward import LOSS_SYMBOLS, definitions, equation_rows, forward_row, value_row
 from deepbp.derivation.recording import StepRecord
 from deepbp.derivation.rendering import Renderable
+from deepbp.derivation.steps import derivative, is_plain_descent, steps
 from deepbp.formulas.printer import Symbol
 from deepbp.typing import Array
 
@@ -32,6 +33,7 @@ class Trace(StepRecord, Renderable):
         loss: including penalties.
         error_signals: the gradient ∂L/∂signal by symbol.
         gradients: ∂L/∂parameter by the parameter's name, such as ``"0.weight"``, summed over all uses.
+        optimizer, updated: as given, and the parameters after its first update, by name; empty without an optimizer.
 
     >>> import numpy as np
     >>> from deepbp import Sequential
@@ -74,7 +76,7 @@ def trace_document(trace: Trace) -> Document:
         *_backward_blocks(trace),
     ]
     if gradients := list(_gradient_blocks(trace)):
-        blocks += [Heading("Gradients"), *gradients]
+        blocks += [Heading("Gradients"), *gradients, *update_blocks(trace)]
     return Document(title(letters).replace("Backpropagation", "One step of backpropagation"), tuple(blocks))
 
 
@@ -124,3 +126,45 @@ def _gradient_blocks(trace: Trace) -> Iterator[Block]:
             sums[symbol] = sums[symbol] + share if symbol in sums else share
     for symbol, row in gradient_rows([one.step for one in trace.steps]).items():
         yield Values(row.math, sums[symbol], row.remark)
+
+
+def update_blocks(trace: StepRecord) -> Iterator[Block]:
+    """The changes of the parameters and their new values, from the last layer to the first, as in the notes."""
+    if trace.optimizer is None or not trace.updated:
+        return
+    yield Heading("The update")
+    yield Paragraph(
+        (
+            f"By {trace.optimizer}, from the last layer to the first. Every change is made of the parameters as they "
+            "were before it.",
+        )
+    )
+    for name, symbol, change in changes(trace):
+        old = trace.network.named_parameters()[name].value
+        letters = {"d": change, "w": symbol, "rate": Symbol(_rate(trace)), "g": derivative(symbol)}
+        sides = ("d", "-(rate * g)") if is_plain_descent(trace.optimizer) and _rate(trace) != "1" else ("d", "-g")
+        made = Math(sides if is_plain_descent(trace.optimizer) else ("d",), letters)
+        yield Values(made, trace.updated[name] - old, "the change")
+        yield Values(Math(("w", "w + d"), letters, "←"), trace.updated[name])
+
+
+def changes(trace: StepRecord) -> Iterator[tuple[str, Symbol, Symbol]]:
+    """For each parameter that trains, from the last layer to the first: its name, its symbol, that of its change."""
+    named = {id(parameter): name for name, parameter in trace.network.named_parameters().items()}
+    seen: set[str] = set()
+    for step in reversed(steps(trace.network)):
+        for field_name, symbol in step.parameters.items():
+            name = named[id(step.held[field_name])]
+            if name not in seen and not step.held[field_name].frozen:
+                below = symbol.number.translate(_SUBSCRIPTS)
+                letter = f"d{below}" if symbol.letter == "W" else f"Δ{symbol.letter}{below}"
+                yield name, symbol, Symbol(letter)
+            seen.add(name)
+
+
+def _rate(trace: StepRecord) -> str:
+    rate = getattr(trace.optimizer, "learning_rate", 1.0)
+    return f"{float(rate):g}" if not callable(rate) else "η"
+
+
+_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")

@@ -17,8 +17,17 @@ from deepbp.derivation.explore.drawing import draw
 from deepbp.derivation.expressions import Math, with_values
 from deepbp.derivation.forward import PREDICTION, forward_row, value_row
 from deepbp.derivation.recording import TraceStep
-from deepbp.derivation.steps import OperationStep, PenaltyStep, Step, derivative, error_signal, steps, uses_of
-from deepbp.derivation.trace import Trace
+from deepbp.derivation.steps import (
+    OperationStep,
+    PenaltyStep,
+    Step,
+    derivative,
+    error_signal,
+    is_plain_descent,
+    steps,
+    uses_of,
+)
+from deepbp.derivation.trace import Trace, changes
 from deepbp.formulas.mathml import MathMLPrinter
 from deepbp.formulas.printer import Symbol, TextPrinter
 from deepbp.storage.atomic import whole_file
@@ -328,8 +337,16 @@ def _loss(trace: Trace) -> Panel:
 
 
 def _update(trace: Trace) -> Panel:
-    """The last panel: the update by gradient descent."""
-    parameters = {symbol: None for one in trace.steps for symbol in one.step.parameters.values()}
+    """The last panel: the update, with its numbers if the trace has an optimizer."""
+    parameters = {symbol: None for one in reversed(trace.steps) for symbol in one.step.parameters.values()}
+    optimizer, held = trace.optimizer, trace.network.named_parameters()
+    quantities = []
+    for name, symbol, change in changes(trace) if trace.updated else ():
+        quantities.append(Quantity(change, trace.updated[name] - held[name].value, samples=False, words="the change"))
+        quantities.append(Quantity(symbol, trace.updated[name], samples=False, words="after the update"))
+    descent = optimizer is None or is_plain_descent(optimizer)
+    how = "This is gradient descent with the learning rate η; other optimizers make more of the same gradients."
+    note = "Only now do the parameters change, for all gradients belong to the values of the way forward. "
     half = Half(
         stage=2 * len(trace) + 3,
         direction="",
@@ -338,9 +355,10 @@ def _update(trace: Trace) -> Panel:
         rows=[
             Row(Math(("w", "w - rate * g"), {"w": symbol, "rate": Symbol("η"), "g": derivative(symbol)}, "←"))
             for symbol in parameters
+            if descent
         ],
-        note="Only now do the parameters change, for all gradients belong to the values of the way forward. This is "
-        "gradient descent with the learning rate η; other optimizers make more of the same gradients.",
+        quantities=quantities,
+        note=note + (how if optimizer is None else f"The optimizer is {optimizer}; this is its first step."),
     )
     return Panel("The update", [half])
 
