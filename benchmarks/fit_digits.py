@@ -1,23 +1,34 @@
 """A complete training on the handwritten digits up to the same accuracy, in a separate process."""
 
+import importlib
 import json
+import os
 import sys
 import time
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 TARGET, BATCH, RATE, LIMIT = 0.97, 32, 1e-3, 100
+os.environ["KERAS_BACKEND"] = "jax"
+IMPORTS = {
+    "with_deepbp": ["deepbp.sequential"],
+    "with_pytorch": ["torch"],
+    "with_scikit_learn": ["sklearn.neural_network"],
+    "with_keras": ["keras"],
+}
 
 
-def data() -> tuple[Any, Any, Any, Any]:
-    """Return (x, y, held-out x, held-out y), the same split for all libraries."""
+def write_data(path: Path) -> None:
+    """Write x, y, held-out x and held-out y, the same split for all libraries."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     x, y = load_digits(return_X_y=True)
     x, held_x, y, held_y = train_test_split(x / 16, y, test_size=0.2, random_state=0, stratify=y)
-    return x.astype(np.float32), y, held_x.astype(np.float32), held_y
+    np.savez(path, x.astype(np.float32), y, held_x.astype(np.float32), held_y)
 
 
 def with_deepbp(x: Any, y: Any, held_x: Any, held_y: Any) -> int:
@@ -87,9 +98,6 @@ def with_scikit_learn(x: Any, y: Any, held_x: Any, held_y: Any) -> int:
 
 
 def with_keras(x: Any, y: Any, held_x: Any, held_y: Any) -> int:
-    import os
-
-    os.environ["KERAS_BACKEND"] = "jax"
     import keras
 
     class StopAtAccuracy(keras.callbacks.Callback):  # type: ignore[misc]
@@ -106,15 +114,13 @@ def with_keras(x: Any, y: Any, held_x: Any, held_y: Any) -> int:
 
 
 def main() -> None:
-    """Print the seconds, without imports but with warm-up, and the epochs."""
-    contender = globals()[sys.argv[1]]
-    arrays = data()
-    if sys.argv[1] == "with_pytorch":
-        import torch  # noqa: F401
-    elif sys.argv[1] == "with_keras":
-        import jax  # noqa: F401
+    """Print the seconds of the training, without the imports, and its epochs; the caller times the whole process."""
+    with np.load(sys.argv[2]) as stored:
+        arrays = [stored[name] for name in stored]
+    for name in IMPORTS[sys.argv[1]]:
+        importlib.import_module(name)
     start = time.perf_counter()
-    epochs = contender(*arrays)
+    epochs = globals()[sys.argv[1]](*arrays)
     print(json.dumps({"seconds": time.perf_counter() - start, "epochs": epochs}))
 
 

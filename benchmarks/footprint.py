@@ -29,9 +29,9 @@ sys.path.insert(0, ".")
 import importlib
 from benchmarks.workloads import WORKLOADS
 workload = next(w for w in WORKLOADS if w.name.startswith("1024"))
-step = importlib.import_module(f"benchmarks.peers.{sys.argv[1]}").prepare(workload)
-for _ in range(3):
-    step()
+from benchmarks.worker import prepared
+run, steps = prepared(importlib.import_module(f"benchmarks.peers.{sys.argv[1]}"), workload)
+run(1)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 

@@ -5,7 +5,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ from attrs import define
 
 from benchmarks.workloads import WORKLOADS
 
-THREADS = os.environ.get("BENCH_THREADS", str(min(2, os.cpu_count() or 1)))
+CORES = min(2, os.cpu_count() or 1)
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -23,7 +23,6 @@ class Contender:
 
     name: str
     process: "subprocess.Popen[str]"
-    steps_in_one: int = 1
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """Send a request and wait for its answer."""
@@ -40,22 +39,21 @@ class Contender:
 
 
 @contextmanager
-def contender(name: str, module: str, environment: Mapping[str, str]) -> Iterator[tuple[Contender, str | None]]:
+def contender(
+    name: str, module: str, environment: Mapping[str, str], threads: int
+) -> Iterator[tuple[Contender, str | None]]:
     """Return the running process, or the reason why it cannot run."""
-    threads = dict.fromkeys(THREAD_VARIABLES, THREADS)
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.worker", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env={**os.environ, **threads, **environment},
+        env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads)), **environment},
     )
     try:
         it = Contender(name, process)
-        hello = it.answer()
-        it.steps_in_one = hello.get("steps_in_one", 1)
-        yield it, hello.get("skip")
+        yield it, it.answer().get("skip")
     finally:
         process.kill()
         process.wait()
@@ -64,22 +62,41 @@ def contender(name: str, module: str, environment: Mapping[str, str]) -> Iterato
 def run_workload(index: int, contenders: list[Contender], rounds: int, block: float) -> dict[str, Any]:
     """Measure one workload: ``{library: {"microseconds": [one for each round]} or {"skip": reason}}``."""
     results: dict[str, Any] = {}
-    taking_part: list[tuple[Contender, int]] = []
+    taking_part: list[tuple[Contender, int, int]] = []
     for it in contenders:
         ready = it.ask(workload=index)
         if "skip" in ready:
             results[it.name] = ready
             continue
-        steps = 1
-        while (seconds := it.ask(steps=steps)["seconds"]) < block / 2 and steps < 1_000_000:
-            steps *= 2 if seconds > block / 20 else 8
-        taking_part.append((it, max(1, round(steps * block / max(seconds, 1e-9)))))
+        calls = 1
+        while (seconds := it.ask(calls=calls)["seconds"]) < block / 2 and calls < 1_000_000:
+            calls *= 2 if seconds > block / 20 else 8
+        taking_part.append((it, max(1, round(calls * block / max(seconds, 1e-9))), ready["steps_in_one"]))
         results[it.name] = {"microseconds": []}
     for _ in range(rounds):
-        for it, steps in taking_part:
-            seconds = it.ask(steps=steps)["seconds"]
-            results[it.name]["microseconds"].append(seconds / (steps * it.steps_in_one) * 1e6)
+        for it, calls, steps in taking_part:
+            seconds = it.ask(calls=calls)["seconds"]
+            results[it.name]["microseconds"].append(seconds / (calls * steps) * 1e6)
     return results
+
+
+YOUNG, OLD, REPEATS = 100, 2000, 3
+
+
+def age(index: int, it: Contender, longest: float = 15) -> float | None:
+    """The time of a step after 2,000 steps relative to one after 100; None if so many would take longer."""
+    found: list[float] = []
+    for _ in range(REPEATS):
+        ready = it.ask(workload=index)
+        if "skip" in ready:
+            return None
+        calls, every = max(1, YOUNG // ready["steps_in_one"]), ready["steps_in_one"]
+        young = min(it.ask(calls=calls)["seconds"] for _ in range(2))
+        if young / calls / every * OLD > longest:
+            return None
+        it.ask(calls=max(1, OLD // every - 3 * calls))
+        found.append(min(it.ask(calls=calls)["seconds"] for _ in range(2)) / young)
+    return statistics.median(found)
 
 
 def spread(values: list[float]) -> tuple[float, float, float]:
@@ -95,20 +112,26 @@ def ratios(results: dict[str, Any], theirs: str, ours: str = "deepbp") -> list[f
 
 
 def measure(
-    table: Mapping[str, tuple[str, Mapping[str, str]]], only: list[int] | None, rounds: int, block: float
+    table: Mapping[str, tuple[str, Mapping[str, str]]],
+    only: list[int] | None,
+    rounds: int,
+    block: float,
+    threads: int,
+    ages: Collection[str] = (),
 ) -> list[dict[str, Any]]:
-    """Measure all workloads: ``[{"workload": name, "results": {library: result}}]``."""
+    """Measure all workloads: ``[{"workload": name, "results": {library: result}, "ages": {library: ratio}}]``."""
     measured = []
     with ExitStack() as stack:
-        started = [stack.enter_context(contender(name, *how)) for name, how in table.items()]
+        started = [stack.enter_context(contender(name, *how, threads)) for name, how in table.items()]
         absent = {it.name: {"skip": why} for it, why in started if why}
         contenders = [it for it, why in started if not why]
         for index, workload in enumerate(WORKLOADS):
             if only and index not in only:
                 continue
             results = run_workload(index, contenders, rounds, block)
-            measured.append({"workload": workload.name, "results": {**results, **absent}})
+            aged = {} if workload.inference else {it.name: age(index, it) for it in contenders if it.name in ages}
+            measured.append({"workload": workload.name, "results": {**results, **absent}, "ages": aged})
             told = ", ".join(f"{n} {spread(ratios(results, n))[1]:.2f}" for n, r in results.items() if "skip" not in r)
             own = spread(results["deepbp"]["microseconds"])[1]
-            print(f"{workload.name}: deepbp {own:.1f} µs; times that: {told}", flush=True)
+            print(f"{workload.name}, threads {threads}: deepbp {own:.1f} µs; times that: {told}; {aged}", flush=True)
     return measured

@@ -1,43 +1,69 @@
-"""Report of a run: the page and the chart."""
+"""Report of the runs on all processors: the page and the chart."""
 
 import statistics
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import ratios, spread
-from benchmarks.promises import PROMISES
+from benchmarks.promises import PROMISES, Promise
+
+STEPWISE = "deepbp, Trainer.step"
 
 
-def page(results: dict[str, Any]) -> str:
-    """Return the page in Markdown."""
-    machine, versions = results["machine"], results["versions"]
-    named = ", ".join(f"{name} {number}" for name, number in versions.items())
+def page(runs: list[dict[str, Any]]) -> str:
+    """Return the page in Markdown; the newest run comes first."""
     sections = [
         "# Benchmarks",
-        "`make bench` writes this page. All numbers come from one run.",
-        f"{results['date']}, {machine['processor']}, {machine['cores']} cores, {machine['system']}, "
-        f"{machine['blas']}. {named}.",
-        "Each library runs in a separate process with the same number of threads, uses other data in every step, and "
-        "returns the loss of each step as a number (the floor, and the handwritten loop of the notes, compute none). "
-        f"In each of {results['rounds']} rounds, every library runs for about {results['block_seconds']} seconds in "
-        "turn; ratios are computed within a round. The machine is shared and noisy: compare ratios, not microseconds. "
-        "*floor* is the time of the matrix products of a step; *deepbp* uses the fused kernels. No step can be faster "
-        "than its matrix products: if the floor is above 1, the difference is smaller than the noise of the run.",
+        "`make bench` writes this page, and keeps the last run on each other processor. All numbers of a section come "
+        "from one run.",
+        "Each library runs in a separate process with the same number of threads, and returns the loss of each step as "
+        "a number (the floor, and the handwritten loop of the notes, compute none). *deepbp* is `fit` with compiled "
+        "kernels, epochs of shuffled data in memory; *JAX scan* is the same loop, compiled as a whole. The others make "
+        "one call a step, with batches that are ready, as *deepbp, Trainer.step* does. In each round, every library "
+        "runs in turn; ratios are computed within a round. The machines are shared and noisy: compare ratios, not "
+        "microseconds. *floor* is the time of the matrix products of a step alone, called from compiled code: no step "
+        "can be faster, and where the floor is above 1, the difference is smaller than the noise of the run.",
         "![Times relative to deepbp](benchmarks.svg)",
-        "## Time of a step relative to deepbp",
-        "Medians, with quartiles in parentheses. Above 1, the library is slower than deepbp.",
-        _steps(results["workloads"]),
-        _skipped(results["workloads"]),
         "## Performance targets",
-        _promises(results["workloads"]),
-        "## Complete training",
-        "The handwritten digits, 64-64-64-10 with Adam, until the accuracy on a held-out fifth is 97 %, including "
-        "compilation.",
-        _fits(results["fit_digits"]),
-        "## Import, installation and memory",
-        _footprint(results["footprint"]),
+        "The ratio that was measured on each processor. A target is met if it is on all of them.",
+        _promises(runs),
+        *(part for run in runs for part in _run(run)),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def base(run: dict[str, Any]) -> str:
+    """What the ratios of a run are relative to: in early runs, one call a step."""
+    return STEPWISE if run.get("early") else "deepbp"
+
+
+def _run(run: dict[str, Any]) -> list[str]:
+    machine, named = run["machine"], ", ".join(f"{name} {number}" for name, number in run["versions"].items())
+    early = "Before `fit` ran as one compiled program: relative to `Trainer.step`, with a floor of calls of `np.dot`, "
+    parts = [
+        f"## {machine['processor']}",
+        f"{run['date']}, {machine['cores']} cores, {machine['system']}, {machine['blas']}. {named}. "
+        f"{run['rounds']} rounds of about {run['block_seconds']} seconds for each library.",
+        f"{early}and the training on the digits without imports." if run.get("early") else "",
+    ]
+    for threads, workloads in run["workloads"].items():
+        parts += [
+            f"### Time of a step relative to {base(run)}, threads: {threads}",
+            "Medians, with quartiles in parentheses. Above 1, the library is slower.",
+            _steps(workloads, base(run)),
+            _skipped(workloads),
+            _ages(workloads),
+        ]
+    return [
+        *parts,
+        "### Complete training",
+        "The handwritten digits, 64-64-64-10 with Adam, until the accuracy on a held-out fifth is 97 %, including "
+        "compilation.",
+        _fits(run["fit_digits"]),
+        "### Import, installation and memory",
+        _footprint(run["footprint"]),
+    ]
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -45,29 +71,44 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _steps(workloads: list[dict[str, Any]]) -> str:
-    names = [name for name in workloads[0]["results"] if name != "deepbp"]
+def _steps(workloads: list[dict[str, Any]], own: str) -> str:
+    names = [name for name in workloads[0]["results"] if name != own]
     rows = []
     for entry in workloads:
         results = entry["results"]
-        row = [entry["workload"], f"{spread(results['deepbp']['microseconds'])[1]:.3g} µs"]
+        row = [entry["workload"], f"{spread(results[own]['microseconds'])[1]:.3g} µs"]
         for name in names:
             if "skip" in results[name]:
                 row.append("–")
             else:
-                low, median, high = spread(ratios(results, name))
+                low, median, high = spread(ratios(results, name, own))
                 row.append(f"**{median:.2f}** ({low:.2f}–{high:.2f})")
         rows.append(row)
-    return _table(["network", "deepbp", *names], rows)
+    return _table(["network", own, *names], rows)
 
 
-def quote(results: dict[str, Any]) -> str:
-    """Return the table in the README."""
-    names = ["handwritten NumPy", "PyTorch eager", "JAX jit", "scikit-learn MLP"]
+def _ages(workloads: list[dict[str, Any]]) -> str:
+    """Whether old trainings are slower: subnormal numbers in the state of an optimizer slow down some processors."""
+    aged = [entry for entry in workloads if entry.get("ages")]
+    if not aged:
+        return ""
+    names = list(aged[0]["ages"])
+    rows = [[entry["workload"], *_numbers(entry["ages"].get(name) for name in names)] for entry in aged]
+    return "The time of a step after 2,000 steps, relative to one after 100:\n\n" + _table(["network", *names], rows)
+
+
+def _numbers(values: Iterable[float | None]) -> list[str]:
+    return ["–" if value is None else f"{value:.2f}" for value in values]
+
+
+def quote(runs: list[dict[str, Any]]) -> str:
+    """Return the table in the README: the newest run, on one thread if it has that."""
+    run, own = runs[0], base(runs[0])
     rows = []
-    for entry in results["workloads"]:
+    names = ["floor", "handwritten NumPy", "PyTorch eager", "JAX jit", "JAX scan", "scikit-learn MLP"]
+    for entry in next(iter(run["workloads"].values())):
         found = entry["results"]
-        medians = ["–" if "skip" in found[n] else f"{spread(ratios(found, n))[1]:.1f}" for n in names]
+        medians = ["–" if "skip" in found[n] else f"{spread(ratios(found, n, own))[1]:.2g}" for n in names]
         rows.append([entry["workload"], *medians])
     return _table(["network", *names], rows)
 
@@ -82,33 +123,44 @@ def _skipped(workloads: list[dict[str, Any]]) -> str:
     return "Not measured: " + "; ".join(sorted(reasons)) + "." if reasons else ""
 
 
-def _promises(workloads: list[dict[str, Any]]) -> str:
-    by_name = {entry["workload"]: entry["results"] for entry in workloads}
+def measured(run: dict[str, Any], promise: Promise) -> float | None:
+    """The ratio that a promise bounds; None if the run has no such numbers."""
+    if run.get("early"):
+        return None
+    threads = str(promise.threads)
+    workloads = run["workloads"].get(threads, [])
+    results: dict[str, Any] = next(
+        (entry["results"] for entry in workloads if entry["workload"] == promise.workload), {}
+    )
+    if any("skip" in results.get(name, {"skip": ""}) for name in (promise.against, promise.own)):
+        return None
+    ratio = statistics.median(ratios(results, promise.against, promise.own))
+    return 1 / ratio if promise.at_most else ratio
+
+
+def _promises(runs: list[dict[str, Any]]) -> str:
     rows = []
     for promise in PROMISES:
-        results = by_name.get(promise.workload, {})
-        if "skip" in results.get(promise.against, {"skip": ""}):
-            continue
-        measured = statistics.median(ratios(results, promise.against, promise.own))
-        if promise.at_most:
-            measured = 1 / measured
-            text = f"at most {promise.ratio} times the time of {promise.against}"
-        else:
-            text = f"at least {promise.ratio} times as fast as {promise.against}"
-        own = "" if promise.own == "deepbp" else f" ({promise.own})"
-        rows.append(
-            [promise.workload, text + own, f"{measured:.2f}", "met" if promise.kept(measured) else "**missed**"]
-        )
-    return _table(["network", "target", "measured", ""], rows)
+        found = [measured(run, promise) for run in runs]
+        bound = "at most {} times the time of {}" if promise.at_most else "at least {} times as fast as {}"
+        text = bound.format(promise.ratio, promise.against)
+        text += f" ({promise.own.removeprefix('deepbp, ')})" if promise.own != "deepbp" else ""
+        text += f", {promise.threads} threads" if promise.threads > 1 else ""
+        met = all(promise.kept(one) for one in found if one is not None)
+        verdict = "–" if all(one is None for one in found) else "met" if met else "**missed**"
+        rows.append([promise.workload, text, *_numbers(found), verdict])
+    return _table(["network", "target", *(run["machine"]["processor"] for run in runs), ""], rows)
 
 
 def _fits(fits: dict[str, Any]) -> str:
-    own = statistics.median(fits["deepbp"]["seconds"])
+    key = "whole" if "whole" in fits["deepbp"] else "seconds"
+    own = statistics.median(fits["deepbp"][key])
     rows = []
     for name, entry in fits.items():
-        seconds = statistics.median(entry["seconds"])
-        rows.append([name.replace("_", "-"), f"{seconds:.2f} s", f"{seconds / own:.1f}", str(entry["epochs"])])
-    return _table(["", "time", "relative to deepbp", "epochs"], rows)
+        seconds = [f"{statistics.median(entry[one]):.2f} s" if one in entry else "–" for one in ("whole", "seconds")]
+        relative = f"{statistics.median(entry[key]) / own:.1f}"
+        rows.append([name.replace("_", "-"), *seconds, relative, str(entry["epochs"])])
+    return _table(["", "process with its imports", "training alone", "relative to deepbp", "epochs"], rows)
 
 
 def _footprint(found: dict[str, Any]) -> str:
@@ -127,7 +179,7 @@ def _footprint(found: dict[str, Any]) -> str:
     )
 
 
-def chart(results: dict[str, Any], path: Path) -> None:
+def chart(run: dict[str, Any], path: Path) -> None:
     """Draw times relative to deepbp, one row for each workload, on a logarithmic axis."""
     import matplotlib as mpl
 
@@ -135,12 +187,12 @@ def chart(results: dict[str, Any], path: Path) -> None:
     mpl.rcParams["svg.hashsalt"] = "deepbp"
     import matplotlib.pyplot as plt
 
-    workloads = results["workloads"]
-    names = [name for name in workloads[0]["results"] if name != "deepbp"]
+    workloads, own = next(iter(run["workloads"].values())), base(run)
+    names = [name for name in workloads[0]["results"] if name != own]
     figure, axes = plt.subplots(figsize=(9, 0.55 * len(workloads) + 1.6), layout="constrained")
     for number, name in enumerate(names):
         points = [
-            (statistics.median(ratios(entry["results"], name)), row)
+            (statistics.median(ratios(entry["results"], name, own)), row)
             for row, entry in enumerate(workloads)
             if "skip" not in entry["results"][name]
         ]

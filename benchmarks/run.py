@@ -6,12 +6,15 @@ import json
 import platform
 import subprocess
 import sys
+import tempfile
+import time
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+from benchmarks.fit_digits import write_data
 from benchmarks.footprint import footprint
-from benchmarks.measure import THREADS, measure
+from benchmarks.measure import CORES, measure
 from benchmarks.report import chart, page
 from deepbp.doctor import examine
 
@@ -19,6 +22,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 CONTENDERS: dict[str, tuple[str, dict[str, str]]] = {
     "deepbp": ("deepbp_net", {"DEEPBP_KERNELS": "numba"}),
+    "deepbp, Trainer.step": ("deepbp_step", {"DEEPBP_KERNELS": "numba"}),
     "deepbp, NumPy kernels": ("deepbp_net", {"DEEPBP_KERNELS": "numpy"}),
     "floor": ("floor", {}),
     "handwritten NumPy": ("handwritten", {}),
@@ -30,6 +34,7 @@ CONTENDERS: dict[str, tuple[str, dict[str, str]]] = {
     "Keras on JAX": ("keras_jax", {}),
     "thinc": ("thinc_peer", {}),
 }
+AGED = ("deepbp", "deepbp, NumPy kernels", "PyTorch eager", "JAX jit", "JAX scan")
 VERSIONS = ("deepbp", "numpy", "numba", "torch", "jax", "scikit-learn", "keras", "thinc")
 
 
@@ -37,7 +42,7 @@ def contenders(best_blas: dict[str, str]) -> dict[str, tuple[str, dict[str, str]
     """Use faster BLAS kernels, if there are any, for deepbp and the floor, but not for deepbp with NumPy kernels."""
     table = dict(CONTENDERS)
     if best_blas:
-        for name in ("deepbp", "floor", "handwritten NumPy"):
+        for name in ("deepbp", "deepbp, Trainer.step", "floor", "handwritten NumPy"):
             module, environment = table[name]
             table[name] = (module, {**environment, **best_blas})
     return table
@@ -52,17 +57,32 @@ def version(package: str) -> str:
 
 
 def fits(repeats: int) -> dict[str, Any]:
-    """Measure the complete training on the digits: seconds of each repeat, and epochs."""
+    """Measure complete trainings on the digits: seconds of each process, of the training alone, and epochs."""
     results: dict[str, Any] = {}
-    for _ in range(repeats):
-        for name in ("with_deepbp", "with_pytorch", "with_scikit_learn", "with_keras"):
-            command = [sys.executable, "-m", "benchmarks.fit_digits", name]
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode == 0:
-                told = json.loads(done.stdout.splitlines()[-1])
-                entry = results.setdefault(name.removeprefix("with_"), {"seconds": [], "epochs": told["epochs"]})
-                entry["seconds"].append(told["seconds"])
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "digits.npz"
+        write_data(data)
+        for _ in range(repeats):
+            for name in ("with_deepbp", "with_pytorch", "with_scikit_learn", "with_keras"):
+                command = [sys.executable, "-m", "benchmarks.fit_digits", name, str(data)]
+                start = time.perf_counter()
+                done = subprocess.run(command, capture_output=True, text=True)
+                whole = time.perf_counter() - start
+                if done.returncode == 0:
+                    told = json.loads(done.stdout.splitlines()[-1])
+                    entry = results.setdefault(
+                        name.removeprefix("with_"), {"whole": [], "seconds": [], "epochs": told["epochs"]}
+                    )
+                    entry["seconds"].append(told["seconds"])
+                    entry["whole"].append(whole)
     return results
+
+
+def stored_runs() -> list[dict[str, Any]]:
+    """The runs of the page, the newest first, one for each processor."""
+    path = DOCS / "benchmarks.json"
+    runs: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+    return runs
 
 
 def main() -> int:
@@ -70,6 +90,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=15, help="how often each contender runs each workload")
     parser.add_argument("--block", type=float, default=0.2, help="about how many seconds it runs each time")
     parser.add_argument("--only", type=int, nargs="*", help="numbers of the workloads; writes no page")
+    parser.add_argument("--threads", type=int, nargs="*", default=[1, CORES], help="numbers of BLAS threads")
     parser.add_argument("--contenders", nargs="*", help="names of the libraries to compare with deepbp")
     arguments = parser.parse_args()
     doctor = examine()
@@ -77,14 +98,19 @@ def main() -> int:
     table = contenders(best)
     if arguments.contenders:
         table = {name: how for name, how in table.items() if name in ("deepbp", *arguments.contenders)}
-    measured = measure(table, arguments.only, arguments.rounds, arguments.block)
-    if arguments.only:
+    measured = {
+        str(threads): measure(
+            table, arguments.only, arguments.rounds, arguments.block, threads, AGED if threads == 1 else ()
+        )
+        for threads in dict.fromkeys(arguments.threads)
+    }
+    if arguments.only or arguments.contenders:
         return 0
-    results = {
+    run = {
         "date": date.today().isoformat(),
         "machine": {
             "processor": doctor.processor,
-            "cores": THREADS,
+            "cores": str(CORES),
             "system": platform.system(),
             "blas": f"{doctor.blas}, kernels for {best.get('OPENBLAS_CORETYPE', doctor.blas_core_type)}",
         },
@@ -95,10 +121,12 @@ def main() -> int:
         "fit_digits": fits(3),
         "footprint": footprint(7),
     }
+    others = [one for one in stored_runs() if one["machine"]["processor"] != doctor.processor]
+    runs = [run, *others]
     DOCS.mkdir(exist_ok=True)
-    (DOCS / "benchmarks.json").write_text(json.dumps(results, indent=1) + "\n")
-    (DOCS / "benchmarks.md").write_text(page(results))
-    chart(results, DOCS / "benchmarks.svg")
+    (DOCS / "benchmarks.json").write_text(json.dumps(runs, indent=1) + "\n")
+    (DOCS / "benchmarks.md").write_text(page(runs))
+    chart(run, DOCS / "benchmarks.svg")
     print(f"written: {DOCS / 'benchmarks.md'}")
     return 0
 

@@ -1,7 +1,7 @@
 """One contender in a process of its own: its threads and settings disturb nobody else's.
 
-Reads lines of JSON from stdin and answers each with one on stdout: ``{"workload": index}`` prepares, ``{"steps": n}``
-runs that many steps and tells the seconds.
+Reads lines of JSON from stdin and answers each with one on stdout: ``{"workload": index}`` prepares and tells how many
+steps are in one call, ``{"calls": n}`` makes so many calls and tells the seconds.
 """
 
 import importlib
@@ -11,13 +11,30 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import WORKLOADS, Workload
+
+
+def prepared(module: Any, workload: Workload) -> tuple[Callable[[int], Any], int]:
+    """A function that makes n calls, and the number of steps in each.
+
+    A peer's ``prepare`` returns a function that is one step, or its ``prepare_calls`` both.
+    """
+    if hasattr(module, "prepare_calls"):
+        calls: tuple[Callable[[int], Any], int] = module.prepare_calls(workload)
+        return calls
+    step = module.prepare(workload)
+
+    def run(calls: int) -> None:
+        for _ in range(calls):
+            step()
+
+    return run, 1
 
 
 def main() -> None:
     answers = sys.stdout
     sys.stdout = sys.stderr  # output of libraries must not mix with the responses
-    step: Callable[[], Any] | None = None
+    run: Callable[[int], Any] | None = None
 
     def answer(**fields: Any) -> None:
         print(json.dumps(fields), file=answers, flush=True)
@@ -27,21 +44,20 @@ def main() -> None:
     except ImportError as error:
         answer(skip=f"not installed ({error.name})")
         return
-    answer(steps_in_one=getattr(module, "STEPS", 1))
+    answer(ready=True)
     for line in sys.stdin:
         request = json.loads(line)
         if "workload" in request:
             try:
-                step = module.prepare(WORKLOADS[request["workload"]])
-                step()
-                answer(ready=True)
+                run, steps = prepared(module, WORKLOADS[request["workload"]])
+                run(1)
+                answer(steps_in_one=steps)
             except Exception as error:  # the results state what a library cannot do
                 answer(skip=f"{type(error).__name__}: {str(error)[:200]}")
         else:
-            assert step is not None
+            assert run is not None
             start = time.perf_counter()
-            for _ in range(request["steps"]):
-                step()
+            run(request["calls"])
             answer(seconds=time.perf_counter() - start)
 
 

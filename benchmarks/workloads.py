@@ -5,8 +5,6 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 
-BATCHES = 16  # drawn once and used in turn: with a single batch, the loss would collapse to zero
-
 
 @frozen
 class Workload:
@@ -22,12 +20,13 @@ class Workload:
     bias: bool = True
     dtype: str = "float32"
     inference: bool = False
+    count: int = 16  # batches of an epoch, drawn once: with a single one, the loss would collapse to zero
 
     def batches(self) -> list[tuple[Any, Any]]:
         """Return (x, y) pairs; y are labels, or rows of numbers between 0 and 1 for the squared error."""
         rng = np.random.default_rng(0)
         pairs = []
-        for _ in range(BATCHES):
+        for _ in range(self.count):
             x = rng.normal(size=(self.batch, self.sizes[0])).astype(self.dtype)
             y: Any = rng.integers(0, self.sizes[-1], self.batch)
             if self.loss == "sum_squared_error":
@@ -53,9 +52,10 @@ WORKLOADS = [
         learning_rate=0.1,
         bias=False,
         dtype="float64",
+        count=1024,
     ),
-    Workload("3-4-2, batch 4, SGD", (3, 4, 2), 4, optimizer="sgd", hidden="sigmoid", learning_rate=0.1),
-    Workload("64-32-10, batch 32, Adam", (64, 32, 10), 32),
+    Workload("3-4-2, batch 4, SGD", (3, 4, 2), 4, optimizer="sgd", hidden="sigmoid", learning_rate=0.1, count=1024),
+    Workload("64-32-10, batch 32, Adam", (64, 32, 10), 32, count=64),
     Workload(
         "784-30-10 sigmoid, batch 10, SGD",
         (784, 30, 10),
@@ -64,9 +64,10 @@ WORKLOADS = [
         hidden="sigmoid",
         loss="sum_squared_error",
         learning_rate=0.1,
+        count=64,
     ),
-    Workload("20 layers of 64, batch 32, Adam", (64, *(64,) * 19, 10), 32),
-    Workload("784-128-10, batch 64, Adam", (784, 128, 10), 64),
+    Workload("20 layers of 64, batch 32, Adam", (64, *(64,) * 19, 10), 32, count=64),
+    Workload("784-128-10, batch 64, Adam", (784, 128, 10), 64, count=32),
     Workload("784-512-512-10, batch 128, Adam", (784, 512, 512, 10), 128),
     Workload("1024-2048-2048-10, batch 512, Adam", (1024, 2048, 2048, 10), 512),
     Workload("64-32-10, inference, batch 1", (64, 32, 10), 1, inference=True),

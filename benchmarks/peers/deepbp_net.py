@@ -1,8 +1,10 @@
-"""deepbp, through its public interface."""
+"""deepbp through ``fit`` and ``predict``: an epoch a call, over shuffled data in memory."""
 
 from collections.abc import Callable
 from itertools import cycle
 from typing import Any
+
+import numpy as np
 
 from benchmarks.workloads import Workload
 from deepbp import Sequential, Trainer
@@ -24,11 +26,22 @@ def build(workload: Workload) -> Sequential:
     return net
 
 
-def prepare(workload: Workload) -> Callable[[], Any]:
-    net, batches = build(workload), cycle(workload.batches())
-    if workload.inference:
-        return lambda: net.predict(next(batches)[0])
+def trainer_of(workload: Workload) -> Trainer:
+    """Return a trainer of the network."""
     loss = SumSquaredError() if workload.loss == "sum_squared_error" else SoftmaxCrossEntropy()
     optimizer = SGD(workload.learning_rate) if workload.optimizer == "sgd" else Adam(workload.learning_rate)
-    trainer = Trainer(net, loss, optimizer)
-    return lambda: trainer.step(*next(batches))
+    return Trainer(build(workload), loss, optimizer)
+
+
+def prepare_calls(workload: Workload) -> tuple[Callable[[int], Any], int]:
+    if workload.inference:
+        net, batches = build(workload), cycle(workload.batches())
+
+        def predict(calls: int) -> None:
+            for _ in range(calls):
+                net.predict(next(batches)[0])
+
+        return predict, 1
+    trainer = trainer_of(workload)
+    x, y = (np.concatenate(part) for part in zip(*workload.batches(), strict=True))
+    return lambda calls: trainer.fit(x, y, epochs=calls, batch_size=workload.batch, progress=False), workload.count

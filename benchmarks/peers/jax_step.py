@@ -1,4 +1,4 @@
-"""JAX: one compiled function for each step, with donated parameters; for tiny networks, also a compiled loop."""
+"""JAX: one compiled function for each step, with donated parameters."""
 
 from collections.abc import Callable
 from itertools import cycle
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.workloads import BATCHES, Workload
+from benchmarks.workloads import Workload
 
 jax.config.update("jax_enable_x64", True)
 
@@ -64,22 +64,3 @@ def prepare(workload: Workload) -> Callable[[], Any]:
         return float(value)
 
     return step
-
-
-def prepare_loop(workload: Workload, steps: int = 1000) -> Callable[[], Any]:
-    """Run a loop of this many steps in one compiled function, over the batches in turn."""
-    pairs = workload.batches()
-    xs, ys = (jnp.asarray(np.stack(part)) for part in zip(*pairs, strict=True))
-
-    def body(state: Any, i: Any) -> Any:
-        return update(workload, state, xs[i % BATCHES], ys[i % BATCHES])
-
-    loop = jax.jit(lambda state: jax.lax.scan(body, state, jnp.arange(steps)))
-    state = start(workload)
-
-    def run() -> float:
-        nonlocal state
-        state, values = loop(state)
-        return float(values[-1])
-
-    return run
