@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 else:
     unchecked = ModuleType(f"{__name__}.unchecked")
 
-_FORMS = {"numpy": ("numpy_kernels", "numpy_convolution"), "numba": ("numba_kernels", "numpy_convolution")}
+_FORMS = {"numpy": ("numpy_kernels", "numpy_convolution"), "numba": ("numba_kernels", "numba_convolution")}
 _current: str | None = None
 
 

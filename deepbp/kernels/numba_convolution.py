@@ -1,0 +1,372 @@
+"""The Numba form of the kernels for images: convolution in tiles of registers, and max pooling.
+
+A tile is M places of an image by N vectors of outputs. Its sums stay in registers over the whole window, so that each
+number of a kernel is loaded once for M places, and nothing is written but the sums. No windows are copied.
+
+The loops get flat arrays: ``runs`` are the distances from the first number of a window to its rows of neighbouring
+numbers, each of ``length``; ``image``, ``row`` and ``step`` the distances between images, rows and places.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from deepbp.kernels import numpy_convolution as plain
+from deepbp.kernels.numba_lanes import intrinsic
+from deepbp.kernels.numba_math import inner, ordinary, stored
+from deepbp.kernels.numba_vectors import BYTES, I64, MANY, Vectors
+from deepbp.kernels.numpy_convolution import Pads, Pair
+from deepbp.kernels.numpy_convolution import __all__ as __all__
+from deepbp.typing import Array, Shape
+
+WIDE = 2  # vectors of outputs in a tile
+HIGH = 12 if MANY else 6  # places in a tile: 24 sums of 32 registers, or 12 of 16
+FEW = 3  # numbers of a window in a narrower tile of gradients
+SOME = 4  # places in a tile of a depthwise convolution, which has one vector of channels
+MOST = 4096  # places whose products are added up before they are added to the sum of all
+
+
+def sum_tile(places: int, vectors: int, masked: bool, depthwise: bool = False) -> Any:
+    """y[m, o] = bias[o] + Σ x[base[m] + run + q] w[(run, q), o] for places m; depthwise, x[… + o] w[run, o]."""
+
+    @intrinsic
+    def tile(
+        context: Any, x: Any, base: Any, x_at: Any, runs: Any, count: Any, length: Any, w: Any, w_at: Any, bias: Any,
+        y: Any, y_at: Any, columns: Any, left: Any,
+    ) -> Any:  # fmt: skip
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            v = Vectors(context, builder, signature, arguments)
+            _, _, x_at, _, count, length, _, w_at, _, _, y_at, columns, left = arguments
+            starts = [n * v.lanes for n in range(vectors)]
+            masks = [v.mask(builder.sub(left, v.whole(n))) if masked else None for n in starts]
+            first = [
+                v.load(v.array(8, builder.add(w_at, v.whole(n))), mask) for n, mask in zip(starts, masks, strict=True)
+            ]
+            sums = [[v.variable(one) for one in first] for _ in range(places)]
+            at_place = [v.at(v.array(0, builder.load(v.array(1, m))), x_at) for m in range(places)]
+            factor_row = v.variable(v.array(6, w_at))
+            with v.loop(count) as run:
+                shift = builder.load(v.array(3, run.index))
+                with v.loop(length) as q:
+                    row, at = builder.load(factor_row), builder.add(shift, q.index)
+                    factors = [v.load(v.at(row, n), mask) for n, mask in zip(starts, masks, strict=True)]
+                    for m in range(places):
+                        number = None if depthwise else v.spread_from(v.at(at_place[m], at))
+                        for n in range(vectors):
+                            own = v.load(v.at(at_place[m], at, starts[n]), masks[n]) if depthwise else number
+                            v.add_product(own, factors[n], sums[m][n])
+                    builder.store(v.at(row, columns), factor_row)
+            target = v.array(9, y_at)
+            for m in range(places):
+                for n in range(vectors):
+                    v.store(builder.load(sums[m][n]), v.at(target, v.times(m, columns), starts[n]), masks[n])
+            return context.get_dummy_value()
+
+        return types.void(x, base, I64, runs, I64, I64, w, I64, bias, y, I64, I64, I64), generate
+
+    return tile
+
+
+def share_tile(numbers: int, vectors: int, masked: bool, depthwise: bool = False) -> Any:
+    """w[m, o] += Σ x[place + m] d[place, o] over rows of places; depthwise, x[place + runs[m] + o] d[place, o]."""
+
+    @intrinsic
+    def tile(
+        context: Any, x: Any, x_at: Any, x_row: Any, x_step: Any, runs: Any, r: Any, d: Any, d_at: Any, rows: Any,
+        count: Any, w: Any, w_at: Any, columns: Any, left: Any,
+    ) -> Any:  # fmt: skip
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            v = Vectors(context, builder, signature, arguments)
+            _, x_at, x_row, x_step, _, r, _, d_at, rows, count, _, w_at, columns, left = arguments
+            starts = [n * v.lanes for n in range(vectors)]
+            masks = [v.mask(builder.sub(left, v.whole(n))) if masked else None for n in starts]
+            sums = [[v.variable(v.same(0.0)) for _ in starts] for _ in range(numbers)]
+            shifts = [
+                builder.load(v.array(4, builder.add(r, v.whole(m)))) if depthwise else v.whole(m)
+                for m in range(numbers)
+            ]
+            first, signal = v.array(0, x_at), v.variable(v.array(6, d_at))
+            with v.loop(rows) as row:
+                start = v.at(first, builder.mul(row.index, x_row))
+                with v.loop(count) as j:
+                    place, delta = v.at(start, builder.mul(j.index, x_step)), builder.load(signal)
+                    deltas = [v.load(v.at(delta, n), mask) for n, mask in zip(starts, masks, strict=True)]
+                    for m in range(numbers):
+                        number = None if depthwise else v.spread_from(v.at(place, shifts[m]))
+                        for n in range(vectors):
+                            own = v.load(v.at(place, shifts[m], starts[n]), masks[n]) if depthwise else number
+                            v.add_product(own, deltas[n], sums[m][n])
+                    builder.store(v.at(delta, columns), signal)
+            target = v.array(10, w_at)
+            for m in range(numbers):
+                for n in range(vectors):
+                    place = v.at(target, v.times(m, columns), starts[n])
+                    v.store(builder.fadd(v.load(place, masks[n]), builder.load(sums[m][n])), place, masks[n])
+            return context.get_dummy_value()
+
+        return types.void(x, I64, I64, I64, runs, I64, d, I64, I64, I64, w, I64, I64, I64), generate
+
+    return tile
+
+
+many, many_rest = sum_tile(HIGH, WIDE, False), sum_tile(HIGH, 1, True)
+single, single_rest = sum_tile(1, WIDE, False), sum_tile(1, 1, True)
+high, high_rest = share_tile(HIGH, WIDE, False), share_tile(HIGH, 1, True)
+few, few_rest = share_tile(FEW, WIDE, False), share_tile(FEW, 1, True)
+alone, alone_rest = share_tile(1, WIDE, False), share_tile(1, 1, True)
+each_some, each_single = sum_tile(SOME, 1, True, depthwise=True), sum_tile(1, 1, True, depthwise=True)
+each_few, each_alone = share_tile(FEW, 1, True, depthwise=True), share_tile(1, 1, True, depthwise=True)
+
+
+@inner
+def set_places(base: Any, at: Any, size: Any, image: Any, row: Any, step: Any, height: Any, width: Any) -> None:
+    """base[m]: where the window of place at + m begins."""
+    b, i, j = at // (height * width), at // width % height, at % width
+    for m in range(size):
+        base[m] = b * image + i * row + j * step
+        j += 1
+        if j == width:
+            j, i = 0, i + 1
+            if i == height:
+                i, b = 0, b + 1
+
+
+@stored
+def correlate_places(
+    x: Any, image: Any, row: Any, step: Any, runs: Any, length: Any, w: Any, bias: Any, y: Any, height: Any, width: Any,
+    groups: Any, inputs: Any, outputs: Any,
+) -> None:  # fmt: skip
+    """y (places, groups · outputs). The last tile begins so early that it is whole: some sums are made twice."""
+    lanes, columns = BYTES // x.itemsize, groups * outputs
+    places, count = y.size // columns, runs.size
+    base, at = np.empty(HIGH, np.int64), 0
+    size = HIGH if places >= HIGH else 1
+    while at < places:
+        n = min(at, places - size)
+        set_places(base, n, size, image, row, step, height, width)
+        for g in range(groups):
+            o, end, first = g * outputs, (g + 1) * outputs, g * inputs
+            while o < end:
+                left, to = end - o, n * columns + o
+                if left >= WIDE * lanes:
+                    if size == HIGH:
+                        many(x, base, first, runs, count, length, w, o, bias, y, to, columns, left)
+                    else:
+                        single(x, base, first, runs, count, length, w, o, bias, y, to, columns, left)
+                    o += WIDE * lanes
+                else:
+                    if size == HIGH:
+                        many_rest(x, base, first, runs, count, length, w, o, bias, y, to, columns, left)
+                    else:
+                        single_rest(x, base, first, runs, count, length, w, o, bias, y, to, columns, left)
+                    o += lanes
+        at += size
+
+
+@stored
+def correlate_shares(
+    x: Any, image: Any, row: Any, step: Any, runs: Any, length: Any, d: Any, w: Any, images: Any, height: Any,
+    width: Any, groups: Any, inputs: Any, outputs: Any,
+) -> None:  # fmt: skip
+    """w (runs · length, groups · outputs) += the products of what each number of a kernel was laid on with d."""
+    lanes, columns = BYTES // x.itemsize, groups * outputs
+    at_once = max(1, MOST // width)
+    for b in range(images):
+        for i in range(0, height, at_once):
+            rows, signal = min(at_once, height - i), (b * height + i) * width * columns
+            for r in range(runs.size):
+                for g in range(groups):
+                    start, q = b * image + i * row + runs[r] + g * inputs, 0
+                    while q < length:
+                        size = HIGH if length - q >= HIGH else FEW if length - q >= FEW else 1
+                        o, end, first = g * outputs, (g + 1) * outputs, start + q
+                        while o < end:
+                            left, to, s = end - o, (r * length + q) * columns + o, signal + o
+                            if left >= WIDE * lanes:
+                                if size == HIGH:
+                                    high(x, first, row, step, runs, 0, d, s, rows, width, w, to, columns, left)
+                                elif size == FEW:
+                                    few(x, first, row, step, runs, 0, d, s, rows, width, w, to, columns, left)
+                                else:
+                                    alone(x, first, row, step, runs, 0, d, s, rows, width, w, to, columns, left)
+                                o += WIDE * lanes
+                            else:
+                                if size == HIGH:
+                                    high_rest(x, first, row, step, runs, 0, d, s, rows, width, w, to, columns, left)
+                                elif size == FEW:
+                                    few_rest(x, first, row, step, runs, 0, d, s, rows, width, w, to, columns, left)
+                                else:
+                                    alone_rest(x, first, row, step, runs, 0, d, s, rows, width, w, to, columns, left)
+                                o += lanes
+                        q += size
+
+
+@stored
+def correlate_each(
+    x: Any, image: Any, row: Any, step: Any, runs: Any, w: Any, bias: Any, y: Any, images: Any, height: Any,
+    width: Any, channels: Any,
+) -> None:  # fmt: skip
+    """Depthwise: y (images, height, width, channels), each channel with kernels w (runs, channels) of its own."""
+    lanes, base = BYTES // x.itemsize, np.empty(SOME, np.int64)
+    size = SOME if width >= SOME else 1
+    for b in range(images):
+        for i in range(height):
+            for o in range(0, channels, lanes):
+                for j in range(0, width, size):
+                    k = min(j, width - size)
+                    to, left = ((b * height + i) * width + k) * channels + o, channels - o
+                    for m in range(size):
+                        base[m] = b * image + i * row + (k + m) * step
+                    if size == SOME:
+                        each_some(x, base, o, runs, runs.size, 1, w, o, bias, y, to, channels, left)
+                    else:
+                        each_single(x, base, o, runs, runs.size, 1, w, o, bias, y, to, channels, left)
+
+
+@stored
+def correlate_each_shares(
+    x: Any, image: Any, row: Any, step: Any, runs: Any, d: Any, w: Any, images: Any, height: Any, width: Any,
+    channels: Any,
+) -> None:  # fmt: skip
+    """Depthwise: w (runs, channels) += the products of what each number of a kernel was laid on with d."""
+    lanes, at_once = BYTES // x.itemsize, max(1, MOST // width)
+    for b in range(images):
+        for i in range(0, height, at_once):
+            rows = min(at_once, height - i)
+            for o in range(0, channels, lanes):
+                r, s, first, left = 0, (b * height + i) * width * channels + o, b * image + i * row + o, channels - o
+                while r < runs.size:
+                    to = r * channels + o
+                    if runs.size - r >= FEW:
+                        each_few(x, first, row, step, runs, r, d, s, rows, width, w, to, channels, left)
+                        r += FEW
+                    else:
+                        each_alone(x, first, row, step, runs, r, d, s, rows, width, w, to, channels, left)
+                        r += 1
+
+
+@stored
+def pool_places(
+    x: Any, images: Any, height: Any, width: Any, channels: Any, kh: Any, kw: Any, sh: Any, sw: Any, up: Any, left: Any,
+    y: Any, winner: Any, rows: Any, columns: Any,
+) -> None:  # fmt: skip
+    """The largest number of each window, from the first place inside the image on, and which one it is."""
+    for b in range(images):
+        for i in range(rows):
+            for j in range(columns):
+                top, start = i * sh - up, j * sw - left
+                to = ((b * rows + i) * columns + j) * channels
+                largest, which = y[to : to + channels], winner[to : to + channels]
+                is_first = True
+                for u in range(max(0, -top), min(kh, height - top)):
+                    for v in range(max(0, -start), min(kw, width - start)):
+                        at, number = ((b * height + top + u) * width + start + v) * channels, np.uint8(u * kw + v)
+                        values = x[at : at + channels]
+                        if is_first:
+                            for c in range(values.size):
+                                largest[c] = values[c]
+                                which[c] = number
+                            is_first = False
+                            continue
+                        for c in range(values.size):
+                            value, known = values[c], largest[c]
+                            wins = not value <= known and known == known  # NaN wins, and no number wins against it
+                            largest[c] = value if wins else known
+                            which[c] = number if wins else which[c]
+
+
+@stored
+def unpool_places(
+    winner: Any, d: Any, images: Any, height: Any, width: Any, channels: Any, kh: Any, kw: Any, sh: Any, sw: Any,
+    up: Any, left: Any, moved: Any, rows: Any, columns: Any,
+) -> None:  # fmt: skip
+    """Add each signal to the place in its window that has won. Numbers from ``winner`` are compared, never followed."""
+    zero = d.dtype.type(0)
+    for b in range(images):
+        for i in range(rows):
+            for j in range(columns):
+                top, start = i * sh - up, j * sw - left
+                to = ((b * rows + i) * columns + j) * channels
+                signal, which = d[to : to + channels], winner[to : to + channels]
+                for u in range(max(0, -top), min(kh, height - top)):
+                    for v in range(max(0, -start), min(kw, width - start)):
+                        at, number = ((b * height + top + u) * width + start + v) * channels, np.uint8(u * kw + v)
+                        target = moved[at : at + channels]
+                        for c in range(target.size):
+                            target[c] += signal[c] if which[c] == number else zero
+
+
+def _flat(array: Array) -> Array:
+    """The numbers in a row, in memory that compiled code may take as it is; a copy where the array's is not."""
+    return (array if array.flags.carray else np.array(array, order="C", subok=True)).reshape(-1)
+
+
+def _distances(x: Array, stride: Pair) -> tuple[int, int, int]:
+    _, height, width, channels = x.shape
+    return height * width * channels, width * channels * stride[0], channels * stride[1]
+
+
+def _runs(x: Array, size: Pair, dilation: Pair, groups: int) -> tuple[Array, int]:
+    """Where the rows of neighbouring numbers of a window begin, and their length: kw·C numbers lie together."""
+    row, channels = x.shape[2] * x.shape[3] * dilation[0], x.shape[3]
+    if dilation[1] == 1 and groups == 1:
+        return np.arange(size[0]) * row, size[1] * channels
+    starts = np.arange(size[0])[:, None] * row + np.arange(size[1]) * (channels * dilation[1])
+    return starts.reshape(-1), channels // groups
+
+
+def correlate(x: Array, weight: Array, bias: Array | None, stride: Pair, dilation: Pair, groups: int) -> Array:
+    shape = plain.correlated_shape(x, weight, bias, stride, dilation, groups)
+    numbers, factors, added = _flat(x), _flat(weight), np.zeros(shape[3], x.dtype) if bias is None else _flat(bias)
+    if not ordinary(numbers, factors, added) or 0 in shape:
+        return plain.correlate(x, weight, bias, stride, dilation, groups)
+    z = np.empty(shape, x.dtype)
+    runs, length = _runs(x, (weight.shape[0], weight.shape[1]), dilation, groups)
+    images, height, width, outputs = shape
+    given = numbers, *_distances(x, stride), runs
+    if plain.is_depthwise(weight.shape, groups):
+        correlate_each(*given, factors, added, z.reshape(-1), images, height, width, outputs)
+    else:
+        sizes = height, width, groups, x.shape[3] // groups, outputs // groups
+        correlate_places(*given, length, factors, added, z.reshape(-1), *sizes)
+    return z
+
+
+def correlate_weights(x: Array, delta: Array, size: Pair, stride: Pair, dilation: Pair, groups: int) -> Array:
+    shape = plain.shared_shape(x, delta, size, stride, dilation, groups)
+    numbers, signals = _flat(x), _flat(delta)
+    if not ordinary(numbers, signals) or 0 in shape or delta.size == 0:
+        return plain.correlate_weights(x, delta, size, stride, dilation, groups)
+    total = np.zeros(shape, x.dtype)
+    runs, length = _runs(x, size, dilation, groups)
+    given = numbers, *_distances(x, stride), runs
+    images, height, width, outputs = delta.shape
+    if plain.is_depthwise(shape, groups):
+        correlate_each_shares(*given, signals, total.reshape(-1), images, height, width, outputs)
+    else:
+        sizes = images, height, width, groups, x.shape[3] // groups, outputs // groups
+        correlate_shares(*given, length, signals, total.reshape(-1), *sizes)
+    return total
+
+
+def max_pool(x: Array, size: Pair, stride: Pair, pads: Pads) -> tuple[Array, Array]:
+    shape = plain.pooled_shape(x.shape, size, stride, pads)
+    numbers = _flat(x)
+    if not ordinary(numbers) or size[0] * size[1] > 256:
+        return plain.max_pool(x, size, stride, pads)
+    y, winner = np.empty(shape, x.dtype), np.empty(shape, np.uint8)
+    window = *x.shape, *size, *stride, pads[0][0], pads[1][0]
+    pool_places(numbers, *window, y.reshape(-1), winner.reshape(-1), *shape[1:3])
+    return y, winner
+
+
+def max_pool_backward(winner: Array, delta: Array, shape: Shape, size: Pair, stride: Pair, pads: Pads) -> Array:
+    plain.check_winner(winner, delta, shape, size, stride, pads)
+    signals = _flat(delta)
+    if not ordinary(signals) or type(winner) is not np.ndarray or winner.dtype != np.uint8:
+        return plain.max_pool_backward(winner, delta, shape, size, stride, pads)
+    moved = np.zeros(shape, delta.dtype)
+    window = *shape, *size, *stride, pads[0][0], pads[1][0]
+    unpool_places(_flat(winner), signals, *window, moved.reshape(-1), *delta.shape[1:3])
+    return moved
