@@ -12,6 +12,7 @@ from deepbp.errors import ConfigurationError, ShapeError
 from deepbp.formulas.language import Formula
 from deepbp.kernels.numpy_convolution import Pads
 from deepbp.layers.layer import Builder, Layer
+from deepbp.layers.masking import Context
 from deepbp.layers.windows import (
     Padding,
     Sizes,
@@ -223,10 +224,11 @@ def _pooled_whole(input_shape: Shape) -> Shape:
 
 
 @define(eq=False)
-class GlobalAveragePool(Layer[Shape]):
+class GlobalAveragePool(Layer[tuple[Shape, Array | None]]):
     """Global average pooling: the mean of each channel over all places of an image, or all steps of a sequence.
 
-    Shapes: x (B, …, C), y (B, C). Backpropagated gradient: δ divided by the number of places, at each of them.
+    Shapes: x (B, …, C), y (B, C). Backpropagated gradient: δ divided by the number of places, at each of them. Inside of
+    ``Masked``, the mean is taken over the real steps.
 
     Raises:
         ShapeError: by ``build``, for samples without places.
@@ -240,17 +242,31 @@ class GlobalAveragePool(Layer[Shape]):
     """
 
     formula = Formula("place_mean(x)", backward="over_places(delta, x)")
+    any_length = True
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
         return _pooled_whole(input_shape)
 
-    def forward(self, x: Array) -> tuple[Array, Shape]:
+    def forward(self, x: Array) -> tuple[Array, tuple[Shape, Array | None]]:
         places = _places(x)
         y: Array = np.matmul(ones(places.shape[1], x.dtype), places)
         y /= places.shape[1]
-        return y, x.shape
+        return y, (x.shape, None)
 
-    def backward(self, shape: Shape, delta: Array) -> Array:
+    def forward_with(self, x: Array, context: Context) -> tuple[Array, tuple[Shape, Array | None]]:
+        if context.mask is None:
+            return self._run_forward(x)  # type: ignore[no-any-return]
+        share = context.mask / np.maximum(np.count_nonzero(context.mask, axis=1), 1)[:, None]  # 1 / n at real steps
+        share = share.astype(x.dtype)
+        return np.matmul(share[:, None], x)[:, 0], (x.shape, share)
+
+    def predict_with(self, x: Array, context: Context) -> Array:
+        return self.forward_with(x, context)[0]
+
+    def backward(self, saved: tuple[Shape, Array | None], delta: Array) -> Array:
+        shape, each = saved
+        if each is not None:
+            return np.asarray(each[:, :, None] * delta[:, None])
         share = (delta / prod(shape[1:-1]))[:, None]
         return np.broadcast_to(share, (len(delta), prod(shape[1:-1]), shape[-1])).reshape(shape)
 
@@ -260,7 +276,7 @@ class GlobalMaxPool(Layer[Won]):
     """Global max pooling: the largest number of each channel over all places of an image, or all steps of a sequence.
 
     Shapes: x (B, …, C), y (B, C). Backpropagated gradient: δ where the largest number is, the first of equal ones; 0
-    elsewhere.
+    elsewhere. Inside of ``Masked``, padding never is the largest.
 
     Raises:
         ShapeError: by ``build``, for samples without places.
@@ -274,9 +290,18 @@ class GlobalMaxPool(Layer[Won]):
     """
 
     formula = Formula("place_max(x)", backward="to_winner(delta, x)")
+    any_length = True
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
         return _pooled_whole(input_shape)
+
+    def forward_with(self, x: Array, context: Context) -> tuple[Array, Won]:
+        if context.mask is not None:
+            x = np.where(context.mask[:, :, None], x, np.finfo(x.dtype).min)
+        return self._run_forward(x)  # type: ignore[no-any-return]
+
+    def predict_with(self, x: Array, context: Context) -> Array:
+        return self.forward_with(x, context)[0]
 
     def forward(self, x: Array) -> tuple[Array, Won]:
         places = _places(x)

@@ -21,6 +21,8 @@ from deepbp.layers import (
     Embedding,
     EncoderDecoder,
     Flatten,
+    GlobalAveragePool,
+    GlobalMaxPool,
     Masked,
     Positions,
     ReLU,
@@ -40,6 +42,8 @@ BODIES = [
     [Bidirectional(LSTM(2))],
     [SelfAttention(2), Bidirectional(GRU(2))],
     [SelfAttention(1, causal=True, rotary=True, width=4), GRU(2, reverse=True)],
+    [GlobalAveragePool()],
+    [Dense(3), GlobalMaxPool()],
     [Residual(SelfAttention(2)), Repeat([Dense(4), ReLU()], 2), GRU(2)],
 ]
 
