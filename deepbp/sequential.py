@@ -391,7 +391,7 @@ class Sequential(Network):
         *,
         strict: bool = True,
         names: Mapping[str, str] | None = None,
-        convention: Literal["deepbp", "pytorch"] = "deepbp",
+        convention: Literal["deepbp", "keras", "pytorch"] = "deepbp",
         limit: int = 4 * 2**30,
     ) -> "WeightsReport":
         """Load parameters and buffers from a file; see ``deepbp.files.load_weights``."""

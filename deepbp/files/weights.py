@@ -12,6 +12,7 @@ from attrs import frozen
 from deepbp._validation import as_type, require_built
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.errors.validators import check_word
+from deepbp.files.foreign_arrays import Combined, from_keras, from_pytorch
 from deepbp.files.network import TRAINING, AbstractArray, Part, network_of, state_dict
 from deepbp.files.objects import FROM_THE_CONFIGURATION
 from deepbp.layers import (
@@ -47,7 +48,7 @@ Conversion: TypeAlias = Callable[[Array], Array]
 Translation: TypeAlias = Mapping[str, tuple[str, Conversion]]
 """PyTorch's names of a module's arrays, with the name and the conversion here."""
 
-Convention: TypeAlias = Literal["deepbp", "pytorch"]
+Convention: TypeAlias = Literal["deepbp", "keras", "pytorch"]
 
 
 def kernels_last(array: Array) -> Array:
@@ -150,6 +151,14 @@ class Target(NamedTuple):
     convert: Conversion
 
 
+def combined(shapes: Mapping[str, Shape], network: Layer[Any], convention: Convention) -> dict[str, Combined]:
+    """The arrays that are made of several, or of parts, of a file with arrays of these shapes."""
+    check_word("convention", convention, get_args(Convention))
+    if convention == "keras":
+        return from_keras(shapes, network)
+    return from_pytorch(shapes) if convention == "pytorch" else {}
+
+
 def targets(
     found: Iterable[str], parts: Mapping[str, Part], network: Layer[Any], names: Any, convention: Convention
 ) -> dict[str, Target]:
@@ -159,7 +168,6 @@ def targets(
         ArgumentTypeError: for ``names`` that are no mapping of text to text.
         ConfigurationError: for unknown names, and for two arrays with the same target.
     """
-    check_word("convention", convention, get_args(Convention))
     layers: dict[str, Layer[Any]] = {"": network, **network.named_layers()}
     found = [name for name in found if convention == "deepbp" or _leaf(name) != COUNTER]
     if names is None and convention == "pytorch":
@@ -180,7 +188,7 @@ def _target(name: str, names: Mapping[str, str], layers: Mapping[str, Layer[Any]
     given = names.get(name)
     inside = next((owner for owner in _owners(name) if owner in names), None)
     renamed = given or (name if inside is None else f"{names[inside]}{name[len(inside) :]}".lstrip("."))
-    if convention == "deepbp" or _owner(renamed) not in layers:
+    if convention != "pytorch" or _owner(renamed) not in layers:
         return Target(renamed, np.asarray)
     own, convert = translation(layers[_owner(renamed)]).get(_leaf(name), (_leaf(name), np.asarray))
     return Target(given or f"{_owner(renamed)}.{own}".lstrip("."), convert)
@@ -295,7 +303,9 @@ def load_weights(
             ``{"fc1.weight": "0.weight"}``, or of whole layers, ``{"fc1": "0"}``.
         convention: ``"pytorch"`` for a ``state_dict``: matrices and kernels are transposed, the rows of a ``Dense``
             behind the ``Flatten`` of an image are moved from the order (C, H, W) to (H, W, C), names are translated,
-            and numbered modules, as in ``nn.Sequential``, are matched in the order of their numbers.
+            and numbered modules, as in ``nn.Sequential``, are matched in the order of their numbers; the two biases of
+            recurrent modules become one. ``"keras"`` for the arrays ``arr_0``, ``arr_1``, … of
+            ``model.get_weights()``: they are taken in the order of the layers, and the gates of a GRU are reordered.
         limit: the largest file to be read, in bytes.
 
     Returns:
@@ -316,10 +326,13 @@ def load_weights(
         if description is not None and description.get("kind") == TRAINING:
             description, specs = network_of(description, specs)
         found = [name for name in specs if not name.startswith(FROM_THE_CONFIGURATION)]
-        placed = targets(found, parts, network, names, convention)
+        theirs = {name: stored.specs[name].shape for name in found}
+        made = combined(theirs, network, convention)
+        used = {source for one in made.values() for source in one.sources}
+        placed = targets([*made, *(name for name in found if name not in used)], parts, network, names, convention)
+        theirs |= {name: one.shape for name, one in made.items()}
         shapes = {
-            target.name: target.convert(AbstractArray.of(stored.specs[name].shape, bool)).shape
-            for name, target in placed.items()
+            target.name: target.convert(AbstractArray.of(theirs[name], bool)).shape for name, target in placed.items()
         }
         report = _compared(parts, shapes, [name for name, target in placed.items() if target.name not in parts])
         if strict and not report.complete:
@@ -327,8 +340,14 @@ def load_weights(
             place = "the file" if isinstance(path, bytes) else f"{path}"
             raise ConfigurationError(f"{place}: expected what this network has: {said}: strict=False takes what fits")
         wanted = set(report.loaded)
+
+        def read(name: str) -> Array:
+            if name not in made:
+                return stored.array(name)
+            return made[name].combine(*map(stored.array, made[name].sources))
+
         arrays = {
-            target.name: as_type(target.convert(stored.array(name)), f"array {name!r}", parts[target.name].value.dtype)
+            target.name: as_type(target.convert(read(name)), f"array {name!r}", parts[target.name].value.dtype)
             for name, target in placed.items()
             if target.name in wanted
         }

@@ -227,8 +227,8 @@ def _pooled_whole(input_shape: Shape) -> Shape:
 class GlobalAveragePool(Layer[tuple[Shape, Array | None]]):
     """Global average pooling: the mean of each channel over all places of an image, or all steps of a sequence.
 
-    Shapes: x (B, …, C), y (B, C). Backpropagated gradient: δ divided by the number of places, at each of them. Inside of
-    ``Masked``, the mean is taken over the real steps.
+    Shapes: x (B, …, C), y (B, C). Backpropagated gradient: δ divided by the number of places, at each of them. Inside
+    of ``Masked``, the mean is taken over the real steps.
 
     Raises:
         ShapeError: by ``build``, for samples without places.

@@ -14,7 +14,16 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("sklearn")
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-PICTURES = {"autoencoder", "deep_sigmoid", "digits", "digits_cnn", "embeddings", "residual_depth", "vanishing_signal"}
+PICTURES = {
+    "autoencoder",
+    "deep_sigmoid",
+    "digits",
+    "digits_cnn",
+    "embeddings",
+    "residual_depth",
+    "sunspots",
+    "vanishing_signal",
+}
 LONG = {"embeddings"}
 MISSES = {
     "autoencoder": ("EPOCHS", 1),
@@ -28,6 +37,7 @@ MISSES = {
     "regression_diabetes": ("EPOCHS", 1),
     "regression_quantiles": ("EPOCHS", 1),
     "residual_depth": ("BLOCKS", 1),  # so few layers that the plain network learns
+    "sunspots": ("EPOCHS", 1),
     "two_layer_notes": ("LARGEST_DIFFERENCE", 1e-20),
     "vanishing_signal": ("DEPTH", 2),  # too shallow for the signal to vanish
     "xor": ("EPOCHS", 1),

@@ -175,7 +175,7 @@ def test_numbers_that_a_dtype_cannot_hold_change_nothing(tmp_path: Path) -> None
     ("options", "error", "message"),
     [
         ({"strict": 1}, ArgumentTypeError, "strict: expected True or False, got 1"),
-        ({"convention": "keras"}, ConfigurationError, "convention: expected 'deepbp' or 'pytorch', got 'keras'"),
+        ({"convention": "tf"}, ConfigurationError, "convention: expected 'deepbp', 'keras' or 'pytorch', got 'tf'"),
         ({"names": ["0"]}, ArgumentTypeError, r"names: expected the file's names to the network's, got \['0'\]"),
         ({"names": {"0": 1}}, ArgumentTypeError, "names: expected the file's names to the network's, got {'0': 1}"),
         ({"names": {"fc": "0"}}, ConfigurationError, "names: the file has no 'fc', only 0.weight, 0.bias, "),
