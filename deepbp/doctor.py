@@ -16,7 +16,7 @@ from attrs import asdict, field, frozen
 
 from deepbp import kernels
 from deepbp._version import __version__
-from deepbp.kernels import machine_code
+from deepbp.kernels import machine_code, memory
 
 CORE_TYPES = {"AVX512F": ("SkylakeX",), "AVX2": ("Haswell", "Zen")}
 """Kernel families of OpenBLAS for x86, by the processor feature that they require, the widest vectors first."""
@@ -48,6 +48,7 @@ class Report:
         faster: measured speed-ups by setting, as lines for a shell.
         cache: the folders for compiled kernels, in the order in which they are tried, and whether each can be written.
         not_stored: kernels that this process compiled for itself alone.
+        memory: what happens to the memory of large arrays when they are gone.
     """
 
     versions: dict[str, str]
@@ -63,6 +64,7 @@ class Report:
     advice: list[str]
     cache: dict[str, bool] = field(factory=dict)
     not_stored: list[str] = field(factory=list)
+    memory: str = memory.STATE
 
     def to_json(self) -> str:
         """Return the report as JSON."""
@@ -83,6 +85,9 @@ class Report:
             ),
             *(f"not stored  {name}" for name in self.not_stored),
             f"BLAS        {self.blas}, {self.threads} threads, kernels for {self.blas_core_type}",
+            f"memory      is freed {self.memory}"
+            if not self.memory.startswith("kept")
+            else f"memory      {self.memory}",
             "products    " + ", ".join(f"{name} {1e3 * s:.2f} ms" for name, s in self.seconds.items()),
             *(f"gain        {line}   # matrix products {gain:.2f} times as fast" for line, gain in self.faster.items()),
             *(f"advice      {line}" for line in self.advice),
@@ -122,6 +127,7 @@ def examine(repeats: int = 5) -> Report:
         advice,
         cache,
         list(machine_code.NOT_STORED),
+        memory.STATE,
     )
 
 

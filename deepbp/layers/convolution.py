@@ -10,6 +10,7 @@ from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import boolean, instance_of, positive_int
 from deepbp.formulas.language import Formula
 from deepbp.initializers import GlorotUniform, Initializer, Zeros
+from deepbp.kernels.memory import keep_memory
 from deepbp.kernels.numpy_convolution import Pads
 from deepbp.layers.boundary import check_samples
 from deepbp.layers.layer import Builder, Layer
@@ -127,6 +128,7 @@ class _Convolution(_Kernels):
         images = padded(images, pads)
         bias = None if self.bias is None else self.bias.value
         z = kernels.correlate(images, self._kernels(), bias, windows.stride, windows.dilation, self.groups)
+        keep_memory(z.nbytes)
         return self._as_samples(z), (images, pads)
 
     def backward(self, saved: Saved, delta: Array) -> Array:
@@ -290,6 +292,7 @@ class _Transposed(_Kernels):
         z = convolve(images, self._kernels(), shape, windows, pads, self.groups)
         if self.bias is not None:
             z += self.bias.value
+        keep_memory(z.nbytes)
         return self._as_samples(z), (images, pads)
 
     def backward(self, saved: Saved, delta: Array) -> Array:
