@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
-from deepbp.derivation.expressions import OUTER_PRODUCT, THROUGH_WEIGHTS, Expression, Math, total, tree
+from deepbp.derivation.expressions import OUTER_PRODUCT, THROUGH_WEIGHTS, Expression, Math, names_in, total, tree
 from deepbp.derivation.forward import LOSS_SYMBOLS, batch, equation_rows, loss_rows, shape_text
 from deepbp.derivation.steps import (
     OperationStep,
@@ -92,6 +92,10 @@ def backward_row(step: Step, index: int = 0) -> Row:
         remark = f"times the slope of layer {step.place}, {step.kind}"
     elif ast.dump(tree(sides[-1])) == THROUGH_WEIGHTS:
         remark = "moved by one layer, through the transposed weights"
+    elif {"convolve", "correlate"} & names_in(sides[-1]):
+        remark = "moved by one layer, through the same kernels, laid the other way round"
+    elif {"to_winners", "to_winner"} & names_in(sides[-1]):
+        remark = f"to the largest number of each window of layer {step.place}, {step.kind}"
     return Row(math, shape_text(sides[-1], "delta_input", step), remark)
 
 

@@ -145,6 +145,11 @@ def conventions(steps: Sequence[Step]) -> list[Block]:
             )
         )
     ]
+    if any("correlate" in str(step.formula) for step in steps):
+        one, other = Math(("correlate(u, w)",), {}), Math(("convolve(u, w)",), {})
+        laid = " lays w on u at every place and adds the products, and "
+        words = " does so with w turned round, its inputs and outputs exchanged. Strides, zeros around images and "
+        blocks.append(Paragraph((one, laid, other, words + "dilations stand beside the layers.")))
     if any(step.formula is not None and in_time(step.formula.where.values()) for step in steps):
         h = {"h": Symbol("hₜ")}
         words = " belongs to the step before, and is 0 before the first one."
