@@ -378,7 +378,7 @@ class Builder:
             raise ConfigurationError(
                 f"initializer {initializer!r}: expected finite numbers of {self.dtype}, got others"
             )
-        return np.ascontiguousarray(values)  # as kernels take them
+        return np.asarray(values, order="C")  # as kernels take them
 
     def build(self, layer: Layer[Any], input_shape: Shape) -> Shape:
         """Build a layer for samples of this shape, or check the shape of a built one, and return its output shape.
