@@ -6,10 +6,11 @@ figure; in a script, call ``ax.figure.savefig("plot.png")``.
 
 from deepbp._config import publish
 from deepbp.plots.diagram import network_diagram
-from deepbp.plots.network_plots import decision_boundary, weight_images
+from deepbp.plots.network_plots import attention_map, decision_boundary, weight_images
 from deepbp.plots.training_plots import confusion_matrix, learning_curves, learning_rates, signal, signals
 
 __all__ = [
+    "attention_map",
     "confusion_matrix",
     "decision_boundary",
     "learning_curves",

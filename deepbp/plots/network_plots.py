@@ -1,5 +1,6 @@
 """Plots of a trained network: weights as images, and the decision boundary."""
 
+from collections.abc import Sequence
 from math import ceil, sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,35 @@ def weight_images(layer: Layer[Any] | ArrayLike, shape: ShapeLike | None = None,
     ax.set_title(f"weights of {units} units" if units > 1 else "weights of one unit")
     ax.figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03, label="weight")
     return ax
+
+
+def attention_map(weights: ArrayLike, steps: Sequence[str] | None = None, *, ax: "Axes | None" = None) -> "Axes":
+    """Plot an attention map: how much each step, a row, looks at each other one, a column; darker is more.
+
+    Args:
+        weights: A (T, S) of one sample and head, such as ``layer.attention_weights(x)[0, 0]``.
+        steps: names of the steps, such as characters, for both axes of a square map.
+
+    Raises:
+        ShapeError: for weights that are no matrix, and for another number of names.
+
+    >>> import numpy as np
+    >>> from deepbp.plots import attention_map
+    >>> attention_map(np.eye(3), ["a", "b", "c"]).get_xlabel()
+    'looks at'
+    """
+    found = as_numbers(weights, "weights")
+    if found.ndim != 2:
+        raise ShapeError(f"weights: expected a map (T, S) of one sample and head, got {found.shape}: use weights[0, 0]")
+    if steps is not None and found.shape != (len(steps), len(steps)):
+        raise ShapeError(f"steps: expected a name for each row and column of {found.shape}, got {len(steps)}")
+    axes = axes_for(ax)
+    axes.imshow(found, cmap="Greys", vmin=0, vmax=1)
+    axes.set(xlabel="looks at", ylabel="step")
+    if steps is not None:
+        axes.set_xticks(range(len(steps)), labels=list(steps))
+        axes.set_yticks(range(len(steps)), labels=list(steps))
+    return axes
 
 
 def _weight(layer: Layer[Any] | ArrayLike) -> Array:

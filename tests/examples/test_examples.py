@@ -16,6 +16,7 @@ pytest.importorskip("sklearn")
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PICTURES = {
     "autoencoder",
+    "characters",
     "deep_sigmoid",
     "digits",
     "digits_cnn",
@@ -24,9 +25,10 @@ PICTURES = {
     "sunspots",
     "vanishing_signal",
 }
-LONG = {"embeddings"}
+LONG = {"characters", "embeddings"}
 MISSES = {
     "autoencoder": ("EPOCHS", 1),
+    "characters": ("STEPS", 10),
     "curve_fitting": ("ITERATIONS", 1),
     "custom_layer": ("EPOCHS", 1),
     "deep_sigmoid": ("DEPTH", 5),  # too few layers to lose the signal

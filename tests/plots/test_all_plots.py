@@ -39,6 +39,7 @@ PICTURES: dict[str, Callable[..., Axes]] = {
     "signal": lambda ax=None: plots.signal(MONITOR, "gradients", ax=ax),
     "decision_boundary": lambda ax=None: plots.decision_boundary(NET, X, Y, ax=ax),
     "weight_images": lambda ax=None: plots.weight_images(NET[0], (2, 1), ax=ax),
+    "attention_map": lambda ax=None: plots.attention_map(np.eye(3), "abc", ax=ax),
     "confusion_matrix": lambda ax=None: plots.confusion_matrix(NET.predict(X), Y, ax=ax),
 }
 
