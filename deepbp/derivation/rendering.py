@@ -1,15 +1,20 @@
 """Rendering of documents: plain text for a terminal, LaTeX, and HTML with MathML that needs no script."""
 
 from abc import ABC, abstractmethod
+from functools import partial
 from html import escape
+from os import PathLike
+from pathlib import Path
 from textwrap import wrap
 
 from deepbp._plain_text import printable
 from deepbp.derivation.document import Block, Document, Equations, Heading, Paragraph, Row, Values, cells, measures
 from deepbp.derivation.expressions import Math
-from deepbp.formulas.latex import LatexPrinter
+from deepbp.derivation.paper import as_pdf, save
+from deepbp.formulas.latex import GREEK_LETTERS, LatexPrinter, as_number
 from deepbp.formulas.mathml import MathMLPrinter
 from deepbp.formulas.printer import TextPrinter
+from deepbp.typing import Array
 
 WIDTH = 100
 _TEXT = TextPrinter()
@@ -76,19 +81,29 @@ def _text_array(start: str, rows: list[list[str]] | None, summary: str, axes: in
 
 _LATEX = LatexPrinter()
 _LATEX_OPENING = r"""\documentclass{article}
-\usepackage[utf8]{inputenc}
 \usepackage[margin=25mm]{geometry}
 \usepackage{amsmath}
-\allowdisplaybreaks
+\raggedbottom
 \begin{document}
 """
+_RAISED = [*zip("0123456789+-()zxyntku", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ᶻˣʸⁿᵗᵏᵘ", strict=True), (r"\top", "ᵀ")]
+_LOWERED = [*zip("0123456789ijk", "₀₁₂₃₄₅₆₇₈₉ᵢⱼₖ", strict=True)]
 _LATEX_ESCAPES = str.maketrans(
     {
         "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "&": r"\&", "%": r"\%", "$": r"\$",
         "#": r"\#", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": r"\(-\)", "→": r"\(\to\)",
-        "×": r"\(\times\)", "½": r"\(\frac{1}{2}\)",
+        "×": r"\(\times\)", "½": r"\(\frac{1}{2}\)", "·": r"\(\cdot\)", "√": r"\(\surd\)", "′": r"\('\)",
+        "∂": r"\(\partial\)", "Σ": r"\(\sum\)", "…": r"\ldots{}", "ŷ": r"\(\hat{y}\)", "≥": r"\(\ge\)",
+        "≤": r"\(\le\)", "≠": r"\(\ne\)", "∞": r"\(\infty\)",
     }
+    | {letter: rf"\({name}\)" for letter, name in GREEK_LETTERS.items()}
+    | {raised: rf"\({{}}^{{{plain}}}\)" for plain, raised in _RAISED}
+    | {lowered: rf"\({{}}_{{{plain}}}\)" for plain, lowered in _LOWERED}
 )  # fmt: skip
+# Formulas are set within a line, where TeX breaks them at operators; what does not fit beside one goes below it.
+_LATEX_LINES = r"{\raggedright\binoppenalty=50\relpenalty=30\parindent=0pt\parskip=6pt plus 2pt" + "\n"
+_POINTS = 430  # of a line, less the indentation
+_TOGETHER = 75  # characters of shape and remark that are kept in one line
 
 
 def as_latex(document: Document, *, whole: bool) -> str:
@@ -109,27 +124,39 @@ def _latex_block(block: Block) -> str:
         case Paragraph(parts):
             return "".join(escaped(part) if isinstance(part, str) else rf"\({part.written(_LATEX)}\)" for part in parts)
         case Equations(rows):
-            return "\\begin{align*}\n" + " \\\\\n".join(map(_latex_row, rows)) + "\n\\end{align*}"
+            return _LATEX_LINES + "\n\n".join(map(_latex_row, rows)) + "\n\\par}"
         case Values(math, array, remark):
-            shown = cells(array)
-            if shown is None:
-                value = rf"\text{{{escaped(measures(array))}}}"
-            elif array.ndim == 0:
-                value = shown[0][0]
-            else:
-                value = r"\begin{bmatrix} " + r" \\ ".join(" & ".join(row) for row in shown) + r" \end{bmatrix}"
-            beside = rf" \quad \text{{{escaped(remark)}}}" if remark else ""
-            return f"\\[\n{math.written(_LATEX)} = {value}{beside}\n\\]"
+            return f"{_LATEX_LINES}{_latex_line(math, remark=remark, value=_latex_value(array))}\n\\par}}"
 
 
 def _latex_row(row: Row) -> str:
-    words = [escaped(part) for part in (row.shape, row.remark) if part]
-    return _latex_aligned(row.math) + "".join(rf" && \text{{{part}}}" for part in words)
+    return _latex_line(row.math, row.shape, row.remark)
 
 
-def _latex_aligned(math: Math) -> str:
+def _latex_line(math: Math, shape: str = "", remark: str = "", value: str = "") -> str:
     first, *others = (Math((side,), math.symbols).written(_LATEX) for side in math.sides)
-    return f"{first} &" + "".join(_LATEX.sign(math.relation) + side for side in others)
+    sides = "".join(_LATEX.sign(math.relation) + side for side in others)
+    words = [rf"{{\small {escaped(shape)}}}"] * bool(shape) + [rf"{{\small\itshape {escaped(remark)}}}"] * bool(remark)
+    beside = r"\quad ".join(words)
+    if len(shape) + len(remark) < _TOGETHER:
+        beside = rf"\mbox{{{beside}}}" if words else ""
+    beside = rf"\hfill {beside}" if words else ""
+    return rf"\hangindent=3em $\displaystyle {first}{sides}${f' $=$ {value}' if value else ''}{beside}"
+
+
+def _latex_value(array: Array) -> str:
+    shown = cells(array)
+    if shown is None:
+        return escaped(measures(array))
+    if array.ndim == 0:
+        return f"${as_number(shown[0][0])}$"
+    points = sum(6 * max(map(len, column)) + 10 for column in zip(*shown, strict=True))
+    size = next(
+        (name for name, part in ((r"\footnotesize", 0.8), (r"\scriptsize", 0.7)) if points * part < _POINTS), r"\tiny"
+    )
+    rows = r" \\ ".join(" & ".join(map(as_number, row)) for row in shown)
+    matrix = rf"$\begin{{bmatrix}} {rows} \end{{bmatrix}}$"
+    return matrix if points < _POINTS else f"{{{size}{matrix}}}"
 
 
 _MATHML = MathMLPrinter()
@@ -256,6 +283,23 @@ class Renderable(ABC):
     def to_latex(self, document: bool = False) -> str:
         """LaTeX for a text that uses amsmath; with ``document=True``, a complete document."""
         return as_latex(self.document(), whole=document)
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the document to a file, ``.pdf``, ``.tex``, ``.html`` or ``.txt``; returns its path.
+
+        A PDF needs one of TeX's programs: ``pdflatex``, ``lualatex``, ``xelatex`` or ``tectonic``. Raises
+        ConfigurationError without one, and for another ending.
+        """
+        source = partial(self.to_latex, document=True)
+        return save(
+            path,
+            {
+                ".pdf": lambda: as_pdf(source()),
+                ".tex": source,
+                ".html": self.to_html,
+                ".txt": lambda: as_text(self.document()),
+            },
+        )
 
     def to_html(self) -> str:
         """A self-contained page: formulas in MathML, no script, light and dark colours."""

@@ -1,5 +1,6 @@
 """The printer of expressions as LaTeX."""
 
+import re
 from typing import ClassVar
 
 from deepbp.formulas.printer import Printer, Symbol
@@ -8,9 +9,11 @@ _GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "η": "eta"
 _GREEK |= {"μ": "mu", "ν": "nu", "π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau", "φ": "varphi", "ω": "omega"}
 _LETTERS = {letter: rf"\{name}" for letter, name in _GREEK.items()}
 _LETTERS |= {"ε": r"\epsilon", "ψ": r"\psi", "Δ": r"\Delta", "Φ": r"\Phi"}
+GREEK_LETTERS = {**_LETTERS}
 _SIGNS = {"·": r"\cdot", "": r"\,", "≥": r"\ge", "≤": r"\le", "≠": r"\ne", "←": r"\leftarrow", "⋆": r"\star", "∗": "*"}
 _FUNCTIONS = {name: rf"\{name}" for name in ("cos", "cosh", "ln", "max", "min", "sin", "tanh")}
-_TALL = (r"\frac", r"\sum", r"\sqrt")
+_TALL = (r"\sum", r"\sqrt", r"\bigl")
+_WIDEST = 64  # characters of a numerator that stays one, for a line can only be broken outside a fraction
 
 
 class LatexPrinter(Printer):
@@ -27,7 +30,7 @@ class LatexPrinter(Printer):
         return rf"\frac{{\partial {of}}}{{\partial {by}}}"
 
     def number(self, text: str) -> str:
-        return r"\mathbf{1}" if text == "𝟙" else text
+        return r"\mathbf{1}" if text == "𝟙" else as_number(text)
 
     def sign(self, text: str) -> str:
         return f" {_SIGNS.get(text, text)} "
@@ -37,11 +40,15 @@ class LatexPrinter(Printer):
 
     def group(self, inner: str, left: str = "(", right: str = ")") -> str:
         left, right = (rf"\{side}" if side in "{}" else side for side in (left, right))
+        if r"\frac" in inner:  # \left and \right would keep what is between them in one line
+            return rf"\biggl{left}{inner}\biggr{right}"
         if any(part in inner for part in _TALL):
-            return rf"\left{left}{inner}\right{right}"
+            return rf"\bigl{left}{inner}\bigr{right}"
         return f"{left}{inner}{right}"
 
     def fraction(self, above: str, below: str) -> str:
+        if visible_length(above) > _WIDEST or visible_length(below) > _WIDEST:
+            return f"{self.group(above, '[', ']')} / {self.group(below, '[', ']')}"
         return rf"\frac{{{above}}}{{{below}}}"
 
     def power(self, base: str, exponent: str) -> str:
@@ -57,10 +64,26 @@ class LatexPrinter(Printer):
         return rf"\sqrt{{{inner}}}"
 
 
+def as_number(text: str) -> str:
+    """LaTeX of a number: 1e-05 is 10 to the power of −5."""
+    mantissa, _, exponent = text.partition("e")
+    if not exponent or not exponent.lstrip("+-").isdigit():
+        return text
+    power = f"10^{{{int(exponent)}}}"
+    return power if mantissa == "1" else rf"{mantissa} \cdot {power}"
+
+
+def visible_length(text: str) -> int:
+    """About how many characters of LaTeX are seen on paper, one below another counted once."""
+    return len(
+        re.sub(r"\\(?:mathrm|left|right|biggl|biggr|bigl|bigr|,)|[{}^_$ ]", "", re.sub(r"\\[a-zA-Z]+", "x", text))
+    )
+
+
 def _letter(letter: str) -> str:
     """LaTeX of a name: Greek letters, hats, primes, subscripts; words are upright."""
-    stem = letter.rstrip("′,₀₁₂₃₄₅₆₇₈₉ᵢⱼₜ₊₋")
-    below = letter[len(stem) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉ᵢⱼₜ₊₋", "0123456789ijt+-", "′"))
+    stem = letter.rstrip("′,₀₁₂₃₄₅₆₇₈₉ᵢⱼₖₜ₊₋")
+    below = letter[len(stem) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉ᵢⱼₖₜ₊₋", "0123456789ijkt+-", "′"))
     if stem in _FUNCTIONS:
         written = _FUNCTIONS[stem]
     elif stem == "ŷ":

@@ -19,6 +19,10 @@ class MathMLPrinter(Printer):
         return f"<mfrac><mrow><mo>∂</mo>{of}</mrow><mrow><mo>∂</mo>{by}</mrow></mfrac>"
 
     def number(self, text: str) -> str:
+        mantissa, _, exponent = text.partition("e")
+        if exponent.lstrip("+-").isdigit():
+            power = f"<msup><mn>10</mn><mn>{str(int(exponent)).replace('-', '−')}</mn></msup>"
+            return power if mantissa == "1" else f"<mrow><mn>{mantissa}</mn><mo>·</mo>{power}</mrow>"
         return f"<mn>{escape(text)}</mn>" if text[-1].isalnum() else f"<mo>{escape(text)}</mo>"
 
     def sign(self, text: str) -> str:
@@ -49,8 +53,8 @@ class MathMLPrinter(Printer):
 
 def _letter(letter: str, above: str = "") -> str:
     """MathML of a name: hats are accents, primes superscripts, trailing numbers subscripts."""
-    stem = letter.rstrip("′,₀₁₂₃₄₅₆₇₈₉ᵢⱼₜ₊₋")
-    below = letter[len(stem) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉ᵢⱼₜ₊₋", "0123456789ijt+-", "′"))
+    stem = letter.rstrip("′,₀₁₂₃₄₅₆₇₈₉ᵢⱼₖₜ₊₋")
+    below = letter[len(stem) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉ᵢⱼₖₜ₊₋", "0123456789ijkt+-", "′"))
     above = "<mo>′</mo>" * letter.count("′") + above
     base = "<mover accent='true'><mi>y</mi><mo>^</mo></mover>" if stem == "ŷ" else f"<mi>{escape(stem)}</mi>"
     kind = "mi" if below.isalpha() else "mn"

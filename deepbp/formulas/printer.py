@@ -99,7 +99,11 @@ class TextPrinter(Printer):
         return f"∂{of}/∂{by}"
 
     def number(self, text: str) -> str:
-        return text
+        mantissa, _, exponent = text.partition("e")
+        if not exponent.lstrip("+-").isdigit():
+            return text
+        power = "10" + str(int(exponent)).translate(_SUPERSCRIPTS)
+        return power if mantissa == "1" else f"{mantissa} · {power}"
 
     def sign(self, text: str) -> str:
         return f" {text} " if text else " "
@@ -174,6 +178,11 @@ def _is_number(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) or (isinstance(node, ast.UnaryOp) and _is_number(node.operand))
 
 
+def _begins_with_number(node: ast.expr) -> bool:
+    """Whether a digit would stand first: after 0.9, 1 where a comparison holds would read as 0.91."""
+    return _is_number(node) or isinstance(node, ast.Compare)
+
+
 _SUM, _PRODUCT, _MINUS, _POWER, _ATOM = range(5)  # how tightly things hold together
 
 
@@ -231,7 +240,7 @@ class _Writer:
                     self._inside(left, _SUM), sign, self._inside(right, _SUM if adds else _PRODUCT)
                 ), _SUM
             case ast.Mult():
-                between = "" if isinstance(left, ast.Constant) and not _is_number(right) else "·"
+                between = "" if isinstance(left, ast.Constant) and not _begins_with_number(right) else "·"
                 sign = printer.sign(between) if between or isinstance(right, ast.Name | ast.Constant | ast.Call) else ""
                 return printer.row(self._inside(left, _PRODUCT), sign, self._inside(right, _PRODUCT)), _PRODUCT
             case ast.MatMult():

@@ -127,7 +127,10 @@ def test_latex_is_well_formed(name: str) -> None:
     words = re.findall(r"\\([A-Za-z]+)", latex)
     known = "beta delta sigma eta mu lambda epsilon partial hat frac sqrt sum left right top cdot leftarrow to ge le ne"
     known += " mathrm mathbf text begin end section subsection ln max min tanh times quad cos cosh gamma sin pi"
-    known += " rho psi Delta star"
+    known += (
+        " rho psi Delta star hangindent displaystyle hfill small itshape biggl biggr bigl bigr par raggedright mbox"
+    )
+    known += " binoppenalty relpenalty parindent parskip footnotesize scriptsize tiny surd ldots plus"
     assert set(words) <= set(known.split())
     unknown = set("σ∂δΣ·ᵀ²√ŷ′ηε→−₁ᵢⱼπαωρψΔ⋆∗")  # letters that pdfTeX does not know
     assert not set(re.sub(r"\\text{[^}]*}", "", latex)) & unknown
@@ -154,15 +157,15 @@ def test_the_notes_in_latex() -> None:
     latex = EVERYTHING["notes"].to_latex()
     bracket = r"[2(y - \hat{y}) \cdot \sigma'(\hat{y})]"
     moved = rf"\{{{bracket} \, \mathrm{{weights2}}^{{\top}} \cdot \sigma'(\mathrm{{layer1}})\}}"
-    assert rf"d_{{2}} & = \mathrm{{layer1}}^{{\top}} \, {bracket} = -\frac" in latex
-    assert rf"d_{{1}} & = \mathrm{{input}}^{{\top}} \, {moved} = -\frac" in latex
-    assert r"z^{1} & = x \, W^{1} && \text{(B, 3)(3, 4) \(\to\) (B, 4)}" in latex
-    assert r"\frac{\partial L}{\partial W^{2}} & = a^{1\top} \, \delta^{2}" in latex
+    assert rf"d_{{2}} = \mathrm{{layer1}}^{{\top}} \, {bracket} = -\frac" in latex
+    assert rf"d_{{1}} = \mathrm{{input}}^{{\top}} \, {moved} = -\frac" in latex
+    assert r"z^{1} = x \, W^{1}$\hfill \mbox{{\small (B, 3)(3, 4) \(\to\) (B, 4)}" in latex
+    assert r"\frac{\partial L}{\partial W^{2}} = a^{1\top} \, \delta^{2}" in latex
 
 
 def test_matrices_in_latex() -> None:
     assert (
-        r"x = \begin{bmatrix} 0 & 0 & 1 \\ 0 & 1 & 1 \\ 1 & 0 & 1 \\ 1 & 1 & 1 \end{bmatrix}"
+        r"x$ $=$ $\begin{bmatrix} 0 & 0 & 1 \\ 0 & 1 & 1 \\ 1 & 0 & 1 \\ 1 & 1 & 1 \end{bmatrix}"
         in EVERYTHING["trace"].to_latex()
     )
 
@@ -246,7 +249,7 @@ def test_notebooks_get_a_fragment_that_leaves_the_page_around_it_alone() -> None
         ("x - row_mean(x)", r"x - \mathrm{mean}_{j}(x)"),
         ("batch_mean(erf(x))", r"\mathrm{mean}_{i}(\mathrm{erf}(x))"),
         ("sin(w0 * x) * cosh(cos(pi))", r"\sin(\omega_{0} \cdot x) \cdot \cosh(\cos(\pi))"),
-        ("gradient.T", r"\left(\frac{\partial L}{\partial a^{2}}\right)^{\top}"),
+        ("gradient.T", r"\biggl(\frac{\partial L}{\partial a^{2}}\biggr)^{\top}"),
     ],
 )
 def test_expressions_in_latex(expression: str, latex: str) -> None:
