@@ -92,3 +92,16 @@ def long_dot(a: Array, b: Array) -> float:
         return float(a.dot(b))
     pieces = (slice(start, start + LONG) for start in range(0, a.size, LONG))
     return float(sum(a[piece].astype(np.float64).dot(b[piece].astype(np.float64)) for piece in pieces))
+
+
+def plan_of_sum(size: int) -> list[tuple[int, int]]:
+    """How NumPy adds so many neighbouring numbers: runs of at most 128, and how often the last two sums are added then.
+
+    Source: numpy/_core/src/umath/loops_utils.h.src, pairwise_sum.
+    """
+    if size <= 128:
+        return [(size, 0)]
+    half = size // 2
+    half -= half % 8
+    *rest, (last, merges) = plan_of_sum(size - half)
+    return [*plan_of_sum(half), *rest, (last, merges + 1)]

@@ -7,7 +7,7 @@ import numpy as np
 from deepbp.errors import ShapeError
 from deepbp.kernels import numba_loops as loops
 from deepbp.kernels import numpy_kernels
-from deepbp.kernels.blocks import NO_SCORES, NOT_ROWS, NOT_SHARES, OTHER_LENGTH, OTHER_STATE, OTHER_TARGET
+from deepbp.kernels.blocks import NO_SCORES, NOT_ROWS, NOT_SHARES, OTHER_LENGTH, OTHER_TARGET
 from deepbp.kernels.numba_attention import attention as attention
 from deepbp.kernels.numba_attention import attention_backward as attention_backward
 from deepbp.kernels.numba_erf import gelu as gelu
@@ -28,6 +28,14 @@ from deepbp.kernels.numba_recurrence import lstm as lstm
 from deepbp.kernels.numba_recurrence import lstm_backward as lstm_backward
 from deepbp.kernels.numba_recurrence import rnn as rnn
 from deepbp.kernels.numba_recurrence import rnn_backward as rnn_backward
+from deepbp.kernels.numba_updates import adadelta as adadelta
+from deepbp.kernels.numba_updates import adagrad as adagrad
+from deepbp.kernels.numba_updates import adam as adam
+from deepbp.kernels.numba_updates import amsgrad as amsgrad
+from deepbp.kernels.numba_updates import lion as lion
+from deepbp.kernels.numba_updates import rmsprop as rmsprop
+from deepbp.kernels.numba_updates import sgd as sgd
+from deepbp.kernels.numba_updates import sgd_momentum as sgd_momentum
 from deepbp.kernels.numpy_kernels import __all__ as __all__  # a kernel without a compiled form is NumPy's
 from deepbp.kernels.numpy_kernels import erf as erf
 from deepbp.kernels.numpy_kernels import erfc as erfc
@@ -48,12 +56,6 @@ def check_rows(rows: Any, labels: Any, weight: Any) -> None:
         raise ShapeError(OTHER_LENGTH, rows, labels.shape)
     if weight is not None and weight.shape != (rows,):
         raise ShapeError(OTHER_LENGTH, rows, weight.shape)
-
-
-@inner
-def check_length(values: Any, other: Any) -> None:
-    if other.size != values.size:
-        raise ShapeError(OTHER_STATE, values.size, other.size)
 
 
 @compiled(numpy_kernels.add_bias, z=2, bias=1)
@@ -234,26 +236,3 @@ def clip_norm(grads: Any, norm: float, limit: float) -> None:
         factor = grads.dtype.type(limit / norm)
         for i in range(grads.size):
             grads[i] *= factor
-
-
-@compiled(numpy_kernels.sgd, values=1, grads=1)
-def sgd(values: Any, grads: Any, rate: float) -> None:
-    check_length(values, grads)
-    loops.sgd(values, grads, values.size, rate)
-
-
-@compiled(numpy_kernels.sgd_momentum, values=1, grads=1, velocity=1)
-def sgd_momentum(values: Any, grads: Any, velocity: Any, rate: float, momentum: float, nesterov: bool) -> None:
-    check_length(values, grads)
-    check_length(values, velocity)
-    loops.sgd_momentum(values, grads, velocity, values.size, rate, momentum, nesterov)
-
-
-@compiled(numpy_kernels.adam, values=1, grads=1, mean=1, square=1)
-def adam(
-    values: Any, grads: Any, mean: Any, square: Any, rate: float, beta1: float, beta2: float, epsilon: float
-) -> None:
-    check_length(values, grads)
-    check_length(values, mean)
-    check_length(values, square)
-    loops.adam(values, grads, mean, square, values.size, rate, beta1, beta2, epsilon)

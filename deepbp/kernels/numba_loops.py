@@ -174,39 +174,3 @@ def cross_entropy_row(z: Any, start: Any, classes: Any, label: Any, residual: An
         residual[j] /= total
     residual[start + label] = -others / total
     return np.log1p(others / own) if own > tiny else np.log(total) - (z[start + label] - largest)
-
-
-@inner
-def sgd(w: Any, g: Any, size: Any, rate: Any) -> None:
-    step = w.dtype.type(rate)
-    for i in range(size):
-        w[i] -= step * g[i]
-
-
-@inner
-def sgd_momentum(w: Any, g: Any, velocity: Any, size: Any, rate: Any, momentum: Any, nesterov: Any) -> None:
-    step, keep = w.dtype.type(rate), w.dtype.type(momentum)
-    zero, least = w.dtype.type(0), w.dtype.type(np.finfo(w.dtype).tiny)
-    for i in range(size):
-        v = keep * velocity[i] + g[i]
-        v = zero if abs(v) < least else v
-        velocity[i] = v
-        w[i] -= step * (g[i] + keep * v if nesterov else v)
-
-
-@inner
-def adam(
-    w: Any, g: Any, mean: Any, square: Any, size: Any, rate: Any, beta1: Any, beta2: Any, epsilon: Any
-) -> None:  # fmt: skip
-    t = w.dtype.type
-    step, small, zero, least = t(rate), t(epsilon), t(0), t(np.finfo(w.dtype).tiny)
-    keep1, take1, keep2, take2 = t(beta1), t(1 - beta1), t(beta2), t(1 - beta2)
-    for i in range(size):
-        x = g[i]
-        m = keep1 * mean[i] + take1 * x
-        v = keep2 * square[i] + take2 * (x * x)
-        m = zero if abs(m) < least else m  # below the smallest normal number, multiplication takes many times as long
-        v = zero if v < least else v
-        mean[i] = m
-        square[i] = v
-        w[i] -= step * m / (np.sqrt(v) + small)

@@ -6,7 +6,6 @@ import numpy as np
 
 from deepbp.errors import DataTypeError, ShapeError
 from deepbp.kernels.blocks import (
-    BLOCK,
     NO_SCORES,
     NOT_LABELS,
     NOT_MATRIX,
@@ -16,7 +15,6 @@ from deepbp.kernels.blocks import (
     OTHER_SHAPE,
     OTHER_TARGET,
     WHOLE_NUMBERS,
-    blocks,
     long_dot,
     long_sum,
 )
@@ -42,12 +40,16 @@ from deepbp.kernels.numpy_sequences import (
     rnn,
     rnn_backward,
 )
+from deepbp.kernels.numpy_updates import adadelta, adagrad, adam, amsgrad, lion, rmsprop, sgd, sgd_momentum
 from deepbp.typing import Array
 
 __all__ = [
+    "adadelta",
+    "adagrad",
     "adam",
     "add_bias",
     "add_rows",
+    "amsgrad",
     "attention",
     "attention_backward",
     "batch_norm",
@@ -68,12 +70,14 @@ __all__ = [
     "gru_backward",
     "layer_norm",
     "layer_norm_backward",
+    "lion",
     "lstm",
     "lstm_backward",
     "relu",
     "relu_backward",
     "rms_norm",
     "rms_norm_backward",
+    "rmsprop",
     "rnn",
     "rnn_backward",
     "sgd",
@@ -331,55 +335,3 @@ def clip_norm(grads: Array, norm: float, limit: float) -> None:
     """g ← g · limit / norm, where the norm, the length of the whole vector, is above the limit."""
     if 0 <= limit < norm:
         grads *= limit / norm
-
-
-def sgd(values: Array, grads: Array, rate: float) -> None:
-    """w −= η g."""
-    if not grads.size == values.size <= BLOCK:
-        for w, g in blocks(values, grads, scratch=0):
-            sgd(w, g, rate)
-        return
-    values -= grads * rate
-
-
-def sgd_momentum(values: Array, grads: Array, velocity: Array, rate: float, momentum: float, nesterov: bool) -> None:
-    """v ← μ v + g; w −= η v, or with Nesterov's momentum w −= η (g + μ v)."""
-    for w, g, v, scratch in blocks(values, grads, velocity):
-        v *= momentum
-        v += g
-        if nesterov:
-            np.multiply(v, momentum, out=scratch)
-            scratch += g
-            scratch *= rate
-        else:
-            np.multiply(v, rate, out=scratch)
-        w -= scratch
-
-
-def adam(
-    values: Array,
-    grads: Array,
-    mean: Array,
-    square: Array,
-    rate: float,
-    beta1: float,
-    beta2: float,
-    epsilon: float,
-) -> None:
-    """m ← β₁ m + (1 − β₁) g; v ← β₂ v + (1 − β₂) g²; w −= η m / (√v + ε)."""
-    if not grads.size == mean.size == square.size == values.size <= BLOCK:
-        for w, g, m, v in blocks(values, grads, mean, square, scratch=0):
-            adam(w, g, m, v, rate, beta1, beta2, epsilon)
-        return
-    scratch = grads * (1 - beta1)
-    mean *= beta1
-    mean += scratch
-    np.multiply(grads, grads, out=scratch)
-    scratch *= 1 - beta2
-    square *= beta2
-    square += scratch
-    np.sqrt(square, out=scratch)
-    scratch += epsilon
-    np.divide(mean, scratch, out=scratch)
-    scratch *= rate
-    values -= scratch

@@ -1,6 +1,6 @@
 """Cross-entropy losses for classification, on probabilities and on logits."""
 
-from math import isfinite
+from math import isfinite, prod
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -237,11 +237,17 @@ class SoftmaxCrossEntropy(_SmoothedClassLoss[SoftmaxSaved]):
         return np.asarray(kernels.cross_entropy_residual_backward(residual, weight)).reshape(shape)
 
     def lower(self, program: Program, prediction: Slot, target: Array, weight: Array | None = None) -> None:
-        labels = target.ndim == 1 and prediction.value.ndim == 2 and target.dtype == np.int64 and weight is None
-        if not labels or self.label_smoothing or self.class_weight is not None or self.ignore_label is not None:
-            super().lower(program, prediction, target, weight)
+        z = prediction.value
+        plain = not self.label_smoothing and self.class_weight is None and self.ignore_label is None and weight is None
+        places = prod(z.shape[1:-1])
+        if plain and z.ndim > 1 and target.shape == z.shape[:-1] and target.dtype == np.int64:
+            program.then("softmax_cross_entropy", z, target, prediction.delta, z.shape[-1], places)
+        elif plain and z.ndim > 1 and target.shape == z.shape and target.dtype == z.dtype:
+            labels = np.zeros(program.rows * places, np.int64)
+            others = program.function_of(self, prediction, target)
+            program.then("one_hot_cross_entropy", z, target, prediction.delta, z.shape[-1], places, labels, others)
         else:
-            program.then("softmax_cross_entropy", prediction.value, target, prediction.delta, prediction.width)
+            super().lower(program, prediction, target, weight)
 
 
 def one_hot_labels(rows: Array) -> Array | None:
@@ -374,3 +380,10 @@ class SigmoidBinaryCrossEntropy(_BinaryCrossEntropyLoss):
             return kernels.sigmoid_cross_entropy(prediction, y, 1 - y)
         positive, negative = y * per_output(self.pos_weight, prediction, "pos_weight"), 1 - y
         return kernels.sigmoid_cross_entropy(prediction, positive, negative, positive + negative)
+
+    def lower(self, program: Program, prediction: Slot, target: Array, weight: Array | None = None) -> None:
+        s = float(self.label_smoothing)
+        if self.pos_weight == 1:
+            self._lower_terms(program, prediction, target, weight, "sigmoid_cross_entropy", 1 - s, s / 2)
+        else:
+            super().lower(program, prediction, target, weight)

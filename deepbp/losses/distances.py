@@ -105,6 +105,9 @@ class MeanAbsoluteError(MeanLoss):
         difference = prediction - target
         return np.abs(difference), np.sign(difference)
 
+    def lower(self, program: Program, prediction: Slot, target: Array, weight: Array | None = None) -> None:
+        self._lower_terms(program, prediction, target, weight, "absolute_error")
+
 
 _SIZE = "minimum(abs(prediction - target), delta)"
 
@@ -141,6 +144,9 @@ class Huber(MeanLoss):
         limit = float(self.delta)  # a NumPy number would bring its dtype along
         clipped = difference.clip(-limit, limit)
         return clipped * (difference - clipped / 2), clipped
+
+    def lower(self, program: Program, prediction: Slot, target: Array, weight: Array | None = None) -> None:
+        self._lower_terms(program, prediction, target, weight, "huber", float(self.delta))
 
 
 @frozen

@@ -13,7 +13,7 @@ from deepbp._validation import FILL, as_numbers, as_type, check_sample_shape
 from deepbp.errors import ArgumentTypeError, ContractError, DataError, DataTypeError, ShapeError
 from deepbp.errors.validators import explain_constructor
 from deepbp.formulas.language import LossFormula
-from deepbp.kernels.blocks import long_sum
+from deepbp.kernels.blocks import LONG, long_sum, plan_of_sum
 from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, ArrayLike, Shape, freely_named
 
@@ -198,6 +198,18 @@ class MeanLoss(Loss[MeanSaved]):
         slopes, n, sample_weight = saved
         delta = slopes / n
         return delta if sample_weight is None else delta * weight_column(sample_weight, slopes)
+
+    def _lower_terms(
+        self, program: Program, prediction: Slot, target: Array, weight: Array | None, name: str, *settings: float
+    ) -> None:
+        """The instruction that computes the terms and their mean; without weights."""
+        z = prediction.value
+        if weight is not None or target.shape != z.shape or target.dtype != z.dtype or z.size > LONG:
+            Loss.lower(self, program, prediction, target, weight)
+        else:
+            plan = np.array(plan_of_sum(z.size), np.int64)
+            memory = (np.zeros_like(z), prediction.width, plan, len(plan), np.zeros(len(plan), z.dtype))
+            program.then(name, z, target, prediction.delta, *memory, *settings)
 
 
 def check_same_shape(prediction: Array, target: Array, place: str = "loss") -> None:

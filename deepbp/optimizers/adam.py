@@ -11,7 +11,7 @@ from deepbp.errors.validators import fraction, non_negative, positive, rate_or_s
 from deepbp.formulas.language import UpdateFormula
 from deepbp.kernels import unchecked as kernels
 from deepbp.kernels.blocks import average, average_square, blocks
-from deepbp.optimizers.optimizer import DECAY, Descent, Schedule, State, decay
+from deepbp.optimizers.optimizer import DECAY, Descent, Schedule, State, decay, lower_decay
 from deepbp.parameters import ParameterVector
 from deepbp.typing import Array
 
@@ -63,11 +63,12 @@ class Adam(Descent):
         mean, square = state["mean"], state["square"]
         kernels.adam(parameters.values, grads, mean, square, rate, self.beta1, self.beta2, epsilon)
 
-    def lower(self, parameters: ParameterVector, state: State) -> list[tuple[Any, ...]] | None:
-        if type(self) is not Adam or "late" in state:
+    def _lower(self, parameters: ParameterVector, state: State) -> list[tuple[Any, ...]] | None:
+        if type(self) not in (Adam, AdamW):
             return None
         w, g, m, v = parameters.values, parameters.grads, state["mean"], state["square"]
-        return [("adam", w, g, m, v, g.size, self.beta1, self.beta2, self.epsilon)]
+        decayed = lower_decay(parameters, getattr(self, "weight_decay", 0.0))
+        return [*decayed, ("adam", w, g, m, v, g.size, float(self.beta1), float(self.beta2), float(self.epsilon))]
 
     def _corrected(self, t: int, rate: float) -> tuple[float, float]:
         """The rate and ε with which the uncorrected means give the step of the corrected ones."""
@@ -143,13 +144,22 @@ class AMSGrad(Adam):
     def _move(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
         decay(parameters, rate * self.weight_decay)
         rate, epsilon = self._corrected(state["step"] + 1, rate)
-        for w, _, m, v, u, scratch in self._averaged(parameters, grads, state, state["largest"]):
-            np.maximum(u, v, out=u)
-            np.sqrt(u, out=scratch)
-            scratch += epsilon
-            np.divide(m, scratch, out=scratch)
-            scratch *= rate
-            w -= scratch
+        kernels.amsgrad(
+            parameters.values,
+            grads,
+            state["mean"],
+            state["square"],
+            state["largest"],
+            rate,
+            self.beta1,
+            self.beta2,
+            epsilon,
+        )
+
+    def _lower(self, parameters: ParameterVector, state: State) -> list[tuple[Any, ...]] | None:
+        w, g, m, v, u = parameters.values, parameters.grads, state["mean"], state["square"], state["largest"]
+        row = ("amsgrad", w, g, m, v, u, g.size, float(self.beta1), float(self.beta2), float(self.epsilon))
+        return [*lower_decay(parameters, self.weight_decay), row]
 
 
 @frozen

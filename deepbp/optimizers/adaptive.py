@@ -1,12 +1,15 @@
 """Optimizers that adapt the step of each number to its gradients, and sign-based ones."""
 
+from typing import Any
+
 import numpy as np
 from attrs import field, frozen
 
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import boolean, fraction, non_negative, number, positive, rate_or_schedule
 from deepbp.formulas.language import UpdateFormula
-from deepbp.kernels.blocks import average, average_square, blocks
+from deepbp.kernels import unchecked as kernels
+from deepbp.kernels.blocks import blocks
 from deepbp.optimizers.optimizer import (
     DECAY,
     Descent,
@@ -16,6 +19,8 @@ from deepbp.optimizers.optimizer import (
     decay_has_square,
     decayed_gradient,
     has_square,
+    lower_decay,
+    lower_decayed_gradient,
     zeros,
 )
 from deepbp.parameters import ParameterVector
@@ -63,14 +68,13 @@ class Adagrad(Descent):
 
     def _move(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
         grads = decayed_gradient(parameters, grads, self.weight_decay)
-        for w, g, s, scratch in blocks(parameters.values, grads, state["square"]):
-            np.multiply(g, g, out=scratch)
-            s += scratch
-            np.sqrt(s, out=scratch)
-            scratch += self.epsilon
-            np.divide(g, scratch, out=scratch)
-            scratch *= rate
-            w -= scratch
+        kernels.adagrad(parameters.values, grads, state["square"], rate, self.epsilon)
+
+    def _lower(self, parameters: ParameterVector, state: State) -> list[tuple[Any, ...]] | None:
+        rows, grads = lower_decayed_gradient(parameters, self.weight_decay)
+        values, square = parameters.values, state["square"]
+        check = ("check_square", square, square.size, 1.0)
+        return [check, *rows, ("adagrad", values, grads, square, square.size, float(self.epsilon))]
 
 
 @frozen
@@ -116,17 +120,13 @@ class Adadelta(Descent):
 
     def _move(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
         grads = decayed_gradient(parameters, grads, self.weight_decay)
-        arrays = (parameters.values, grads, state["square"], state["moved"])
-        for w, g, v, u, change, scratch in blocks(*arrays, scratch=2):
-            average_square(v, self.rho, g, scratch)
-            np.add(u, self.epsilon, out=change)
-            np.add(v, self.epsilon, out=scratch)
-            change /= scratch
-            np.sqrt(change, out=change)
-            change *= g
-            average_square(u, self.rho, change, scratch)
-            change *= rate
-            w -= change
+        square, moved = state["square"], state["moved"]
+        kernels.adadelta(parameters.values, grads, square, moved, rate, self.rho, self.epsilon)
+
+    def _lower(self, parameters: ParameterVector, state: State) -> list[tuple[Any, ...]] | None:
+        rows, grads = lower_decayed_gradient(parameters, self.weight_decay)
+        values, v, u = parameters.values, state["square"], state["moved"]
+        return [*rows, ("adadelta", values, grads, v, u, v.size, float(self.rho), float(self.epsilon))]
 
 
 @frozen
@@ -179,27 +179,15 @@ class RMSprop(Descent):
 
     def _move(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
         grads = decayed_gradient(parameters, grads, self.weight_decay)
-        mean = state["mean"] if self.centered else grads  # a placeholder where there is no such state
-        velocity = state["velocity"] if self.momentum else grads
-        for w, g, v, m, b, scratch in blocks(parameters.values, grads, state["square"], mean, velocity):
-            average_square(v, self.rho, g, scratch)
-            if self.centered:
-                average(m, self.rho, g, scratch)
-                np.multiply(m, m, out=scratch)
-                np.subtract(v, scratch, out=scratch)
-                np.maximum(scratch, 0, out=scratch)  # rounding may leave a variance just below 0
-                np.sqrt(scratch, out=scratch)
-            else:
-                np.sqrt(v, out=scratch)
-            scratch += self.epsilon
-            np.divide(g, scratch, out=scratch)
-            if self.momentum:
-                b *= self.momentum
-                b += scratch
-                np.multiply(b, rate, out=scratch)
-            else:
-                scratch *= rate
-            w -= scratch
+        values, square, mean, velocity = parameters.values, state["square"], state.get("mean"), state.get("velocity")
+        kernels.rmsprop(values, grads, square, mean, velocity, rate, self.rho, self.momentum, self.epsilon)
+
+    def _lower(self, parameters: ParameterVector, state: State) -> list[tuple[Any, ...]] | None:
+        rows, grads = lower_decayed_gradient(parameters, self.weight_decay)
+        values, square, kept = parameters.values, state["square"], (state.get("mean"), state.get("velocity"))
+        mean, velocity = (grads if one is None else one for one in kept)
+        flags, settings = (int(one is not None) for one in kept), map(float, (self.rho, self.momentum, self.epsilon))
+        return [*rows, ("rmsprop", values, grads, square, mean, velocity, square.size, *flags, *settings)]
 
 
 @frozen
@@ -313,11 +301,9 @@ class Lion(Descent):
 
     def _move(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
         decay(parameters, rate * self.weight_decay)
-        for w, g, m, ahead, scratch in blocks(parameters.values, grads, state["mean"], scratch=2):
-            np.multiply(m, self.beta1, out=ahead)
-            np.multiply(g, 1 - self.beta1, out=scratch)
-            ahead += scratch
-            np.sign(ahead, out=scratch)  # written over its own argument, it took thirteen times as long
-            scratch *= rate
-            w -= scratch
-            average(m, self.beta2, g, scratch)
+        kernels.lion(parameters.values, grads, state["mean"], rate, self.beta1, self.beta2)
+
+    def _lower(self, parameters: ParameterVector, state: State) -> list[tuple[Any, ...]] | None:
+        w, g, m = parameters.values, parameters.grads, state["mean"]
+        row = ("lion", w, g, m, m.size, float(self.beta1), float(self.beta2))
+        return [*lower_decay(parameters, self.weight_decay), row]

@@ -189,6 +189,14 @@ class Descent(Optimizer):
             numbers = {name + mark: value for name, value in own.items() if not isinstance(value, np.ndarray)}
             state |= {name: value for name, value in numbers.items() if not name.startswith("step")}
 
+    def lower(self, parameters: ParameterVector, state: State) -> list[tuple[Any, ...]] | None:
+        own = f"{type(self).__module__}.".startswith("deepbp.optimizers.")  # a user's subclass has another formula
+        return self._lower(parameters, state) if own and "late" not in state else None
+
+    def _lower(self, parameters: ParameterVector, state: State) -> list[tuple[Any, ...]] | None:
+        """The instructions of ``_move``, if there are any."""
+        return None
+
     @abstractmethod
     def _move(self, parameters: ParameterVector, grads: Array, state: State, rate: float) -> None:
         """One step with this learning rate; t of the formulas is ``state["step"] + 1``."""
@@ -326,3 +334,22 @@ def decayed_gradient(parameters: ParameterVector, grads: Array, weight_decay: fl
     part = parameters.matrices
     grads[part] += weight_decay * parameters.values[part]
     return grads
+
+
+def lower_decay(parameters: ParameterVector, weight_decay: float) -> list[tuple[Any, ...]]:
+    """The instructions of ``decay``."""
+    part = parameters.values[parameters.matrices]
+    return [("decay", part, part.size, float(weight_decay))] if weight_decay else []
+
+
+def lower_decayed_gradient(
+    parameters: ParameterVector, weight_decay: float, checked: bool = True
+) -> tuple[list[tuple[Any, ...]], Array]:
+    """The instructions of ``decayed_gradient``, unless the squares of its result may overflow, and the result."""
+    values, grads = parameters.values, parameters.grads
+    if not weight_decay:
+        return [], grads
+    decayed, part = np.zeros_like(grads), values[parameters.matrices]
+    row = ("decayed_gradient", values, grads, decayed, grads.size, part.size, float(weight_decay))
+    checks = [("check_square", values, grads.size, 2.0 * weight_decay), ("check_square", grads, grads.size, 2.0)]
+    return [*(checks if checked else ()), row], decayed

@@ -8,7 +8,15 @@ from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import boolean, fraction, non_negative, rate_or_schedule
 from deepbp.formulas.language import UpdateFormula
 from deepbp.kernels import unchecked as kernels
-from deepbp.optimizers.optimizer import SYMBOLS, Descent, Schedule, State, decayed_gradient, zeros
+from deepbp.optimizers.optimizer import (
+    SYMBOLS,
+    Descent,
+    Schedule,
+    State,
+    decayed_gradient,
+    lower_decayed_gradient,
+    zeros,
+)
 from deepbp.parameters import ParameterVector
 from deepbp.typing import Array
 
@@ -69,10 +77,9 @@ class SGD(Descent):
         else:
             kernels.sgd(parameters.values, grads, rate)
 
-    def lower(self, parameters: ParameterVector, state: State) -> list[tuple[Any, ...]] | None:
-        if type(self) is not SGD or self.weight_decay or "late" in state:
-            return None
-        w, g = parameters.values, parameters.grads
+    def _lower(self, parameters: ParameterVector, state: State) -> list[tuple[Any, ...]] | None:
+        rows, grads = lower_decayed_gradient(parameters, self.weight_decay, checked=False)
+        w, size = parameters.values, grads.size
         if not self.momentum:
-            return [("sgd", w, g, g.size)]
-        return [("sgd_momentum", w, g, state["velocity"], g.size, int(self.nesterov), self.momentum)]
+            return [*rows, ("sgd", w, grads, size)]
+        return [*rows, ("sgd_momentum", w, grads, state["velocity"], size, int(self.nesterov), float(self.momentum))]

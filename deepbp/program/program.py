@@ -243,7 +243,14 @@ class Program:
     def loss(self, loss: Any, prediction: Slot, target: Array, weight: Array | None = None) -> None:
         """A function of Python that calls the loss's own forward and backward pass: the default."""
         self.names.append(type(loss).__name__)
+        self.then(self._passes_of(loss, prediction, target, weight))
 
+    def function_of(self, loss: Any, prediction: Slot, target: Array) -> int:
+        """The address of that function, for an instruction that calls it for some batches only."""
+        self.calls_python = True
+        return self._function(self._passes_of(loss, prediction, target, None))
+
+    def _passes_of(self, loss: Any, prediction: Slot, target: Array, weight: Array | None) -> Callable[[], object]:
         def run() -> None:
             own = None if weight is None else weight.copy()  # a loss may keep what it gets
             value, saved = loss.forward(prediction.value.copy(), target.copy(), own)
@@ -251,7 +258,7 @@ class Program:
             if self.training and prediction.delta is not None:
                 _copy(loss.backward(saved), prediction.delta)
 
-        self.then(run)
+        return run
 
     def squared_error(
         self, loss: Any, prediction: Slot, target: Array, weight: Array | None, scale: float
@@ -293,7 +300,7 @@ class Program:
             reals[place, : len(own)] = own
             self._held += whole
         self._held += [code, reals]
-        self.calls_python = any(callable(row[0]) for row in rows)
+        self.calls_python |= any(callable(row[0]) for row in rows)
         self.context[INSTRUCTIONS] = len(rows)
         self._machine = _KERNEL(kernel_address("machine", self.dtype))
         self._arguments = (_address(code), _address(reals), self.rows, _address(self.context))

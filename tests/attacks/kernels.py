@@ -30,9 +30,9 @@ from deepbp.typing import Array
 Choose = Callable[[Sequence[Any]], Any]
 Memory = Callable[[int, bool], Any]
 MATRICES = ("add_bias", "add_rows", "cross_entropy_residual", "softmax_cross_entropy")  # and those whose names begin so
-VECTORS = ("adam", "clip", "sgd")
+VECTORS = ("ada", "amsgrad", "clip", "lion", "rmsprop", "sgd")
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-NUMBERS = {"momentum": 0.9, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
+NUMBERS = {"momentum": 0.9, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "rho": 0.9}
 FLOATS = ("f4", "f8") * 6
 ODD_DTYPES = (">f4", ">f8", "f2", "g", "i8", "i4", "u1", "u8", "?", "c8")
 LAYOUTS = ("C",) * 6 + ("F", "strided", "reversed", "read-only", "unaligned")

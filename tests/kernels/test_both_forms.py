@@ -189,6 +189,46 @@ def test_updates_agree(name: str, states: int, settings: tuple[Any, ...], size: 
 
 @needs_numba
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("name", "states", "settings"),
+    [
+        ("amsgrad", 3, (0.01, 0.9, 0.999, 1e-8)),
+        ("lion", 1, (0.01, 0.9, 0.99)),
+        ("adagrad", 1, (0.01, 1e-10)),
+        ("adadelta", 2, (1.0, 0.95, 1e-6)),
+        ("rmsprop", 3, (0.01, 0.9, 0.5, 1e-8)),
+        ("rmsprop", 1, (None, None, 0.01, 0.9, 0.0, 1e-8)),
+    ],
+)
+def test_updates_are_the_same(name: str, states: int, settings: tuple[Any, ...], dtype: Any) -> None:
+    """Compiled updates round every operation as NumPy does; only subnormal numbers of a state become 0."""
+    arrays = [draw((BLOCK + 7,), dtype, seed=seed) for seed in range(2 + states)]
+    arrays[2:] = [np.abs(state) for state in arrays[2:]]
+    arrays[1][:2], arrays[2][:2] = 0, (np.finfo(dtype).tiny, 0)
+    results = []
+    for form in (fused, plain):
+        copies = [array.copy() for array in arrays]
+        getattr(form, name)(*copies, *settings)
+        results.append(copies)
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, np.where(np.abs(other) < np.finfo(dtype).tiny, 0, other))
+    assert not np.array_equal(results[0][0], arrays[0])
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("name", "settings"), [("elu", (1.05, 1.7, 0.5)), ("softplus", (2.0,))])
+def test_exponential_activations_agree(name: str, settings: tuple[float, ...], dtype: Any) -> None:
+    z = np.concatenate([draw((1000,), dtype, seed, scale) for seed, scale in enumerate((1e-5, 0.1, 1.0, 20.0))])
+    y = getattr(plain, name)(z, *settings)
+    assert_close(getattr(fused, name)(z, *settings), y, ulp=8)
+    if name == "softplus":
+        one, other = (form.softplus_backward(y, z, -2.0) for form in (fused, plain))
+        assert_close(one, other, ulp=8)
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", [0, 1, 1000, BLOCK + 1])
 def test_clipping_agrees(size: int, dtype: Any) -> None:
     grads = draw((size,), dtype)

@@ -85,4 +85,5 @@ def test_no_state_is_subnormal(chosen: Optimizer, form: str, monkeypatch: pytest
 def test_float64(chosen: Optimizer, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not subnormals(trained(chosen, "float64")[1])
     monkeypatch.setattr(optimizer, "FLUSH_EVERY", STEPS + 1)
-    assert subnormals(trained(chosen, "float64")[1])  # else this test proves nothing
+    if kernels.current() == "numpy":  # the compiled kernels flush in every step
+        assert subnormals(trained(chosen, "float64")[1])  # else this test proves nothing

@@ -12,6 +12,7 @@ from trainings import both, problem
 from trainings import compiled_kernels as compiled_kernels
 
 from deepbp import Sequential, Trainer
+from deepbp.errors import DataError
 from deepbp.layers import (
     CELU,
     ELU,
@@ -41,8 +42,15 @@ from deepbp.layers import (
     Softsign,
     Tanh,
 )
-from deepbp.losses import MeanSquaredError
-from deepbp.optimizers import SGD
+from deepbp.losses import (
+    Huber,
+    Loss,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    SigmoidBinaryCrossEntropy,
+    SoftmaxCrossEntropy,
+)
+from deepbp.optimizers import SGD, Adadelta, Adagrad, AdamW, AMSGrad, Lion, Optimizer, RMSprop
 from deepbp.program.layout import blas_addresses
 from deepbp.training import programmed
 
@@ -83,23 +91,96 @@ def train(layers: Layers, dtype: str, **options: Any) -> Callable[[], Trainer]:
     return make
 
 
-@pytest.mark.parametrize(("name", "dtype"), [(name, ("float32", "float64")[len(name) % 2]) for name in STACKS])
-def test_built_in_layers_run_in_machine_code(name: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All their steps, with the bits of the ordinary passes, also for the single row of the last batch."""
-    x, y = problem(MeanSquaredError(), 13, 2, dtype)
-    in_python: list[str] = []
-    steps: list[int] = []
+@pytest.fixture
+def in_python(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The layers and losses of programs that ran as functions of Python; "step" if there were none at all."""
+    found = {"step"}
     original = programmed.Lowered._run
 
     def run(self: programmed.Lowered, *arguments: Any) -> int:
-        in_python.extend(self.program.names)
-        steps.append(original(self, *arguments))
-        return steps[-1]
+        found.discard("step")
+        found.update(self.program.names, [] if self._updates or self._kind != "step" else ["update"])
+        return original(self, *arguments)
 
     monkeypatch.setattr(programmed.Lowered, "_run", run)
+    return found
+
+
+@pytest.mark.parametrize(("name", "dtype"), [(name, ("float32", "float64")[len(name) % 2]) for name in STACKS])
+def test_layers(name: str, dtype: str, monkeypatch: pytest.MonkeyPatch, in_python: set[str]) -> None:
+    """Built-in layers run in machine code, with the bits of the ordinary passes; the last batch has a single row."""
+    x, y = problem(MeanSquaredError(), 13, 2, dtype)
     both(monkeypatch, train(STACKS[name], dtype), lambda trainer: trainer.fit(x, y, batch_size=4, epochs=3))
-    assert set(in_python) == ({"Parallel"} if name == "parallel" else set())  # a single branch has no instruction
-    assert sum(steps) == 12
+    assert in_python == ({"Parallel"} if name == "parallel" else set())  # which concatenates a branch
+
+
+UPDATES: list[Optimizer] = [
+    SGD(0.01, weight_decay=0.1),
+    SGD(0.01, momentum=0.9, nesterov=True, weight_decay=0.1),
+    AdamW(weight_decay=0.1),
+    AMSGrad(weight_decay=0.1),
+    Lion(lambda step: 0.01 / (1 + step), weight_decay=0.1),
+    Adagrad(),
+    Adagrad(weight_decay=0.1),
+    Adadelta(weight_decay=0.1),
+    RMSprop(),
+    RMSprop(momentum=0.5, centered=True, weight_decay=0.1),
+]
+
+
+@pytest.mark.parametrize("number", range(len(UPDATES)))
+def test_updates(number: int, monkeypatch: pytest.MonkeyPatch, in_python: set[str]) -> None:
+    optimizer, dtype = UPDATES[number], ("float32", "float64")[number % 2]
+    x, y = problem(MeanSquaredError(), 13, 2, dtype)
+
+    def make() -> Trainer:
+        net = Sequential([Dense(7), ReLU(), LayerNorm(), Dense(2)], input_shape=3, rng=0, dtype=dtype)
+        return Trainer(net, MeanSquaredError(), optimizer)
+
+    both(monkeypatch, make, lambda trainer: trainer.fit(x, y, batch_size=4, epochs=3))
+    assert in_python == set()
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 50])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_losses(outputs: int, dtype: str, monkeypatch: pytest.MonkeyPatch, in_python: set[str]) -> None:
+    """Means are added in NumPy's order, whose runs of 128 numbers a batch of 50 outputs exceeds."""
+    x, y = problem(MeanSquaredError(), 13, outputs, dtype)
+    y[::3] = 0
+    losses: list[tuple[Loss[Any], Any]] = [
+        (MeanAbsoluteError(), y),
+        (Huber(0.3), y),
+        (SigmoidBinaryCrossEntropy(), y),
+        (SigmoidBinaryCrossEntropy(label_smoothing=0.1), y),
+    ]
+    if outputs > 1:  # rows that are not one-hot, in some batches, go to a function of Python
+        hot = np.eye(outputs, dtype=dtype)[np.arange(13) % outputs]
+        softened = np.where(np.arange(13)[:, None] < 4, hot * 0.5 + 0.5 / outputs, hot).astype(dtype)
+        losses += [(SoftmaxCrossEntropy(), hot), (SoftmaxCrossEntropy(), softened)]
+    for loss, target in losses:
+
+        def make(loss: Loss[Any] = loss) -> Trainer:
+            net = Sequential([Dense(7), ReLU(), Dense(outputs)], input_shape=3, rng=0, dtype=dtype)
+            return Trainer(net, loss, SGD(0.01))
+
+        def fit(trainer: Trainer, target: Any = target) -> None:
+            trainer.fit(x, target, batch_size=4, epochs=3, shuffle=False)
+
+        both(monkeypatch, make, fit)
+    assert in_python == set()
+
+
+def test_a_target_out_of_range_is_refused_by_the_ordinary_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEEPBP_PROGRAM", "1")
+    x, y = problem(MeanSquaredError(), 4, 2, "float64")
+    net = Sequential([Dense(2)], input_shape=3, rng=0, dtype="float64")
+    trainer = Trainer(net, SigmoidBinaryCrossEntropy(), SGD(0.01))
+    for _ in range(3):
+        trainer.step(x, y)
+    before = net.layers[0].weight.value.copy()
+    with pytest.raises(DataError, match="expected numbers from 0 to 1"):
+        trainer.step(x, y + 2 - y)
+    np.testing.assert_array_equal(net.layers[0].weight.value, before)
 
 
 @pytest.mark.parametrize("bad", [0, 5, 12])

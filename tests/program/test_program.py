@@ -23,7 +23,15 @@ from trainings import compiled_kernels as compiled_kernels
 from deepbp import Sequential, Trainer
 from deepbp.errors import NonFiniteError
 from deepbp.layers import Dense, Layer, ReLU, Sigmoid
-from deepbp.losses import BinaryCrossEntropy, Loss, MeanSquaredError, SoftmaxCrossEntropy, SumSquaredError
+from deepbp.losses import (
+    BinaryCrossEntropy,
+    Huber,
+    Loss,
+    MeanSquaredError,
+    SigmoidBinaryCrossEntropy,
+    SoftmaxCrossEntropy,
+    SumSquaredError,
+)
 from deepbp.metrics import Accuracy, MeanAbsoluteError
 from deepbp.optimizers import SGD, Adam, AdamW, Optimizer
 from deepbp.program.layout import blas_addresses
@@ -49,11 +57,21 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return made
 
 
+LOSSES: list[Loss[Any]] = [
+    MeanSquaredError(),
+    SumSquaredError(scale=0.5),
+    SoftmaxCrossEntropy(),
+    BinaryCrossEntropy(),
+    SigmoidBinaryCrossEntropy(label_smoothing=0.1),
+    Huber(0.3),
+]
+
+
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     names=st.lists(st.sampled_from(sorted(LAYERS)), min_size=0, max_size=5),
     optimizer=st.sampled_from(OPTIMIZERS),
-    loss=st.sampled_from([MeanSquaredError(), SumSquaredError(scale=0.5), SoftmaxCrossEntropy(), BinaryCrossEntropy()]),
+    loss=st.sampled_from(LOSSES),
     dtype=st.sampled_from(["float32", "float64"]),
     rows=st.integers(1, 40),
     batch_size=st.sampled_from([1, 4, 7, 32, None]),

@@ -34,7 +34,7 @@ from deepbp.layers import (
     Tanh,
 )  # fmt: skip
 from deepbp.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
-from deepbp.optimizers import SGD, Adam, AdamW, Lion, Optimizer
+from deepbp.optimizers import SGD, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop
 from deepbp.typing import Array
 
 
@@ -92,8 +92,10 @@ OPTIMIZERS: list[Optimizer] = [
     SGD(lambda step: 0.01 / (1 + step)),
     SGD(0.01, weight_decay=0.1),
     Adam(),
-    AdamW(),
-    Lion(),
+    AdamW(weight_decay=0.1),
+    Lion(weight_decay=0.1),
+    RMSprop(centered=True, momentum=0.5, weight_decay=0.1),
+    NAdam(),
 ]
 
 
