@@ -1,4 +1,4 @@
-"""The Numba form of the kernels for images: convolution in tiles of registers, and max pooling.
+"""The Numba form of the kernels for images: convolution in tiles of registers; ``numba_pooling`` has max pooling.
 
 A tile is M places of an image by N vectors of outputs. Its sums stay in registers over the whole window, so that each
 number of a kernel is loaded once for M places, and nothing is written but the sums. No windows are copied.
@@ -15,10 +15,13 @@ from numba import types
 from deepbp.kernels import numpy_convolution as plain
 from deepbp.kernels.numba_lanes import intrinsic
 from deepbp.kernels.numba_math import inner, ordinary, stored
+from deepbp.kernels.numba_pooling import flat
+from deepbp.kernels.numba_pooling import max_pool as max_pool
+from deepbp.kernels.numba_pooling import max_pool_backward as max_pool_backward
 from deepbp.kernels.numba_vectors import BYTES, I64, MANY, Vectors
-from deepbp.kernels.numpy_convolution import Pads, Pair
+from deepbp.kernels.numpy_convolution import Pair
 from deepbp.kernels.numpy_convolution import __all__ as __all__
-from deepbp.typing import Array, Shape
+from deepbp.typing import Array
 
 WIDE = 2  # vectors of outputs in a tile
 HIGH = 12 if MANY else 6  # places in a tile: 24 sums of 32 registers, or 12 of 16
@@ -246,62 +249,6 @@ def correlate_each_shares(
                         r += 1
 
 
-@stored
-def pool_places(
-    x: Any, images: Any, height: Any, width: Any, channels: Any, kh: Any, kw: Any, sh: Any, sw: Any, up: Any, left: Any,
-    y: Any, winner: Any, rows: Any, columns: Any,
-) -> None:  # fmt: skip
-    """The largest number of each window, from the first place inside the image on, and which one it is."""
-    for b in range(images):
-        for i in range(rows):
-            for j in range(columns):
-                top, start = i * sh - up, j * sw - left
-                to = ((b * rows + i) * columns + j) * channels
-                largest, which = y[to : to + channels], winner[to : to + channels]
-                is_first = True
-                for u in range(max(0, -top), min(kh, height - top)):
-                    for v in range(max(0, -start), min(kw, width - start)):
-                        at, number = ((b * height + top + u) * width + start + v) * channels, np.uint8(u * kw + v)
-                        values = x[at : at + channels]
-                        if is_first:
-                            for c in range(values.size):
-                                largest[c] = values[c]
-                                which[c] = number
-                            is_first = False
-                            continue
-                        for c in range(values.size):
-                            value, known = values[c], largest[c]
-                            wins = not value <= known and known == known  # NaN wins, and no number wins against it
-                            largest[c] = value if wins else known
-                            which[c] = number if wins else which[c]
-
-
-@stored
-def unpool_places(
-    winner: Any, d: Any, images: Any, height: Any, width: Any, channels: Any, kh: Any, kw: Any, sh: Any, sw: Any,
-    up: Any, left: Any, moved: Any, rows: Any, columns: Any,
-) -> None:  # fmt: skip
-    """Add each signal to the place in its window that has won. Numbers from ``winner`` are compared, never followed."""
-    zero = d.dtype.type(0)
-    for b in range(images):
-        for i in range(rows):
-            for j in range(columns):
-                top, start = i * sh - up, j * sw - left
-                to = ((b * rows + i) * columns + j) * channels
-                signal, which = d[to : to + channels], winner[to : to + channels]
-                for u in range(max(0, -top), min(kh, height - top)):
-                    for v in range(max(0, -start), min(kw, width - start)):
-                        at, number = ((b * height + top + u) * width + start + v) * channels, np.uint8(u * kw + v)
-                        target = moved[at : at + channels]
-                        for c in range(target.size):
-                            target[c] += signal[c] if which[c] == number else zero
-
-
-def _flat(array: Array) -> Array:
-    """The numbers in a row, in memory that compiled code may take as it is; a copy where the array's is not."""
-    return (array if array.flags.carray else np.array(array, order="C", subok=True)).reshape(-1)
-
-
 def _distances(x: Array, stride: Pair) -> tuple[int, int, int]:
     _, height, width, channels = x.shape
     return height * width * channels, width * channels * stride[0], channels * stride[1]
@@ -318,7 +265,7 @@ def _runs(x: Array, size: Pair, dilation: Pair, groups: int) -> tuple[Array, int
 
 def correlate(x: Array, weight: Array, bias: Array | None, stride: Pair, dilation: Pair, groups: int) -> Array:
     shape = plain.correlated_shape(x, weight, bias, stride, dilation, groups)
-    numbers, factors, added = _flat(x), _flat(weight), np.zeros(shape[3], x.dtype) if bias is None else _flat(bias)
+    numbers, factors, added = flat(x), flat(weight), np.zeros(shape[3], x.dtype) if bias is None else flat(bias)
     if not ordinary(numbers, factors, added) or 0 in shape:
         return plain.correlate(x, weight, bias, stride, dilation, groups)
     z = np.empty(shape, x.dtype)
@@ -335,7 +282,7 @@ def correlate(x: Array, weight: Array, bias: Array | None, stride: Pair, dilatio
 
 def correlate_weights(x: Array, delta: Array, size: Pair, stride: Pair, dilation: Pair, groups: int) -> Array:
     shape = plain.shared_shape(x, delta, size, stride, dilation, groups)
-    numbers, signals = _flat(x), _flat(delta)
+    numbers, signals = flat(x), flat(delta)
     if not ordinary(numbers, signals) or 0 in shape or delta.size == 0:
         return plain.correlate_weights(x, delta, size, stride, dilation, groups)
     total = np.zeros(shape, x.dtype)
@@ -348,25 +295,3 @@ def correlate_weights(x: Array, delta: Array, size: Pair, stride: Pair, dilation
         sizes = images, height, width, groups, x.shape[3] // groups, outputs // groups
         correlate_shares(*given, length, signals, total.reshape(-1), *sizes)
     return total
-
-
-def max_pool(x: Array, size: Pair, stride: Pair, pads: Pads) -> tuple[Array, Array]:
-    shape = plain.pooled_shape(x.shape, size, stride, pads)
-    numbers = _flat(x)
-    if not ordinary(numbers) or size[0] * size[1] > 256:
-        return plain.max_pool(x, size, stride, pads)
-    y, winner = np.empty(shape, x.dtype), np.empty(shape, np.uint8)
-    window = *x.shape, *size, *stride, pads[0][0], pads[1][0]
-    pool_places(numbers, *window, y.reshape(-1), winner.reshape(-1), *shape[1:3])
-    return y, winner
-
-
-def max_pool_backward(winner: Array, delta: Array, shape: Shape, size: Pair, stride: Pair, pads: Pads) -> Array:
-    plain.check_winner(winner, delta, shape, size, stride, pads)
-    signals = _flat(delta)
-    if not ordinary(signals) or type(winner) is not np.ndarray or winner.dtype != np.uint8:
-        return plain.max_pool_backward(winner, delta, shape, size, stride, pads)
-    moved = np.zeros(shape, delta.dtype)
-    window = *shape, *size, *stride, pads[0][0], pads[1][0]
-    unpool_places(_flat(winner), signals, *window, moved.reshape(-1), *delta.shape[1:3])
-    return moved

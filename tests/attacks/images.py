@@ -14,6 +14,7 @@ import numpy as np
 from kernels import Guarded, arrange
 
 from deepbp.kernels import numba_convolution as fused
+from deepbp.kernels import numba_pooling
 from deepbp.kernels import numpy_convolution as plain
 from deepbp.typing import Array
 
@@ -79,7 +80,7 @@ def draw(rng: np.random.Generator) -> tuple[str, list[Any]]:
 
 def attack(calls: int, seed: int) -> int:
     """Make random calls; returns how many gave other results than the NumPy form."""
-    found, module = 0, vars(fused)
+    found = 0
     for number in range(calls):
         rng = np.random.default_rng((seed, number))
         name, arguments = draw(rng)
@@ -89,11 +90,13 @@ def attack(calls: int, seed: int) -> int:
         inside = [
             arrange(guarded(one.nbytes), one, "C", at_end) if isinstance(one, np.ndarray) else one for one in arguments
         ]
-        module["np"] = GuardedNumPy(at_end)
+        for module in fused, numba_pooling:
+            vars(module)["np"] = GuardedNumPy(at_end)
         try:
             made = getattr(fused, name)(*inside)
         finally:
-            module["np"] = np
+            for module in fused, numba_pooling:
+                vars(module)["np"] = np
         for one, other in zip(
             *((each if isinstance(each, tuple) else (each,)) for each in (made, expected)), strict=True
         ):
