@@ -12,6 +12,7 @@ from deepbp.errors.validators import boolean, instance_of, one_of, optional, pos
 from deepbp.formulas.language import Formula
 from deepbp.initializers import GlorotUniform, Initializer, Normal, Zeros
 from deepbp.kernels import unchecked as kernels
+from deepbp.layers.boundary import check_delta
 from deepbp.layers.layer import Builder, Layer
 from deepbp.layers.masking import Context, StepOrder
 from deepbp.parameters import UNBUILT, Parameter
@@ -203,6 +204,7 @@ class SelfAttention(Layer[tuple[Array, Heads, StepOrder]]):
 
     def _backward_heads(self, saved: tuple[Array, Heads, StepOrder], delta: Array) -> Array:
         x, (qkv, _, lengths, y, logs), order = saved
+        check_delta(self, delta, x.shape)
         delta = order.take_real(delta)
         _accumulate(y, delta, self.output_weight, self.output_bias)
         moved, dqkv = _moved(delta, self.output_weight), np.zeros_like(qkv)
@@ -332,6 +334,7 @@ class CrossAttention(Layer[tuple[Array, Array, Heads, StepOrder, StepOrder, Para
         self, saved: tuple[Array, Array, Heads, StepOrder, StepOrder, Parameter], delta: Array
     ) -> Array:
         x, memory, (q, kv, lengths, y, logs), order, seen, held = saved
+        check_delta(self, delta, x.shape)
         delta = order.take_real(delta)
         _accumulate(y, delta, self.output_weight, self.output_bias)
         dq, dkv = np.zeros_like(q), np.zeros_like(kv)

@@ -353,6 +353,14 @@ def keeping_parameters(assign: Callable[[Any, str, Any], None]) -> Callable[[Any
     return assign_member
 
 
+def check_delta(layer: Any, delta: Array, x: Shape) -> None:
+    """Raise ShapeError unless an error signal has the shape of the output for an array of this shape, (B, …)."""
+    sample = delta.shape[1:] if layer.built is None else layer.built.output_shapes.get(x[1:], delta.shape[1:])
+    if delta.shape != (x[0], *sample):
+        expected = f"a delta of the output's shape {(x[0], *sample)}"
+        raise ShapeError(f"backward: expected {expected}, got {delta.shape}")
+
+
 # What a layer was built for.
 
 

@@ -1,7 +1,7 @@
 """Layers that run from a formula alone, with a derived backward pass."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import define, field
 
@@ -13,12 +13,17 @@ from deepbp.formulas.formula_text import check_names, letters_of, read, read_tre
 from deepbp.formulas.language import FUNCTIONS, Formula
 from deepbp.formulas.simplify import slope_in
 from deepbp.initializers import Initializer
+from deepbp.layers.boundary import check_delta
 from deepbp.layers.layer import Builder, Layer
 from deepbp.parameters import Parameter
 from deepbp.typing import Array, Shape, ShapeLike
 
 RESERVED = ("x", "y", "delta", "pi", "input_shape", "output_shape")
 _LETTERS = {"gain": "γ", "shift": "β", "slope": "s", "weight": "W", "bias": "b"}
+
+
+Memory: TypeAlias = tuple[Any, CompiledFormula, Shape]
+"""What the formula remembers, its compiled passes, and the shape of x."""
 
 
 @define(eq=False, init=False)
@@ -93,20 +98,22 @@ class FormulaLayer(Layer[Any]):
         self.held = {name: builder.parameter(shapes[name], value) for name, value in initializers.items()}
         return output_shape
 
-    def forward(self, x: Array) -> tuple[Array, tuple[Any, CompiledFormula]]:
+    def forward(self, x: Array) -> tuple[Array, Memory]:
         passes = compiled(self.expression, x.shape[1:], *self._key)
         y, saved = passes.forward(x, *self._values())
-        return y, (saved, passes)
+        return y, (saved, passes, x.shape)
 
-    def backward(self, saved: tuple[Any, CompiledFormula], delta: Array) -> Array:
-        remembered, passes = saved
+    def backward(self, saved: Memory, delta: Array) -> Array:
+        remembered, passes, shape = saved
+        check_delta(self, delta, shape)
         grad_input, *gradients = passes.backward(remembered, delta, *self._values())
         for parameter, gradient in zip(self.held.values(), gradients, strict=True):
             parameter.accumulate(gradient)
         return grad_input
 
-    def backward_parameters(self, saved: tuple[Any, CompiledFormula], delta: Array) -> None:
-        remembered, passes = saved
+    def backward_parameters(self, saved: Memory, delta: Array) -> None:
+        remembered, passes, shape = saved
+        check_delta(self, delta, shape)
         gradients = passes.backward_parameters(remembered, delta, *self._values())
         for parameter, gradient in zip(self.held.values(), gradients, strict=True):
             parameter.accumulate(gradient)

@@ -11,6 +11,7 @@ from deepbp._validation import ones
 from deepbp.errors import ConfigurationError, ShapeError
 from deepbp.formulas.language import Formula
 from deepbp.kernels.numpy_convolution import Pads
+from deepbp.layers.boundary import check_delta
 from deepbp.layers.layer import Builder, Layer
 from deepbp.layers.masking import Context
 from deepbp.layers.windows import (
@@ -143,9 +144,11 @@ class _AveragePool(_Pool):
         kernel = self._kernel(images)
         y = kernels.correlate(padded(images, pads), kernel, None, windows.stride, (1, 1), images.shape[3])
         y /= _counts(windows, images.shape, x.dtype)
-        return self._as_samples(y), images.shape
+        return self._as_samples(y), x.shape
 
     def backward(self, shape: Shape, delta: Array) -> Array:
+        check_delta(self, delta, shape)
+        shape = shape if self.axes == 2 else (shape[0], 1, *shape[1:])
         windows = self._windows()
         pads = windows.pads(shape[1:3])
         share = self._as_images(delta) / _counts(windows, shape, delta.dtype)
@@ -265,6 +268,7 @@ class GlobalAveragePool(Layer[tuple[Shape, Array | None]]):
 
     def backward(self, saved: tuple[Shape, Array | None], delta: Array) -> Array:
         shape, each = saved
+        check_delta(self, delta, shape)
         if each is not None:
             return np.asarray(each[:, :, None] * delta[:, None])
         share = (delta / prod(shape[1:-1]))[:, None]
@@ -310,13 +314,14 @@ class GlobalMaxPool(Layer[Won]):
 
     def backward(self, saved: Won, delta: Array) -> Array:
         winner, shape = saved
+        check_delta(self, delta, shape)
         moved = np.zeros((shape[0], prod(shape[1:-1]), shape[-1]), delta.dtype)
         np.put_along_axis(moved, winner, delta[:, None], axis=1)
         return moved.reshape(shape)
 
 
 @define(eq=False)
-class ZeroPad2D(Layer[Pads]):
+class ZeroPad2D(Layer[Shape]):
     """Zero padding: rows and columns of zeros around images.
 
     Shapes: x (B, H, W, C), y (B, H′, W′, C) with H′ = above + H + below. Backpropagated gradient: δ without its border.
@@ -351,17 +356,17 @@ class ZeroPad2D(Layer[Pads]):
         (above, below), (left, right) = self._pads()
         return (above + height + below, left + width + right, channels)
 
-    def forward(self, x: Array) -> tuple[Array, Pads]:
-        pads = self._pads()
-        return padded(x, pads), pads
+    def forward(self, x: Array) -> tuple[Array, Shape]:
+        return padded(x, self._pads()), x.shape
 
-    def backward(self, pads: Pads, delta: Array) -> Array:
-        (above, below), (left, right) = pads
+    def backward(self, shape: Shape, delta: Array) -> Array:
+        check_delta(self, delta, shape)
+        (above, below), (left, right) = self._pads()
         return padded(delta, ((-above, -below), (-left, -right)))
 
 
 @define(eq=False)
-class UpSample2D(Layer[None]):
+class UpSample2D(Layer[Shape]):
     """Upsampling of images by repetition, also called nearest-neighbour: each number becomes a block of equal ones.
 
     Shapes: x (B, H, W, C), y (B, H·SH, W·SW, C). Backpropagated gradient: the sum of δ over each block.
@@ -392,11 +397,12 @@ class UpSample2D(Layer[None]):
         (height, width, channels), (rows, columns) = image_shape(input_shape, 2), self._sizes()
         return (height * rows, width * columns, channels)
 
-    def forward(self, x: Array) -> tuple[Array, None]:
+    def forward(self, x: Array) -> tuple[Array, Shape]:
         rows, columns = self._sizes()
-        return x.repeat(rows, axis=1).repeat(columns, axis=2), None
+        return x.repeat(rows, axis=1).repeat(columns, axis=2), x.shape
 
-    def backward(self, saved: None, delta: Array) -> Array:
+    def backward(self, shape: Shape, delta: Array) -> Array:
+        check_delta(self, delta, shape)
         (rows, columns), (images, height, width, channels) = self._sizes(), delta.shape
         blocks = delta.reshape(images, height // rows, rows, width // columns, columns, channels)
         return np.asarray(blocks.sum(axis=(2, 4)))

@@ -12,6 +12,7 @@ from deepbp.errors.validators import boolean, finite, instance_of, one_of, posit
 from deepbp.formulas.language import Formula, reversed_in_time
 from deepbp.initializers import GlorotUniform, Initializer, Orthogonal, Zeros
 from deepbp.kernels import unchecked as kernels
+from deepbp.layers.boundary import check_delta
 from deepbp.layers.composites import ParallelContainer
 from deepbp.layers.inner_graph import InnerGraph
 from deepbp.layers.layer import Builder, Layer
@@ -127,6 +128,7 @@ class Recurrent(Layer[Saved]):
         x, inner, order = saved
         h = inner[0]
         batch, steps, features = x.shape
+        check_delta(self, delta, x.shape)
         moved = tuple(np.zeros((batch, self.units), delta.dtype) for _ in range(self.states))
         if self.return_sequences:
             signal = order.take_real(delta)

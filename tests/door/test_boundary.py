@@ -12,7 +12,7 @@ from attrs import frozen
 from deepbp import Sequential, layers
 from deepbp.errors import ArgumentTypeError, DataTypeError, DeepBPError, ShapeError
 from deepbp.layers import Builder, Dense, Layer, ReLU, Tanh
-from deepbp.typing import Array
+from deepbp.typing import Array, Shape
 
 
 def tied() -> Layer[Any]:
@@ -47,18 +47,49 @@ MAKE: dict[str, Callable[[], Layer[Any]]] = {
     "Split": lambda: layers.Split([Dense(3), Tanh()]),
     "Repeat": lambda: layers.Repeat(Dense(2), 2),
     "Penalized": lambda: layers.Penalized(Dense(3), weights=layers.L2(0.1)),
+    "FormulaLayer": lambda: layers.FormulaLayer("x * sigmoid(slope * x)", slope=1.0),
+    "Conv2D": lambda: layers.Conv2D(3, 2),
+    "DepthwiseConv2D": lambda: layers.DepthwiseConv2D(2),
+    "ConvTranspose2D": lambda: layers.ConvTranspose2D(2, 2),
+    "MaxPool2D": layers.MaxPool2D,
+    "AveragePool2D": layers.AveragePool2D,
+    "ZeroPad2D": layers.ZeroPad2D,
+    "UpSample2D": layers.UpSample2D,
+    "GlobalAveragePool": layers.GlobalAveragePool,
+    "GlobalMaxPool": layers.GlobalMaxPool,
+    "Conv1D": lambda: layers.Conv1D(3, 2),
+    "ConvTranspose1D": lambda: layers.ConvTranspose1D(2, 2),
+    "MaxPool1D": layers.MaxPool1D,
+    "AveragePool1D": layers.AveragePool1D,
+    "SimpleRNN": lambda: layers.SimpleRNN(2),
+    "GRU": lambda: layers.GRU(2),
+    "LSTM": lambda: layers.LSTM(2),
+    "Bidirectional": lambda: layers.Bidirectional(layers.GRU(2, return_sequences=True)),
+    "SelfAttention": lambda: layers.SelfAttention(1),
+    "EncoderDecoder": lambda: layers.EncoderDecoder(Dense(2), layers.CrossAttention(1), source_steps=2),
+    "Positions": layers.Positions,
+    "PerStep": lambda: layers.PerStep(Dense(3)),
+    "Masked": lambda: layers.Masked(layers.GRU(2)),
+}
+IMAGE, SEQUENCE = (4, 4, 2), (4, 2)
+SHAPES: dict[str, Shape] = {
+    **dict.fromkeys([name for name in MAKE if "2D" in name] + ["GlobalAveragePool", "GlobalMaxPool"], IMAGE),
+    **dict.fromkeys([name for name in MAKE if "1D" in name], SEQUENCE),
+    **dict.fromkeys(["SimpleRNN", "GRU", "LSTM", "Bidirectional", "SelfAttention", "EncoderDecoder"], SEQUENCE),
+    **dict.fromkeys(["Positions", "PerStep", "Masked"], SEQUENCE),
 }
 
 
 def built(name: str, dtype: str = "float32") -> Layer[Any]:
     layer = MAKE[name]()
-    Builder(0, dtype).build(layer, (4,))
+    Builder(0, dtype).build(layer, SHAPES.get(name, (4,)))
     return layer
 
 
 def inputs(name: str, dtype: str = "float32") -> Array:
     """Whole numbers from 0 to 4, which every layer takes, categories included."""
-    return (np.arange(20).reshape(5, 4) % 5).astype(dtype)
+    shape = (5, *SHAPES.get(name, (4,)))
+    return (np.arange(np.prod(shape)).reshape(shape) % 5).astype(dtype)
 
 
 def predict(layer: Layer[Any], x: Any) -> Any:
@@ -128,7 +159,8 @@ def test_the_table_holds_every_layer() -> None:
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_inputs_that_no_layer_takes(name: str, rule: Rule, kernel_form: str) -> None:
     layer = built(name)
-    bad = rule.change(inputs(name))
+    x = inputs(name)
+    bad = rule.change(x.reshape(len(x), -1) if rule.change is as_matrix else x)
     for call in (layer.forward, lambda x: predict(layer, x)):
         if rule.categories and layer.takes_categories:
             call(bad)
@@ -165,10 +197,14 @@ def test_arrays_of_another_shape(name: str, kernel_form: str) -> None:
                     ShapeError, match=rf"\): [xz]: expected samples of shape .*{re.escape(str(bad.shape))}"
                 ):
                     call(bad)
-    deltas = [y[:1], y[:4], y[:, :1], y[0]] + [y[..., None]] * (name not in ("Flatten", "Reshape"))
+    deltas = [y[:, :1], y[0]] + [y[..., None]] * (name not in ("Flatten", "Reshape"))
+    if name != "Positions":  # which needs nothing of the batch, and takes any other
+        deltas += [y[:1], y[:4]]
     for delta in deltas:
         for method in ("backward", "backward_parameters"):
-            with pytest.raises(DeepBPError, match=rf"{re.escape(str(delta.shape))}|does not exist"):
+            with pytest.raises(
+                DeepBPError, match=rf"{re.escape(str(delta.shape))}|\({len(delta)}, 4, 2\)|does not exist"
+            ):
                 getattr(layer, method)(saved, np.ones(delta.shape, delta.dtype))
 
 

@@ -154,7 +154,7 @@ def test_numbers_inside_other_arguments(make: Any) -> None:
     )
     assert repr(Grouped({"*": Adam(half)}, learning_rate=half)) == repr(Grouped({"*": Adam(0.5)}, learning_rate=0.5))
     assert repr(half * schedules.Cosine(half, 10)) == repr(0.5 * schedules.Cosine(0.5, 10))
-    assert repr(schedules.Piecewise((10,), (half, half))) == "Piecewise(boundaries=(10,), pieces=(0.5, 0.5))"
+    assert repr(schedules.Piecewise((10,), (half, half))) == "Piecewise((10,), (0.5, 0.5))"
     assert repr(Penalized(Dense(2), weights=L2(half))) == repr(Penalized(Dense(2), weights=L2(0.5)))
 
 

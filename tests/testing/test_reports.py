@@ -202,5 +202,5 @@ def test_a_class_without_attrs_has_no_fields_for_its_formula() -> None:
 
 def test_names_of_checks_are_the_same_in_every_process() -> None:
     first = next(optimizer_checks(SGD(lambda step: 0.1)))
-    assert str(first).startswith("SGD(learning_rate=<function ")
+    assert str(first).startswith("SGD(<")
     assert " at 0x" not in str(first)
