@@ -17,6 +17,7 @@ from attrs import asdict, field, frozen
 from deepbp import kernels
 from deepbp._version import __version__
 from deepbp.kernels import machine_code, memory
+from deepbp.training.programmed import why_off
 
 CORE_TYPES = {"AVX512F": ("SkylakeX",), "AVX2": ("Haswell", "Zen")}
 """Kernel families of OpenBLAS for x86, by the processor feature that they require, the widest vectors first."""
@@ -49,6 +50,7 @@ class Report:
         cache: the folders for compiled kernels, in the order in which they are tried, and whether each can be written.
         not_stored: kernels that this process compiled for itself alone.
         memory: what happens to the memory of large arrays when they are gone.
+        programs: why training steps do not run as programs in machine code; "" where they do.
     """
 
     versions: dict[str, str]
@@ -65,6 +67,7 @@ class Report:
     cache: dict[str, bool] = field(factory=dict)
     not_stored: list[str] = field(factory=list)
     memory: str = memory.STATE
+    programs: str = ""
 
     def to_json(self) -> str:
         """Return the report as JSON."""
@@ -79,6 +82,7 @@ class Report:
             f"versions    {versions}",
             f"processor   {self.processor} ({', '.join(self.features) or 'features unknown'})",
             f"kernels     {form}",
+            f"programs    {f'off: {self.programs}' if self.programs else 'on (DEEPBP_PROGRAM=0 turns them off)'}",
             *(
                 f"cache       {folder} ({'' if good else 'not '}writable; NUMBA_CACHE_DIR names another)"
                 for folder, good in self.cache.items()
@@ -128,6 +132,7 @@ def examine(repeats: int = 5) -> Report:
         cache,
         list(machine_code.NOT_STORED),
         memory.STATE,
+        why_off(),
     )
 
 

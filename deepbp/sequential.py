@@ -1,6 +1,6 @@
 """Sequential: a network of layers, with training, prediction, evaluation, explanation and serialization."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, overload
@@ -10,9 +10,8 @@ import numpy.typing as npt
 from attrs import define, field
 
 from deepbp._suggestions import FOREIGN_METHODS, add_foreign_methods
-from deepbp._tables import in_order
-from deepbp._validation import as_dtype, as_generator, as_numbers, as_samples, as_shape, as_type, check_sample_shape
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, NotBuiltError, PositionError, ShapeError
+from deepbp._validation import as_dtype, as_generator, as_samples, as_shape
+from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError, PositionError, ShapeError
 from deepbp.errors.validators import explain_call
 from deepbp.files.network import load_network
 from deepbp.layers import Builder, Chain
@@ -26,10 +25,11 @@ from deepbp.storage.contents import LIMIT
 from deepbp.summary import Summary, summarize
 from deepbp.training import History, MetricLike, Objective, Trainer, evaluate
 from deepbp.training.data import ROWS_AT_ONCE as ROWS_OF_PREDICTION
-from deepbp.training.data import as_source, blocks_of_rows, first_shape, input_batches
+from deepbp.training.data import as_source, first_shape
 from deepbp.training.evaluation import ROWS_AT_ONCE
 from deepbp.training.options import FitOptions, check_batch_size
 from deepbp.training.overflow import usual_errors
+from deepbp.training.predictions import Predictions
 from deepbp.training.progress import ProgressLike
 from deepbp.training.trainer import CallbackLike
 from deepbp.typing import Array, ArrayLike, Seed, Shape, ShapeLike
@@ -160,15 +160,16 @@ class Sequential(Network):
     """
 
     validates_itself = ("predict",)
-    _run_predict = Chain._run_predict
     lower_predict = Chain.lower_predict
 
     _input_shape: Shape | None = field(default=None, alias="input_shape", kw_only=True, converter=_as_input_shape)
     rng: Seed = field(default=None, kw_only=True)
     _dtype: str | None = field(default=None, alias="dtype", kw_only=True, converter=_dtype_name)
     generator: np.random.Generator = field(init=False)
+    _predictions: Predictions = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._predictions = Predictions(self)
         self.generator = as_generator(self.rng)
         if self._input_shape is not None:
             self.build(self._input_shape)
@@ -318,6 +319,8 @@ class Sequential(Network):
         """
         if batch_size is not None:
             check_batch_size(batch_size)
+        elif type(x) is np.ndarray and (y := self._predictions(x)) is not None:
+            return y
         built = self._known()
         if is_inner_call() and isinstance(x, np.ndarray):
             return Chain.predict(self, x)  # the network around this one has validated the data
@@ -327,30 +330,10 @@ class Sequential(Network):
                 return Chain._run_predict(self, samples)
             except (FloatingPointError, RuntimeWarning):
                 pass  # numpy.seterr raises where NumPy's own setting does not
-        return usual_errors(self._predict_batches, x, batch_size)
+        return usual_errors(self._predictions.of_batches, x, batch_size, self._first_place)
 
-    def _predict_batches(self, x: Any, batch_size: int | None) -> Array:
-        built = self._known()
-        columns = columns_of(self)
-        batches: Iterable[Array]
-        if type(x) is np.ndarray:  # a copy in another dtype would be as large as the data: convert block by block
-            array = as_numbers(x, "x")
-            check_sample_shape(array, "x", built.input_shape, self._first_place(), x)
-            blocks = blocks_of_rows(len(array), batch_size)
-            names = ["x", *(f"x[{rows.start}:]" for rows in blocks[1:])]
-            batches = (as_type(array[rows], name, built.dtype) for name, rows in zip(names, blocks, strict=True))
-        else:
-            batches = input_batches(
-                x, lambda part: self._as_input(in_order(part, columns, "x")), batch_size, len(built.input_shape)
-            )
-        outputs = [Chain._run_predict(self, batch) for batch in batches]
-        if not outputs:
-            raise DataError("x: expected at least one batch, got none: a generator may have been used before")
-        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
-
-    def _as_input(self, x: ArrayLike) -> Array:
-        built = self._known()
-        return as_samples(x, "x", built.input_shape, built.dtype, self._first_place)
+    def _run_predict(self, x: Array) -> Array:
+        return self._predictions.run(x)
 
     @explain_call
     def evaluate(

@@ -9,8 +9,11 @@ from deepbp._plain_text import printable
 from deepbp.errors import NotBuiltError
 from deepbp.formulas.language import in_time
 from deepbp.formulas.printer import Symbol, TextPrinter, print_expression
+from deepbp.layers.boundary import Built
 from deepbp.layers.layer import Layer
 from deepbp.layers.observed_pass import stated_graph
+from deepbp.program.layout import NotLoweredError
+from deepbp.program.program import Program, Slot
 from deepbp.typing import Shape
 
 
@@ -22,12 +25,14 @@ class Summary:
         rows: one for each layer, as texts: name, output shape, number of parameters, formula.
         parameters, bytes: the numbers of all parameters, and the memory that these take.
         frozen: how many of the parameters training does not change.
+        programs: which layers run in Python in a program, a training step in machine code; or why there is none.
     """
 
     rows: tuple[tuple[str, str, str, str], ...]
     parameters: int
     bytes: int
     frozen: int = 0
+    programs: str = ""
 
     def __repr__(self) -> str:
         table = [("Layer", "Output shape", "Parameters", "Formula"), *self.rows]
@@ -49,8 +54,9 @@ def summarize(model: Layer[Any]) -> Summary:
 
     >>> from deepbp import Sequential
     >>> from deepbp.layers import Dense, Sigmoid
-    >>> summarize(Sequential([Dense(4), Sigmoid()], input_shape=3)).parameters
-    16
+    >>> summary = summarize(Sequential([Dense(4), Sigmoid()], input_shape=3))
+    >>> summary.parameters, summary.programs
+    (16, 'all layers have instructions')
     """
     if model.built is None:
         raise NotBuiltError(f"{type(model).__name__}: its sizes are not known yet: give input_shape=...")
@@ -59,7 +65,19 @@ def summarize(model: Layer[Any]) -> Summary:
     _add_rows(model, "", rows, seen)
     parameters = model.parameters()
     sizes = [(p.value.size, p.value.nbytes, p.value.size * p.frozen) for p in parameters]
-    return Summary(tuple(rows), *(sum(size[i] for size in sizes) for i in range(3)))
+    total, in_bytes, frozen = (sum(size[i] for size in sizes) for i in range(3))
+    return Summary(tuple(rows), total, in_bytes, frozen, _programs(model, model.built))
+
+
+def _programs(model: Layer[Any], built: Built) -> str:
+    program = Program(built.dtype, 2, plans=True)
+    try:
+        program.lower(model, Slot(program.array(built.input_shape), None))
+    except (NotLoweredError, ValueError) as error:  # ValueError: sizes that differ from batch to batch
+        return f"no program: {error}"
+    paths = {id(layer): f"{path} {type(layer).__name__}" for path, layer in reversed(model.named_layers().items())}
+    inside = [paths.get(id(layer), type(layer).__name__) for layer in program.in_python]
+    return f"in Python: {', '.join(inside)}" if inside else "all layers have instructions"
 
 
 def _add_rows(layer: Layer[Any], prefix: str, rows: list[tuple[str, str, str, str]], seen: set[int]) -> None:

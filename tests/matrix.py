@@ -27,7 +27,8 @@ TESTS = [
     *("tests/test_notes.py", "tests/test_worked_examples.py", "tests/files/test_resume.py"),
 ]
 DEFAULTS = {"OPENBLAS_NUM_THREADS": "1", "DEEPBP_KERNELS": "numpy"}  # as in `make test`
-VARIED = {*DEFAULTS, "OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES"}
+STEPS = ["tests/program", "tests/training", "tests/test_reproducible.py", "tests/test_threads.py"]
+VARIED = {*DEFAULTS, "DEEPBP_PROGRAM", "OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES"}
 TOOLS = ["hypothesis", "pytest", "pytest-xdist", "safetensors", "sympy"]
 
 PROBE = """
@@ -36,11 +37,13 @@ from importlib.metadata import version
 import numpy
 from threadpoolctl import threadpool_info
 from deepbp import kernels
+from deepbp.training.programmed import why_off
 processor = numpy._core._multiarray_umath
 openblas = [blas for blas in threadpool_info() if blas["internal_api"] == "openblas"]
 print(json.dumps({
     "Python": "%d.%d" % sys.version_info[:2],
     "kernels": kernels.current(),
+    "programs": not why_off(),
     "OpenBLAS for": sorted({blas["architecture"] for blas in openblas}),
     "threads": sorted({blas["num_threads"] for blas in openblas}),
     "features of the processor": [name for name in processor.__cpu_dispatch__ if processor.__cpu_features__[name]],
@@ -66,6 +69,7 @@ class Setting:
     expected: dict[str, Any]
     variables: dict[str, str] = field(factory=dict)
     python: Callable[[], Path] = this_python  # installs the environment first if need be
+    tests: list[str] = TESTS
     baseline_features: bool = False  # without what NumPy can use beyond the features that every processor has
 
 
@@ -163,7 +167,12 @@ def settings() -> Iterator[Setting]:
     openblas = bool(here["OpenBLAS for"])
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     yield Setting("as in make test", {"kernels": "numpy", "threads": [1] if openblas else []})
-    yield Setting("DEEPBP_KERNELS=numba", {"kernels": "numba"}, {"DEEPBP_KERNELS": "numba"})
+    compiled = {"DEEPBP_KERNELS": "numba"}
+    yield Setting("DEEPBP_KERNELS=numba", {"kernels": "numba"}, compiled)
+    for setting in ("0", "1"):
+        expected = {"kernels": "numba", "programs": setting == "1"}
+        variables = {**compiled, "DEEPBP_PROGRAM": setting}
+        yield Setting(f"DEEPBP_KERNELS=numba DEEPBP_PROGRAM={setting}", expected, variables, tests=STEPS)
 
     if not openblas:
         left_out("the settings of OpenBLAS", "NumPy uses another BLAS here")
@@ -193,7 +202,7 @@ def settings() -> Iterator[Setting]:
     yield Setting("lowest versions", exact, python=lowest)
     if x86 and openblas:
         old = exact | no_features | {"OpenBLAS for": ["Nehalem"]}
-        yield Setting("lowest versions, Nehalem", old, {"OPENBLAS_CORETYPE": "Nehalem"}, lowest, True)
+        yield Setting("lowest versions, Nehalem", old, {"OPENBLAS_CORETYPE": "Nehalem"}, lowest, baseline_features=True)
 
     for version, python in other_pythons():
 
@@ -232,7 +241,7 @@ def run_tests(setting: Setting, row: Row) -> None:
     report = LOGS / re.sub(r"[^\w.]+", "-", f"{setting.name}.xml")
     report.unlink(missing_ok=True)
     options = ["-q", "--numprocesses", "2", "-p", "no:cacheprovider", f"--junitxml={report}"]
-    result = run([python, "-m", "pytest", *options, *TESTS], variables)
+    result = run([python, "-m", "pytest", *options, *setting.tests], variables)
     report.with_suffix(".log").write_text(result.stdout + result.stderr, encoding="utf-8")
     if not report.exists():
         raise SettingError(f"pytest failed: {last_line(result.stderr or result.stdout)}")

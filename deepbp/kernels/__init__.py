@@ -29,6 +29,7 @@ else:
 
 _FORMS = {"numpy": ("numpy_kernels", "numpy_convolution"), "numba": ("numba_kernels", "numba_convolution")}
 _current: str | None = None
+_is_loaded = False  # whether the kernels of this form are attributes of the module
 
 
 def use(form: Literal["numpy", "numba"] | None = None) -> str:
@@ -37,32 +38,40 @@ def use(form: Literal["numpy", "numba"] | None = None) -> str:
     Raises:
         ConfigurationError: for any other name, and for "numba" if it is not installed.
     """
+    global _current, _is_loaded
+    name = _name(form)
+    modules = [importlib.import_module(f"{__name__}.{module}") for module in _FORMS[name]]
+    selected = {kernel: getattr(module, kernel) for module in modules for kernel in module.__all__}
+    globals().update(selected)
+    unchecked.__dict__.update({name: getattr(kernel, "unchecked", kernel) for name, kernel in selected.items()})
+    _current, _is_loaded = name, True
+    return name
+
+
+def current() -> str:
+    """Return the name of the selected form, "numpy" or "numba"; nothing is imported for that."""
     global _current
+    if _current is None:
+        _current = _name(None)
+    return _current
+
+
+def _name(form: Any) -> str:
     automatic = os.environ.get("DEEPBP_KERNELS") or ("numba" if find_spec("numba") else "numpy")
     name = automatic if form is None else form
     if not isinstance(name, str) or name not in _FORMS:
         raise ConfigurationError(f"kernels: expected 'numpy' or 'numba', got {name!r} (from use or DEEPBP_KERNELS)")
     if name == "numba" and not find_spec("numba"):
         raise ConfigurationError("kernels: 'numba' is not installed: pip install 'deepbp[fast]'")
-    modules = [importlib.import_module(f"{__name__}.{module}") for module in _FORMS[name]]
-    selected = {kernel: getattr(module, kernel) for module in modules for kernel in module.__all__}
-    globals().update(selected)
-    unchecked.__dict__.update({name: getattr(kernel, "unchecked", kernel) for name, kernel in selected.items()})
-    _current = name
     return name
-
-
-def current() -> str:
-    """Return the name of the selected form, "numpy" or "numba"."""
-    return _current or use()
 
 
 def _load(kernel: str, module: dict[str, Any] | None = None) -> Any:
     """Select the form at the first use of a kernel; from then on all kernels are attributes of the module."""
     if kernel.startswith("_") or any(kernel in modules for modules in _FORMS.values()):
         raise AttributeError(f"module {__name__!r} has no attribute {kernel!r}")
-    if _current is None:
-        use()
+    if not _is_loaded:
+        use(current())  # type: ignore[arg-type]
     try:  # another thread may have selected the form since the look-up failed
         return (globals() if module is None else module)[kernel]
     except KeyError:

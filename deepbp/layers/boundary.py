@@ -58,7 +58,7 @@ class Built:
 def install(cls: Any, base: Any) -> None:
     """Set the public and the private form of every pass on ``cls``, a subclass of ``base``, which is ``Layer``."""
     is_own = is_part_of_deepbp(cls)
-    if "lower" not in vars(cls) and {"forward", "backward", "backward_parameters"} & vars(cls).keys():
+    if "lower" not in vars(cls) and {"forward", "backward", "backward_parameters", "penalty"} & vars(cls).keys():
         cls.lower = base.lower  # an inherited one would run the inherited passes
     for method in ("forward", "predict"):
         if method in {*vars(cls)} - {*cls.validates_itself} and f"{method}_with" not in vars(cls):

@@ -16,6 +16,7 @@ from deepbp.program import update_instructions
 from deepbp.program.intrinsics import (
     CONTINUE,
     NO,
+    STOP,
     YES,
     call,
     control_word,
@@ -83,11 +84,20 @@ def _copies(floats: Any, number: Any) -> dict[str, Any]:
             target[start + k] = source[k]
         return CONTINUE
 
+    def check_finite(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
+        """Go on only if all numbers are finite: x, width."""
+        i, total = wholes(own), number(0)
+        x = floats(i[1])
+        for k in range(rows * i[2]):
+            total += number(0) * x[k]  # NaN for infinity and NaN
+        return CONTINUE if total == 0 else STOP
+
     return {
         "gather": gather(floats),
         "gather_labels": gather(wholes),
         "copy_values": copy_values,
         "copy_predictions": copy_predictions,
+        "check_finite": check_finite,
     }
 
 

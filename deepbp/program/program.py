@@ -72,6 +72,8 @@ class Program:
     rows: int
     training: bool = True
     """Whether layers are lowered with their backward pass; else for inference."""
+    plans: bool = False
+    """Whether it only finds out which layers run in Python: nothing is compiled, and nothing can run."""
     error: BaseException | None = field(default=None, init=False)
     """What a function of Python has raised in the last run."""
     penalties: list[float] = field(factory=list, init=False)
@@ -82,14 +84,17 @@ class Program:
     accumulated: set[Parameter] = field(factory=set, init=False)
     """The parameters whose gradients layers accumulate in functions of Python."""
     names: list[str] = field(factory=list, init=False)
+    """The names of the layers, and of the loss, that run as functions of Python."""
+    in_python: list[Any] = field(factory=list, init=False)
     """The layers that run as functions of Python."""
+    bytes: int = field(default=0, init=False)
+    """The memory for batches."""
     calls_python: bool = field(default=False, init=False)
+    """Whether anything runs in Python."""
     at_end: list[Row] = field(factory=list, init=False)
     """The instructions that change buffers."""
     drawn: dict[np.random.Generator, int] = field(factory=dict, init=False)
     """The numbers that instructions draw in a step."""
-    in_python: list[Any] = field(factory=list, init=False)
-    """The layers that run as functions of Python."""
     _forward: list[Row] = field(factory=list, init=False)
     _backward: list[tuple[Row, ...]] = field(factory=list, init=False)
     _penalties_of_layers: list[Callable[[], float]] = field(factory=list, init=False)
@@ -97,14 +102,15 @@ class Program:
     _seen: object = field(init=False)  # the last change of any layer or parameter that was looked at
     _held: list[Any] = field(factory=list, init=False)  # what instructions have addresses of
     _machine: Any = field(default=None, init=False)
-    _arguments: tuple[int, ...] = field(default=(), init=False)
+    _arguments: tuple[ctypes.c_int64, ...] = field(default=(), init=False)
 
     def __attrs_post_init__(self) -> None:
-        found = blas_addresses(self.dtype)
-        if found is None:
-            raise NotLoweredError("the BLAS of this NumPy has no interface that deepbp knows")
         self.context = np.zeros(LENGTH, np.int64)
-        self.context[[GEMM, GEMV, DOT]] = found
+        if not self.plans:
+            found = blas_addresses(self.dtype)
+            if found is None:
+                raise NotLoweredError("the BLAS of this NumPy has no interface that deepbp knows")
+            self.context[[GEMM, GEMV, DOT]] = found
         self.context[FLUSH] = FLUSH_BITS if self.training else 0  # predictions keep subnormal numbers
         self._seen = changes.latest
 
@@ -115,7 +121,9 @@ class Program:
 
     def array(self, shape: Shape, dtype: Any = None) -> Array:
         """New memory for a batch."""
-        return np.zeros((self.rows, *shape), self.dtype if dtype is None else dtype)
+        made = np.zeros((self.rows, *shape), self.dtype if dtype is None else dtype)
+        self.bytes += made.nbytes
+        return made
 
     def gather(self, place: int, target: Array) -> None:
         """Copy the rows of a batch, from the array that this place of the context says."""
@@ -222,23 +230,35 @@ class Program:
         needs_weight, needs_bias = (self.trains(parameter, self.written) for parameter in (weight, bias))
         z = self.slot((outputs,), self.training and (needs_weight or needs_bias or x.delta is not None))
         sizes = (self.rows, inputs, outputs, self.dtype)
-        self.then(*_product("product", sizes, x.value, weight.value, z.value))
+        self.then(*self._product("product", sizes, x.value, weight.value, z.value))
         if bias is not None:
             self.then("add_bias", z.value, bias.value, outputs)
         back: list[Row] = []
         if z.delta is None:
             return z
         if needs_weight:
-            back.append(_product("gradient", sizes, x.value, z.delta, weight._grad_array()))
+            back.append(self._product("gradient", sizes, x.value, z.delta, weight._grad_array()))
         if needs_bias and bias is not None:
             if self.rows > LONG_BATCH:
                 raise NotLoweredError("the gradient of a bias is summed in pieces for so many rows")
             sizes_of_bias = (self.rows, 1, outputs, self.dtype)
-            back.append(_product("bias", sizes_of_bias, np.ones(self.rows, self.dtype), z.delta, bias._grad_array()))
+            back.append(
+                self._product("bias", sizes_of_bias, np.ones(self.rows, self.dtype), z.delta, bias._grad_array())
+            )
         if x.delta is not None:
-            back.append(_product("moved", sizes, z.delta, weight.value, x.delta))
+            back.append(self._product("moved", sizes, z.delta, weight.value, x.delta))
         self.on_the_way_back(*back)
         return z
+
+    def _product(self, kind: str, sizes: "Sizes", a: Array, b: Array, out: Array) -> Row:
+        """The instruction of a product that gives the very bits that NumPy's product gives."""
+        if self.plans:
+            return (kind,)
+        name = _same_bits(kind, sizes)
+        if name is None:
+            reference = _PRODUCTS[kind][1]
+            return (lambda: reference(a, b, out),)
+        return (name, a, b, out, *sizes[1:3])
 
     def loss(self, loss: Any, prediction: Slot, target: Array, weight: Array | None = None) -> None:
         """A function of Python that calls the loss's own forward and backward pass: the default."""
@@ -303,7 +323,8 @@ class Program:
         self.calls_python |= any(callable(row[0]) for row in rows)
         self.context[INSTRUCTIONS] = len(rows)
         self._machine = _KERNEL(kernel_address("machine", self.dtype))
-        self._arguments = (_address(code), _address(reals), self.rows, _address(self.context))
+        places = (_address(code), _address(reals), self.rows, _address(self.context))
+        self._arguments = tuple(map(ctypes.c_int64, places))  # converted once: each would take 0.1 µs in each call
 
     def _function(self, function: Callable[[], object]) -> int:
         def guarded(operands: int, reals: int, rows: int, place: int) -> int:
@@ -413,15 +434,6 @@ _FORMS: dict[str, dict[str, set[int]]] = {
     "bias": {"gradient_by_columns": {1}, "gradient_by_gemm": {1}, "gradient_by_dot": {1, 2}},
     "moved": {"moved_by_gemm": set(), "moved_by_rows": {0}, "moved_by_dot": {0, 1}},
 }
-
-
-def _product(kind: str, sizes: Sizes, a: Array, b: Array, out: Array) -> Row:
-    """The instruction of a product that gives the very bits that NumPy's product gives."""
-    name = _same_bits(kind, sizes)
-    if name is None:
-        reference = _PRODUCTS[kind][1]
-        return (lambda: reference(a, b, out),)
-    return (name, a, b, out, *sizes[1:3])
 
 
 @cache

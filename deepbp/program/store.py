@@ -3,9 +3,12 @@
 import ctypes
 import os
 import threading
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,11 +47,7 @@ def kernel_address(name: str, dtype: "np.dtype[Any]") -> int:
 
 def _code_of(name: str, dtype: "np.dtype[Any]") -> tuple[str, bytes]:
     """The name and the object code of an instruction. Raises NotLoweredError where it is stored that there is none."""
-    import llvmlite.binding as llvm
-
-    features = llvm.get_host_cpu_features().flatten()
-    versions = [version(package) for package in ("llvmlite", "numba")]
-    key = str((dtype.name, _SOURCES, llvm.get_process_triple(), llvm.get_host_cpu_name(), features, versions))
+    key = f"{dtype.name} {_key()}"
     content = load(f"instruction_{name}", key)
     if content is None:
         from deepbp.program.instructions import compile_instruction
@@ -63,6 +62,22 @@ def _code_of(name: str, dtype: "np.dtype[Any]") -> tuple[str, bytes]:
     if not name_in_code:
         raise NotLoweredError(code.decode())
     return name_in_code.decode(), code
+
+
+@cache
+def _key() -> str:
+    """Everything that determines the code of an instruction, but for its name and the dtype."""
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    spec = find_spec("numba")
+    try:  # at a tenth of the cost of the package's metadata
+        numba = Path(spec.origin).with_name("_version.py").read_text()  # type: ignore[union-attr, arg-type]
+    except (AttributeError, OSError, TypeError):
+        numba = version("numba")
+    features = llvm.get_host_cpu_features().flatten()
+    triple, processor = llvm.get_process_triple(), llvm.get_host_cpu_name()
+    return str((_SOURCES, triple, processor, features, llvmlite.__version__, numba))
 
 
 def _define_symbols() -> None:

@@ -20,6 +20,7 @@ from deepbp.losses import Loss
 from deepbp.optimizers.optimizer import LARGE_RATE
 from deepbp.program.layout import ORDER, WEIGHT, NotLoweredError, X, Y
 from deepbp.program.program import Program, Slot
+from deepbp.program.store import kernel_address
 from deepbp.training.data import Data
 from deepbp.training.evaluation import Meter
 from deepbp.training.overflow import ignoring_errors
@@ -34,8 +35,23 @@ Kind: TypeAlias = Literal["step", "gradients", "evaluation"]
 
 
 def is_on() -> bool:
-    """Whether steps run as programs where that is possible: with compiled kernels, if DEEPBP_PROGRAM is 1."""
-    return os.environ.get("DEEPBP_PROGRAM") == "1" and kernels.current() == "numba"
+    """Whether passes run as programs where that is possible: with compiled kernels, unless DEEPBP_PROGRAM is 0."""
+    return os.environ.get("DEEPBP_PROGRAM") != "0" and kernels.current() == "numba"
+
+
+def why_off() -> str:
+    """Why no pass runs as a program in this process; "" where they do."""
+    if kernels.current() != "numba":
+        return "the NumPy kernels are in use"
+    if os.environ.get("DEEPBP_PROGRAM") == "0":
+        return "DEEPBP_PROGRAM=0"
+    try:
+        for dtype in map(np.dtype, ("float32", "float64")):
+            Program(dtype, 1)
+            kernel_address("machine", dtype)
+    except NotLoweredError as error:
+        return str(error)
+    return ""
 
 
 class Lowered:
@@ -166,7 +182,7 @@ class Lowered:
         return self._run(first, len(rates))
 
     def _run(self, first: int, steps: int) -> int:
-        """Run some steps. Raises what a function of Python raised, unless the ordinary step is to raise it again."""
+        """Run some steps; returns how many were complete."""
         program, state = self.program, self._state
         if not program.training:
             return program.run(first, 0)
@@ -185,11 +201,14 @@ class Lowered:
                 for _ in range(made):
                     generator.random(count, np.float32)
         state.before = None
-        if (error := program.error) is not None:
+        return made
+
+    def raise_error(self) -> None:
+        """Raise what a function of Python raised in the last run, unless the ordinary step is to raise it again."""
+        if (error := self.program.error) is not None:
             in_update = self._updating and not isinstance(error, NonFiniteError)  # which is not to be made twice
             if in_update or not isinstance(error, Exception):
                 raise error
-        return made
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
         return type(None), ()
@@ -229,6 +248,7 @@ class Lowered:
                 return None
         made = ignoring_errors(self._run, 0, 1) if self.program.calls_python else self._run(0, 1)
         if not made:
+            self.raise_error()
             return None
         if penalties := self.program.penalties:
             self._state.penalty = penalties[0]
@@ -398,6 +418,7 @@ class ProgrammedBatches:
         if made:
             fit.state.position.batches, fit.state.consistent = taken + made, True
             fit._show_step(float(losses[made - 1]), meter)
+        step.raise_error()
         if isinstance(step.program.error, NotLoweredError):
             self._steps[rows] = None
         if 0 < made == len(rates) and not SHORT <= seconds <= LONG:

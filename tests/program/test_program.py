@@ -147,20 +147,24 @@ rng = np.random.default_rng(0)
 x, y = rng.normal(size=(40, 3)).astype(sys.argv[1]), rng.integers(0, 3, 40)
 net = Sequential([Dense(5), ReLU(), Dense(4), Tanh(), Sigmoid(), Dense(3)], input_shape=3, rng=0, dtype=sys.argv[1])
 net.fit(x, y, loss=SoftmaxCrossEntropy(), optimizer=Adam(), epochs=3, batch_size=7)
-print(hashlib.sha256(b"".join(p.value.tobytes() for p in net.parameters())).hexdigest())
+net.predict(x[:2])
+print(hashlib.sha256(b"".join(p.value.tobytes() for p in net.parameters())).hexdigest(), file=sys.stderr)
+print("numba" in sys.modules)
 """
 
 
 @pytest.mark.parametrize("dtype", ["float32"])
 def test_stored_code_in_new_processes(dtype: str, tmp_path: Path) -> None:
-    """The second process compiles nothing; every function that the code calls has an address there, too."""
-    printed = []
+    """The second process compiles nothing, and so imports no Numba; it finds what the code calls."""
+    printed, imported = [], []
     for program in "0", "1", "1":
         own = {"DEEPBP_PROGRAM": program, "DEEPBP_KERNELS": "numba", "NUMBA_CACHE_DIR": str(tmp_path)}
         command = [sys.executable, "-c", NEW_PROCESS, dtype]
         done = subprocess.run(command, env={**os.environ, **own}, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        printed.append(done.stdout)
+        printed.append(done.stderr)
+        imported.append(done.stdout.strip())
+    assert imported[-1] == "False"
     assert len(set(printed)) == 1
 
 
@@ -392,3 +396,71 @@ def test_a_field_named_lower(monkeypatch: pytest.MonkeyPatch) -> None:
         return Trainer(net, MeanSquaredError(), SGD(0.1))
 
     both(monkeypatch, make, lambda trainer: trainer.fit(x, y, batch_size=4))
+
+
+def test_a_subclass_with_a_penalty_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    @define(eq=False)
+    class Counted(Dense):
+        """A dense layer whose units cost something each."""
+
+        def penalty(self, saved: Any) -> float:
+            return 0.25 * self.units
+
+    x, y = problem(MeanSquaredError(), 24, 1, "float64")
+
+    def make() -> Trainer:
+        net = Sequential([Counted(4), Sigmoid(), Dense(1)], input_shape=3, rng=0, dtype="float64")
+        return Trainer(net, MeanSquaredError(), SGD(0.1))
+
+    def train(trainer: Trainer) -> None:
+        trainer.fit(x, y, batch_size=4)
+        assert trainer.history["penalty"] == [1.0]
+
+    both(monkeypatch, make, train)
+
+
+def test_more_rows_than_a_gradient_is_summed_over_at_once(monkeypatch: pytest.MonkeyPatch, runs: list[int]) -> None:
+    x, y = problem(MeanSquaredError(), 65_540, 1, "float32")
+
+    def make() -> Trainer:
+        return Trainer(Sequential([Dense(1)], input_shape=3, rng=0), MeanSquaredError(), SGD(0.1))
+
+    both(monkeypatch, make, lambda trainer: trainer.fit(x, y, batch_size=None))
+    assert runs == []
+
+
+def test_arrays_may_be_kept_by_classes_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs use their memory again in the next step."""
+    kept: list[list[Array]] = []
+
+    @define(eq=False)
+    class Keeps(Layer[None]):
+        """y = x."""
+
+        def forward(self, x: Array) -> tuple[Array, None]:
+            kept[-1].append(x)
+            return x, None
+
+        def backward(self, saved: None, delta: Array) -> Array:
+            kept[-1].append(delta)
+            return delta
+
+    class KeepingLoss(MeanSquaredError):  # noqa: N818
+        """The mean squared error."""
+
+        def forward(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> tuple[float, Array]:
+            kept[-1].extend([prediction, target])
+            return super().forward(prediction, target, sample_weight)
+
+    x, y = problem(MeanSquaredError(), 12, 1, "float64")
+
+    def make() -> Trainer:
+        net = Sequential([Dense(4), Keeps(), Dense(1)], input_shape=3, rng=0, dtype="float64")
+        return Trainer(net, KeepingLoss(), SGD(0.1))
+
+    def train(trainer: Trainer) -> None:
+        kept.append([])
+        trainer.fit(x, y, batch_size=5)
+
+    both(monkeypatch, make, train)
+    assert [one.tobytes() for one in kept[0]] == [one.tobytes() for one in kept[1]]
