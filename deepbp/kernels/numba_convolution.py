@@ -7,6 +7,7 @@ The loops get flat arrays: ``runs`` are the distances from the first number of a
 numbers, each of ``length``; ``image``, ``row`` and ``step`` the distances between images, rows and places.
 """
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,9 @@ from deepbp.typing import Array
 
 WIDE = 2  # vectors of outputs in a tile
 HIGH = 12 if MANY else 6  # places in a tile: 24 sums of 32 registers, or 12 of 16
-FEW = 3  # numbers of a window in a narrower tile of gradients
-SOME = 4  # places in a tile of a depthwise convolution, which has one vector of channels
+NINE, FEW = (9 if MANY else 6), 3  # numbers of a window in tiles of gradients, at any distances
+SOME = 8 if MANY else 4  # places in a tile of a depthwise convolution, which has one vector of channels
+ALL = 9  # numbers of a window in a tile of its gradients: all of 3 by 3
 MOST = 4096  # places whose products are added up before they are added to the sum of all
 
 
@@ -51,8 +53,8 @@ def sum_tile(places: int, vectors: int, masked: bool, depthwise: bool = False) -
             factor_row = v.variable(v.array(6, w_at))
             with v.loop(count) as run:
                 shift = builder.load(v.array(3, run.index))
-                with v.loop(length) as q:
-                    row, at = builder.load(factor_row), builder.add(shift, q.index)
+                with nullcontext() if depthwise else v.loop(length) as q:
+                    row, at = builder.load(factor_row), shift if depthwise else builder.add(shift, q.index)
                     factors = [v.load(v.at(row, n), mask) for n, mask in zip(starts, masks, strict=True)]
                     for m in range(places):
                         number = None if depthwise else v.spread_from(v.at(at_place[m], at))
@@ -71,12 +73,15 @@ def sum_tile(places: int, vectors: int, masked: bool, depthwise: bool = False) -
     return tile
 
 
-def share_tile(numbers: int, vectors: int, masked: bool, depthwise: bool = False) -> Any:
-    """w[m, o] += Σ x[place + m] d[place, o] over rows of places; depthwise, x[place + runs[m] + o] d[place, o]."""
+def share_tile(numbers: int, vectors: int, masked: bool, shifted: bool = False, depthwise: bool = False) -> Any:
+    """w[m, o] += Σ x[place + m] d[place, o] over rows of places; ``shifted``, at place + shifts[r + m].
+
+    Depthwise, each number of x is of the channel o of d.
+    """
 
     @intrinsic
     def tile(
-        context: Any, x: Any, x_at: Any, x_row: Any, x_step: Any, runs: Any, r: Any, d: Any, d_at: Any, rows: Any,
+        context: Any, x: Any, x_at: Any, x_row: Any, x_step: Any, shifts: Any, r: Any, d: Any, d_at: Any, rows: Any,
         count: Any, w: Any, w_at: Any, columns: Any, left: Any,
     ) -> Any:  # fmt: skip
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -85,9 +90,8 @@ def share_tile(numbers: int, vectors: int, masked: bool, depthwise: bool = False
             starts = [n * v.lanes for n in range(vectors)]
             masks = [v.mask(builder.sub(left, v.whole(n))) if masked else None for n in starts]
             sums = [[v.variable(v.same(0.0)) for _ in starts] for _ in range(numbers)]
-            shifts = [
-                builder.load(v.array(4, builder.add(r, v.whole(m)))) if depthwise else v.whole(m)
-                for m in range(numbers)
+            distances = [
+                builder.load(v.array(4, builder.add(r, v.whole(m)))) if shifted else v.whole(m) for m in range(numbers)
             ]
             first, signal = v.array(0, x_at), v.variable(v.array(6, d_at))
             with v.loop(rows) as row:
@@ -96,9 +100,9 @@ def share_tile(numbers: int, vectors: int, masked: bool, depthwise: bool = False
                     place, delta = v.at(start, builder.mul(j.index, x_step)), builder.load(signal)
                     deltas = [v.load(v.at(delta, n), mask) for n, mask in zip(starts, masks, strict=True)]
                     for m in range(numbers):
-                        number = None if depthwise else v.spread_from(v.at(place, shifts[m]))
+                        number = None if depthwise else v.spread_from(v.at(place, distances[m]))
                         for n in range(vectors):
-                            own = v.load(v.at(place, shifts[m], starts[n]), masks[n]) if depthwise else number
+                            own = v.load(v.at(place, distances[m], starts[n]), masks[n]) if depthwise else number
                             v.add_product(own, deltas[n], sums[m][n])
                     builder.store(v.at(delta, columns), signal)
             target = v.array(10, w_at)
@@ -108,7 +112,7 @@ def share_tile(numbers: int, vectors: int, masked: bool, depthwise: bool = False
                     v.store(builder.fadd(v.load(place, masks[n]), builder.load(sums[m][n])), place, masks[n])
             return context.get_dummy_value()
 
-        return types.void(x, I64, I64, I64, runs, I64, d, I64, I64, I64, w, I64, I64, I64), generate
+        return types.void(x, I64, I64, I64, shifts, I64, d, I64, I64, I64, w, I64, I64, I64), generate
 
     return tile
 
@@ -116,10 +120,13 @@ def share_tile(numbers: int, vectors: int, masked: bool, depthwise: bool = False
 many, many_rest = sum_tile(HIGH, WIDE, False), sum_tile(HIGH, 1, True)
 single, single_rest = sum_tile(1, WIDE, False), sum_tile(1, 1, True)
 high, high_rest = share_tile(HIGH, WIDE, False), share_tile(HIGH, 1, True)
-few, few_rest = share_tile(FEW, WIDE, False), share_tile(FEW, 1, True)
-alone, alone_rest = share_tile(1, WIDE, False), share_tile(1, 1, True)
-each_some, each_single = sum_tile(SOME, 1, True, depthwise=True), sum_tile(1, 1, True, depthwise=True)
-each_few, each_alone = share_tile(FEW, 1, True, depthwise=True), share_tile(1, 1, True, depthwise=True)
+nine, nine_rest = share_tile(NINE, WIDE, False, True), share_tile(NINE, 1, True, True)
+few, few_rest = share_tile(FEW, WIDE, False, True), share_tile(FEW, 1, True, True)
+alone, alone_rest = share_tile(1, WIDE, False, True), share_tile(1, 1, True, True)
+each_some, each_some_rest = (sum_tile(SOME, 1, masked, depthwise=True) for masked in (False, True))
+each_single = sum_tile(1, 1, True, depthwise=True)
+each_nine, each_nine_rest = (share_tile(ALL, 1, masked, True, depthwise=True) for masked in (False, True))
+each_few, each_alone = share_tile(FEW, 1, True, True, depthwise=True), share_tile(1, 1, True, True, depthwise=True)
 
 
 @inner
@@ -169,40 +176,50 @@ def correlate_places(
 
 @stored
 def correlate_shares(
-    x: Any, image: Any, row: Any, step: Any, runs: Any, length: Any, d: Any, w: Any, images: Any, height: Any,
+    x: Any, image: Any, row: Any, step: Any, shifts: Any, whole: Any, d: Any, w: Any, images: Any, height: Any,
     width: Any, groups: Any, inputs: Any, outputs: Any,
 ) -> None:  # fmt: skip
-    """w (runs · length, groups · outputs) += the products of what each number of a kernel was laid on with d."""
+    """w (numbers, groups · outputs) += the products of what each number of a kernel was laid on with d.
+
+    ``shifts`` are the distances from the first number of a window to each; ``whole`` says that every HIGH of them are
+    neighbours.
+    """
     lanes, columns = BYTES // x.itemsize, groups * outputs
     at_once = max(1, MOST // width)
     for b in range(images):
         for i in range(0, height, at_once):
             rows, signal = min(at_once, height - i), (b * height + i) * width * columns
-            for r in range(runs.size):
-                for g in range(groups):
-                    start, q = b * image + i * row + runs[r] + g * inputs, 0
-                    while q < length:
-                        size = HIGH if length - q >= HIGH else FEW if length - q >= FEW else 1
-                        o, end, first = g * outputs, (g + 1) * outputs, start + q
-                        while o < end:
-                            left, to, s = end - o, (r * length + q) * columns + o, signal + o
-                            if left >= WIDE * lanes:
-                                if size == HIGH:
-                                    high(x, first, row, step, runs, 0, d, s, rows, width, w, to, columns, left)
-                                elif size == FEW:
-                                    few(x, first, row, step, runs, 0, d, s, rows, width, w, to, columns, left)
-                                else:
-                                    alone(x, first, row, step, runs, 0, d, s, rows, width, w, to, columns, left)
-                                o += WIDE * lanes
+            for g in range(groups):
+                start, q = b * image + i * row + g * inputs, 0
+                while q < shifts.size:
+                    left_over = shifts.size - q
+                    size = HIGH if whole else NINE if left_over >= NINE else FEW if left_over >= FEW else 1
+                    o, end = g * outputs, (g + 1) * outputs
+                    while o < end:
+                        left, to, s = end - o, q * columns + o, signal + o
+                        if left >= WIDE * lanes:
+                            if whole:
+                                first = start + shifts[q]
+                                high(x, first, row, step, shifts, q, d, s, rows, width, w, to, columns, left)
+                            elif size == NINE:
+                                nine(x, start, row, step, shifts, q, d, s, rows, width, w, to, columns, left)
+                            elif size == FEW:
+                                few(x, start, row, step, shifts, q, d, s, rows, width, w, to, columns, left)
                             else:
-                                if size == HIGH:
-                                    high_rest(x, first, row, step, runs, 0, d, s, rows, width, w, to, columns, left)
-                                elif size == FEW:
-                                    few_rest(x, first, row, step, runs, 0, d, s, rows, width, w, to, columns, left)
-                                else:
-                                    alone_rest(x, first, row, step, runs, 0, d, s, rows, width, w, to, columns, left)
-                                o += lanes
-                        q += size
+                                alone(x, start, row, step, shifts, q, d, s, rows, width, w, to, columns, left)
+                            o += WIDE * lanes
+                        else:
+                            if whole:
+                                first = start + shifts[q]
+                                high_rest(x, first, row, step, shifts, q, d, s, rows, width, w, to, columns, left)
+                            elif size == NINE:
+                                nine_rest(x, start, row, step, shifts, q, d, s, rows, width, w, to, columns, left)
+                            elif size == FEW:
+                                few_rest(x, start, row, step, shifts, q, d, s, rows, width, w, to, columns, left)
+                            else:
+                                alone_rest(x, start, row, step, shifts, q, d, s, rows, width, w, to, columns, left)
+                            o += lanes
+                    q += size
 
 
 @stored
@@ -221,8 +238,10 @@ def correlate_each(
                     to, left = ((b * height + i) * width + k) * channels + o, channels - o
                     for m in range(size):
                         base[m] = b * image + i * row + (k + m) * step
-                    if size == SOME:
+                    if size == SOME and left >= lanes:
                         each_some(x, base, o, runs, runs.size, 1, w, o, bias, y, to, channels, left)
+                    elif size == SOME:
+                        each_some_rest(x, base, o, runs, runs.size, 1, w, o, bias, y, to, channels, left)
                     else:
                         each_single(x, base, o, runs, runs.size, 1, w, o, bias, y, to, channels, left)
 
@@ -241,7 +260,13 @@ def correlate_each_shares(
                 r, s, first, left = 0, (b * height + i) * width * channels + o, b * image + i * row + o, channels - o
                 while r < runs.size:
                     to = r * channels + o
-                    if runs.size - r >= FEW:
+                    if runs.size - r >= ALL and left >= lanes:
+                        each_nine(x, first, row, step, runs, r, d, s, rows, width, w, to, channels, left)
+                        r += ALL
+                    elif runs.size - r >= ALL:
+                        each_nine_rest(x, first, row, step, runs, r, d, s, rows, width, w, to, channels, left)
+                        r += ALL
+                    elif runs.size - r >= FEW:
                         each_few(x, first, row, step, runs, r, d, s, rows, width, w, to, channels, left)
                         r += FEW
                     else:
@@ -287,11 +312,11 @@ def correlate_weights(x: Array, delta: Array, size: Pair, stride: Pair, dilation
         return plain.correlate_weights(x, delta, size, stride, dilation, groups)
     total = np.zeros(shape, x.dtype)
     runs, length = _runs(x, size, dilation, groups)
-    given = numbers, *_distances(x, stride), runs
+    shifts, given = (runs[:, None] + np.arange(length)).reshape(-1), (numbers, *_distances(x, stride))
     images, height, width, outputs = delta.shape
     if plain.is_depthwise(shape, groups):
-        correlate_each_shares(*given, signals, total.reshape(-1), images, height, width, outputs)
+        correlate_each_shares(*given, runs, signals, total.reshape(-1), images, height, width, outputs)
     else:
         sizes = images, height, width, groups, x.shape[3] // groups, outputs // groups
-        correlate_shares(*given, length, signals, total.reshape(-1), *sizes)
+        correlate_shares(*given, shifts, length % HIGH == 0, signals, total.reshape(-1), *sizes)
     return total

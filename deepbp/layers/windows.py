@@ -21,6 +21,7 @@ Padding: TypeAlias = str | int | Sequence[int | Sequence[int]]
 """A word, a number of zeros on each side, or for each axis such a number or the pair (before, behind)."""
 
 Validator: TypeAlias = Callable[[Any, "Attribute[Any]", Any], None]
+MANY = 20_000  # numbers of images that are padded faster in five steps than in two
 _AXES = {1: "(T, C)", 2: "(H, W, C)"}
 
 
@@ -149,8 +150,13 @@ def padded(x: Array, pads: Pads) -> Array:
     if not any(map(any, pads)):
         return x
     shape = [n + sum(pad) for n, pad in zip(x.shape[1:3], pads, strict=True)]
-    y = np.zeros((len(x), *shape, x.shape[3]), x.dtype)
     (to_rows, rows), (to_columns, columns) = map(_overlap, x.shape[1:3], shape, (pad[0] for pad in pads))
+    if x.size < MANY:
+        y = np.zeros((len(x), *shape, x.shape[3]), x.dtype)
+    else:  # of large images, only the border is set to 0
+        y = np.empty((len(x), *shape, x.shape[3]), x.dtype)
+        y[:, : to_rows.start] = y[:, to_rows.stop :] = 0
+        y[:, to_rows, : to_columns.start] = y[:, to_rows, to_columns.stop :] = 0
     y[:, to_rows, to_columns] = x[:, rows, columns]
     return y
 

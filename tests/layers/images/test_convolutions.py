@@ -8,7 +8,17 @@ from definitions import Options, built, convolution, draw_options, transposed
 
 from deepbp import Sequential, kernels
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError, ShapeError
-from deepbp.layers import Builder, Conv1D, Conv2D, ConvTranspose1D, ConvTranspose2D, Dense, DepthwiseConv2D, Layer
+from deepbp.layers import (
+    Builder,
+    Conv1D,
+    Conv2D,
+    ConvTranspose1D,
+    ConvTranspose2D,
+    Dense,
+    DepthwiseConv2D,
+    Layer,
+    windows,
+)
 from deepbp.typing import Array
 
 SEEDS = range(40)
@@ -164,6 +174,21 @@ def test_depthwise_is_a_convolution_in_as_many_groups(kernel_form: str, rng: np.
             part = slice(c * multiplier, (c + 1) * multiplier)
             alone.weight.value, alone.bias.value = one.weight.value[..., part], one.bias.value[part]
             np.testing.assert_allclose(one.predict(x)[..., part], alone.predict(x[..., c : c + 1]), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "pads", [((1, 2), (0, 3)), ((-1, 2), (1, -2)), ((0, 0), (-3, -1)), ((-2, -3), (4, 0)), ((7, 0), (-9, 12))]
+)
+@pytest.mark.parametrize("many", [0, 10**9])
+def test_zeros_around_and_cuts(
+    pads: windows.Pads, many: int, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    monkeypatch.setattr(windows, "MANY", many)
+    x = rng.normal(size=(2, 6, 7, 3))
+    around = np.pad(x, ((0, 0), (20, 20), (20, 20), (0, 0)))
+    (up, down), (left, right) = pads
+    expected = around[:, 20 - up : 26 + down, 20 - left : 27 + right]
+    np.testing.assert_array_equal(windows.padded(x, pads), expected)
 
 
 def test_an_odd_zero_goes_behind() -> None:
