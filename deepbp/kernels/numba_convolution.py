@@ -7,7 +7,6 @@ The loops get flat arrays: ``runs`` are the distances from the first number of a
 numbers, each of ``length``; ``image``, ``row`` and ``step`` the distances between images, rows and places.
 """
 
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -53,8 +52,8 @@ def sum_tile(places: int, vectors: int, masked: bool, depthwise: bool = False) -
             factor_row = v.variable(v.array(6, w_at))
             with v.loop(count) as run:
                 shift = builder.load(v.array(3, run.index))
-                with nullcontext() if depthwise else v.loop(length) as q:
-                    row, at = builder.load(factor_row), shift if depthwise else builder.add(shift, q.index)
+                with v.loop(v.whole(1) if depthwise else length) as q:  # a loop of one turn is left out by LLVM
+                    row, at = builder.load(factor_row), builder.add(shift, q.index)
                     factors = [v.load(v.at(row, n), mask) for n, mask in zip(starts, masks, strict=True)]
                     for m in range(places):
                         number = None if depthwise else v.spread_from(v.at(at_place[m], at))
