@@ -84,9 +84,10 @@ def softplus(z: Any, y: Any, size: Any, beta: Any) -> None:
 
 @inner
 def softplus_backward(y: Any, d: Any, moved: Any, size: Any, factor: Any) -> None:
-    f = y.dtype.type(factor)
+    zero, f = y.dtype.type(0), y.dtype.type(factor)
     for i in range(size):
-        moved[i] = d[i] * -expm1_negative(f * y[i])
+        p = f * y[i]
+        moved[i] = d[i] * -expm1_negative(zero if p > 0 else p)  # so asked, NaN stays NaN
 
 
 @inner

@@ -194,10 +194,10 @@ def softplus(z: Array, beta: float) -> Array:
 
 
 def softplus_backward(output: Array, delta: Array, factor: float) -> Array:
-    """δ · (1 − e^(factor · y)), for factor · y ≤ 0."""
+    """δ · (1 − e^(factor · y)), with factor · y at most 0, as an output of softplus is: others count as 0."""
     if output.shape != delta.shape:
         raise ShapeError(OTHER_SHAPE, output.shape, delta.shape)
-    return np.asarray(delta * -np.expm1(factor * output))
+    return np.asarray(delta * -np.expm1(np.minimum(factor * output, 0)))
 
 
 def relu(z: Array) -> Array:
