@@ -35,9 +35,10 @@ class Row:
 
 @frozen
 class Equations:
-    """Displayed equations, aligned in columns."""
+    """Displayed equations, aligned in columns; on a page in HTML, the remarks of ``unfolding`` ones open on a click."""
 
     rows: tuple[Row, ...]
+    unfolding: bool = False
 
 
 @frozen

@@ -125,7 +125,7 @@ class FormulaDerivation(Renderable):
             rows.append(Row(row, "", remark))
         yield Equations(tuple(rows))
         yield Heading("Backward, from the last step to the first")
-        yield Equations(tuple(self._backward_rows()))
+        yield Equations(tuple(self._backward_rows()), unfolding=True)
         yield Heading("The result")
         yield Equations(
             tuple(Row(self._math(f"gradient_{name}", derived.gradients[name])) for name in derived.gradients)

@@ -188,6 +188,9 @@ _HTML_STYLE = """<style>
 .deepbp .math { overflow-x: auto; overflow-y: hidden; padding: .15em 0; min-width: 0; }
 .deepbp .shape { font: .82em/1.4 ui-monospace, monospace; opacity: .75; }
 .deepbp .remark { font-size: .88em; font-style: italic; opacity: .8; }
+.deepbp .steps { margin: .8em 0 .8em 1em; }
+.deepbp .steps summary { padding: .25em 0; cursor: pointer; }
+.deepbp .steps details p { margin: 0 0 .5em 1.6em; }
 .deepbp .values { margin: .8em 0 .8em 1em; }
 .deepbp .matrix { padding: .1em .25em; font-variant-numeric: tabular-nums;  /* brackets that need no font to stretch */
   --ink: linear-gradient(currentColor, currentColor) no-repeat; border: solid; border-width: 0 1.4px;
@@ -220,6 +223,8 @@ def _html_block(block: Block) -> str:
             return f"<h2>{escape(text)}</h2>"
         case Paragraph(parts):
             return f"<p>{''.join(escape(part) if isinstance(part, str) else _html_math(part) for part in parts)}</p>"
+        case Equations(rows, unfolding=True):
+            return f"<div class='steps'>\n{chr(10).join(map(_html_step, rows))}\n</div>"
         case Equations(rows):
             cells_ = (
                 f"<div class='math'>{_html_math(row.math, tall=True)}</div><div class='shape'>{escape(row.shape)}</div>"
@@ -237,6 +242,13 @@ def _html_block(block: Block) -> str:
                 text = _html_matrix(shown)
             whole = _MATHML.row(math.written(_MATHML), _MATHML.sign("="), text)
             return f"<div class='values math'><math displaystyle='true'>{whole}</math> {words}</div>"
+
+
+def _html_step(row: Row) -> str:
+    """A step that unfolds to its reason."""
+    math = f"<span class='math'>{_html_math(row.math, tall=True)}</span>"
+    reason = escape(row.remark) or "as stated"
+    return f"<details><summary>{math}</summary><p class='remark'>{reason}</p></details>"
 
 
 def _html_math(math: Math, *, tall: bool = False) -> str:

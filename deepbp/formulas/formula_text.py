@@ -35,7 +35,7 @@ from deepbp.formulas.algebra import (
 )
 from deepbp.formulas.language import FUNCTIONS
 
-LONGEST, DEEPEST = 4000, 60  # of a formula: characters, and levels of nesting
+LONGEST, DEEPEST, MOST = 4000, 60, 100  # of a formula: characters, levels of nesting, and operations
 _COMPARISONS: dict[type[ast.cmpop], str] = dict(
     zip((ast.Gt, ast.Lt, ast.GtE, ast.LtE, ast.Eq, ast.NotEq), COMPARISONS, strict=True)
 )
@@ -78,6 +78,9 @@ def read_tree(text: str) -> ast.expr:
         hint = ": write ** for a power" if "^" in text else ""
         raise ConfigurationError(f"formula: {message}{hint}\n    {line}\n    {' ' * column}^") from None
     _check(tree, text, 0)
+    operations = sum(isinstance(node, ast.BinOp | ast.UnaryOp | ast.Call | ast.Compare) for node in ast.walk(tree))
+    if operations > MOST:  # the time of a derivation grows with their cube
+        raise pointed(text, tree, f"expected at most {MOST} operations, got {operations}")
     return tree
 
 

@@ -277,6 +277,10 @@ RULES: dict[str, tuple[str, Rule]] = {
         "a sum passes each of its numbers the same signal",
         lambda node, g, values: [call("spread", g, node.arguments[0])],
     ),
+    "take": (
+        "each row gets the sum over the places where it is taken",
+        lambda node, g, values: [call("sum_rows", g, node.arguments[1], node.arguments[0])],
+    ),
     "tanh": (
         "tanh′ = 1 − tanh², written with its output",
         _elementwise(lambda node, u: subtract(ONE, power(node, TWO))),

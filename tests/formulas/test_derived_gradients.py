@@ -8,11 +8,11 @@ from formula_cases import CASES, Case
 
 from deepbp import Sequential
 from deepbp.derivation import derive
-from deepbp.formulas.algebra import Node, inner_first
+from deepbp.errors import ConfigurationError
 from deepbp.formulas.compiled import derive_formula
 from deepbp.formulas.derive import Derived
 from deepbp.formulas.formula_text import read, written
-from deepbp.formulas.identities import plain, recognized, recognized_identities
+from deepbp.formulas.identities import Identity, plain, recognized_identities
 from deepbp.formulas.language import evaluate
 from deepbp.formulas.values import Values, agree
 from deepbp.initializers import Initializer
@@ -68,9 +68,6 @@ def test_identities_hold_for_other_numbers_too() -> None:
 
 
 def test_a_wrong_identity_is_refused() -> None:
-    from deepbp.errors import ConfigurationError
-    from deepbp.formulas.identities import Identity
-
     with pytest.raises(ConfigurationError, match="differ"):
         Identity.of("1 / (1 + exp(u))", "sigmoid(u)", "wrong")
 
@@ -89,8 +86,6 @@ def test_numbers_of_ten_thousand_neither_overflow_nor_lose_the_gradient(formula:
 
 
 def test_nothing_but_the_language_is_read() -> None:
-    from deepbp.errors import ConfigurationError
-
     for text in (
         "x.__class__",
         "(lambda: x)()",
@@ -106,8 +101,15 @@ def test_nothing_but_the_language_is_read() -> None:
             read(text)
 
 
-def nodes(text: str) -> list[Node]:
-    return inner_first(recognized(read(text)))
+def test_a_formula_is_bounded() -> None:
+    """The time of a derivation, and so of opening a file that holds a formula, is bounded."""
+    for text, message in (
+        ("+".join(["x"] * 3000), "4000 characters"),
+        ("-" * 70 + "x", "60 levels"),
+        ("(" * 6 + "*".join(f"((x+{k})*(x-{k}))" for k in range(30)) + ")" * 6, "100 operations"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            read(text)
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,9 @@ def test_a_loss_and_a_penalty() -> None:
 def test_all_formats_hold_the_steps() -> None:
     found = derive("tanh(x)")
     assert r"1 - y^{2}" in found.to_latex().replace("{y}", "y")
-    assert "<math" in found.to_html()
+    page = derive("x * sigmoid(slope * x)", "slope").to_html()
+    assert page.count("<details><summary>") == 5  # each step unfolds to its reason
+    assert page.index("<p class='remark'>product rule: times the other factors</p>") > page.index("<summary>")
     assert found.remembered == ("y",)
 
 

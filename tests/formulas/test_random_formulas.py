@@ -81,7 +81,7 @@ def check(expression: str) -> None:
         assert abs((up - down) / (2 * h) - float((gradient * way).sum())) < 1e-6 * scale, (expression, name)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
 @given(EXPRESSIONS)
 def test_random_formulas(expression: str) -> None:
     check(expression)
@@ -94,7 +94,7 @@ def test_many_random_formulas(expression: str) -> None:
     check(expression)
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
 @given(ELEMENTWISE)
 def test_sympy_agrees(expression: str) -> None:
     sympy = pytest.importorskip("sympy")
