@@ -180,12 +180,12 @@ def cross_entropy_residual(z: Any, labels: Any, weight: Any) -> Any:
     residual = np.empty(z.shape, z.dtype)
     rows, classes = z.shape
     check_rows(rows, labels, weight)
-    source, target, value = z.ravel(), residual.ravel(), 0.0
+    source, target, value, one = z.ravel(), residual.ravel(), 0.0, z.dtype.type(1)
     for row in range(rows):
         label = labels[row]
         if label < 0 or label >= classes:
             raise IndexError("label out of range")
-        term = loops.cross_entropy_row(source, row * classes, classes, label, target)
+        term = loops.cross_entropy_row(source, row * classes, classes, label, target, one)
         value += term if weight is None else term * weight[row]
     return value, residual
 

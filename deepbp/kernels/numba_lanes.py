@@ -190,3 +190,53 @@ def total(context: Any, lanes: Any) -> Any:
         return builder.extract_element(whole, ir.IntType(32)(0))
 
     return lanes.number(lanes), generate
+
+
+@intrinsic
+def larger(context: Any, a: Any, b: Any) -> Any:
+    """The larger number of each pair; b where one is NaN."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", *arguments), *arguments)
+
+    return a(a, a), generate
+
+
+@intrinsic
+def largest(context: Any, lanes: Any) -> Any:
+    """The largest of all lanes."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        numbers = [builder.extract_element(arguments[0], ir.IntType(32)(k)) for k in range(lanes.count)]
+        while len(numbers) > 1:
+            pairs = zip(numbers[::2], numbers[1::2], strict=True)
+            numbers = [builder.select(builder.fcmp_ordered(">", *pair), *pair) for pair in pairs]
+        return numbers[0]
+
+    return lanes.number(lanes), generate
+
+
+PIECE = 4096  # numbers that are added in their own type; the sums of pieces are added in float64
+
+
+@exact
+def sum_of_many(values: Any, start: Any, stop: Any) -> Any:
+    """Σ of values[start:stop], in their type."""
+    t, lanes = values.dtype.type, BYTES // values.itemsize
+    zero, value = spread(t(0)), 0.0
+    for begin in range(start, stop, PIECE):
+        end, even, odd = min(begin + PIECE, stop), zero, zero
+        for j in range(begin, end, 2 * lanes):
+            even = even + load(values, j, end - j, zero)
+            odd = odd + load(values, j + lanes, end - j - lanes, zero)
+        value += total(even + odd)
+    return t(value)
+
+
+@exact
+def largest_of_many(values: Any, start: Any, stop: Any) -> Any:
+    """The largest of values[start:stop]."""
+    lanes, found = BYTES // values.itemsize, spread(values[start])
+    for j in range(start, stop, lanes):
+        found = larger(load(values, j, stop - j, found), found)
+    return largest(found)

@@ -4,12 +4,20 @@ They check nothing and create no arrays: the caller knows that all arrays have `
 be the input.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numba import njit
 
-from deepbp.kernels.numba_math import exp_negative, expm1_negative, inner, log1p_share
+from deepbp.kernels.numba_lanes import largest_of_many, sum_of_many
+from deepbp.kernels.numba_math import INLINE, exp_negative, expm1_negative, inner, log1p_share
 from deepbp.kernels.numpy_kernels import TINY
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compile into the caller: a call for each row of ten numbers would take as long as the row."""
+    return njit(error_model="numpy", **INLINE)(function)
 
 
 @inner
@@ -93,25 +101,20 @@ def softplus_backward(y: Any, d: Any, moved: Any, size: Any, factor: Any) -> Non
 @inner
 def softmax(z: Any, y: Any, size: Any, classes: Any) -> None:
     for start in range(0, size, classes):
-        largest = z[start]
-        for i in range(start, start + classes):
-            largest = max(largest, z[i])
-        for i in range(start, start + classes):
-            y[i] = exp_negative(z[i] - largest)
-        total = sum_of(y, start, start + classes)
-        for i in range(start, start + classes):
-            y[i] /= total
+        exponentials(z, start, start + classes, y)
+        divide(y, start, start + classes, sum_of(y, start, start + classes), y.dtype.type(1))
 
 
 @inner
 def softmax_backward(y: Any, d: Any, moved: Any, scratch: Any, size: Any, classes: Any) -> None:
     """``scratch`` may be ``moved``, unless that is δ."""
+    for k in range(size):
+        scratch[k] = d[k] * y[k]
     for start in range(0, size, classes):
-        for i in range(start, start + classes):
-            scratch[i] = d[i] * y[i]
-        inner = sum_of(scratch, start, start + classes)
-        for i in range(start, start + classes):
-            moved[i] = y[i] * (d[i] - inner)
+        inner, stop = sum_of(scratch, start, start + classes), start + classes
+        shares, deltas, result = y[start:stop], d[start:stop], moved[start:stop]
+        for j in range(classes):
+            result[j] = shares[j] * (deltas[j] - inner)
 
 
 @inner
@@ -138,40 +141,69 @@ def squared_error(prediction: Any, target: Any, d: Any, size: Any, factor: Any) 
     return total
 
 
-RUN = 128  # numbers that are added in their own type; the sums of runs are added in float64, like those of a loss
+FEW = 32  # numbers that are added, or compared, as fast one after the other
 
 
-@inner
+@inlined
 def sum_of(values: Any, start: Any, stop: Any) -> Any:
-    """Σ of values[start:stop], in their type. One after the other, the roundings of 10⁶ equal numbers make 1 %."""
-    part = values.dtype.type(0)
-    for i in range(start, min(start + RUN, stop)):
-        part += values[i]
-    if stop - start <= RUN:
-        return part
-    total = 0.0 + part
-    for first in range(start + RUN, stop, RUN):
-        part = values.dtype.type(0)
-        for i in range(first, min(first + RUN, stop)):
-            part += values[i]
-        total += part
-    return values.dtype.type(total)
+    """Σ of values[start:stop], in their type."""
+    if stop - start > FEW:
+        return sum_of_many(values, start, stop)
+    total = values.dtype.type(0)
+    for i in range(start, stop):
+        total += values[i]
+    return total
+
+
+@inlined
+def largest_of(values: Any, start: Any, stop: Any) -> Any:
+    """The largest of values[start:stop]."""
+    if stop - start > FEW:
+        return largest_of_many(values, start, stop)
+    largest = values[start]
+    for i in range(start, stop):
+        largest = max(largest, values[i])
+    return largest
+
+
+@inlined
+def exponentials(z: Any, start: Any, stop: Any, y: Any) -> None:
+    """y = e^(z − max z), of z[start:stop]."""
+    largest = largest_of(z, start, stop)
+    if stop - start <= FEW:
+        for j in range(start, stop):
+            y[j] = exp_negative(z[j] - largest)
+        return
+    row, e = z[start:stop], y[start:stop]
+    for j in range(stop - start):  # from 0, so that the compiler knows that no index is negative, and vectorizes
+        e[j] = exp_negative(row[j] - largest)
+
+
+@inlined
+def divide(y: Any, start: Any, stop: Any, total: Any, factor: Any) -> None:
+    """y / total · factor, of y[start:stop]."""
+    if stop - start <= FEW:
+        for j in range(start, stop):
+            y[j] = y[j] / total * factor
+        return
+    row = y[start:stop]
+    for j in range(stop - start):
+        row[j] = row[j] / total * factor
 
 
 @inner
-def cross_entropy_row(z: Any, start: Any, classes: Any, label: Any, residual: Any) -> Any:
-    """The cross-entropy of one row, and softmax(z) − y with the digits of classes that are nearly certain."""
-    zero, tiny = z.dtype.type(0), z.dtype.type(TINY)
-    largest = z[start]
-    for j in range(start, start + classes):
-        largest = max(largest, z[j])
-    for j in range(start, start + classes):
-        residual[j] = exp_negative(z[j] - largest)
+def cross_entropy_row(z: Any, start: Any, classes: Any, label: Any, residual: Any, factor: Any) -> Any:
+    """The cross-entropy of one row, and factor · (softmax(z) − y) with the digits of classes that are nearly sure."""
+    zero, one, tiny = z.dtype.type(0), z.dtype.type(1), z.dtype.type(TINY)
+    stop = start + classes
+    exponentials(z, start, stop, residual)
     own = residual[start + label]
     residual[start + label] = zero
-    others = sum_of(residual, start, start + classes)
+    others = sum_of(residual, start, stop)
     total = others + own
-    for j in range(start, start + classes):
-        residual[j] /= total
-    residual[start + label] = -others / total
-    return np.log1p(others / own) if own > tiny else np.log(total) - (z[start + label] - largest)
+    divide(residual, start, stop, total, factor)
+    residual[start + label] = -others / total * factor
+    if own <= tiny:
+        return np.log(total) - (z[start + label] - largest_of(z, start, stop))
+    ratio = others / own  # whose logarithm is that of total / own, and keeps the digits of a small ratio
+    return log1p_share(ratio) if ratio <= one else np.log(one + ratio)

@@ -7,11 +7,10 @@ import numpy as np
 from deepbp.errors import ShapeError
 from deepbp.kernels import numpy_normalization
 from deepbp.kernels.blocks import NO_FEATURES, OTHER_FEATURES, OTHER_INVERSE, OTHER_SHAPE
-from deepbp.kernels.numba_lanes import BYTES, add_to, exact, load, spread, store, total
+from deepbp.kernels.numba_lanes import BYTES, PIECE, add_to, exact, load, spread, store, total
 from deepbp.kernels.numba_math import compiled, inner
 
-PIECE = 4096  # numbers of a row that are added in their own type; the sums of pieces are added in float64
-RUN = 64  # rows, whose columns are added likewise
+RUN = 64  # rows, whose columns are added in their own type; the sums of runs are added in float64
 
 
 @inner

@@ -97,9 +97,7 @@ def losses(floats: Any, number: Any) -> dict[str, Any]:
         for row in range(count):
             if labels[row] < 0 or labels[row] >= classes:
                 return STOP
-            value += loops.cross_entropy_row(z, row * classes, classes, labels[row], d)
-        for k in range(count * classes):
-            d[k] = d[k] * share
+            value += loops.cross_entropy_row(z, row * classes, classes, labels[row], d, share)
         reals(place)[VALUE] = value / count
         return CONTINUE
 
