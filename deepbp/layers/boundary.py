@@ -58,13 +58,16 @@ class Built:
 def install(cls: Any, base: Any) -> None:
     """Set the public and the private form of every pass on ``cls``, a subclass of ``base``, which is ``Layer``."""
     is_own = is_part_of_deepbp(cls)
-    if "lower" not in vars(cls) and {"forward", "backward", "backward_parameters", "penalty"} & vars(cls).keys():
-        cls.lower = base.lower  # an inherited one would run the inherited passes
+    for lower, passes in (
+        ("lower", ("forward", "backward", "backward_parameters", "penalty")),
+        ("lower_predict", ("predict",)),
+    ):
+        owner = next(parent for parent in cls.__mro__ if lower in vars(parent))
+        if any(unwrapped(getattr(cls, one)) is not unwrapped(getattr(owner, one)) for one in passes):
+            setattr(cls, lower, getattr(base, lower))  # that of the owner would run the owner's passes
     for method in ("forward", "predict"):
         if method in {*vars(cls)} - {*cls.validates_itself} and f"{method}_with" not in vars(cls):
             setattr(cls, f"{method}_with", getattr(base, f"{method}_with"))
-    if "lower_predict" not in vars(cls) and "predict" in vars(cls):
-        cls.lower_predict = base.lower_predict
     for method, validate, hold in (
         ("forward", _validating_input, _returning_pair),
         ("backward", _validating_delta, _returning_delta),

@@ -72,8 +72,12 @@ class Loss(ABC, Generic[Saved]):
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        if "lower" not in vars(cls) and {"forward", "backward", "terms"} & vars(cls).keys():
-            cls.lower = Loss.lower  # type: ignore[method-assign]  # an inherited one would run the inherited formula
+        owner = next(kind for kind in cls.__mro__ if "lower" in vars(kind))
+        if any(
+            getattr(cls, one, None) is not getattr(owner, one, None)
+            for one in ("forward", "backward", "terms", "check")
+        ):
+            cls.lower = Loss.lower  # type: ignore[method-assign]  # that of the owner would run the owner's formula
         places = (kind.__module__ for kind in cls.__mro__ if "prepare_target" in vars(kind))
         cls._built_in_targets = all(f"{place}.".startswith("deepbp.losses.") for place in places)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from attrs import define, field
+from attrs import define, field, frozen
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -464,3 +464,34 @@ def test_arrays_may_be_kept_by_classes_of_a_user(monkeypatch: pytest.MonkeyPatch
 
     both(monkeypatch, make, train)
     assert [one.tobytes() for one in kept[0]] == [one.tobytes() for one in kept[1]]
+
+
+class Doubling:
+    """A mixin, which neither attrs nor a base class sees."""
+
+    def forward(self, *arrays: Any) -> Any:
+        y, saved = super().forward(*arrays)  # type: ignore[misc]
+        return 2 * y, saved
+
+    def backward(self, *arrays: Any) -> Any:
+        return 2 * super().backward(*arrays)  # type: ignore[misc]
+
+
+@define(eq=False)
+class DoubledSigmoid(Doubling, Sigmoid):
+    """y = 2 σ(z)."""
+
+
+@frozen
+class DoubledError(Doubling, MeanSquaredError):
+    """Twice the mean squared error."""
+
+
+def test_mixins(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = problem(MeanSquaredError(), 24, 1, "float64")
+
+    def make() -> Trainer:
+        net = Sequential([Dense(4), DoubledSigmoid(), Dense(1)], input_shape=3, rng=0, dtype="float64")
+        return Trainer(net, DoubledError(), SGD(0.1))
+
+    both(monkeypatch, make, lambda trainer: trainer.fit(x, y, batch_size=4))
