@@ -110,7 +110,7 @@ def main(full: bool = False) -> int:
         reached[name] = bits(net, data[ends:], length, 300 if full else 40)
         parameters = sum(parameter.value.size for parameter in net.parameters())
         print(f"\n{name}: {parameters:,} parameters, {reached[name]:.2f} bits a character; it writes:")
-        print(write(net, known, "The statement", 200 if full else 60))
+        print(write(net, known, "The statement", length - 13))  # as long as the windows that it has seen
     draw(nets["transformer"], known, "Raises an exception if the name")
     print(f"\nattention maps: {PICTURE}")
     for name, largest in (FULL_LARGEST_BITS if full else LARGEST_BITS).items():

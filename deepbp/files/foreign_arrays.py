@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deepbp.errors import ConfigurationError
-from deepbp.layers import GRU, BatchNorm, Layer
+from deepbp.layers import GRU, BatchNorm, Layer, SelfAttention
+from deepbp.layers.recurrent import Recurrent
 from deepbp.typing import Array, Shape
 
 
@@ -77,8 +78,38 @@ def _bias_of_gru(inputs: Array, hidden: Array) -> Array:
     return np.concatenate([inputs[:gates] + hidden[:gates], inputs[gates:]])
 
 
+def recurrent_for_pytorch(layer: Recurrent, suffix: str = "") -> dict[str, Array]:
+    """The arrays of one direction of a recurrent module, with zeros for the second bias where one is enough."""
+    hidden = np.zeros_like(layer.bias.value)
+    if isinstance(layer, GRU):
+        hidden[2 * layer.units :] = layer.hidden_bias.value
+    arrays = {"weight_ih": layer.weight.value.T, "weight_hh": layer.recurrent_weight.value.T}
+    arrays |= {"bias_ih": layer.bias.value, "bias_hh": hidden}
+    return {f"{name}_l0{suffix}": array for name, array in arrays.items()}
+
+
+def attention_for_pytorch(layer: SelfAttention) -> dict[str, Array]:
+    """The arrays of a ``MultiheadAttention``."""
+    return {theirs: getattr(layer, own).value.T for theirs, own in _ATTENTION.items()}
+
+
+def arrays_for_keras(network: Layer[Any]) -> dict[str, Array]:
+    """The arrays of ``model.set_weights``, as ``arr_0``, ``arr_1``, …, in the order of the layers."""
+    every, found = {"": network, **network.named_layers()}, list[Array]()
+    owners = dict.fromkeys(name.rpartition(".")[0] for name in (*network.named_parameters(), *network.named_buffers()))
+    for owner in map(every.__getitem__, owners):
+        for own in _of_keras(owner):
+            array: Array = getattr(owner, own).value
+            if isinstance(owner, GRU):
+                hidden = np.zeros_like(owner.bias.value)
+                hidden[2 * owner.units :] = owner.hidden_bias.value
+                array = gates_of_keras(np.stack([array, hidden]) if own == "bias" else array)  # its own inverse
+            found.append(array)
+    return {f"arr_{i}": array for i, array in enumerate(found)}
+
+
 def gates_of_keras(array: Array) -> Array:
-    """The last axis of an array of a GRU, whose gates Keras has in the order z, r, h, in the order r, u, n."""
+    """The last axis of an array of a GRU, whose gates Keras has in the order z, r, h, in the order r, u, n; or back."""
     update, reset, candidate = np.split(array, 3, axis=-1)
     return np.concatenate([reset, update, candidate], axis=-1)
 

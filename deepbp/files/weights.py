@@ -12,13 +12,21 @@ from attrs import frozen
 from deepbp._validation import as_type, require_built
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.errors.validators import check_word
-from deepbp.files.foreign_arrays import Combined, from_keras, from_pytorch
+from deepbp.files.foreign_arrays import (
+    Combined,
+    arrays_for_keras,
+    attention_for_pytorch,
+    from_keras,
+    from_pytorch,
+    recurrent_for_pytorch,
+)
 from deepbp.files.network import TRAINING, AbstractArray, Part, network_of, state_dict
 from deepbp.files.objects import FROM_THE_CONFIGURATION
 from deepbp.layers import (
     AveragePool1D,
     AveragePool2D,
     BatchNorm,
+    Bidirectional,
     Bilinear,
     Conv1D,
     Conv2D,
@@ -35,9 +43,11 @@ from deepbp.layers import (
     MaxPool2D,
     PReLU,
     RMSNorm,
+    SelfAttention,
 )
 from deepbp.layers.chain import restore_column_names
 from deepbp.layers.observed_pass import flattened
+from deepbp.layers.recurrent import Recurrent
 from deepbp.storage.contents import LIMIT, Spec
 from deepbp.storage.formats import Readable, open_file
 from deepbp.typing import Array, Shape
@@ -358,6 +368,68 @@ def load_weights(
     for name, array in arrays.items():
         parts[name].value = array
     return report
+
+
+_BACK: dict[Any, Conversion] = {
+    np.transpose: np.transpose,
+    np.asarray: np.asarray,
+    outputs_last: lambda array: np.moveaxis(array, -1, 0),
+    kernels_last: lambda array: np.transpose(array, (-1, -2, *range(array.ndim - 2))),
+}
+
+
+def weights_for(network: Layer[Any], convention: Literal["keras", "pytorch"]) -> dict[str, Array]:
+    """The arrays of a network as PyTorch or Keras have them: the reverse of ``load_weights``.
+
+    For PyTorch they are a ``state_dict`` whose modules have the paths of the layers, such as ``"0.weight"``; for Keras,
+    ``model.set_weights([*arrays.values()])`` takes them.
+
+    >>> from deepbp import Sequential
+    >>> from deepbp.files import weights_for
+    >>> from deepbp.layers import GRU, Dense
+    >>> net = Sequential([GRU(4), Dense(2)], input_shape=(None, 3), rng=0)
+    >>> {name: array.shape for name, array in weights_for(net, "pytorch").items()}["0.weight_hh_l0"]
+    (12, 4)
+    >>> [array.shape for array in weights_for(net, "keras").values()]
+    [(3, 12), (4, 12), (2, 12), (4, 2), (2,)]
+
+    Args:
+        network: the built network.
+        convention: of the arrays.
+
+    Raises:
+        ConfigurationError: for a layer that PyTorch does not have, and for a ``Dense`` behind the ``Flatten`` of an
+            image, whose inputs stand in another order there.
+    """
+    require_built(network, network.built)
+    if check_word("convention", convention, ("keras", "pytorch")) == "keras":
+        arrays = arrays_for_keras(network)
+    else:
+        if flattened_images(network):
+            raise ConfigurationError("weights_for: behind the Flatten of an image, PyTorch has another order of inputs")
+        arrays = {}
+        held = {"": network, **network.named_layers()}
+        for owner in dict.fromkeys(map(_owner, state_dict(network))):
+            arrays |= _of_layer(owner, held)
+    return {name: np.array(array, order="C") for name, array in arrays.items()}
+
+
+def _of_layer(owner: str, held: Mapping[str, Layer[Any]]) -> dict[str, Array]:
+    layer, module = held[owner], owner
+    if isinstance(layer, SelfAttention):
+        arrays = attention_for_pytorch(layer)
+    elif isinstance(layer, Recurrent):
+        is_both = isinstance(held.get(_owner(owner)), Bidirectional)
+        module = _owner(owner) if is_both else owner
+        arrays = recurrent_for_pytorch(layer, "_reverse" if is_both and _leaf(owner) == "reversed_layer" else "")
+    else:
+        known = translation(layer).items()
+        arrays = {
+            name: _BACK[convert](getattr(layer, own).value) for name, (own, convert) in known if getattr(layer, own)
+        }
+        if not arrays:
+            raise ConfigurationError(f"weights_for: PyTorch has no module for {layer}")
+    return {f"{module}.{name}".lstrip("."): array for name, array in arrays.items()}
 
 
 def _compared(parts: Mapping[str, Part], shapes: Mapping[str, Shape], unexpected: list[str]) -> WeightsReport:

@@ -263,9 +263,10 @@ def product_tile(rows: int, vectors: int, is_masked: bool) -> Any:
     return tile
 
 
-ROWS = 12 if MANY else 4  # with two vectors of columns, the sums fill most of the registers
+ROWS, FEW = (12, 4) if MANY else (4, 1)  # with two vectors of columns, the sums of ROWS fill most of the registers
 _tall, _tall_rest = product_tile(ROWS, 2, False), product_tile(ROWS, 1, True)
-_flat, _flat_rest = product_tile(1, 2, False), product_tile(1, 1, True)
+_few, _few_rest = product_tile(FEW, 2, False), product_tile(FEW, 1, True)
+_one, _one_rest = product_tile(1, 2, False), product_tile(1, 1, True)
 
 
 @inner
@@ -278,23 +279,27 @@ def add_product(
     ``a_step`` is the distance of a's columns: with a row's length for it, and 1 for ``a_row``, the product is aᵀ @ w.
     The caller knows that all numbers are inside of the arrays.
     """
-    wide = 2 * lanes(a)
+    size = lanes(a)
     m = 0
     while m < rows:
-        is_tall = rows - m >= ROWS
+        height = ROWS if rows - m >= ROWS else (FEW if rows - m >= FEW else 1)
         o, a_start, y_start = 0, a_at + m * a_row, y_at + m * y_row
         while o < columns:
             left = columns - o
-            if left >= wide:
-                if is_tall:
+            if left >= 2 * size:
+                if height == ROWS:
                     _tall(a, a_start, a_row, a_step, length, w, w_at + o, w_row, y, y_start + o, y_row, left)
+                elif height == FEW:
+                    _few(a, a_start, a_row, a_step, length, w, w_at + o, w_row, y, y_start + o, y_row, left)
                 else:
-                    _flat(a, a_start, a_row, a_step, length, w, w_at + o, w_row, y, y_start + o, y_row, left)
-                o += wide
+                    _one(a, a_start, a_row, a_step, length, w, w_at + o, w_row, y, y_start + o, y_row, left)
+                o += 2 * size
             else:
-                if is_tall:
+                if height == ROWS:
                     _tall_rest(a, a_start, a_row, a_step, length, w, w_at + o, w_row, y, y_start + o, y_row, left)
+                elif height == FEW:
+                    _few_rest(a, a_start, a_row, a_step, length, w, w_at + o, w_row, y, y_start + o, y_row, left)
                 else:
-                    _flat_rest(a, a_start, a_row, a_step, length, w, w_at + o, w_row, y, y_start + o, y_row, left)
-                o += lanes(a)
-        m += ROWS if is_tall else 1
+                    _one_rest(a, a_start, a_row, a_step, length, w, w_at + o, w_row, y, y_start + o, y_row, left)
+                o += size
+        m += height

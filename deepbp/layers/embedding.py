@@ -90,6 +90,8 @@ class Embedding(Layer[Array]):
 
     def _rows(self, x: Array) -> Array:
         known = len(self.table.value)
+        if x.dtype == np.intp and (not x.size or np.maximum.reduce(x.view(np.uintp), axis=None) < known):
+            return x  # whole numbers in range; unsigned, negative ones are very large
         with np.errstate(invalid="ignore"):  # NaN and infinity, which are no row
             rows = x.astype(np.intp)
         fits = (rows == x) & (rows >= 0) & (rows < known)

@@ -9,8 +9,20 @@ import pytest
 
 from deepbp import Sequential
 from deepbp.errors import ConfigurationError
+from deepbp.files import weights_for
 from deepbp.files.foreign_arrays import gates_of_keras
-from deepbp.layers import GRU, LSTM, BatchNorm, Bidirectional, Dense, SelfAttention, SimpleRNN
+from deepbp.layers import (
+    GRU,
+    LSTM,
+    BatchNorm,
+    Bidirectional,
+    Dense,
+    Embedding,
+    LayerNorm,
+    Maxout,
+    SelfAttention,
+    SimpleRNN,
+)
 from deepbp.typing import Array
 
 
@@ -106,6 +118,23 @@ def test_outputs_are_those_of_pytorch(kind: str, tmp_path: Path) -> None:
     with torch.no_grad():
         expected = peer[0](torch.from_numpy(x))[0].numpy()
     np.testing.assert_allclose(net.predict(x), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("convention", ["pytorch", "keras"])
+def test_weights_for_other_libraries_can_be_loaded_again(convention: Any) -> None:
+    def network(seed: int) -> Sequential:
+        own = [Embedding(7, 4), Bidirectional(GRU(3, return_sequences=True)), LayerNorm(), SelfAttention(2)]
+        return Sequential([*own, LSTM(4, return_sequences=True), SimpleRNN(2), Dense(3)], input_shape=(5,), rng=seed)
+
+    net, other = network(0), network(1)
+    for parameter in net.parameters():
+        parameter.value = parameter.value + draw(*parameter.value.shape)
+    arrays = weights_for(net, convention)
+    assert other.load_weights(file_of(arrays), convention=convention).complete
+    for name, parameter in net.named_parameters().items():
+        np.testing.assert_array_equal(other.named_parameters()[name].value, parameter.value)
+    with pytest.raises(ConfigurationError, match="PyTorch has no module for Maxout"):
+        weights_for(Sequential([Maxout(2)], input_shape=3), "pytorch")
 
 
 def test_arrays_of_keras_in_the_order_of_the_layers() -> None:
