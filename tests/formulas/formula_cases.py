@@ -68,4 +68,6 @@ CASES: list[Case] = [
     case("(x**2 + 1)**power", power=1.5),
     case("2 * x / (3 + slope**2) - 0.25 * x", slope=Ones()),
     case("x**3 / 3 - x"),
+    case("maximum(x, slope * x)", slope=0.3),
+    case("maximum(x, 0) + slope * minimum(x, 0)", slope=0.2),
 ]

@@ -14,6 +14,7 @@ from deepbp.formulas.derive import Derived
 from deepbp.formulas.formula_text import read, written
 from deepbp.formulas.identities import Identity, plain, recognized_identities
 from deepbp.formulas.language import evaluate
+from deepbp.formulas.simplify import factored
 from deepbp.formulas.values import Values, agree
 from deepbp.initializers import Initializer
 from deepbp.layers import FormulaLayer
@@ -110,6 +111,22 @@ def test_a_formula_is_bounded() -> None:
     ):
         with pytest.raises(ConfigurationError, match=message):
             read(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2 * a + 2 * b", "2 * (a + b)"),
+        ("d * a + d * b * c", "d * (a + b * c)"),
+        ("a / r - b / r**3", "(a - b / r**2) / r"),
+        ("1 - a / (1 + a)", "1 / (1 + a)"),
+    ],
+)
+def test_common_factors_are_collected(text: str, expected: str) -> None:
+    found = factored(read(text))
+    assert written(found) == expected
+    values = Values({name: np.random.default_rng(3).uniform(1, 2, 5) for name in "abcdr"})
+    assert agree(values.of(found), values.of(read(text)))
 
 
 @pytest.mark.parametrize(
