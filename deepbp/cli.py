@@ -235,10 +235,13 @@ def run_derive(arguments: argparse.Namespace) -> int:
         found = derive(arguments.formula, parameters, constants=constants, input_shape=arguments.input_shape)
     except DeepBPError as error:
         raise UsageError(str(error)) from error
+    if arguments.format == "text":
+        print(found)
     if arguments.format in ("text", "source"):
-        if arguments.format == "text":
-            print(found)
-        print(found.source(arguments.name), end="")
+        try:
+            print(found.source(arguments.name), end="")
+        except DeepBPError as error:
+            raise UsageError(str(error)) from error
     else:
         print(found.to_latex(document=True) if arguments.format == "latex" else found.to_html())
     return 0

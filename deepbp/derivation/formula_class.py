@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from textwrap import wrap
 
+from deepbp.errors import ConfigurationError
+from deepbp.formulas.algebra import ONE, Call, Name, Node, Number, call, multiply, power, split
 from deepbp.formulas.derive import Derived
 from deepbp.formulas.source import Passes
 from deepbp.typing import Shape
@@ -47,6 +49,57 @@ def layer_class(
     lines += _indented([f"return {passes.gradients['x']}  # ∂L/∂x"])
     code = "\n".join(lines)
     return "\n".join([*_imports(code), "", "", code, ""])
+
+
+def penalty_class(name: str, expression: str, printed: str, derived: Derived, constants: Mapping[str, float]) -> str:
+    """The source of a penalty: its formula, and one method that returns value and gradient."""
+    passes = Passes.of(derived, ("w",), {one: f"self.{one}" for one in constants})
+    value = passes.forward[-1].removeprefix("y = ")
+    lines = ["@frozen", f"class {name}(Penalty):", f'    """P = {printed}, derived from this formula."""', ""]
+    lines += _stated("PenaltyFormula", expression, derived.text("w"))
+    lines += ["", *(f"    {one}: float = {number!r}" for one, number in constants.items())] if constants else []
+    lines += ["", "    def __call__(self, w):", *_indented((*passes.forward[:-1], *passes.backward))]
+    lines += [f"        return float({value}), {passes.gradients['w']}  # P, ∂P/∂w"]
+    code = "\n".join(lines)
+    return "\n".join([*_imports(code), "", "", code, ""])
+
+
+def loss_class(name: str, expression: str, printed: str, derived: Derived, constants: Mapping[str, float]) -> str:
+    """The source of a loss that is a mean, Σ t / n or Σ t / rows: its formula, its terms t, and their slopes."""
+    count, terms = _mean_of(derived.forward)
+    values = dict(derived.values.names)
+    inner = Derived.of(call("total", terms), ("prediction",), values, upstream=ONE)
+    names = {one: f"self.{one}" for one in constants} | {"classes": "prediction.shape[-1]"}
+    passes = Passes.of(inner, ("prediction",), names)
+    value = Passes.of(Derived.of(terms, (), values), (), names).forward
+    written = value[-1].removeprefix("y = ")
+    if count == "rows" and derived.values.shape(terms) == derived.values.shape(Name("prediction")):
+        written = f"({written}).sum(axis=-1)"
+    lines = ["@frozen", f"class {name}(MeanLoss):", f'    """L = {printed}, derived from this formula."""', ""]
+    lines += _stated("LossFormula", expression, derived.text("prediction"))
+    lines += ["", *(f"    {one}: float = {number!r}" for one, number in constants.items())] if constants else []
+    lines += ["", "    def terms(self, prediction, target):", *_indented((*value[:-1], f"t = {written}"))]
+    lines += _indented((*passes.backward, f"return t, {passes.gradients['prediction']}  # t, ∂t/∂prediction"))
+    code = "\n".join(lines)
+    return "\n".join([*_imports(code), "", "", code, ""])
+
+
+def _mean_of(forward: Node) -> tuple[str, Node]:
+    """The count that a loss divides by, and its terms."""
+    for count in ("n", "rows"):
+        whole = multiply(forward, Name(count))
+        coefficient, factors = split(whole)
+        totals = [base for base, exponent in factors if exponent == ONE and isinstance(base, Call)]
+        totals = [base for base in totals if base.function == "total"]
+        if len(totals) == 1 and Name(count) not in dict(factors):
+            (inside,) = totals[0].arguments
+            others = (pair for pair in factors if pair[0] != totals[0])
+            return count, multiply(Number(coefficient), *(power(*pair) for pair in others), inside)
+    raise ConfigurationError("source: expected a loss that is a mean, total(...) / n or total(...) / rows")
+
+
+def _stated(kind: str, expression: str, gradient: str) -> list[str]:
+    return [f"    formula = {kind}(", *_string(expression.strip(), ""), *_string(gradient, ""), "    )"]
 
 
 def _formula(expression: str, derived: Derived, shapes: Iterable[str]) -> list[str]:
@@ -118,8 +171,8 @@ def _imports(code: str) -> list[str]:
         lines.append("from deepbp.layers import Formula, Layer")
     if "(Penalty)" in code:
         lines.append("from deepbp.layers import Penalty, PenaltyFormula")
-    if "(Loss)" in code:
-        lines += ["from deepbp.layers import LossFormula", "from deepbp.losses import Loss"]
+    if "(MeanLoss)" in code:
+        lines += ["from deepbp.layers import LossFormula", "from deepbp.losses.loss import MeanLoss"]
     return lines
 
 

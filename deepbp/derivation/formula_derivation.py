@@ -9,7 +9,7 @@ from attrs import frozen
 from deepbp._validation import as_shape
 from deepbp.derivation.document import Block, Document, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import Math
-from deepbp.derivation.formula_class import layer_class
+from deepbp.derivation.formula_class import layer_class, loss_class, penalty_class
 from deepbp.derivation.rendering import Renderable
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.formulas.algebra import Name, Node, add, names_of, replaced
@@ -57,10 +57,12 @@ class FormulaDerivation(Renderable):
     constants: dict[str, float]
 
     def source(self, name: str = "Derived") -> str:
-        """The source of a class of this name, ready to paste."""
-        if self.kind != "layer":
-            raise ConfigurationError(f"source: expected the formula of a layer, this is one of a {self.kind}")
+        """The source of a class of this name, ready to paste: a layer, a loss that is a mean, or a penalty."""
         printed = print_expression(self.expression.strip(), self._symbols(), TextPrinter())
+        if self.kind == "loss":
+            return loss_class(name, self.expression, printed, self.derived, self.constants)
+        if self.kind == "penalty":
+            return penalty_class(name, self.expression, printed, self.derived, self.constants)
         return layer_class(
             name,
             self.expression,

@@ -65,9 +65,12 @@ class Simplifier:
         return min(forms, key=lambda form: (len(written(plain(form))), self.remembered(form)))
 
     def fastest(self, forms: Sequence[Node]) -> Node:
-        """The form with the fewest operations that the forward pass has not done."""
+        """The form with the fewest operations beyond those of the forward pass, with functions that lose no digits."""
         done = {*inner_first(self.output), Name("y")}
-        return min(forms, key=lambda form: (sum(_cost(one) for one in _undone(form, done)), self.remembered(form)))
+        return min(
+            dict.fromkeys(map(recognized, forms)),
+            key=lambda form: (sum(_cost(one) for one in _undone(form, done)), self.remembered(form)),
+        )
 
     def remembered(self, node: Node) -> float:
         """How many arrays of the forward pass an expression mentions; the output exists anyway."""

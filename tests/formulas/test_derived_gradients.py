@@ -86,6 +86,16 @@ def test_numbers_of_ten_thousand_neither_overflow_nor_lose_the_gradient(formula:
     np.testing.assert_array_equal(back[0], exact)
 
 
+def test_small_gradients_keep_their_digits() -> None:
+    """σ(−40) is 4e-18: 1 − e^(−y) would be 0."""
+    net = Sequential([FormulaLayer("log(1 + exp(x))")], input_shape=1, rng=0, dtype="float64")
+    y, saved = net.forward(np.array([[-40.0]]))
+    assert net.backward(saved, np.ones((1, 1)))[0, 0] == pytest.approx(np.exp(-40.0), rel=1e-12)
+    assert y[0, 0] == pytest.approx(np.exp(-40.0), rel=1e-12)
+    source = derive("total(log(1 + exp(prediction)) - target * prediction) / n").source()
+    assert "return t, sigmoid(prediction) - target" in source
+
+
 def test_nothing_but_the_language_is_read() -> None:
     for text in (
         "x.__class__",

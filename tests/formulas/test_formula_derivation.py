@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 import deepbp
+from deepbp import Sequential
 from deepbp.cli import main
 from deepbp.derivation import derive
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.initializers import Constant
+from deepbp.layers import Dense, Penalized
+from deepbp.losses import MeanSquaredError
+from deepbp.testing import check_loss
 
 SWISH = """\
 The backward pass of y = x · σ(slope · x)
@@ -108,6 +112,8 @@ def test_the_command_line_prints_derivation_and_source(capsys: pytest.CaptureFix
     assert main(["derive", "beta * x @ w", "--parameter", "w:4,2", "--constant", "beta=2", "--format", "source"]) == 0
     assert "beta: float = 2.0" in capsys.readouterr().out
     assert main(["derive", "beta * x", "--constant", "beta=two"]) == 2
+    assert main(["derive", "total((prediction - target)**2)"]) == 2
+    assert "expected a loss that is a mean" in capsys.readouterr().err
 
 
 def test_a_pasted_class_is_checked_from_the_command_line(tmp_path: Path) -> None:
@@ -116,3 +122,35 @@ def test_a_pasted_class_is_checked_from_the_command_line(tmp_path: Path) -> None
     command = [sys.executable, "-m", "deepbp", "check", f"{file}:Pasted", "--input-shape", "3"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "total((prediction - target)**2) / n",
+        "total(log(cosh(prediction - target))) / n",
+        "total(log(1 + exp(prediction)) - target * prediction) / n",
+        "total(sqrt(1 + scale * (prediction - target)**2) - 1) / n",
+        "total(row_sum((prediction - target)**2)**2) / rows",
+        "total((prediction - target)**4) / rows",
+    ],
+)
+def test_the_written_loss_passes_the_conformance_checks(formula: str) -> None:
+    constants = {"scale": 2.0} if "scale" in formula else {}
+    exec(derive(formula, constants=constants).source("WrittenLoss"), globals())
+    check_loss(globals()["WrittenLoss"](), (3,))
+
+
+def test_the_written_penalty_is_its_formula() -> None:
+    exec(derive("strength * total(log(1 + w**2))", constants={"strength": 0.1}).source("WrittenPenalty"), globals())
+    penalty, w = globals()["WrittenPenalty"](), np.array([[1.0, -2.0, 0.5]])
+    value, gradient = penalty(w)
+    assert value == pytest.approx(0.1 * np.log(1 + w**2).sum())
+    np.testing.assert_allclose(gradient, 0.2 * w / (1 + w**2))
+    net = Sequential([Penalized(Dense(2), weights=penalty)], input_shape=3, rng=0)
+    assert "Σ ln(1 + (W¹)²)" in str(net.derivation(MeanSquaredError()))
+
+
+def test_a_loss_that_is_no_mean_has_no_source() -> None:
+    with pytest.raises(ConfigurationError, match="expected a loss that is a mean"):
+        derive("total((prediction - target)**2)").source()
