@@ -24,9 +24,11 @@ from deepbp.layers.windows import (
     image_shape,
     nested_tuple,
     padded,
+    refuse_program,
     refuse_small,
 )
 from deepbp.parameters import UNBUILT, Parameter
+from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, Shape
 
 Saved: TypeAlias = tuple[Array, Pads]
@@ -137,6 +139,9 @@ class _Convolution(_Kernels):
         shape = [n - sum(pad) for n, pad in zip(images.shape[1:3], pads, strict=True)]
         moved = convolve(self._as_images(delta), self._kernels(), shape, self._windows(), pads, self.groups)
         return self._as_samples(moved)  # moved by one layer: ∂L/∂x = δ ∗ W
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        return refuse_program(self)
 
     def backward_parameters(self, saved: Saved, delta: Array) -> None:
         images, _ = saved
@@ -302,6 +307,9 @@ class _Transposed(_Kernels):
         signals = padded(self._as_images(delta), pads)
         moved = kernels.correlate(signals, self._kernels(), None, windows.stride, windows.dilation, self.groups)
         return self._as_samples(moved)  # moved by one layer: ∂L/∂x = δ ⋆ W
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        return refuse_program(self)
 
     def backward_parameters(self, saved: Saved, delta: Array) -> None:
         images, pads = saved

@@ -24,8 +24,10 @@ from deepbp.layers.windows import (
     image_shape,
     nested_tuple,
     padded,
+    refuse_program,
     refuse_small,
 )
+from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, Shape
 
 Won: TypeAlias = tuple[Array, Shape]
@@ -72,6 +74,9 @@ class _MaxPool(_Pool):
         images, windows = self._as_images(x), self._windows()
         y, winner = kernels.max_pool(images, windows.size, windows.stride, windows.pads(images.shape[1:3]))
         return self._as_samples(y), (winner, images.shape)
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        return refuse_program(self)
 
     def backward(self, saved: Won, delta: Array) -> Array:
         (winner, shape), windows = saved, self._windows()
@@ -145,6 +150,9 @@ class _AveragePool(_Pool):
         y = kernels.correlate(padded(images, pads), kernel, None, windows.stride, (1, 1), images.shape[3])
         y /= _counts(windows, images.shape, x.dtype)
         return self._as_samples(y), x.shape
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        return refuse_program(self)
 
     def backward(self, shape: Shape, delta: Array) -> Array:
         check_delta(self, delta, shape)

@@ -12,6 +12,9 @@ from deepbp import kernels
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ShapeError
 from deepbp.errors.validators import as_python_number, as_tuple, whole
 from deepbp.kernels.numpy_convolution import Pads, Pair, places_along
+from deepbp.layers.layer import Layer
+from deepbp.program.layout import NotLoweredError
+from deepbp.program.program import Slot
 from deepbp.typing import Array, Shape
 
 Sizes: TypeAlias = int | Sequence[int]
@@ -165,6 +168,11 @@ def _overlap(size: int, whole: int, before: int) -> tuple[slice, slice]:
     """Where an axis of this size lies in a whole that begins ``before`` earlier, and which part of it."""
     start, stop = max(0, before), max(0, before, min(whole, before + size))
     return slice(start, stop), slice(start - before, stop - before)
+
+
+def refuse_program(layer: Layer[Any]) -> Slot:
+    """Raise NotLoweredError: as functions of Python in a program, layers of images would copy each image twice."""
+    raise NotLoweredError(f"{type(layer).__name__} has no instructions, and copies of images take longer than a step")
 
 
 def turned(weight: Array, groups: int) -> Array:

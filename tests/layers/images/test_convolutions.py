@@ -9,6 +9,7 @@ from definitions import Options, built, convolution, draw_options, transposed
 from deepbp import Sequential, kernels
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError, ShapeError
 from deepbp.layers import (
+    AveragePool2D,
     Builder,
     Conv1D,
     Conv2D,
@@ -17,8 +18,10 @@ from deepbp.layers import (
     Dense,
     DepthwiseConv2D,
     Layer,
+    MaxPool2D,
     windows,
 )
+from deepbp.program.layout import NotLoweredError
 from deepbp.typing import Array
 
 SEEDS = range(40)
@@ -320,6 +323,18 @@ def test_padding_of_sequences(padding: Any) -> None:
         ConfigurationError, match=r"expected 'valid', 'same', 'causal', a whole .*, or a pair \(before, behind"
     ):
         Conv1D(4, 3, padding=padding)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [Conv2D(2, 3), Conv1D(2, 3), DepthwiseConv2D(3), ConvTranspose2D(2, 3), MaxPool2D(2), AveragePool2D(2)],
+    ids=repr,
+)
+def test_no_program_copies_images(layer: Layer[Any]) -> None:
+    """A program would call the layer's passes in Python, and copy each image and each signal once more."""
+    program: Any = None
+    with pytest.raises(NotLoweredError, match=r"has no instructions, and copies of images take longer than a step"):
+        layer.lower(program, program)
 
 
 def test_lists_become_tuples() -> None:
