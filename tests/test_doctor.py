@@ -12,6 +12,7 @@ import pytest
 
 from deepbp import doctor, kernels
 from deepbp.cli import main
+from deepbp.program.layout import blas_addresses
 
 
 @pytest.fixture
@@ -45,6 +46,37 @@ def test_small_gains_and_unsupported_families_are_ignored(timed: Any) -> None:
     assert report.faster == {}
     assert report.seconds == {"current": 1.1, "Haswell": 1.0}
     assert "no other setting is faster" in str(report)
+
+
+def test_what_is_set_is_not_advised(timed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    timed({"current": 2.0, "SkylakeX": 1.0, "Haswell": 2.0, "Zen": 2.0})
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "SkylakeX")
+    report = doctor.examine(repeats=1)
+    assert report.faster == {}
+    assert set(report.seconds) == {"current", "Haswell", "Zen"}
+
+
+@pytest.mark.parametrize(
+    ("form", "setting", "expected"),
+    [("numpy", "1", "the NumPy kernels are in use"), ("numba", "0", "DEEPBP_PROGRAM=0"), ("numba", "1", "")],
+)
+def test_whether_programs_are_on(
+    form: Any, setting: str, expected: str, timed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if form == "numba":
+        pytest.importorskip("numba")
+    if not expected and blas_addresses(np.dtype(np.float64)) is None:
+        pytest.skip("the BLAS of this NumPy has no interface that is known")
+    timed({"current": 1.0})
+    monkeypatch.setenv("DEEPBP_PROGRAM", setting)
+    before = kernels.current()
+    kernels.use(form)
+    try:
+        report = doctor.examine(repeats=1)
+    finally:
+        kernels.use(before)  # type: ignore[arg-type]
+    assert report.programs == expected
+    assert f"programs    {f'off: {expected}' if expected else 'on'}" in str(report)
 
 
 def test_the_setting_takes_effect_in_the_measuring_process(monkeypatch: pytest.MonkeyPatch) -> None:

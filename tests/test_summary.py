@@ -1,10 +1,12 @@
 """The summary: a table of layers, with totals."""
 
 import pytest
+from attrs import define
 
 from deepbp import Sequential
 from deepbp.errors import NotBuiltError
-from deepbp.layers import Dense, Flatten, ReLU, Sigmoid
+from deepbp.layers import Dense, Flatten, Layer, ReLU, Sigmoid
+from deepbp.typing import Array
 
 
 def test_the_whole_table() -> None:
@@ -52,3 +54,25 @@ def test_a_shared_layer_counts_once() -> None:
 def test_not_before_the_sizes_are_known() -> None:
     with pytest.raises(NotBuiltError, match=r"its sizes are not known yet: give input_shape=\.\.\."):
         Sequential([Dense(3)]).summary()
+
+
+def test_what_runs_in_python_in_a_program() -> None:
+    @define(eq=False)
+    class Own(Layer[None]):
+        """y = x."""
+
+        def forward(self, x: Array) -> tuple[Array, None]:
+            return x, None
+
+        def backward(self, saved: None, delta: Array) -> Array:
+            return delta
+
+    assert Sequential([Dense(3), ReLU(), Sequential([Dense(2)])], input_shape=2).summary().programs == (
+        "all layers have instructions"
+    )
+    net = Sequential([Dense(3), Own(), Sequential([Own(), Dense(2)])], input_shape=2)
+    assert net.summary().programs == "in Python: 1 Own, 2.0 Own"
+    shared = Dense(2)
+    assert Sequential([shared, shared], input_shape=2).summary().programs == (
+        "no program: a parameter is used more than once"
+    )
