@@ -267,6 +267,7 @@ def layer_norm(x: Any, gain: Any, shift: Any, epsilon: float) -> Any:
     check_features(x, shift)
     rows, width = x.size // x.shape[-1], x.shape[-1]
     y, normal, inverse = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype), np.empty(x[..., :1].shape, x.dtype)
+    gain, shift = gain.ravel(), shift.ravel()  # the lanes take what lies at an address, one number beside the other
     layer_norm_rows(x.ravel(), gain, shift, y.ravel(), normal.ravel(), inverse.ravel(), rows, width, epsilon)
     return y, normal, inverse
 
@@ -276,7 +277,7 @@ def rms_norm(x: Any, gain: Any, epsilon: float) -> Any:
     check_features(x, gain)
     rows, width = x.size // x.shape[-1], x.shape[-1]
     y, normal, inverse = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype), np.empty(x[..., :1].shape, x.dtype)
-    rms_norm_rows(x.ravel(), gain, y.ravel(), normal.ravel(), inverse.ravel(), rows, width, epsilon)
+    rms_norm_rows(x.ravel(), gain.ravel(), y.ravel(), normal.ravel(), inverse.ravel(), rows, width, epsilon)
     return y, normal, inverse
 
 
@@ -287,7 +288,9 @@ def _rows_backward(normal: Any, inverse: Any, gain: Any, delta: Any, centred: An
     check_inverse(inverse, normal[..., :1].shape)
     rows, width = normal.size // normal.shape[-1], normal.shape[-1]
     moved, sums = np.empty(normal.shape, normal.dtype), np.empty(2 * width)
-    norm_rows_backward(normal.ravel(), inverse.ravel(), gain, delta.ravel(), moved.ravel(), rows, width, centred, sums)
+    norm_rows_backward(
+        normal.ravel(), inverse.ravel(), gain.ravel(), delta.ravel(), moved.ravel(), rows, width, centred, sums
+    )
     return moved, sums[:width].astype(normal.dtype), sums[width:].astype(normal.dtype)
 
 
@@ -311,8 +314,8 @@ def batch_norm(x: Any, gain: Any, shift: Any, epsilon: float) -> Any:
     mean, variance = np.zeros(width, x.dtype), np.zeros(width, x.dtype)
     columns, sums, one = np.empty(3 * width, x.dtype), np.empty(width), min(rows, 1)
     group_norm_columns(
-        x.ravel(), gain, shift, y.ravel(), normal.ravel(), inverse, mean, variance, one, rows, width, width, epsilon,
-        columns, sums,
+        x.ravel(), gain.ravel(), shift.ravel(), y.ravel(), normal.ravel(), inverse, mean, variance, one, rows, width,
+        width, epsilon, columns, sums,
     )  # fmt: skip
     if rows == 0:
         inverse[:] = inverse_root(x.dtype.type(0), epsilon)
