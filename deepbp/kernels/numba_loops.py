@@ -16,7 +16,10 @@ from deepbp.kernels.numpy_kernels import TINY
 
 
 def inlined(function: Callable[..., Any]) -> Any:
-    """Compile into the caller: a call for each row of ten numbers would take as long as the row."""
+    """Compile into the caller: a call for each row of ten numbers would take as long as the row.
+
+    Where the output is the input, only the caller knows that, and the loop is vectorized only then.
+    """
     return njit(error_model="numpy", **INLINE)(function)
 
 
@@ -34,7 +37,7 @@ def relu(z: Any, y: Any, size: Any) -> None:
         y[i] = zero if z[i] <= 0 else z[i]  # so asked, NaN stays NaN
 
 
-@inner
+@inlined
 def relu_backward(y: Any, d: Any, moved: Any, size: Any) -> None:
     zero = y.dtype.type(0)
     for i in range(size):
@@ -49,7 +52,7 @@ def sigmoid(z: Any, y: Any, size: Any) -> None:
         y[i] = (e if z[i] < 0 else one) / (one + e)
 
 
-@inner
+@inlined
 def sigmoid_backward(y: Any, d: Any, moved: Any, size: Any) -> None:
     one = y.dtype.type(1)
     for i in range(size):
@@ -66,7 +69,7 @@ def tanh(z: Any, y: Any, size: Any) -> None:
         y[i] = -value if z[i] < 0 else value
 
 
-@inner
+@inlined
 def tanh_backward(y: Any, d: Any, moved: Any, size: Any) -> None:
     one = y.dtype.type(1)
     for i in range(size):
@@ -91,6 +94,15 @@ def softplus(z: Any, y: Any, size: Any, beta: Any) -> None:
 
 
 @inner
+def log_sigmoid(z: Any, y: Any, size: Any) -> None:
+    """−softplus(−z)."""
+    zero = z.dtype.type(0)
+    for i in range(size):
+        u = -z[i]
+        y[i] = -((u if u > 0 else zero) + log1p_share(exp_negative(-abs(u))))
+
+
+@inlined
 def softplus_backward(y: Any, d: Any, moved: Any, size: Any, factor: Any) -> None:
     zero, f = y.dtype.type(0), y.dtype.type(factor)
     for i in range(size):

@@ -20,7 +20,7 @@ def _reshaped(layer: Layer[Any], program: Program, x: Slot) -> Slot:
     if layer.built is None:
         return program.layer(layer, x)
     shape = (program.rows, *layer.built.output_shapes[x.value.shape[1:]])
-    return Slot(x.value.reshape(shape), None if x.delta is None else x.delta.reshape(shape), x.may_overwrite)
+    return Slot(x.value.reshape(shape), None if x.delta is None else x.delta.reshape(shape))
 
 
 @define(eq=False)

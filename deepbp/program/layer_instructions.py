@@ -225,17 +225,6 @@ def activations(floats: Any, number: Any) -> dict[str, Any]:
         loops.softplus(floats(i[1]), floats(i[2]), rows * i[3], reals(numbers)[0])
         return CONTINUE
 
-    def log_sigmoid(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """−softplus(−z)."""
-        i = wholes(own)
-        z, y, size = floats(i[1]), floats(i[2]), rows * i[3]
-        for k in range(size):
-            y[k] = -z[k]
-        loops.softplus(y, y, size, 1.0)
-        for k in range(size):
-            y[k] = -y[k]
-        return CONTINUE
-
     def softplus_backward(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
         i = wholes(own)
         d = floats(i[2])
@@ -262,11 +251,10 @@ def activations(floats: Any, number: Any) -> dict[str, Any]:
         return CONTINUE
 
     return {
-        **{name: forward(getattr(loops, name)) for name in ("relu", "sigmoid", "tanh")},
+        **{name: forward(getattr(loops, name)) for name in ("log_sigmoid", "relu", "sigmoid", "tanh")},
         **{name: backward(getattr(loops, name)) for name in ("relu_backward", "sigmoid_backward", "tanh_backward")},
         "elu": elu,
         "softplus": softplus,
-        "log_sigmoid": log_sigmoid,
         "softplus_backward": softplus_backward,
         "gelu": gelu,
         "softmax": softmax,

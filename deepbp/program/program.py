@@ -47,12 +47,10 @@ class Slot:
     Attributes:
         value: (rows, …), written by every step.
         delta: of the same shape, None where nothing below is trained.
-        may_overwrite: whether the next layer may write its output into ``value``.
     """
 
     value: Array
     delta: Array | None
-    may_overwrite: bool = False
 
     @property
     def width(self) -> int:
@@ -130,8 +128,8 @@ class Program:
         self.then("gather" if target.dtype == self.dtype else "gather_labels", place, target, target[0].size)
 
     def slot(self, shape: Shape, needs_delta: bool) -> Slot:
-        """Memory for the output of a layer that does not write into that of its input."""
-        return Slot(self.array(shape), self.array(shape) if needs_delta else None, may_overwrite=True)
+        """Memory for the output of a layer, and for its error signal."""
+        return Slot(self.array(shape), self.array(shape) if needs_delta else None)
 
     def begin(self, *row: Any) -> None:
         """Add an instruction before all others."""
@@ -291,7 +289,7 @@ class Program:
 
     def activation(self, forward: Row, backward: Row, z: Slot, of_input: bool = False) -> Slot:
         """y = f(z). Rows are names and settings; backward is in terms of y, or of z with ``of_input``."""
-        y = Slot(z.value if z.may_overwrite and not of_input else self.array(z.value.shape[1:]), z.delta, of_input)
+        y = Slot(self.array(z.value.shape[1:]), z.delta)  # not z's own memory: loops would not be vectorized
         (name, *settings), (name_of_backward, *settings_of_backward) = forward, backward
         self.then(name, z.value, y.value, z.width, *settings)
         if y.delta is not None:
@@ -301,8 +299,7 @@ class Program:
 
     def with_slope(self, z: Slot, backward: str = "scaled") -> tuple[Slot, Array]:
         """Memory for an output y of z's shape, which the layer writes, and for a factor of its error signal."""
-        y = Slot(z.value if z.may_overwrite else self.array(z.value.shape[1:]), z.delta, may_overwrite=True)
-        slope = self.array(z.value.shape[1:])
+        y, slope = Slot(self.array(z.value.shape[1:]), z.delta), self.array(z.value.shape[1:])
         if y.delta is not None:
             self.on_the_way_back((backward, slope, y.delta, z.width))
         return y, slope
