@@ -64,8 +64,11 @@ def test_padding_changes_nothing(body: list[Any], rng: np.random.Generator) -> N
         np.testing.assert_allclose(layer.predict(other), alone, rtol=0, atol=1e-14)
 
 
+WHOLE: list[list[Any]] = [[GRU(3, return_sequences=True)], [SelfAttention(2)]]  # whose outputs of padding are 0
+
+
 @pytest.mark.usefixtures("kernel_form")
-@pytest.mark.parametrize("body", BODIES, ids=str)
+@pytest.mark.parametrize("body", [*BODIES, *WHOLE], ids=str)
 def test_gradients_under_a_mask(body: list[Any], rng: np.random.Generator) -> None:
     layer = built(Masked(deepcopy(body), padding=0), (None, 4))
     x, _ = pad_sequences([rng.standard_normal((length, 4)) for length in (4, 2, 1)])
@@ -120,6 +123,20 @@ def test_padding_of_both_inputs_changes_nothing(rng: np.random.Generator) -> Non
     padding = np.full((2, 2, 4), 9.0)
     padded = np.concatenate([x[:, :2], padding, x[:, 2:], padding], axis=1)
     np.testing.assert_allclose(layer.predict(padded), short.predict(x), rtol=0, atol=1e-14)
+
+
+def test_the_memory_gets_the_gradients_of_one_backward_pass(rng: np.random.Generator) -> None:
+    layer = built(EncoderDecoder(Dense(4), Residual(CrossAttention(2)), source_steps=2), (5, 4))
+    y, saved = layer.forward(rng.standard_normal((3, 5, 4)))
+    delta = rng.standard_normal(y.shape)
+    once = layer.backward(saved, delta)
+    np.testing.assert_array_equal(layer.backward(saved, delta), once)
+    layer.encoder.weight.clear_grad()
+    layer.backward_parameters(saved, delta)
+    gradient = layer.encoder.weight.grad.copy()
+    layer.encoder.weight.clear_grad()
+    layer.backward(saved, delta)
+    np.testing.assert_array_equal(layer.encoder.weight.grad, gradient)
 
 
 def test_layers_that_look_at_several_steps_without_a_mask_are_refused() -> None:
