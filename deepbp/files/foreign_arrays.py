@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from deepbp.errors import ConfigurationError
-from deepbp.layers import GRU, BatchNorm, Layer, SelfAttention
+from deepbp.layers import GRU, BatchNorm, DepthwiseConv2D, Layer, SelfAttention
 from deepbp.layers.recurrent import Recurrent
 from deepbp.typing import Array, Shape
 
@@ -104,6 +104,8 @@ def arrays_for_keras(network: Layer[Any]) -> dict[str, Array]:
                 hidden = np.zeros_like(owner.bias.value)
                 hidden[2 * owner.units :] = owner.hidden_bias.value
                 array = gates_of_keras(np.stack([array, hidden]) if own == "bias" else array)  # its own inverse
+            if isinstance(owner, DepthwiseConv2D) and own == "weight":
+                array = array.reshape(*array.shape[:2], owner.groups, owner.multiplier)
             found.append(array)
     return {f"arr_{i}": array for i, array in enumerate(found)}
 
@@ -132,7 +134,10 @@ def from_keras(shapes: Mapping[str, Shape], network: Layer[Any]) -> dict[str, Co
     made: dict[str, Combined] = {}
     for name, (owner, own) in zip(found, wanted, strict=True):
         prefix, shape = f"{owner}." if owner else "", shapes[name]
-        if not isinstance(every[owner], GRU):
+        if isinstance(every[owner], DepthwiseConv2D) and len(shape) == 4:  # (KH, KW, C, M) there, (KH, KW, 1, C·M) here
+            here = (*shape[:2], 1, shape[2] * shape[3])
+            made[prefix + own] = Combined((name,), here, lambda array, here=here: array.reshape(here))
+        elif not isinstance(every[owner], GRU):
             made[prefix + own] = Combined((name,), shape, np.asarray)
         elif own != "bias" or len(shape) != 2:
             made[prefix + own] = Combined((name,), shape, gates_of_keras)

@@ -398,23 +398,20 @@ def weights_for(network: Layer[Any], convention: Literal["keras", "pytorch"]) ->
         convention: of the arrays.
 
     Raises:
-        ConfigurationError: for a layer that PyTorch does not have, and for a ``Dense`` behind the ``Flatten`` of an
-            image, whose inputs stand in another order there.
+        ConfigurationError: for a layer that PyTorch does not have.
     """
     require_built(network, network.built)
     if check_word("convention", convention, ("keras", "pytorch")) == "keras":
         arrays = arrays_for_keras(network)
     else:
-        if flattened_images(network):
-            raise ConfigurationError("weights_for: behind the Flatten of an image, PyTorch has another order of inputs")
         arrays = {}
-        held = {"": network, **network.named_layers()}
+        held, images = {"": network, **network.named_layers()}, flattened_images(network)
         for owner in dict.fromkeys(map(_owner, state_dict(network))):
-            arrays |= _of_layer(owner, held)
+            arrays |= _of_layer(owner, held, images.get(owner, ()))
     return {name: np.array(array, order="C") for name, array in arrays.items()}
 
 
-def _of_layer(owner: str, held: Mapping[str, Layer[Any]]) -> dict[str, Array]:
+def _of_layer(owner: str, held: Mapping[str, Layer[Any]], image: Shape) -> dict[str, Array]:
     layer, module = held[owner], owner
     if isinstance(layer, SelfAttention):
         arrays = attention_for_pytorch(layer)
@@ -425,11 +422,21 @@ def _of_layer(owner: str, held: Mapping[str, Layer[Any]]) -> dict[str, Array]:
     else:
         known = translation(layer).items()
         arrays = {
-            name: _BACK[convert](getattr(layer, own).value) for name, (own, convert) in known if getattr(layer, own)
+            name: _BACK[convert](_channels_first(layer, own, image))
+            for name, (own, convert) in known
+            if getattr(layer, own)
         }
         if not arrays:
             raise ConfigurationError(f"weights_for: PyTorch has no module for {layer}")
     return {f"{module}.{name}".lstrip("."): array for name, array in arrays.items()}
+
+
+def _channels_first(layer: Layer[Any], own: str, image: Shape) -> Array:
+    """A layer's array, whose rows are moved from the order (H, W, C) of a flattened image to (C, H, W)."""
+    value: Array = getattr(layer, own).value
+    if not image or value.shape[:1] != (prod(image),) or (isinstance(layer, Dense) and own == "bias"):
+        return value
+    return np.moveaxis(value.reshape(*image, *value.shape[1:]), len(image) - 1, 0).reshape(value.shape)
 
 
 def _compared(parts: Mapping[str, Part], shapes: Mapping[str, Shape], unexpected: list[str]) -> WeightsReport:

@@ -12,7 +12,7 @@ from networks import X, small, values
 import deepbp
 from deepbp import Sequential, Trainer
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, FileFormatError, NotBuiltError
-from deepbp.files import WeightsReport
+from deepbp.files import WeightsReport, weights_for
 from deepbp.layers import (
     BatchNorm,
     Bilinear,
@@ -234,3 +234,39 @@ def test_modules_with_long_numbers_are_in_their_order(tmp_path: Path) -> None:
     network = Sequential([Dense(1, use_bias=False) for _ in names], input_shape=1)
     network.load_weights(tmp_path / "a.safetensors", convention="pytorch")
     assert [float(layer.weight.value[0, 0]) for layer in network.layers] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["images", "sequences"])
+def test_weights_of_images_as_pytorch_has_them(name: str) -> None:
+    """What ``load_weights`` has read comes out as it was in the file, for a Dense behind Flatten, too."""
+    load_file = pytest.importorskip("safetensors.numpy").load_file
+    network = {
+        "images": Sequential(IMAGES, input_shape=(6, 10, 3)),
+        "sequences": Sequential(SEQUENCES, input_shape=(9, 2)),
+    }[name]
+    path = DATA / f"torch_{name}.safetensors"
+    network.load_weights(path, convention="pytorch")
+    file = {key: value for key, value in load_file(path).items() if not key.endswith("num_batches_tracked")}
+    made = weights_for(network, "pytorch")
+    assert len(made) == len(file)
+    for one, other in zip(made.values(), sorted(file.items(), key=lambda item: _place(item[0])), strict=True):
+        np.testing.assert_array_equal(one, other[1])
+
+
+def _place(name: str) -> tuple[int, int]:
+    kinds = ("weight", "bias", "running_mean", "running_var")
+    return int(name.split(".")[0]), kinds.index(name.split(".")[1])
+
+
+def test_depthwise_kernels_of_keras(tmp_path: Path) -> None:
+    save_file = pytest.importorskip("safetensors.numpy").save_file
+    network = Sequential([DepthwiseConv2D(2, multiplier=3), Flatten(), Dense(2)], input_shape=(4, 4, 2), rng=0)
+    arrays = weights_for(network, "keras")
+    kernel = arrays["arr_0"]
+    assert kernel.shape == (2, 2, 2, 3)
+    np.testing.assert_array_equal(kernel[:, :, 1, 2], network[0].weight.value[:, :, 0, 5])
+    other = Sequential([DepthwiseConv2D(2, multiplier=3), Flatten(), Dense(2)], input_shape=(4, 4, 2), rng=1)
+    save_file(arrays, tmp_path / "keras.safetensors")
+    assert other.load_weights(tmp_path / "keras.safetensors", convention="keras").complete
+    for one, same in zip(network.parameters(), other.parameters(), strict=True):
+        np.testing.assert_array_equal(one.value, same.value)
