@@ -6,6 +6,7 @@ Two convolutions find strokes, wherever they are, and max pooling keeps the stro
 
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -74,7 +75,8 @@ def main() -> int:
     """Train, show, draw; returns 1 if the accuracy is below 98 %."""
     x, y = load_digits(return_X_y=True)
     images = (x / 16).astype(np.float32).reshape(-1, 8, 8, 1)  # samples, rows, columns, and one channel
-    x, x_held_out, y, y_held_out = train_test_split(images, y, test_size=0.2, stratify=y, random_state=0)
+    parts: list[Any] = train_test_split(images, y, test_size=0.2, stratify=y, random_state=0)
+    x, x_held_out, y, y_held_out = parts
     net, history = train(x, y, (x_held_out, y_held_out))
     print(net.summary())
     draw(net, history, x_held_out[0])

@@ -4,7 +4,7 @@ import pytest
 from pages import ROOT, printed_and_shown
 
 pytest.importorskip("sklearn", minversion="1.6")
-pytest.importorskip("pandas")
+pytest.importorskip("polars")
 
 
 def test_code_prints_the_output_shown(monkeypatch: pytest.MonkeyPatch) -> None:
