@@ -83,6 +83,12 @@ def _norms(value: Array) -> Array:
     return np.asarray(np.sqrt(np.square(value, dtype=np.float64).sum(axis=axes, keepdims=True)))
 
 
+def _scaled(value: Array, factors: Array) -> Array:
+    """The weights times the factors. Those that are 1 within rounding are: what was projected stays as it is."""
+    near = abs(factors - 1) <= 4 * np.finfo(value.dtype).eps
+    return np.asarray(value * np.where(near, 1, factors).astype(value.dtype))
+
+
 @define(eq=False)
 class MaxNorm(Constraint):
     """Max-norm regularization: w ← w · min(1, c / ‖w‖) for the weights w that lead to each unit.
@@ -102,7 +108,7 @@ class MaxNorm(Constraint):
     limit: float = field(validator=positive)
 
     def project(self, value: Array) -> Array:
-        return np.asarray(value * (self.limit / np.maximum(_norms(value), self.limit)).astype(value.dtype))
+        return _scaled(value, self.limit / np.maximum(_norms(value), self.limit))
 
 
 @define(eq=False)
@@ -118,7 +124,7 @@ class UnitNorm(Constraint):
 
     def project(self, value: Array) -> Array:
         norms = _norms(value)
-        return np.asarray(value / np.where(norms == 0, 1, norms).astype(value.dtype))
+        return _scaled(value, 1 / np.where(norms == 0, 1, norms))
 
 
 @define(eq=False)

@@ -115,3 +115,12 @@ def test_a_stored_training_goes_on_with_it(tmp_path: Path) -> None:
     again.fit(X, Y, epochs=6, batch_size=4)
     assert numbers(again) == numbers(whole)
     assert all(holds(MaxNorm(0.5), weight) for weight in weights(again))
+
+
+@pytest.mark.parametrize("constraint", [MaxNorm(0.5), UnitNorm(), NonNegative()], ids=repr)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_was_projected_stays_as_it_is(constraint: Constraint, dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    for shape in [(3, 200), (50, 40), (2, 3, 70)]:
+        once = constraint.project(rng.normal(size=shape).astype(dtype))
+        assert constraint.project(once).tobytes() == once.tobytes()
