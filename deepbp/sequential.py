@@ -166,7 +166,11 @@ class Sequential(Network):
     rng: Seed = field(default=None, kw_only=True)
     _dtype: str | None = field(default=None, alias="dtype", kw_only=True, converter=_dtype_name)
     generator: np.random.Generator = field(init=False)
-    _predictions: Predictions = field(init=False)
+    _predictions: Predictions = field(init=False, metadata={"copied": False})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._predictions = Predictions(self)  # a copy makes programs of its own
 
     def __attrs_post_init__(self) -> None:
         self._predictions = Predictions(self)

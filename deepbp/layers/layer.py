@@ -322,8 +322,9 @@ def inner_first(layer: Layer[Any]) -> list[Layer[Any]]:
 
 
 def _state(layer: Layer[Any]) -> dict[str, Any]:
-    """The fields that have a value."""
-    return {a.name: getattr(layer, a.name) for a in attrs.fields(type(layer)) if hasattr(layer, a.name)}
+    """The fields that have a value and belong to a copy, too."""
+    fields = [a.name for a in attrs.fields(type(layer)) if a.metadata.get("copied", True)]
+    return {name: getattr(layer, name) for name in fields if hasattr(layer, name)}
 
 
 @define(eq=False)

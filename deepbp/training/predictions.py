@@ -56,9 +56,6 @@ class Predictions:
     _free: dict[Shape, list[_Pass]] = field(factory=dict, init=False)  # those that no thread uses now
     _met: set[Shape] = field(factory=set, init=False)  # the shapes of which there was one batch
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Predictions, (self.model,)  # a copied network makes programs of its own
-
     def __call__(self, x: Array) -> Array | None:
         """The prediction for finite samples of the network's dtype; None where its layers must compute it."""
         free = self._free.get(x.shape)

@@ -9,6 +9,7 @@ from forms import needs_numba
 
 from deepbp import kernels
 from deepbp.errors import ConfigurationError
+from deepbp.kernels import numpy_kernels
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +27,11 @@ def run(code: str, **environment: str) -> str:
 @pytest.mark.parametrize("form", ["numpy", pytest.param("numba", marks=needs_numba)])
 def test_use_switches_every_kernel(form: str) -> None:
     assert kernels.use(form) == form == kernels.current()  # type: ignore[arg-type]
+    for name in numpy_kernels.__all__:
+        module = getattr(kernels, name).__module__
+        assert module.startswith((f"deepbp.kernels.{form}_", "deepbp.kernels.numpy_")), name
     assert kernels.relu.__module__ == f"deepbp.kernels.{form}_kernels"
-    assert kernels.adam.__module__ == f"deepbp.kernels.{form}_kernels"
+    assert kernels.adam.__module__ == f"deepbp.kernels.{form}_updates"
 
 
 def test_an_unknown_form_is_refused() -> None:
