@@ -83,7 +83,7 @@ def run_workload(index: int, contenders: list[Contender], rounds: int, block: fl
 YOUNG, OLD, REPEATS = 100, 2000, 3
 
 
-def age(index: int, it: Contender, longest: float = 15) -> float | None:
+def age(index: int, it: Contender, longest: float = 5) -> float | None:
     """The time of a step after 2,000 steps relative to one after 100; None if so many would take longer."""
     found: list[float] = []
     for _ in range(REPEATS):
@@ -91,9 +91,9 @@ def age(index: int, it: Contender, longest: float = 15) -> float | None:
         if "skip" in ready:
             return None
         calls, every = max(1, YOUNG // ready["steps_in_one"]), ready["steps_in_one"]
-        young = min(it.ask(calls=calls)["seconds"] for _ in range(2))
-        if young / calls / every * OLD > longest:
+        if it.ask(calls=1)["seconds"] / every * OLD > longest:
             return None
+        young = min(it.ask(calls=calls)["seconds"] for _ in range(2))
         it.ask(calls=max(1, OLD // every - 3 * calls))
         found.append(min(it.ask(calls=calls)["seconds"] for _ in range(2)) / young)
     return statistics.median(found)

@@ -69,7 +69,7 @@ WORKLOADS = [
     Workload("20 layers of 64, batch 32, Adam", (64, *(64,) * 19, 10), 32, count=64),
     Workload("784-128-10, batch 64, Adam", (784, 128, 10), 64, count=32),
     Workload("784-512-512-10, batch 128, Adam", (784, 512, 512, 10), 128),
-    Workload("1024-2048-2048-10, batch 512, Adam", (1024, 2048, 2048, 10), 512),
+    Workload("1024-2048-2048-10, batch 512, Adam", (1024, 2048, 2048, 10), 512, count=4),
     Workload("64-32-10, inference, batch 1", (64, 32, 10), 1, inference=True),
     Workload("784-512-512-10, inference, batch 1024", (784, 512, 512, 10), 1024, inference=True),
 ]
