@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 import warnings
+from contextlib import suppress
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -87,6 +88,8 @@ def store(name: str, key: str, content: bytes) -> None:
                 with open(handle, "wb") as file:
                     file.write(sha256(content).digest() + content)
                 os.chmod(temporary, 0o644)  # other users may read it
+                with suppress(OSError):  # an empty folder of this name, which no file would replace
+                    os.rmdir(folder / target)
                 os.replace(temporary, folder / target)
             except OSError:
                 os.unlink(temporary)

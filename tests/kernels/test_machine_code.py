@@ -144,3 +144,14 @@ def test_kernels_work_without_any_folder(nowhere: Path) -> None:
     done = run(Path(deepbp.__file__).parents[1], nowhere)
     assert float(done.stdout) == pytest.approx(TRUE)
     assert done.stderr.count("RuntimeWarning") == 1
+
+
+def test_an_entry_that_became_a_folder_is_stored_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    machine_code.store("kernel", "key", b"code")
+    (entry,) = tmp_path.rglob("*.nbc")
+    entry.unlink()
+    entry.mkdir()
+    assert machine_code.load("kernel", "key") is None
+    machine_code.store("kernel", "key", b"code")  # a warning would be an error
+    assert machine_code.load("kernel", "key") == b"code"
