@@ -1,29 +1,23 @@
-"""The training loop, read downwards: a call of ``fit``, its epochs, their batches, and the step for each batch."""
+"""The training loop, read downwards: a call of ``fit``, its epochs, and their batches; ``step`` has what each does."""
 
-from collections.abc import Callable
 from functools import partial
-from math import isfinite
 from typing import Any
 
 import numpy as np
 from attrs import define, field
 
 from deepbp.errors import ConfigurationError, FileFormatError, NonFiniteError
-from deepbp.losses.loss import Loss, broken_pair
 from deepbp.metrics.metric import metric_name
-from deepbp.optimizers.optimizer import has_square, move_or_restore
-from deepbp.parameters import ParameterVector
-from deepbp.sparse_parameters import Touched
 from deepbp.training.data import Data, Source
 from deepbp.training.evaluation import ROWS_AT_ONCE, Meter, evaluate
 from deepbp.training.history import History
 from deepbp.training.interrupt import Interrupt
 from deepbp.training.options import FitOptions
-from deepbp.training.overflow import clip, first_bad_gradient, first_overflow
 from deepbp.training.position import Position, generator_at
 from deepbp.training.programmed import Kind, ProgrammedBatches, Programs
 from deepbp.training.progress import Display, open_display
 from deepbp.training.state import Settings, TrainingState
+from deepbp.training.step import Accumulation, backpropagate, step, update
 from deepbp.training.streams import Stream, prefetched
 from deepbp.typing import Array
 
@@ -44,7 +38,7 @@ class Fit:
     programs: Programs  # of single batches
     stopped_now: bool = field(default=False, init=False)
     _interrupt: Interrupt = field(init=False)
-    _accumulation: "Accumulation" = field(init=False)
+    _accumulation: Accumulation = field(init=False)
     _samples: int | None = field(default=None, init=False)  # in an epoch
     _programmed: ProgrammedBatches | None = field(default=None, init=False)
     _display: Display | None = field(default=None, init=False)
@@ -303,110 +297,3 @@ class Fit:
             self._display.close()
         if first is not error and first is not None:
             raise first
-
-
-def step(trainer: Settings, state: TrainingState, batch: Data) -> tuple[float, Array]:
-    """One update; returns the loss before it, and the prediction. Raises NonFiniteError instead of a bad update."""
-    value, prediction = backpropagate(trainer, state, batch)
-    update(trainer, state)
-    return value, prediction
-
-
-def backpropagate(trainer: Settings, state: TrainingState, batch: Data) -> tuple[float, Array]:
-    """Compute the gradients of a batch, and return its loss and prediction. Raises NonFiniteError for the loss."""
-    model, loss = trainer.model, trainer.loss
-    state.begin(trainer.optimizer)
-    state.parameters.clear_grads()
-    prediction, saved = model._run_forward(batch.x)  # validated with the data
-    pair = loss.forward(prediction, batch.y, batch.sample_weight)
-    try:
-        value, loss_saved = pair
-        finite = isfinite(value)
-        value = float(value)
-    except (TypeError, ValueError):
-        raise broken_pair(loss, pair) from None
-    if state.has_penalty:
-        state.penalty = model.penalty(saved)
-        value += state.penalty
-        finite = isfinite(value)
-    if not finite:
-        raise _non_finite(
-            trainer, state, f"the loss became {value}", lambda: first_overflow(model, trainer.loss, batch.x, batch.y)
-        )
-    delta = loss.backward(loss_saved)
-    if type(delta) is np.ndarray and delta.shape == prediction.shape and delta.dtype == prediction.dtype:
-        model._run_backward_parameters(saved, delta)
-    else:  # input validation reports what does not fit
-        model.backward_parameters(saved, delta)
-    return value, prediction
-
-
-def update(trainer: Settings, state: TrainingState) -> None:
-    """Clip the gradients and apply the optimizer to them. Raises NonFiniteError for a gradient."""
-    parameters, optimizer, own = state.parameters, trainer.optimizer, state.optimizer_state
-    if trainer.clip_value is not None or trainer.clip_norm is not None:
-        part = Touched(parameters) if parameters.sparse else parameters
-        clip(part.grads, trainer.clip_value, trainer.clip_norm)
-        if isinstance(part, Touched):
-            part.write_grads()
-    consistent, state.consistent = state.consistent, False
-    try:
-        if optimizer._restores or has_square(parameters.grads):
-            optimizer.step(parameters, own)
-        else:  # a class of a user, whose means of squares may overflow
-            move_or_restore(lambda: optimizer.step(parameters, own), parameters, own)
-    except NonFiniteError as error:  # then values and state are as they were
-        state.consistent = consistent
-        if name := first_bad_gradient(trainer.model, parameters):
-            raise _non_finite(trainer, state, "a gradient is not finite", lambda: f"the gradient of {name}") from None
-        state.rollback()
-        raise NonFiniteError(f"epoch {state.epoch + 1}, step {state.steps + 1}: {error}") from None
-    state.before = None  # committed
-
-
-def _non_finite(trainer: Settings, state: TrainingState, what: str, first: Callable[[], str]) -> NonFiniteError:
-    state.rollback()  # running means that include an overflow would spoil every prediction
-    state.begin(trainer.optimizer)
-    place = first()  # runs the layers again, which changes running means and generators again
-    state.rollback()
-    return NonFiniteError(
-        f"epoch {state.epoch + 1}, step {state.steps + 1}: {what}; the first place that is not finite: "
-        f"{place or 'the loss itself'}. "
-        "The update was not applied. Try a lower learning rate, clip_norm=1.0, or inputs scaled to about ±1"
-    )
-
-
-@define(eq=False)
-class Accumulation:
-    """Gradient accumulation: combines the gradients of several batches into those of one large batch.
-
-    For a loss that is a mean, each batch is weighted by its number of samples; for a sum, gradients are added. Only one
-    batch is in memory at a time.
-    """
-
-    loss: Loss[Any]
-    results: list[tuple[float, Array, Array, Array | None, float]] = field(factory=list, init=False)  # for a Meter
-    _grads: Array | None = field(default=None, init=False)
-    _loss: float = field(default=0.0, init=False)
-    _weight: float = field(default=0, init=False)
-
-    def add(self, parameters: ParameterVector, loss: float, prediction: Array, batch: Data, penalty: float) -> None:
-        """Add the gradients and the loss of one batch."""
-        weight = 1 if self.loss.reduction == "sum" else self.loss._samples(prediction, batch.y)
-        if self._grads is None:
-            self._grads = np.zeros_like(parameters.grads)
-        self._grads += parameters.grads * parameters.grads.dtype.type(weight)
-        self._loss += loss * weight
-        self._weight += weight
-        self.results.append((loss, prediction, batch.y, batch.sample_weight, penalty))
-
-    def write_gradients(self, parameters: ParameterVector) -> float:
-        """Write the combined gradients into the parameters; returns the loss of all samples."""
-        assert self._grads is not None, "no batch was added"
-        divisor = 1 if self.loss.reduction == "sum" else self._weight or 1  # no targets at all: 0 / 1
-        np.divide(self._grads, divisor, out=parameters.grads)
-        return self._loss / divisor
-
-    def clear(self) -> None:
-        """Discard what was added."""
-        self._grads, self._loss, self._weight, self.results = None, 0.0, 0, []

@@ -33,12 +33,13 @@ from deepbp.parameters import Buffer, ParameterVector
 from deepbp.training.data import Data, Source, as_source, learn_columns
 from deepbp.training.evaluation import ROWS_AT_ONCE, evaluate
 from deepbp.training.history import History
-from deepbp.training.loop import Fit, step, update
+from deepbp.training.loop import Fit
 from deepbp.training.options import FitOptions, check_batch_size
 from deepbp.training.overflow import ignoring_errors, usual_errors, warn_if_squashed_twice
 from deepbp.training.programmed import Lowered, Programs
 from deepbp.training.progress import ProgressLike
 from deepbp.training.state import TrainingState
+from deepbp.training.step import step, update
 from deepbp.training.streams import Stream, Unused
 from deepbp.typing import ArrayLike, Seed
 
