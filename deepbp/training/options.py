@@ -62,6 +62,21 @@ class FitOptions:
         if self.validation_every > 1 and self.validation_data is None and not self.validation_split:
             raise ConfigurationError("validation_every: there is nothing to validate on: give validation_data=...")
 
+    def source(
+        self, model: Layer[Any], loss: Loss[Any], x: Any, y: Any, learns: bool
+    ) -> Data | Items | Stream | Blocks:
+        """The source of all batches; ``learns`` is whether the model remembers the names of columns."""
+        return as_source(
+            model,
+            loss,
+            x,
+            y,
+            self.sample_weight,
+            class_weight=self.class_weight,
+            steps_per_epoch=self.steps_per_epoch,
+            learns=learns,
+        )
+
     def split(
         self, source: Data | Items | Stream | Blocks, model: Layer[Any], loss: Loss[Any], rng: np.random.Generator
     ) -> tuple[Source, Source | None]:

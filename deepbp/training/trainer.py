@@ -369,16 +369,7 @@ class Trainer:
         if further:
             self.callbacks = [*self.callbacks, *further]
         try:
-            source = as_source(
-                self.model,
-                self.loss,
-                x,
-                y,
-                options.sample_weight,
-                class_weight=options.class_weight,
-                steps_per_epoch=options.steps_per_epoch,
-                learns=learns,
-            )
+            source = options.source(self.model, self.loss, x, y, learns)
             position, rng = state.next_position()
             training: Source = source
             validation: Source | None = None
