@@ -14,6 +14,7 @@ from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, NotB
 from deepbp.typing import AnySize, Array, ArrayLike, Seed, Shape, ShapeLike
 
 FILL = "drop or fill such samples first"
+INDEX = np.dtype(np.intp)  # of categories
 ROWS_AT_ONCE = 65_536  # checks of large arrays work in blocks of rows, to save memory
 T = TypeVar("T")
 
@@ -112,15 +113,31 @@ def check_finite(array: Array, name: str, data: Any = None, *, missing: bool = F
 
 
 def as_samples(
-    data: ArrayLike, name: str, shape: Shape, dtype: np.dtype[Any], place: Callable[[], str] | None = None
+    data: ArrayLike,
+    name: str,
+    shape: Shape,
+    dtype: np.dtype[Any],
+    place: Callable[[], str] | None = None,
+    *,
+    categories: bool = False,
 ) -> Array:
-    """Validated samples of the given shape, in the network's dtype; ``place`` describes the receiver in errors."""
+    """Validated samples of the given shape, in the network's dtype, or as ``input_dtype`` says.
+
+    Args:
+        place: describes the receiver in errors.
+        categories: whether the network takes whole numbers as they are.
+    """
     if _is_ready(data, shape, dtype):
         return data  # type: ignore[return-value]  # known to be an array
     array = as_numbers(data, name)
     if array.shape[1:] != shape:
         check_sample_shape(array, name, shape, place() if place else "the network", data)
-    return as_type(array, name, dtype, data)
+    return as_type(array, name, input_dtype(array, dtype, categories), data)
+
+
+def input_dtype(array: Array, dtype: np.dtype[Any], categories: bool) -> np.dtype[Any]:
+    """The dtype in which a network of the given dtype takes this array: whole numbers stay whole as categories."""
+    return INDEX if categories and np.can_cast(array.dtype, INDEX) else dtype
 
 
 def _is_ready(data: Any, shape: Shape, dtype: np.dtype[Any]) -> bool:
@@ -142,6 +159,8 @@ def as_type(array: Array, name: str, dtype: np.dtype[Any], data: Any = None, *, 
     """
     if array.dtype == dtype:
         return array
+    if dtype == INDEX:
+        return array.astype(dtype)
     with np.errstate(all="ignore"):
         converted = array.astype(dtype)
     try:

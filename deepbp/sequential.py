@@ -330,7 +330,8 @@ class Sequential(Network):
             return Chain.predict(self, x)  # the network around this one has validated the data
         if batch_size is None and type(x) is np.ndarray and x.shape < (2 * ROWS_OF_PREDICTION,):
             try:
-                samples = as_samples(x, "x", built.input_shape, built.dtype, self._first_place)
+                shape, dtype, categories = built.input_shape, built.dtype, built.takes_categories
+                samples = as_samples(x, "x", shape, dtype, self._first_place, categories=categories)
                 return Chain._run_predict(self, samples)
             except (FloatingPointError, RuntimeWarning):
                 pass  # numpy.seterr raises where NumPy's own setting does not

@@ -42,6 +42,7 @@ class Built:
     Attributes:
         output_shapes: by input shape; a layer that holds nothing may be built for several.
         is_fixed: whether the layer holds parameters or sublayers, so that it takes samples of ``input_shape`` only.
+        takes_categories: whether whole numbers stay whole numbers, as the categories of an ``Embedding``.
         columns: the names of the columns of the data frame that the layer, as a whole network, was trained on.
         target_columns: those of the data frame that held its targets.
     """
@@ -51,6 +52,7 @@ class Built:
     dtype: np.dtype[Any]
     output_shapes: dict[Shape, Shape]
     is_fixed: bool
+    takes_categories: bool
     columns: tuple[str, ...] | None = None
     target_columns: tuple[str, ...] | None = None
 

@@ -243,6 +243,10 @@ class Chain(Layer[list[Any]]):
             raise
         return x
 
+    @property
+    def takes_categories(self) -> bool:
+        return bool(self.layers) and self.layers[0].takes_categories
+
     def start(self, batch: int) -> list[Any]:
         return [layer.start(batch) for layer in self.layers]
 

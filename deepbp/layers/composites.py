@@ -112,6 +112,10 @@ class ParallelContainer(Layer[tuple[list[Any], list[Array]]]):
         outputs = [one.predict(part, context) for one, part in zip(self.inner, self._inputs(x), strict=True)]
         return merge_outputs(self.merging(), outputs)
 
+    @property
+    def takes_categories(self) -> bool:
+        return all(layer is not None and layer.takes_categories for layer in self.named_branches().values())
+
     def start(self, batch: int) -> list[Any]:
         return [one.start(batch) for one in self.inner]
 

@@ -18,8 +18,9 @@ class Embedding(Layer[Array]):
     """Embedding layer for categorical inputs: y = E[x], one row of a trainable table E for each category.
 
     Equals a ``Dense`` without bias on one-hot rows, without their zeros. The categories, whole numbers from 0 to K − 1,
-    may come in an array of any real type; a network converts them to floats, which represent them exactly. Several
-    columns share the table; for one table per column, and columns that hold no categories, use ``Split``::
+    may come in an array of any real type. A network that begins with an ``Embedding`` keeps whole numbers as they are;
+    any other converts its input to floats, which represent them exactly. Several columns share the table; for one table
+    per column, and columns that hold no categories, use ``Split``::
 
         Split([[Embedding(7, 3), Flatten()], [Embedding(50, 8), Flatten()], None], sizes=(1, 1, 4))
 
@@ -58,13 +59,17 @@ class Embedding(Layer[Array]):
     formula = Formula(
         "take(table, x)", backward="0 * x", gradients={"table": "sum_rows(delta, x, table)"}, symbols={"table": "E"}
     )
-    takes_categories = stepwise = any_length = True
+    stepwise = any_length = True
 
     categories: int = field(validator=positive_int)
     units: int = field(validator=positive_int)
     table_init: Initializer = field(factory=Uniform, kw_only=True, validator=instance_of(Initializer))
     sparse_gradient: bool = field(default=False, kw_only=True, validator=boolean)
     table: Parameter = field(init=False, default=UNBUILT)
+
+    @property
+    def takes_categories(self) -> bool:
+        return True
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
         exact = 2 ** (np.finfo(builder.dtype).nmant + 1)

@@ -65,8 +65,10 @@ class Layer(Steps, ABC, Generic[Saved]):
     surrogate_gradient: ClassVar[bool] = False
     """Whether ``backward`` passes on something else than the derivative on purpose; the formula must then say what."""
 
-    takes_categories: ClassVar[bool] = False
-    """Whether ``forward`` also takes arrays of whole numbers, such as the categories of ``Embedding``."""
+    @property
+    def takes_categories(self) -> bool:
+        """Whether ``forward`` also takes arrays of whole numbers, such as the categories of ``Embedding``."""
+        return False
 
     validates_itself: ClassVar[tuple[str, ...]] = ()
     """Names of passes whose public form validates its own input, as ``Sequential.predict`` does."""
@@ -421,7 +423,7 @@ class Builder:
                 if isinstance(value, np.random.Generator):  # of the first network, as its parameters would be
                     setattr(layer, name, value)
         shapes = {**(built.output_shapes if built else {}), input_shape: output_shape}
-        layer.built = Built(input_shape, output_shape, self.dtype, shapes, is_fixed=bool(members(layer)))
+        layer.built = Built(input_shape, output_shape, self.dtype, shapes, bool(members(layer)), layer.takes_categories)
         self._made.append((layer, before))
         self._latest[id(layer)] = (input_shape, self.rng)
         return output_shape

@@ -19,7 +19,7 @@ EncoderDecoderSaved: TypeAlias = tuple[Any, Any, Parameter]
 
 def real_steps(x: Array, padding: float) -> Array:
     """The mask (B, T) of sequences (B, T, …): whether a step has any number other than the padding."""
-    different = x != x.dtype.type(padding)
+    different = x != padding
     return np.asarray(different if x.ndim == 2 else different.reshape(*x.shape[:2], -1).any(axis=2))
 
 
@@ -68,7 +68,6 @@ class Masked(Layer[Any]):
     """
 
     any_length = True
-    takes_categories = True
     _locates_errors = True
 
     body: AnyLayer = field(converter=_as_body)
@@ -81,6 +80,10 @@ class Masked(Layer[Any]):
         inner = Sublayer.built("body", self.body, input_shape, builder)
         self.inner = (inner,)
         return inner.output_shape
+
+    @property
+    def takes_categories(self) -> bool:
+        return self.body.takes_categories
 
     def _context(self, x: Array) -> Context:
         return Context(real_steps(x, self.padding))
@@ -145,7 +148,6 @@ class EncoderDecoder(Layer[EncoderDecoderSaved]):
     """
 
     any_length = True
-    takes_categories = True
     _locates_errors = True
 
     encoder: AnyLayer = field(converter=_as_encoder)
@@ -168,6 +170,10 @@ class EncoderDecoder(Layer[EncoderDecoderSaved]):
             builder.memory_shape = outside
         self.inner = (encoder, decoder)
         return decoder.output_shape
+
+    @property
+    def takes_categories(self) -> bool:
+        return self.encoder.takes_categories and self.decoder.takes_categories
 
     def _contexts(self, x: Array) -> tuple[Array, Array, Context, Context]:
         """Both inputs, and both contexts, yet without the memory."""

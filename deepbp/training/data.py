@@ -8,7 +8,15 @@ import numpy as np
 from attrs import define
 
 from deepbp._tables import as_plain_array, in_order, labels_of, library_of
-from deepbp._validation import as_numbers, as_samples, as_type, check_same_length, check_sample_shape, require_built
+from deepbp._validation import (
+    as_numbers,
+    as_samples,
+    as_type,
+    check_same_length,
+    check_sample_shape,
+    input_dtype,
+    require_built,
+)
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DeepBPError, NotBuiltError, ShapeError
 from deepbp.errors.validators import whole
 from deepbp.layers import Layer
@@ -82,12 +90,12 @@ class Data(Splittable):
             raise ArgumentTypeError(f"loss: expected an instance such as MeanSquaredError(), got {loss!r}")
         if type(x) is not np.ndarray:
             x = in_order(x, columns_of(model), "x")
-        later = isinstance(x, np.memmap) and x.dtype != built.dtype
-        if later:
-            x = as_numbers(x, "x")
+        later, categories = None, built.takes_categories
+        if isinstance(x, np.memmap) and x.dtype != (dtype := input_dtype(x, built.dtype, categories)):
+            x, later = as_numbers(x, "x"), dtype
             check_sample_shape(x, "x", built.input_shape)
         else:
-            x = as_samples(x, "x", built.input_shape, built.dtype)
+            x = as_samples(x, "x", built.input_shape, built.dtype, categories=categories)
         if type(y) is not np.ndarray:
             y = in_order(y, built.target_columns, "y", "target_columns")
         y = loss.prepare_target(y, built.output_shape, built.dtype)
@@ -105,7 +113,7 @@ class Data(Splittable):
             if sample_weight is not None:
                 by_class = weight_column(by_class, sample_weight) * sample_weight
             sample_weight = by_class
-        return cls(x, y, sample_weight, dtype=built.dtype if later else None)
+        return cls(x, y, sample_weight, dtype=later)
 
     @classmethod
     def ready(cls, model: Layer[Any], x: Any, y: Any, sample_weight: Any) -> Self | None:
@@ -118,7 +126,7 @@ class Data(Splittable):
             built is not None
             and sample_weight is None
             and type(x) is type(y) is np.ndarray
-            and x.dtype == built.dtype
+            and x.dtype == input_dtype(x, built.dtype, built.takes_categories)
             and x.ndim > 0
             and x.shape[1:] == built.input_shape
             and y.shape[:1] == x.shape[:1] != (0,)

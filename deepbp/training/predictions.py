@@ -8,7 +8,7 @@ from attrs import define, field
 
 from deepbp import kernels
 from deepbp._tables import in_order
-from deepbp._validation import as_numbers, as_samples, as_type, check_sample_shape, require_built
+from deepbp._validation import as_numbers, as_samples, as_type, check_sample_shape, input_dtype, require_built
 from deepbp.errors import DataError
 from deepbp.layers import Chain, Layer
 from deepbp.layers.chain import columns_of
@@ -96,11 +96,13 @@ class Predictions:
             check_sample_shape(array, "x", built.input_shape, place(), x)
             blocks = blocks_of_rows(len(array), batch_size)
             names = ["x", *(f"x[{rows.start}:]" for rows in blocks[1:])]
-            batches = (as_type(array[rows], name, built.dtype) for name, rows in zip(names, blocks, strict=True))
+            dtype = input_dtype(array, built.dtype, built.takes_categories)
+            batches = (as_type(array[rows], name, dtype) for name, rows in zip(names, blocks, strict=True))
         else:
 
             def convert(part: Any) -> Array:
-                return as_samples(in_order(part, columns, "x"), "x", built.input_shape, built.dtype, place)
+                part, categories = in_order(part, columns, "x"), built.takes_categories
+                return as_samples(part, "x", built.input_shape, built.dtype, place, categories=categories)
 
             batches = input_batches(x, convert, batch_size, len(built.input_shape))
         outputs = [self.run(batch) for batch in batches]

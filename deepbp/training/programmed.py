@@ -72,9 +72,9 @@ class Lowered:
             raise NotLoweredError("a program updates the whole vector")
         self._trainer, self._state, self._batch, self._kind = trainer, state, batch, kind
         self._update, self._updating = update, False
-        self.program = program = Program(batch.x.dtype, rows, training=kind != "evaluation")
+        self.program = program = Program(vector.values.dtype, rows, training=kind != "evaluation")
         weight = batch.sample_weight
-        self.x, self.y = program.array(batch.x.shape[1:]), program.array(batch.y.shape[1:], batch.y.dtype)
+        self.x, self.y = (program.array(one.shape[1:], one.dtype) for one in (batch.x, batch.y))
         self.weight = None if weight is None else program.array(weight.shape[1:], weight.dtype)
         self._x_shape, self._y_shape, self._x_dtype, self._y_dtype = (
             self.x.shape,
@@ -367,7 +367,7 @@ class ProgrammedBatches:
         x, y, weight = source.x, source.y, source.sample_weight
         arrays = [x, y] if weight is None else [x, y, weight]
         plain = source.dtype is None and all(array.flags.c_contiguous and array.flags.aligned for array in arrays)
-        if not plain or y.dtype not in (x.dtype, np.dtype(np.int64)):
+        if not plain or y.dtype not in (fit.state.parameters.values.dtype, np.dtype(np.int64)):
             return None
         return cls(fit, source, min(len(source), batch_size or len(source)))
 

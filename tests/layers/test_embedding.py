@@ -70,7 +70,7 @@ def test_the_first_bad_place_is_named(bad: float, text: str) -> None:
 def test_a_network_says_where_it_stands() -> None:
     net = Sequential([Embedding(3, 2)], input_shape=4, rng=0)
     with pytest.raises(
-        DataError, match=r"^layer 0, Embedding\(3, 2\): x: expected whole numbers from 0 to 2, got 3.0 at "
+        DataError, match=r"^layer 0, Embedding\(3, 2\): x: expected whole numbers from 0 to 2, got 3 at "
     ):
         net.predict(np.full((1, 4), 3))
 
