@@ -6,7 +6,7 @@ from typing import Any
 
 from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import OUTER_PRODUCT, THROUGH_WEIGHTS, Expression, Math, names_in, total, tree
-from deepbp.derivation.forward import LOSS_SYMBOLS, batch, equation_rows, loss_rows, shape_text
+from deepbp.derivation.forward import batch, equation_rows, loss_rows, shape_text
 from deepbp.derivation.steps import (
     OperationStep,
     PenaltyStep,
@@ -109,7 +109,7 @@ def _remark(step: OperationStep | PenaltyStep, index: int) -> str:
 def output_signal(steps: Sequence[Step], loss: Loss[Any]) -> Row:
     """The error signal at the network's output: the gradient of the loss, plus that of a penalty of the output."""
     last = last_signal(steps)
-    row, penalties = loss_rows(loss)[1], _shares(steps, last)
+    row, penalties = loss_rows(steps, loss)[1], _shares(steps, last)
     math = Math(row.math.sides, {**row.math.symbols, "delta": error_signal(last)})
     start = Row(math, batch(layers_in(steps)[-1].output_shape), "from the loss")
     return _sum_row(last, [start, *penalties], "from the loss, and from the penalty") if penalties else start
@@ -202,8 +202,8 @@ def chain_rule_blocks(steps: Sequence[Step], loss: Loss[Any]) -> list[Block]:
     rows = [Row(Math(("partial(L, w)", whole), symbols), "", f"how the weights change the loss{again}")]
     forks = bool(uses_of(steps, symbols[here]))
     if not forks:
-        sides = (f"partial(L, {here})", loss_rows(loss)[1].math.sides[1])
-        rows.append(Row(Math(sides, {**LOSS_SYMBOLS, **loss_rows(loss)[1].math.symbols, **symbols})))
+        sides = (f"partial(L, {here})", loss_rows(steps, loss)[1].math.sides[1])
+        rows.append(Row(Math(sides, {**loss_rows(steps, loss)[1].math.symbols, **symbols})))
     for i, later in reversed(list(enumerate(behind, start=1))):
         if later.formula is not None and later.formula.function and later.formula.derivative:
             named = {**symbols, "prime": Symbol(f"{later.formula.function}′")}

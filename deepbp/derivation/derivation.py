@@ -14,7 +14,7 @@ from deepbp.derivation.rendering import Renderable
 from deepbp.derivation.steps import OperationStep, Step, is_plain_descent, layers_in, steps
 from deepbp.errors import ArgumentTypeError
 from deepbp.formulas.language import in_time
-from deepbp.formulas.printer import Symbol
+from deepbp.formulas.printer import Symbol, TextPrinter
 from deepbp.layers import Layer, UpdateFormula
 from deepbp.losses import Loss
 from deepbp.optimizers import SGD, Optimizer
@@ -38,7 +38,7 @@ class Derivation(Renderable):
     >>> net = Sequential([Dense(4), Sigmoid()], input_shape=3, rng=0)
     >>> page = str(Derivation.of(net, SumSquaredError()))
     >>> [line.split("  ")[2].strip() for line in page.splitlines() if line.startswith("    ∂L/∂W")]
-    ['∂L/∂W¹ = ∂z¹/∂W¹ · ∂a¹/∂z¹ · ∂L/∂a¹', '∂L/∂W¹ = xᵀ δ¹']
+    ['∂L/∂W⁰ = ∂z⁰/∂W⁰ · ∂a¹/∂z⁰ · ∂L/∂a¹', '∂L/∂W⁰ = xᵀ δ⁰']
     """
 
     steps: tuple[Step, ...]
@@ -128,6 +128,19 @@ def _size(shape: Shape) -> str:
     return "×".join(map(size_text, shape)) or "1"
 
 
+def _numbers(steps: Sequence[Step]) -> str:
+    """What stands above the letters, with an example of a layer within a layer, and of one that is used again."""
+    text = "The number above a letter is its layer's index in the network, from 0; it is no power."
+    inner = next((step for step in layers_in(steps) if "." in step.output.number), None)
+    again = next((step for step in steps if "(" in step.output.number), None)
+    if inner is not None:
+        text += f" {TextPrinter().symbol(inner.output)} belongs to layer {inner.place}, inside of layer "
+        text += f"{inner.place.partition('.')[0]}."
+    if again is not None:
+        text += " What stands in parentheses behind it counts what one layer makes."
+    return text
+
+
 def conventions(steps: Sequence[Step]) -> list[Block]:
     """The notation of the document."""
     x = steps[0].input
@@ -136,8 +149,8 @@ def conventions(steps: Sequence[Step]) -> list[Block]:
             (
                 "Samples are rows: ",
                 alone(x),
-                f" holds B of them and has the shape {batch(steps[0].input_shape)}. The number above a letter says "
-                "which layer it belongs to; it is no power. Letters side by side are a matrix product, ",
+                f" holds B of them and has the shape {batch(steps[0].input_shape)}. {_numbers(steps)} Letters side by "
+                "side are a matrix product, ",
                 Math(("u * v",), {}),
                 " multiplies number by number, and ",
                 Math(("u.T",), {}),

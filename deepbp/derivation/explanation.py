@@ -30,7 +30,7 @@ _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 def entry(symbol: Symbol, index: Index) -> Symbol:
-    """The symbol of one entry of an array: W¹ becomes W₁,₂¹."""
+    """The symbol of one entry of an array: W⁰ becomes W₁,₂⁰."""
     return Symbol(symbol.letter + ",".join(str(i).translate(_SUBSCRIPTS) for i in index), symbol.number)
 
 

@@ -24,7 +24,7 @@ THROUGH_WEIGHTS = ast.dump(tree("delta @ weight.T"))  # and ∂L/∂x
 
 @frozen
 class Math:
-    """One or more expressions, joined by a relation sign: z¹ = x W¹."""
+    """One or more expressions, joined by a relation sign: z⁰ = x W⁰."""
 
     sides: tuple[Expression, ...]
     symbols: Mapping[str, Symbol]

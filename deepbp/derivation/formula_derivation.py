@@ -90,7 +90,7 @@ class FormulaDerivation(Renderable):
         names |= {one.name for one in self.derived.quantities}
         letters = letters_of(names) | {"delta": "δ"}
         if self.kind == "loss":
-            letters |= {"prediction": "ŷ", "target": "y", "rows": "N", "classes": "C", "y": "L"}
+            letters |= {"prediction": "ŷ", "target": "y", "rows": "B", "classes": "C", "y": "L"}
         if self.kind == "penalty":
             letters |= {"y": "P"}
         symbols = {name: Symbol(letter) for name, letter in letters.items()}

@@ -6,7 +6,7 @@ from typing import Any
 
 from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import Expression, Math, alone, names_in, substituted, tree, with_values
-from deepbp.derivation.steps import OperationStep, PenaltyStep, Step, last_signal
+from deepbp.derivation.steps import OperationStep, PenaltyStep, Step, last_signal, layers_in
 from deepbp.formulas.printer import Symbol, TextPrinter
 from deepbp.losses import Loss
 from deepbp.typing import AnySize, Shape
@@ -15,8 +15,6 @@ PREDICTION = Symbol("ŷ")
 LOSS_SYMBOLS = {
     "prediction": PREDICTION,
     "target": Symbol("y"),
-    "rows": Symbol("N"),
-    "n": Symbol("n"),
     "classes": Symbol("C"),
     "loss": Symbol("L"),
     "delta": Symbol("∂L/∂ŷ"),
@@ -24,7 +22,7 @@ LOSS_SYMBOLS = {
 
 
 def forward_row(step: Step, *, again: bool = False) -> Row:
-    """The equation of one step, such as z¹ = x W¹ + b¹, with shapes; an activation appears as its letter, such as σ."""
+    """The equation of one step, such as z⁰ = x W⁰ + b⁰, with shapes; an activation appears as its letter, such as σ."""
     sides, symbols = step.made()
     math = Math(("y", *sides), symbols)
     if isinstance(step, OperationStep | PenaltyStep):
@@ -83,26 +81,35 @@ def forward_blocks(steps: Sequence[Step]) -> list[Block]:
     return blocks
 
 
-def loss_rows(loss: Loss[Any]) -> tuple[Row, Row]:
+def loss_symbols(steps: Iterable[Step], loss: Loss[Any]) -> dict[str, Symbol]:
+    """The letters of a loss. What counts the samples is B, unless places or missing targets make it another number."""
+    shape, missing = layers_in(list(steps))[-1].output_shape, loss._takes_missing()
+    counts = {"rows": "B" if len(shape) <= 1 and not missing else "R"}
+    counts["n"] = "B" if shape in ((), (1,)) and not missing else "n"
+    return LOSS_SYMBOLS | {name: Symbol(letter) for name, letter in counts.items()}
+
+
+def loss_rows(steps: Iterable[Step], loss: Loss[Any]) -> tuple[Row, Row]:
     """The equations of L and of ∂L/∂ŷ."""
+    letters = loss_symbols(steps, loss)
     formula = loss.stated_formula()
     if formula is None:
-        symbols = {**LOSS_SYMBOLS, "f": Symbol(type(loss).__name__), "back": Symbol(f"{type(loss).__name__}.backward")}
+        symbols = {**letters, "f": Symbol(type(loss).__name__), "back": Symbol(f"{type(loss).__name__}.backward")}
         return (
             Row(Math(("loss", "f(prediction, target)"), symbols), "", f"{loss}: a black box, no formula is stated"),
             Row(Math(("delta", "back(prediction, target)"), symbols), "", "the error signal that enters at the output"),
         )
     value, delta = (with_values(expression, loss) for expression in (formula.value, formula.delta))
-    symbols = {name: Symbol(letter) for name, letter in formula.symbols.items()} | LOSS_SYMBOLS
+    symbols = {name: Symbol(letter) for name, letter in formula.symbols.items()} | letters
     return (
         Row(Math(("loss", value), symbols), "", str(loss)),
         Row(Math(("delta", delta), symbols), "", "the error signal that enters at the output"),
     )
 
 
-def value_row(steps: Iterable[Step], loss: Loss[Any]) -> Row:
+def value_row(steps: Sequence[Step], loss: Loss[Any]) -> Row:
     """The equation of L, including the penalties."""
-    row = loss_rows(loss)[0]
+    row = loss_rows(steps, loss)[0]
     penalties = {
         f"penalty{i}": step.output for i, step in enumerate(step for step in steps if isinstance(step, PenaltyStep))
     }
@@ -113,18 +120,21 @@ def value_row(steps: Iterable[Step], loss: Loss[Any]) -> Row:
     return Row(Math((row.math.sides[0], value), {**row.math.symbols, **penalties}), "", remark)
 
 
-def loss_blocks(steps: Iterable[Step], loss: Loss[Any]) -> list[Block]:
+def loss_blocks(steps: Sequence[Step], loss: Loss[Any]) -> list[Block]:
     """The section on the loss: L, ∂L/∂ŷ, and the counts that they divide by."""
-    rows = (value_row(steps, loss), loss_rows(loss)[1])
-    used = names_in(rows[0].math.sides[1])
+    rows = (value_row(steps, loss), loss_rows(steps, loss)[1])
+    used, letters = names_in(rows[0].math.sides[1]), loss_symbols(steps, loss)
+    *places, size = layers_in(steps)[-1].output_shape or (1,)
+    row = "".join(f" · {size_text(one)}" for one in places)
     counts = {
-        "n": " counts samples times outputs.",
-        "rows": " counts the rows of the prediction: samples, usually.",
+        "n": f" counts the numbers of the prediction: B{row} · {size_text(size)}.",
+        "rows": f" counts the rows of the prediction: B{row}.",
         "classes": " counts the classes.",
     }
+    counts = {name: text for name, text in counts.items() if letters[name] != Symbol("B")}
     if loss._takes_missing():
         counts |= {name: f"{text[:-1]}, without missing targets." for name, text in counts.items()}
-    notes = (Paragraph((alone(LOSS_SYMBOLS[name]), counts[name])) for name in counts if name in used)
+    notes = (Paragraph((alone(letters[name]), counts[name])) for name in counts if name in used)
     return [Heading("The loss"), Equations(rows), *notes]
 
 

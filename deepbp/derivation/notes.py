@@ -1,14 +1,14 @@
 """The notation of the handwritten notes: weight changes d₁, d₂ as negative gradients, which are added."""
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
 
 from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import OUTER_PRODUCT, THROUGH_WEIGHTS, Math, names_in, negative, tree, with_values
-from deepbp.derivation.forward import LOSS_SYMBOLS
+from deepbp.derivation.forward import loss_symbols
 from deepbp.derivation.steps import Step, derivative
 from deepbp.formulas.printer import Symbol
 from deepbp.losses import Loss
@@ -31,16 +31,17 @@ def notes_blocks(steps: Sequence[Step], loss: Loss[Any]) -> list[Block]:
     if stated is None:
         return []
     delta = with_values(stated.delta, loss)
+    letters = loss_symbols(steps, loss)
     blocks: list[Block] = [
         Heading("The sign, and the words of the notes"),
         Paragraph(
             (
                 "The handwritten notes with which deepbp began start from the negative of the error signal at the "
                 "output. For this loss, that is ",
-                Math((negative(delta),), LOSS_SYMBOLS),
+                Math((negative(delta),), letters),
                 ", so what comes out is the negative of the gradient, and it is added to the weights: the loss falls. "
                 "deepbp carries the gradient itself, ",
-                Math(("delta", delta), LOSS_SYMBOLS),
+                Math(("delta", delta), letters),
                 ", and the optimizer subtracts it. With a learning rate of 1 the two are the same numbers.",
             )
         ),
@@ -52,11 +53,12 @@ def notes_blocks(steps: Sequence[Step], loss: Loss[Any]) -> list[Block]:
         *blocks,
         Paragraph(
             (
-                "In the words of the notes, the changes of the weights are as follows. A layer's name stands for what "
-                "its neurons hold, and their derivative is written with that.",
+                "In the words of the notes, the changes of the weights are as follows. The notes count the weights, "
+                "from 1: d₁ is the change of the first ones, and layer1 what the neurons behind them hold, with which "
+                "their derivative is written.",
             )
         ),
-        Equations(tuple(_changes(layers, delta))),
+        Equations(tuple(_changes(layers, delta, letters))),
         Paragraph(("The update; every change is made of the weights as they were before it:",)),
         Equations(tuple(_updates(layers))),
     ]
@@ -83,9 +85,14 @@ def as_in_the_notes(steps: Sequence[Step]) -> list[Neurons] | None:
     return None if shared or not 1 <= len(layers) <= DEEPEST else layers
 
 
-def _changes(layers: Sequence[Neurons], delta: ast.expr) -> list[Row]:
+def weight_change(count: int) -> Symbol:
+    """The notes' d₁, d₂, …, which count the weights from the first ones on."""
+    return Symbol("d" + str(count).translate(_SUBSCRIPTS))
+
+
+def _changes(layers: Sequence[Neurons], delta: ast.expr, letters: Mapping[str, Symbol]) -> list[Row]:
     """d₂ = layer1ᵀ [2(y − ŷ) · σ′(ŷ)], and so on down to the input."""
-    symbols = _letters(layers)
+    symbols = {**letters, **_letters(layers)}
     inside = ast.unparse(negative(delta))
     if layers[-1].activation is not None:
         inside = f"({inside}) * prime{len(layers)}(prediction)"
@@ -103,11 +110,11 @@ def _updates(layers: Sequence[Neurons]) -> list[Row]:
 
 
 def _letters(layers: Sequence[Neurons]) -> dict[str, Symbol]:
-    symbols = {**LOSS_SYMBOLS, "layer0": Symbol("input")}
+    symbols = {"layer0": Symbol("input")}
     for k, neurons in enumerate(layers, start=1):
         symbols[f"layer{k}"] = Symbol(f"layer{k}")
         symbols[f"weights{k}"] = Symbol(f"weights{k}")
-        symbols[f"d{k}"] = Symbol("d" + str(k).translate(_SUBSCRIPTS))
+        symbols[f"d{k}"] = weight_change(k)
         symbols[f"gradient{k}"] = derivative(neurons.weighted.parameters["weight"])
         if neurons.activation is not None and neurons.activation.formula is not None:
             symbols[f"prime{k}"] = Symbol(f"{neurons.activation.formula.function}′")

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from attrs import field, frozen
 
-from deepbp.derivation.steps import Step, last_signal, steps
+from deepbp.derivation.steps import PenaltyStep, Step, last_signal, steps
 from deepbp.errors import ArgumentTypeError, PositionError
 from deepbp.formulas.printer import Symbol
 from deepbp.layers import Layer
@@ -135,10 +135,14 @@ class StepRecord:
 
     def __getitem__(self, place: int | str) -> TraceStep:
         places = [one.step.place for one in self.steps]
-        try:
-            return self.steps[places.index(place) if isinstance(place, str) else place]
-        except (IndexError, ValueError):
-            raise PositionError(f"trace: no layer {place!r}: there are {len(places)}, {', '.join(places)}") from None
+        if isinstance(place, str) and place in places:
+            return self.steps[places.index(place)]
+        signals = [one for one in self.steps if not isinstance(one.step, PenaltyStep)]
+        layers = list(dict.fromkeys(one.step.place.partition(".")[0] for one in signals))
+        if isinstance(place, int) and -len(layers) <= place < len(layers):
+            inside = [one for one in signals if one.step.place.partition(".")[0] == layers[place]]
+            return inside[-1]
+        raise PositionError(f"trace: no layer {place!r}: there are {len(layers)}, with steps {', '.join(places)}")
 
     def __len__(self) -> int:
         return len(self.steps)

@@ -76,7 +76,7 @@ class _Script:
         """Write the lines of one step."""
         x, y = _name(step.input), _name(step.output)
         before, after = _signal(step.input), _signal(step.output)
-        own = {name: f"{name}{symbol.number}" for name, symbol in step.parameters.items()}
+        own = {name: f"{name}{_number(symbol)}" for name, symbol in step.parameters.items()}
         for name, letter in own.items():
             self.parameters.setdefault(letter, (f"{step.place}.{name}".lstrip("."), step.held[name].value))
         forward, backward, gradients = _written(step, x, y, after, own)
@@ -97,11 +97,15 @@ class _Script:
 
 
 def _name(symbol: Any) -> str:
-    return f"{symbol.letter}{symbol.number}"
+    return f"{symbol.letter}{_number(symbol)}"
+
+
+def _number(symbol: Any) -> str:
+    return re.sub(r"\W+", "_", symbol.number).strip("_")
 
 
 def _signal(symbol: Any) -> str:
-    return f"delta{symbol.number}" if symbol.letter == "z" else f"grad_{_name(symbol)}"
+    return f"delta{_number(symbol)}" if symbol.letter == "z" else f"grad_{_name(symbol)}"
 
 
 def _written(step: Step, x: str, y: str, delta: str, own: dict[str, str]) -> tuple[Lines, Lines, dict[str, str]]:

@@ -1,7 +1,7 @@
 """The steps of a network: layers, operations and penalties with their symbols, equations and shapes."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, TypeAlias
 
@@ -29,9 +29,9 @@ class Step:
 
     Attributes:
         place: path of the layer, as in ``named_layers()``, such as ``"2.1"``.
-        inputs: symbols of the input signals: x for the network's input, then z¹, a¹, …; several where branches meet.
+        inputs: symbols of the input signals: x for the network's input, then z⁰, a¹, …; several where branches meet.
         output: symbol of the output signal; each signal has its own symbol.
-        parameters: symbols W¹, b¹, … by field name; a parameter that is used again keeps its symbol.
+        parameters: symbols W⁰, b⁰, … by field name; a parameter that is used again keeps its symbol.
         held: the parameters, by the same names.
         input_shapes, output_shape: shapes of one sample.
         formula: the layer's mathematics; None for a black box.
@@ -252,10 +252,10 @@ def uses_of(steps: Sequence[Step], signal: Symbol) -> list[tuple[Step, int]]:
 def steps(network: Layer[Any]) -> list[Step]:
     """The steps of a network in forward order, each with its symbols; composite layers are taken apart.
 
-    A weighted sum begins a new number and is called z; what is made of it is called a and carries the same number, or a
-    new one where that letter is taken. Parameters carry the number of the layer that uses them first. Number 0 is left
-    for what is done to the input before the first weights. Columns that are sliced off for a branch, and what branches
-    are merged to, are steps of their own, called a; so is each penalty, called P.
+    A weighted sum is called z, and what else a layer makes a; the number above is the layer's index in ``net.layers``,
+    as are those of its parameters. Within layers of layers it is the path, in which names are cut to one letter or left
+    out: ``"2.body.0"`` is 2.0. Columns that are sliced off for a branch, and what branches are merged to, are steps of
+    their own, called a; so is each penalty, called P. A second use of one layer is marked (2).
 
     Raises:
         NotBuiltError: when the network's sizes are not known yet.
@@ -265,10 +265,39 @@ def steps(network: Layer[Any]) -> list[Step]:
     >>> from deepbp.layers import Dense, Sigmoid
     >>> net = Sequential([Dense(4), Sigmoid(), Dense(1)], input_shape=3, rng=0)
     >>> [step.output.letter + step.output.number for step in steps(net)]
-    ['z1', 'a1', 'z2']
+    ['z0', 'a1', 'z2']
     """
-    numbering = _Numbering([Symbol("x")])
-    return [numbering.step(node) for node in flattened(network)]
+    nodes = list(flattened(network))
+    numbering = _Numbering(short_paths(node.place for node in nodes if node.is_signal), [Symbol("x")])
+    return [numbering.step(node) for node in nodes]
+
+
+def short_paths(places: Iterable[str]) -> dict[str, str]:
+    """The places of layers as numbers above letters, and those of the layers around them.
+
+    Names become initials, or nothing where a layer holds one other layer or list and makes no signal besides.
+
+    >>> short_paths(["0", "1.body.0", "1", "2.layer", "3.body", "3.shortcut"])["1.body.0"]
+    '1.0'
+    """
+    paths = {tuple(filter(None, place.split("."))) for place in places}
+    inside: dict[tuple[str, ...], set[str]] = {}  # the next parts of all that lies in a layer
+    for path in paths:
+        for i, part in enumerate(path):
+            inside.setdefault(path[:i], set()).add(part)
+
+    def short(path: tuple[str, ...]) -> Iterator[str]:
+        for i, part in enumerate(path):
+            beside = inside[path[:i]] - {part}
+            holds_alone = path[:i] not in paths or "".join(path[i + 1 : i + 2]).isdigit()
+            if part.isdigit():
+                yield part
+            elif beside or not holds_alone:
+                cuts = (part[:k] for k in range(1, len(part)))
+                yield next((cut for cut in cuts if not any(other.startswith(cut) for other in beside)), part)
+
+    around = {path[:i] for path in paths for i in range(len(path) + 1)}
+    return {".".join(path): ".".join(short(path)) for path in around}
 
 
 @define(eq=False)
@@ -276,23 +305,21 @@ class _Numbering:
     """Assigns letters and numbers in forward order.
 
     Attributes:
+        paths: what stands above the letters of a layer, by place.
         signals: the symbol of the network's input, and of each output so far.
-        taken: all letters and numbers in use.
         parameters: the symbols of the parameters met so far, by identity.
-        number: the highest in use.
     """
 
+    paths: Mapping[str, str]
     signals: list[Symbol]
-    taken: set[Symbol] = field(factory=set)
     parameters: dict[int, Symbol] = field(factory=dict)
-    number: int = 0
 
     def step(self, node: FlatNode) -> Step:
         inputs = tuple(self.signals[position] for position in node.inputs)
         if isinstance(node.operation, PenaltyTerm):
             step: Step = self._penalty(node, node.operation, inputs)
         elif node.operation is not None:
-            output = self._letter("a", inputs[0])
+            output = self._output("a", node)
             shapes = node.input_shapes, node.output_shape
             step = OperationStep(
                 node.place, node.layer, inputs, output, {}, {}, *shapes, None, node.operation, node.whole
@@ -308,33 +335,25 @@ class _Numbering:
         names = formula.symbols if formula is not None else {}
         held = node.layer.named_parameters()
         fresh = {id(p): names.get(name, name) for name, p in held.items() if id(p) not in self.parameters}
-        weighs = formula is not None and (letter == "z" or bool(formula.where))
-        output = self._letter(letter, inputs[0], *fresh.values(), weighs=weighs)
+        output = self._output(letter, node)
         self.parameters.update({key: Symbol(one, output.number) for key, one in fresh.items()})
         parameters = {name: self.parameters[id(p)] for name, p in held.items()}
         shapes = node.input_shapes, node.output_shape
         return Step(node.place, node.layer, inputs, output, parameters, held, *shapes, formula)
 
     def _penalty(self, node: FlatNode, term: PenaltyTerm, inputs: tuple[Symbol, ...]) -> Step:
-        output = next(letter for k in count(1) if (letter := Symbol("P", str(k))) not in self.taken)
-        self.taken.add(output)
+        output = self._output("P", node)
         held = {} if term.parameter is None else {"w": term.parameter}
         letters = {name: self.parameters[id(parameter)] for name, parameter in held.items()}
         return PenaltyStep(
             node.place, node.layer, inputs, output, letters, held, node.input_shapes, (), None, term.penalty
         )
 
-    def _letter(self, letter: str, signal: Symbol, *others: str, weighs: bool = False) -> Symbol:
-        """A letter that is free, with the number of the signal that it is made of where that fits.
-
-        What makes weighted sums (``weighs``) begins a new number.
-        """
-        wanted = (letter, *others)
-        follows = (signal.number or "0") == str(self.number)
-        if weighs or not follows or any(Symbol(one, str(self.number)) in self.taken for one in wanted):
-            self.number += 1
-        self.taken.update(Symbol(one, str(self.number)) for one in wanted)
-        return Symbol(letter, str(self.number))
+    def _output(self, letter: str, node: FlatNode) -> Symbol:
+        """The letter with the layer's number; a further output of the same layer is counted behind it."""
+        number = self.paths[node.place]
+        uses = (Symbol(letter, f"{number}({k})" if k > 1 else number) for k in count(1))
+        return next(symbol for symbol in uses if symbol not in self.signals)
 
 
 def is_plain_descent(optimizer: Optimizer | None) -> bool:

@@ -11,6 +11,7 @@ from deepbp.derivation.document import Block, Document, Equations, Heading, Para
 from deepbp.derivation.explanation import Explanation
 from deepbp.derivation.expressions import Math, alone
 from deepbp.derivation.forward import LOSS_SYMBOLS, definitions, equation_rows, forward_row, value_row
+from deepbp.derivation.notes import as_in_the_notes, weight_change
 from deepbp.derivation.recording import StepRecord
 from deepbp.derivation.rendering import Renderable
 from deepbp.derivation.steps import derivative, is_plain_descent, steps
@@ -23,8 +24,8 @@ class Trace(StepRecord, Renderable):
     """One training step with all its numbers: forward pass, loss and backward pass, without changing the network.
 
     ``print`` renders the derivation with values: small arrays in full, large ones by shape, norm and range.
-    ``trace[2]`` is the third step, and ``trace["2.1"]`` the step of the layer at that place. Composite layers are taken
-    apart: their slices, merges and penalties are steps, too.
+    ``trace[2]`` is the step of ``net.layers[2]``, and ``trace["2.1"]`` that of the layer at this place. Composites are
+    taken apart: their slices, merges and penalties are steps, too, and ``trace[2]`` is the one that makes their output.
 
     Attributes:
         network: a copy of the network before the step.
@@ -151,20 +152,17 @@ def update_blocks(trace: StepRecord) -> Iterator[Block]:
 def changes(trace: StepRecord) -> Iterator[tuple[str, Symbol, Symbol]]:
     """For each parameter that trains, from the last layer to the first: its name, its symbol, that of its change."""
     named = {id(parameter): name for name, parameter in trace.network.named_parameters().items()}
-    seen: set[str] = set()
-    for step in reversed(steps(trace.network)):
+    made, seen = steps(trace.network), set[str]()
+    notes = {neurons.weighted.parameters["weight"]: k for k, neurons in enumerate(as_in_the_notes(made) or (), start=1)}
+    for step in reversed(made):
         for field_name, symbol in step.parameters.items():
             name = named[id(step.held[field_name])]
             if name not in seen and not step.held[field_name].frozen:
-                below = symbol.number.translate(_SUBSCRIPTS)
-                letter = f"d{below}" if symbol.letter == "W" else f"Δ{symbol.letter}{below}"
-                yield name, symbol, Symbol(letter)
+                change = Symbol(f"Δ{symbol.letter}", symbol.number)
+                yield name, symbol, weight_change(notes[symbol]) if symbol in notes else change
             seen.add(name)
 
 
 def _rate(trace: StepRecord) -> str:
     rate = getattr(trace.optimizer, "learning_rate", 1.0)
     return f"{float(rate):g}" if not callable(rate) else "η"
-
-
-_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")

@@ -23,7 +23,7 @@ class LatexPrinter(Printer):
     transposed: ClassVar[str] = r"\top"
 
     def letter(self, symbol: Symbol, exponent: str = "") -> str:
-        above = symbol.number + exponent
+        above = re.sub("[a-z]+", r"\\mathrm{\g<0>}", symbol.number) + exponent
         return _letter(symbol.letter) + (f"^{{{above}}}" if above else "")
 
     def derivative(self, of: str, by: str) -> str:
@@ -84,6 +84,8 @@ def _letter(letter: str) -> str:
     """LaTeX of a name: Greek letters, hats, primes, subscripts; words are upright."""
     stem = letter.rstrip("′,₀₁₂₃₄₅₆₇₈₉ᵢⱼₖₜ₊₋")
     below = letter[len(stem) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉ᵢⱼₖₜ₊₋", "0123456789ijkt+-", "′"))
+    if len(stem) > 1 and stem[0] == "Δ":
+        return rf"\Delta {_letter(letter[1:])}"
     if stem in _FUNCTIONS:
         written = _FUNCTIONS[stem]
     elif stem == "ŷ":

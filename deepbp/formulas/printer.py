@@ -12,13 +12,14 @@ from deepbp.formulas.image_functions import IMAGE_FUNCTIONS
 from deepbp.formulas.language import parse
 
 _SUPERSCRIPTS = str.maketrans("0123456789+-−()zxyntk", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁽⁾ᶻˣʸⁿᵗᵏ")
+_PATHS = str.maketrans("0123456789.()abcdefghijklmnoprstuvwxyz", "⁰¹²³⁴⁵⁶⁷⁸⁹·⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ")
 _SUBSCRIPTS = str.maketrans("ijt", "ᵢⱼₜ")
 _BY = "∂L/∂"
 
 
 @frozen
 class Symbol:
-    """A letter, with the number of a layer above it: W² is the second layer's W, not its square.
+    """A letter, with the number of a layer above it: W² is the W of layer 2, not its square.
 
     ∂L/∂W is a letter, too, and so is what ends in a digit below the line, such as β₁.
     """
@@ -93,7 +94,7 @@ class TextPrinter(Printer):
     one_line = True
 
     def letter(self, symbol: Symbol, exponent: str = "") -> str:
-        return symbol.letter + symbol.number.translate(_SUPERSCRIPTS) + exponent
+        return symbol.letter + symbol.number.translate(_PATHS) + exponent
 
     def derivative(self, of: str, by: str) -> str:
         return f"∂{of}/∂{by}"

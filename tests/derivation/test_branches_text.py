@@ -40,49 +40,49 @@ def written(symbol: object) -> str:
 def test_a_residual_block() -> None:
     found = lines(net(Dense(3, use_bias=False), Residual([Dense(3, use_bias=False), Sigmoid()])))
     assert found == [
-        "z¹ = x W¹",
-        "z² = z¹ W²",
-        "a² = σ(z²)",
-        "a³ = a² + z¹",
-        "ŷ = a³",
+        "z⁰ = x W⁰",
+        "z¹·⁰ = z⁰ W¹·⁰",
+        "a¹·¹ = σ(z¹·⁰)",
+        "a¹ = a¹·¹ + z⁰",
+        "ŷ = a¹",
         "σ(z) = 1 / (1 + e⁻ᶻ)",
         "σ′(z) = σ(z) · (1 − σ(z))",
         "L = Σ (ŷ − y)²",
         "∂L/∂ŷ = 2(ŷ − y)",
-        "∂L/∂W² = ∂z²/∂W² · ∂a²/∂z² · ∂a³/∂a² · ∂L/∂a³",
-        "∂L/∂a³ = 2(ŷ − y)",
-        "∂a³/∂a² = 1",
-        "∂a²/∂z² = σ′(z²)",
-        "∂z²/∂W² = z¹",
-        "∂L/∂a³ = 2(ŷ − y)",
-        "∂L/∂a² = ∂L/∂a³",
-        "δ² = ∂L/∂a² · σ′(z²) = ∂L/∂a² · a² · (1 − a²)",
-        "δ¹ = δ² W²ᵀ + ∂L/∂a³",
-        "∂L/∂W¹ = xᵀ δ¹",
-        "∂L/∂W² = z¹ᵀ δ²",
+        "∂L/∂W¹·⁰ = ∂z¹·⁰/∂W¹·⁰ · ∂a¹·¹/∂z¹·⁰ · ∂a¹/∂a¹·¹ · ∂L/∂a¹",
+        "∂L/∂a¹ = 2(ŷ − y)",
+        "∂a¹/∂a¹·¹ = 1",
+        "∂a¹·¹/∂z¹·⁰ = σ′(z¹·⁰)",
+        "∂z¹·⁰/∂W¹·⁰ = z⁰",
+        "∂L/∂a¹ = 2(ŷ − y)",
+        "∂L/∂a¹·¹ = ∂L/∂a¹",
+        "δ¹·⁰ = ∂L/∂a¹·¹ · σ′(z¹·⁰) = ∂L/∂a¹·¹ · a¹·¹ · (1 − a¹·¹)",
+        "δ⁰ = δ¹·⁰ W¹·⁰ᵀ + ∂L/∂a¹",
+        "∂L/∂W⁰ = xᵀ δ⁰",
+        "∂L/∂W¹·⁰ = z⁰ᵀ δ¹·⁰",
         "w ← w − η · g",
     ]
     text = str(net(Dense(3), Residual([Dense(3), Sigmoid()])).derivation(SumSquaredError()))
     assert text.startswith("Backpropagation through a network 3 → … → 3\n")
-    assert re.search(r"a³ = a² \+ z¹ +\(B, 3\) +layer 1, Residual: its branches, added", text)
-    assert re.search(r"δ¹ = δ² W²ᵀ \+ ∂L/∂a³ +\(B, 3\) +2 ways lead on from here: their shares add", text)
-    assert re.search(r"∂L/∂a² = ∂L/∂a³ +\(B, 3\) +back through layer 1, Residual: a sum hands it on to each", text)
+    assert re.search(r"a¹ = a¹·¹ \+ z⁰ +\(B, 3\) +layer 1, Residual: its branches, added", text)
+    assert re.search(r"δ⁰ = δ¹·⁰ W¹·⁰ᵀ \+ ∂L/∂a¹ +\(B, 3\) +2 ways lead on from here: their shares add", text)
+    assert re.search(r"∂L/∂a¹·¹ = ∂L/∂a¹ +\(B, 3\) +back through layer 1, Residual: a sum hands it on to each", text)
     assert "what they pass back is added: that is the chain rule for several paths" in " ".join(text.split())
 
 
 @pytest.mark.parametrize(
     ("merge", "forward", "backward"),
     [
-        ("add", "a³ = z¹ + z² + x", ["δ² = ∂L/∂a³", "δ¹ = ∂L/∂a³"]),
-        ("mean", "a³ = (z¹ + z² + x) / 3", ["δ² = ∂L/∂a³ / 3", "δ¹ = ∂L/∂a³ / 3"]),
-        ("multiply", "a³ = z¹ · z² · x", ["δ² = ∂L/∂a³ · z¹ · x", "δ¹ = ∂L/∂a³ · z² · x"]),
-        ("concat", "a³ = [z¹, z², x]", ["δ² = columns(∂L/∂a³, 3, 6)", "δ¹ = columns(∂L/∂a³, 0, 3)"]),
+        ("add", "a⁰ = z⁰·⁰ + z⁰·¹ + x", ["δ⁰·¹ = ∂L/∂a⁰", "δ⁰·⁰ = ∂L/∂a⁰"]),
+        ("mean", "a⁰ = (z⁰·⁰ + z⁰·¹ + x) / 3", ["δ⁰·¹ = ∂L/∂a⁰ / 3", "δ⁰·⁰ = ∂L/∂a⁰ / 3"]),
+        ("multiply", "a⁰ = z⁰·⁰ · z⁰·¹ · x", ["δ⁰·¹ = ∂L/∂a⁰ · z⁰·⁰ · x", "δ⁰·⁰ = ∂L/∂a⁰ · z⁰·¹ · x"]),
+        ("concat", "a⁰ = [z⁰·⁰, z⁰·¹, x]", ["δ⁰·¹ = columns(∂L/∂a⁰, 3, 6)", "δ⁰·⁰ = columns(∂L/∂a⁰, 0, 3)"]),
     ],
 )
 def test_parallel_branches(merge: Any, forward: str, backward: list[str]) -> None:
     found = lines(net(Parallel([Dense(3), Dense(3), None], merge=merge), Dense(2)))
     assert forward in found
-    start = found.index("∂L/∂a³ = δ⁴ W⁴ᵀ")
+    start = found.index("∂L/∂a⁰ = δ¹ W¹ᵀ")
     assert found[start + 1 : start + 3] == backward
 
 
@@ -90,16 +90,16 @@ def test_columns_are_cut_and_put_together_again() -> None:
     network = net(Dense(4), Split([Dense(2), [ReLU()]], sizes=(1, 3)), Dense(2))
     found = lines(network)
     assert [line for line in found if "columns" in line] == [
-        "a¹ = columns(z¹, 0, 1)",
-        "a³ = columns(z¹, 1, 4)",
-        "∂L/∂a⁴ = columns(∂L/∂a⁵, 2, 5)",
-        "δ² = columns(∂L/∂a⁵, 0, 2)",
+        "a¹·ᶜ·⁰ = columns(z⁰, 0, 1)",
+        "a¹·ᶜ·¹ = columns(z⁰, 1, 4)",
+        "∂L/∂a¹·ᵇ·¹·⁰ = columns(∂L/∂a¹, 2, 5)",
+        "δ¹·ᵇ·⁰ = columns(∂L/∂a¹, 0, 2)",
     ]
-    assert "a⁵ = [z², a⁴]" in found
-    assert "δ¹ = [∂L/∂a¹, ∂L/∂a³]" in found
+    assert "a¹ = [z¹·ᵇ·⁰, a¹·ᵇ·¹·⁰]" in found
+    assert "δ⁰ = [∂L/∂a¹·ᶜ·⁰, ∂L/∂a¹·ᶜ·¹]" in found
     text = str(network.derivation(SumSquaredError()))
-    assert re.search(r"a¹ = columns\(z¹, 0, 1\) +\(B, 1\) +layer 1, Split: column 0\n", text)
-    assert re.search(r"a³ = .* layer 1, Split: columns 1 to 3\n", text)
+    assert re.search(r"a¹·ᶜ·⁰ = columns\(z⁰, 0, 1\) +\(B, 1\) +layer 1, Split: column 0\n", text)
+    assert re.search(r"a¹·ᶜ·¹ = .* layer 1, Split: columns 1 to 3\n", text)
     assert "[u, v] has the columns of both side by side; columns(u, 2, 5) is columns 2 to 4 of it." in text
     assert "side by side again, as layer 1, Split, cut them" in text
 
@@ -107,8 +107,8 @@ def test_columns_are_cut_and_put_together_again() -> None:
 def test_copies_and_uses() -> None:
     assert [one.place for one in steps(net(Repeat([Dense(3), Tanh()], 2)))] == ["0.0.0", "0.0.1", "0.1.0", "0.1.1"]
     again = net(Repeat(Dense(3), 3, share=True))
-    assert [written(one.parameters["weight"]) for one in steps(again)] == ["W¹", "W¹", "W¹"]
-    assert "∂L/∂W¹ = xᵀ δ¹ + z¹ᵀ δ² + z²ᵀ δ³" in lines(again)
+    assert [written(one.parameters["weight"]) for one in steps(again)] == ["W⁰·⁰", "W⁰·⁰", "W⁰·⁰"]
+    assert "∂L/∂W⁰·⁰ = xᵀ δ⁰·⁰ + z⁰·⁰ᵀ δ⁰·¹ + z⁰·¹ᵀ δ⁰·²" in lines(again)
     text = str(again.derivation(SumSquaredError()))
     assert "layer 0.0 is used 3 times: the shares add" in text
     assert "how the weights change the loss, by their last use" in text
@@ -118,27 +118,27 @@ def test_penalties_are_steps_that_end_in_the_loss() -> None:
     network = net(Penalized([Dense(4), Tanh()], weights=L2(0.1), outputs=L1(0.5)), Penalized(Dense(2), outputs=L2(1.0)))
     found = lines(network)
     for line in (
-        "P¹ = 0.1 Σ (W¹)²",
-        "P² = 0.5 Σ |a¹| / B",
-        "P³ = (Σ (z²)²) / B",
-        "L = Σ (ŷ − y)² + P¹ + P² + P³",
-        "δ² = 2(ŷ − y) + 2 z² / B",
-        "∂L/∂a¹ = δ² W²ᵀ + 0.5 sgn(a¹) / B",
-        "∂L/∂W¹ = xᵀ δ¹ + 0.2 W¹",
-        "∂L/∂b¹ = Σᵢ δ¹",
-        "∂L/∂W² = a¹ᵀ δ²",
+        "P⁰ = 0.1 Σ (W⁰·⁰)²",
+        "P⁰⁽²⁾ = 0.5 Σ |a⁰·¹| / B",
+        "P¹ = (Σ (z¹)²) / B",
+        "L = Σ (ŷ − y)² + P⁰ + P⁰⁽²⁾ + P¹",
+        "δ¹ = 2(ŷ − y) + 2 z¹ / B",
+        "∂L/∂a⁰·¹ = δ¹ W¹ᵀ + 0.5 sgn(a⁰·¹) / B",
+        "∂L/∂W⁰·⁰ = xᵀ δ⁰·⁰ + 0.2 W⁰·⁰",
+        "∂L/∂b⁰·⁰ = Σᵢ δ⁰·⁰",
+        "∂L/∂W¹ = a⁰·¹ᵀ δ¹",
     ):
         assert line in found
     text = str(network.derivation(SumSquaredError()))
-    assert re.search(r"P¹ = .*layer 0, Penalized: L2\(0.1\) of its weights", text)
-    assert re.search(r"P² = .*layer 0, Penalized: L1\(0.5\) of its outputs", text)
+    assert re.search(r"P⁰ = .*layer 0, Penalized: L2\(0.1\) of its weights", text)
+    assert re.search(r"P⁰⁽²⁾ = .*layer 0, Penalized: L1\(0.5\) of its outputs", text)
     assert re.search(r"L = .*SumSquaredError\(.*\), and the penalties", text)
-    assert re.search(r"∂L/∂W¹ = .*and from the penalty of layer 0, L2\(0.1\)", text)
+    assert re.search(r"∂L/∂W⁰·⁰ = .*and from the penalty of layer 0, L2\(0.1\)", text)
     assert "from the loss, and from the penalty" in text
     both = lines(net(Penalized(Dense(2), weights=L1L2(0.1, 0.2))))
-    assert "P¹ = 0.1 Σ |W¹| + 0.2 Σ (W¹)²" in both
-    assert "∂L/∂W¹ = xᵀ δ¹ + 0.1 sgn(W¹) + 0.4 W¹" in both
-    assert "∂L/∂W¹ = ∂z¹/∂W¹ · ∂L/∂z¹ + ∂P¹/∂W¹" in both
+    assert "P⁰ = 0.1 Σ |W⁰| + 0.2 Σ (W⁰)²" in both
+    assert "∂L/∂W⁰ = xᵀ δ⁰ + 0.1 sgn(W⁰) + 0.4 W⁰" in both
+    assert "∂L/∂W⁰ = ∂z⁰/∂W⁰ · ∂L/∂z⁰ + ∂P⁰/∂W⁰" in both
 
 
 def test_penalties_without_a_formula_and_layers_that_add_by_themselves() -> None:
@@ -148,10 +148,10 @@ def test_penalties_without_a_formula_and_layers_that_add_by_themselves() -> None
             return float(abs(values**3).sum()), 3 * values * abs(values)
 
     found = lines(net(Penalized(Dense(2), weights=Cubic(), outputs=Cubic())))
-    assert "P¹ = Cubic(W¹)" in found
-    assert "P² = Cubic(z¹) / B" in found
-    assert "δ¹ = 2(ŷ − y) + Cubic′(z¹) / B" in found
-    assert "∂L/∂W¹ = xᵀ δ¹ + Cubic′(W¹)" in found
+    assert "P⁰ = Cubic(W⁰)" in found
+    assert "P⁰⁽²⁾ = Cubic(z⁰) / B" in found
+    assert "δ⁰ = 2(ŷ − y) + Cubic′(z⁰) / B" in found
+    assert "∂L/∂W⁰ = xᵀ δ⁰ + Cubic′(W⁰)" in found
     found = lines(net(Dense(3), Taxed(), Wrapped()))
     assert "P¹ = Taxed.penalty(a¹)" in found
     assert "P² = Wrapped.penalty(a²)" in found

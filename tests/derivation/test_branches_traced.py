@@ -153,14 +153,14 @@ def test_frozen_weights_are_not_paid_for_on_paper_either() -> None:
     network.layers[0].layer.layers[0].freeze()
     trace = network.trace(*data(), SumSquaredError())
     prices = [one for one in trace.steps if isinstance(one.step, PenaltyStep)]
-    assert [text(one.step.penalized_signal) for one in prices if isinstance(one.step, PenaltyStep)] == ["W2"]
+    assert [text(one.step.penalized_signal) for one in prices if isinstance(one.step, PenaltyStep)] == ["W0.1"]
     assert trace.loss - float(prices[0].output) == pytest.approx(float(((trace.prediction - data()[1]) ** 2).sum()))
 
 
 def test_last_signal_is_the_prediction_though_penalties_follow(traces: dict[str, Trace]) -> None:
     trace = traces["penalties"]
     assert isinstance(trace.steps[-1].step, PenaltyStep)
-    assert text(last_signal([one.step for one in trace.steps])) == "z3"
+    assert text(last_signal([one.step for one in trace.steps])) == "z1"
 
 
 def test_errors_inside_branches_name_the_place() -> None:

@@ -60,9 +60,9 @@ def test_factors_multiply_from_line_to_line() -> None:
 def test_chain_rule_of_the_one_weight_is_written() -> None:
     text = str(notes_net().trace(X, Y, SumSquaredError()).explain("0.weight", (1, 2)))
     assert text.startswith("Why the gradient of 0.weight[1, 2] is ")
-    assert "∂L/∂W₁,₂¹ = Σᵢ ∂z₂¹/∂W₁,₂¹ · ∂a₂¹/∂z₂¹ · ∂L/∂a₂¹" in text
+    assert "∂L/∂W₁,₂⁰ = Σᵢ ∂z₂⁰/∂W₁,₂⁰ · ∂a₂¹/∂z₂⁰ · ∂L/∂a₂¹" in text
     assert "∂L/∂a₂¹ = δ₀² · W₂,₀² = " in text
-    assert "δ₂¹ = ∂L/∂a₂¹ · σ′(z₂¹) = " in text
+    assert "δ₂⁰ = ∂L/∂a₂¹ · σ′(z₂⁰) = " in text
 
 
 def test_shares_of_the_samples_add_to_the_gradient() -> None:
@@ -98,8 +98,8 @@ def test_each_use_of_a_shared_weight_is_explained() -> None:
     assert "Its use in layer 1\n" in text
     assert "Its use in layer 3.0\n" in text
     assert "the shares of all uses, added" in text
-    assert "δ₃² · W₁,₃¹" not in text
-    assert re.search(r"∂L/∂a₃¹ = δ₀² · W₃,₀¹ \+ .* 4 paths through layer 3\.0", text)
+    assert "δ₃³·⁰ · W₁,₃¹" not in text
+    assert re.search(r"∂L/∂a₃² = δ₀³·⁰ · W₃,₀¹ \+ .* 4 paths through layer 3\.0", text)
     assert "back through layer 3.2, Softmax" in text
 
 

@@ -16,12 +16,12 @@ NET = Sequential(LAYERS, input_shape=(6, 6, 1), rng=0, dtype="float64")
 @pytest.mark.parametrize(
     "line",
     [
-        "z¹ = x ⋆ W¹ + b¹    (B, 6, 6, 1) → (B, 6, 6, 4)   layer 0, Conv2D(4, 3, padding='same')",
+        "z⁰ = x ⋆ W⁰ + b⁰    (B, 6, 6, 1) → (B, 6, 6, 4)   layer 0, Conv2D(4, 3, padding='same')",
         "a² = max(a¹)        (B, 6, 6, 4) → (B, 3, 3, 4)   layer 2, MaxPool2D()",
         "z³ = a² ∗ W³ + b³   (B, 3, 3, 4) → (B, 4, 4, 3)   layer 3, ConvTranspose2D(3, 2)",
         "moved by one layer, through the same kernels, laid the other way round",
         "to the largest number of each window of layer 2, MaxPool2D",
-        "∂L/∂W¹ = x ⋆ δ¹    (3, 3, 1, 4)",
+        "∂L/∂W⁰ = x ⋆ δ⁰    (3, 3, 1, 4)",
         "∂L/∂W³ = δ³ ⋆ a²   (2, 2, 3, 4)",
         "∂L/∂a² = δ³ ⋆ W³",
         "u ⋆ w lays w on u at every place and adds the products, and u ∗ w does so with w turned round",
@@ -51,4 +51,4 @@ def test_the_trace_has_the_gradients_of_training(tmp_path: Path) -> None:
     NET.backward(saved, loss.backward(loss.forward(prediction, y)[1]))
     for name, parameter in NET.named_parameters().items():
         np.testing.assert_allclose(trace.gradients[name], parameter.grad, rtol=1e-12, atol=1e-15)
-    assert "x ⋆ W¹" in trace.to_latex().replace(r"\star", "⋆").replace("^{1}", "¹").replace(r"\, ", "")
+    assert "x ⋆ W⁰" in trace.to_latex().replace(r"\star", "⋆").replace("^{0}", "⁰").replace(r"\, ", "")

@@ -159,7 +159,7 @@ def test_the_notes_in_latex() -> None:
     moved = rf"\{{{bracket} \, \mathrm{{weights2}}^{{\top}} \cdot \sigma'(\mathrm{{layer1}})\}}"
     assert rf"d_{{2}} = \mathrm{{layer1}}^{{\top}} \, {bracket} = -\frac" in latex
     assert rf"d_{{1}} = \mathrm{{input}}^{{\top}} \, {moved} = -\frac" in latex
-    assert r"z^{1} = x \, W^{1}$\hfill \mbox{{\small (B, 3)(3, 4) \(\to\) (B, 4)}" in latex
+    assert r"z^{0} = x \, W^{0}$\hfill \mbox{{\small (B, 3)(3, 4) \(\to\) (B, 4)}" in latex
     assert r"\frac{\partial L}{\partial W^{2}} = a^{1\top} \, \delta^{2}" in latex
 
 

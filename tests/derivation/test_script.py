@@ -71,7 +71,7 @@ def test_a_script_has_the_bytes_of_fit(dtype: str, optimizer: Optimizer) -> None
     layers = [Dense(5), Tanh(), Dense(3, use_bias=False), swish, Dense(3), ReLU(), Dense(2), Sigmoid()]
     net = Sequential(layers, input_shape=4, rng=0, dtype=dtype)
     found, _ = trained(net, MeanSquaredError(), optimizer, INPUTS, TARGETS)
-    for name, place in {"weight1": 0, "bias1": 0, "weight2": 2, "slope2": 3, "weight3": 4, "weight4": 6}.items():
+    for name, place in {"weight0": 0, "bias0": 0, "weight2": 2, "slope3": 3, "weight4": 4, "weight6": 6}.items():
         held = getattr(net.layers[place], name[:-1]).value
         np.testing.assert_array_equal(found[name], held)
         assert found[name].dtype == dtype
@@ -98,12 +98,12 @@ def test_a_shared_layer_adds_its_gradients() -> None:
     shared = Dense(4)
     net = Sequential([shared, Tanh(), shared], input_shape=4, rng=0, dtype="float64")
     found, _ = trained(net, SumSquaredError(), SGD(0.01), INPUTS, INPUTS)
-    np.testing.assert_allclose(found["weight1"], shared.weight.value, rtol=1e-12)
+    np.testing.assert_allclose(found["weight0"], shared.weight.value, rtol=1e-12)
 
 
 def test_large_weights_are_read_from_a_file() -> None:
     source = Sequential([Dense(30)], input_shape=40, rng=0).script(SumSquaredError(), SGD(0.1))
-    assert "weight1 = np.load('weights.npz')['0.weight']  # (40, 30)" in source
+    assert "weight0 = np.load('weights.npz')['0.weight']  # (40, 30)" in source
 
 
 @pytest.mark.parametrize(

@@ -23,12 +23,12 @@ def test_a_recurrence_is_moved_by_one_step_in_time() -> None:
     net = Sequential([SimpleRNN(4, return_sequences=True), Dense(2)], input_shape=(None, 3), rng=0)
     found = lines(net)
     for line in (
-        "hₜ¹ = tanh(xₜ W¹ + hₜ₋₁¹ R¹ + b¹)",
-        "∂L/∂a¹ = δ² W²ᵀ",
-        "δₜ¹ = (∂L/∂aₜ¹ + δₜ₊₁¹ R¹ᵀ) · (1 − (hₜ¹)²)",
-        "∂L/∂W¹ = Σₜ xₜᵀ δₜ¹",
-        "∂L/∂R¹ = Σₜ hₜ₋₁¹ᵀ δₜ¹",
-        "∂L/∂b¹ = Σᵢ δₜ¹",
+        "hₜ⁰ = tanh(xₜ W⁰ + hₜ₋₁⁰ R⁰ + b⁰)",
+        "∂L/∂a⁰ = δ¹ W¹ᵀ",
+        "δₜ⁰ = (∂L/∂aₜ⁰ + δₜ₊₁⁰ R⁰ᵀ) · (1 − (hₜ⁰)²)",
+        "∂L/∂W⁰ = Σₜ xₜᵀ δₜ⁰",
+        "∂L/∂R⁰ = Σₜ hₜ₋₁⁰ᵀ δₜ⁰",
+        "∂L/∂b⁰ = Σᵢ δₜ⁰",
     ):
         assert line in found
     text = str(net.derivation(MeanSquaredError()))
@@ -38,8 +38,8 @@ def test_a_recurrence_is_moved_by_one_step_in_time() -> None:
 
 def test_the_gates_of_an_lstm() -> None:
     found = lines(Sequential([LSTM(4)], input_shape=(5, 3), rng=0))
-    for line in ("cₜ¹ = fₜ¹ · cₜ₋₁¹ + iₜ¹ · gₜ¹", "hₜ¹ = oₜ¹ · tanh(cₜ¹)", "iₜ¹ = σ(zₜ¹[1])", "a¹ = last(hₜ¹)"):
-        assert line.replace("¹", "") in [one.translate({ord(c): None for c in "⁰¹²"}) for one in found]
+    for line in ("cₜ⁰ = fₜ⁰ · cₜ₋₁⁰ + iₜ⁰ · gₜ⁰", "hₜ⁰ = oₜ⁰ · tanh(cₜ⁰)", "iₜ⁰ = σ(zₜ⁰[1])", "a⁰ = last(hₜ⁰)"):
+        assert line in found
 
 
 def test_attention_has_its_softmax_bracket() -> None:

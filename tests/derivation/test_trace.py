@@ -90,10 +90,11 @@ def test_random_layers_draw_for_the_trace_alone() -> None:
 
 def test_steps_are_found_by_position_and_by_place() -> None:
     trace = rich_net().trace(*rich_data(), SumSquaredError())
-    assert trace[3] is trace["3.0"] is trace.steps[3]
-    assert trace[-1] is trace["7"]
-    for place in (10, -11, "3", "8"):
-        with pytest.raises(PositionError, match=f"no layer {place!r}: there are 10, 0, 1, 2, 3.0"):
+    assert trace[1] is trace["1"] is trace.steps[1]
+    assert trace[3] is trace["3.2"] is trace.steps[5]  # what makes the output of layer 3
+    assert trace[-1] is trace[7] is trace["7"]
+    for place in (8, -9, "3", "8"):
+        with pytest.raises(PositionError, match=f"no layer {place!r}: there are 8, with steps 0, 1, 2, 3.0"):
             trace[place]
 
 

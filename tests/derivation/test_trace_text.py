@@ -47,15 +47,15 @@ def below(text: str, start: str) -> str:
 @pytest.mark.parametrize(
     ("start", "example", "numbers"),
     [
-        ("z¹", None, ["0.3775", "0.3925"]),
+        ("z⁰", None, ["0.3775", "0.3925"]),
         ("a¹", "mazur_h", []),
-        ("a²", "mazur_o", []),
+        ("a³", "mazur_o", []),
         ("L", "mazur_E", []),
         ("δ²", "mazur_delta_o1", []),
         ("∂L/∂a¹", "mazur_dEdh1", []),
         ("z²", None, ["1.105905967"]),
         ("∂L/∂W²", None, ["0.082167041"]),
-        ("∂L/∂W¹", None, ["0.000438568"]),
+        ("∂L/∂W⁰", None, ["0.000438568"]),
     ],
 )
 def test_published_numbers_are_printed(start: str, example: str | None, numbers: list[str]) -> None:
@@ -82,14 +82,14 @@ def test_published_networks_without_biases(name: str, y: ArrayLike) -> None:
     trace = net.trace(X, y, SumSquaredError(scale=0.5))
     text, signal, passed = str(trace), X, []
     for number, w in enumerate(weights, start=1):
-        assert_printed(text, f"z{'⁰¹²'[number]}", signal @ w)
+        assert_printed(text, f"z{'⁰²⁴'[number - 1]}", signal @ w)
         passed.append(signal)
         signal = 1 / (1 + np.exp(-(signal @ w)))
-        assert_printed(text, f"a{'⁰¹²'[number]}", signal)
+        assert_printed(text, f"a{'¹³⁵'[number - 1]}", signal)
     delta = (signal - np.asarray(y)) * signal * (1 - signal)
     for number in range(len(weights), 0, -1):
-        assert_printed(text, f"δ{'⁰¹²'[number]}", delta)
-        assert_printed(text, f"∂L/∂W{'⁰¹²'[number]}", passed[number - 1].T @ delta)
+        assert_printed(text, f"δ{'⁰²⁴'[number - 1]}", delta)
+        assert_printed(text, f"∂L/∂W{'⁰²⁴'[number - 1]}", passed[number - 1].T @ delta)
         delta = delta @ weights[number - 1].T * passed[number - 1] * (1 - passed[number - 1])
 
 
@@ -113,7 +113,7 @@ def test_large_arrays_are_measured() -> None:
     rng = np.random.default_rng(0)
     net = Sequential([Dense(20), Sigmoid(), Dense(3)], input_shape=30, rng=0)
     text = str(net.trace(rng.normal(size=(50, 30)), rng.integers(0, 3, 50), SoftmaxCrossEntropy()))
-    assert "W¹ = 30 × 20, norm " in text
+    assert "W⁰ = 30 × 20, norm " in text
     assert "⎡" not in text
     assert "b² = [ 0  0  0 ]" in text
 
@@ -127,11 +127,11 @@ def test_page_follows_the_step() -> None:
         "W¹ =",
         "b¹ =",
         "z¹ =",
-        "z² =",
+        "z³·⁰ =",
         "gain⁴ =",
-        "ŷ = z⁶",
+        "ŷ = z⁷",
         "L =",
-        "δ⁶ =",
+        "δ⁷ =",
         "δ¹ =",
         "∂L/∂W¹ =",
     ]

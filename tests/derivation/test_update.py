@@ -30,8 +30,8 @@ def test_the_changes_stand_in_the_notes_order_with_their_numbers() -> None:
     assert (
         page.index("d₂ = −∂L/∂W²")
         < page.index("W² ← W² + d₂")
-        < page.index("d₁ = −∂L/∂W¹")
-        < page.index("W¹ ← W¹ + d₁")
+        < page.index("d₁ = −∂L/∂W⁰")
+        < page.index("W⁰ ← W⁰ + d₁")
     )
     change = -trace.gradients["2.weight"][0, 0]
     assert f"{change:.9f}" in page

@@ -78,16 +78,16 @@ def test_lines_past_others_never_lie_upon_one_another() -> None:
 def test_panels_say_what_each_step_does(page: str) -> None:
     titles = [unescape(title) for title in re.findall(r'data-title="([^"]*)"', page)]
     for title in (
-        "Forward: layer 0, Residual, makes a², of shape (3,)",
-        "Forward: the penalty of layer 0.body.0, Penalized, makes P¹, a penalty, which is added to the loss",
-        "Backward: the penalty of layer 0.body.0, Penalized, finds ∂L/∂W¹",
-        "Backward: the penalty of layer 0.body.0, Penalized, passes back ∂L/∂a¹",
-        "Backward: layer 0, Residual, takes ∂L/∂a² and passes back δ² and ∂L/∂x",
-        "Forward: layer 2, Split, makes a⁶, of shape (3,)",
+        "Forward: layer 0, Residual, makes a⁰, of shape (3,)",
+        "Forward: the penalty of layer 0.body.0, Penalized, makes P⁰·⁰, a penalty, which is added to the loss",
+        "Backward: the penalty of layer 0.body.0, Penalized, finds ∂L/∂W⁰·⁰·⁰",
+        "Backward: the penalty of layer 0.body.0, Penalized, passes back ∂L/∂a⁰·⁰·¹",
+        "Backward: layer 0, Residual, takes ∂L/∂a⁰ and passes back δ⁰·¹ and ∂L/∂x",
+        "Forward: layer 2, Split, makes a²·ᶜ·⁰, of shape (3,)",
     ):
         assert title in titles
     text = unescape(re.sub(r"<[^>]*>", "", page))
-    assert "∂L/∂a² is a sum: this step passes one share of it back." in text
+    assert "∂L/∂a⁰ is a sum: this step passes one share of it back." in text
     assert "Layer 2: Split, columns 0 to 2" in text
     assert "Layer 1: Parallel, where its branches meet" in text
     assert "through 9 layers" in text

@@ -146,11 +146,11 @@ def test_on_the_way_back_a_click_shows_the_way_back(browser: Browser, pages: dic
     browser.open(pages["small"])
     browser.press_button("The loss: SumSquaredError()")
     browser.press_button("Forward")
-    assert browser.status == "7 of 12. Backward: the error signal starts with ∂L/∂a²"
+    assert browser.status == "7 of 12. Backward: the error signal starts with ∂L/∂a³"
     browser.press_button("Layer 0: Dense(4)")
     assert (
         browser.status
-        == "11 of 12. Backward: layer 0, Dense, takes δ¹ and passes back ∂L/∂x; it finds ∂L/∂W¹ and ∂L/∂b¹"
+        == "11 of 12. Backward: layer 0, Dense, takes δ⁰ and passes back ∂L/∂x; it finds ∂L/∂W⁰ and ∂L/∂b⁰"
     )
 
 

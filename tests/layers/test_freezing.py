@@ -224,7 +224,7 @@ def test_the_gradients_of_frozen_statistics_are_those_of_an_affine_function(rng:
 
 def test_what_is_frozen_is_copied_stored_and_derived(tmp_path: Path) -> None:
     net = frozen_statistics("float32")
-    assert "a¹ = γ¹ · (z¹ − μ) / √(v + 10⁻⁵) + β¹" in str(net.derivation(SumSquaredError()))
+    assert "a¹ = γ¹ · (z⁰ − μ) / √(v + 10⁻⁵) + β¹" in str(net.derivation(SumSquaredError()))
     for other in (deepcopy(net), pickle.loads(pickle.dumps(net)), load(net.save(tmp_path / "net.npz"))):
         assert [buffer.frozen for buffer in other.named_buffers().values()] == [True, True]
         np.testing.assert_array_equal(other.forward(X.astype("float32"))[0], net.forward(X.astype("float32"))[0])
