@@ -35,6 +35,7 @@ _NAMES = {
         "Parallel": "concatenate concat",
         "Residual": "add skip skipconnection shortcut",
         "Sine": "sin siren",
+        "Standardize": "normalization standardscaler",
         "L1": "lasso",
         "L2": "ridge",
     },

@@ -16,7 +16,7 @@ from deepbp.errors.validators import explain_call
 from deepbp.files.network import load_network
 from deepbp.layers import Builder, Chain
 from deepbp.layers.boundary import Built, is_inner_call
-from deepbp.layers.chain import AnyLayer, columns_of, set_columns, set_target_columns
+from deepbp.layers.chain import AnyLayer
 from deepbp.losses import Loss
 from deepbp.metrics.metric import check_metrics
 from deepbp.optimizers import Optimizer
@@ -24,6 +24,7 @@ from deepbp.parameters import Parameter
 from deepbp.storage.contents import LIMIT
 from deepbp.summary import Summary, summarize
 from deepbp.training import History, MetricLike, Objective, Trainer, evaluate
+from deepbp.training.answers import AnsweringChain
 from deepbp.training.data import ROWS_AT_ONCE as ROWS_OF_PREDICTION
 from deepbp.training.data import as_source, first_shape
 from deepbp.training.evaluation import ROWS_AT_ONCE
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 
 @define(eq=False)
-class Network(Chain):
+class Network(AnsweringChain):
     """A chain with summary, derivation and trace. Modules that are rarely used are imported when they are called."""
 
     def summary(self) -> Summary:
@@ -194,31 +195,6 @@ class Sequential(Network):
     def dtype(self) -> np.dtype[Any]:
         """The dtype of all parameters and activations."""
         return self.built.dtype if self.built else as_dtype(self._dtype or "float32")
-
-    @property
-    def columns(self) -> tuple[str, ...] | None:
-        """The names of the columns of the data frame that the network was trained on; None if it had none.
-
-        A data frame has these columns, in any order; arrays have no names, and are used as they are. ``fit`` sets the
-        names, and files and copies keep them; you may set them, too, and None forgets them.
-        """
-        return columns_of(self)
-
-    @columns.setter
-    def columns(self, columns: Sequence[str] | None) -> None:
-        set_columns(self, columns)
-
-    @property
-    def target_columns(self) -> tuple[str, ...] | None:
-        """The names of the columns of the data frame that held the targets; None if there was none, or one column.
-
-        They are remembered, kept and forgotten as those of the inputs, ``columns``.
-        """
-        return self.built.target_columns if self.built else None
-
-    @target_columns.setter
-    def target_columns(self, columns: Sequence[str] | None) -> None:
-        set_target_columns(self, columns)
 
     def build(self, input_shape: ShapeLike, builder: Builder | None = None) -> Shape:
         """Build the layers: create their parameters for samples of this shape, and return the output shape."""

@@ -23,6 +23,7 @@ from deepbp.initializers import Initializer
 from deepbp.layers import Builder, Chain, Layer
 from deepbp.layers.chain import column_names_of, restore_column_names
 from deepbp.layers.layer import members
+from deepbp.losses import Loss
 from deepbp.parameters import Buffer, Parameter
 from deepbp.storage.atomic import FileLike, is_stream
 from deepbp.storage.contents import Spec, check_version
@@ -35,7 +36,7 @@ Network = TypeVar("Network", bound=Chain)
 KIND, VERSION = "model", 1
 TRAINING, TRAINING_VERSION = "training", 2
 KEYS = {"deepbp": str, "dtype": str, "input_shape": list, "objects": list, "ties": dict, "frozen": list}
-OPTIONAL = {"columns": list, "target_columns": list}
+OPTIONAL = {"columns": list, "target_columns": list, "classes": list, "loss": int}
 
 
 @overload
@@ -49,7 +50,8 @@ def save(network: Chain, path: BinaryIO) -> BinaryIO: ...
 def save(network: Chain, path: FileLike) -> Path | BinaryIO:
     """Serialize a built ``Sequential`` to a file, atomically, or to a binary stream, and return the path or the stream.
 
-    The file holds the architecture, all parameters and buffers, and which of them are frozen. It holds neither the
+    The file holds the architecture, all parameters and buffers, and which of them are frozen, and what the
+    outputs stand for: the loss of the training and the names of classes. It holds neither the
     state of a training, which ``Trainer.save`` writes, nor the state of the network's random generator.
 
     >>> from deepbp import Sequential, files
@@ -100,6 +102,7 @@ def describe_model(network: Chain) -> tuple[dict[str, Any], dict[str, Array]]:
         raise ArgumentTypeError(f"network: expected a Sequential, got {network!r}: put it in one, Sequential([...])")
     built, state, classes = require_built(network, network.built), state_dict(network), Classes.of(type(network))
     serializer = Serializer(classes=classes, names={id(part): name for name, part in state.items()})
+    loss = _position_of_loss(serializer, built.loss)
     serializer.add(network)
     arrays = {**{name: part.value for name, part in state.items()}, **serializer.arrays}
     description = {
@@ -112,13 +115,24 @@ def describe_model(network: Chain) -> tuple[dict[str, Any], dict[str, Array]]:
         "ties": shared_parts(network, state),
         "frozen": [name for name, part in state.items() if part.frozen],
     }
-    description |= column_names_of(network)
+    description |= column_names_of(network) | ({} if loss is None else {"loss": loss})
     try:
         classes = classes.with_custom(serializer.used)
         abstract_build(description, Spec.of_all(arrays), dict(serializer.arrays), type(network), classes)
     except FileFormatError as error:
         raise ConfigurationError(f"network: it could not be read again: {error}") from error.__cause__
     return description, arrays
+
+
+def _position_of_loss(serializer: Serializer, loss: Loss[Any] | None) -> int | None:
+    """Serialize the loss that gives the outputs their meaning; None for one of a user's own, which is not stored."""
+    trial = Serializer(classes=serializer.classes, names={})
+    try:
+        trial.encode(loss, "loss")
+    except ArgumentTypeError:
+        return None
+    stored = loss is not None and all(map(serializer.classes.is_own, trial.used))
+    return serializer.add(loss) if stored else None
 
 
 def deserialize_model(
@@ -282,6 +296,8 @@ def abstract_build(
         with np.errstate(all="ignore"):
             AbstractBuilder(rng, dtype, allowed={spec.shape for spec in specs.values()}).build(network, shape)
         restore_column_names(network, description)
+        if (position := description.get("loss")) is not None:
+            network.built = attrs.evolve(require_built(network, network.built), loss=_loss(deserializer, position))
     except Exception as error:  # any layer may only now refuse an argument of its constructor
         raise FileFormatError(f"the architecture cannot be built: {error}") from error
     share_parts(network, description["ties"])
@@ -292,6 +308,13 @@ def abstract_build(
     if len(set(frozen)) < len(frozen) or not set(frozen) <= state.keys():
         raise FileFormatError(f"frozen: expected names of parameters and buffers, each once, got {frozen!r:.100}")
     return network, state
+
+
+def _loss(deserializer: Deserializer, position: int) -> Loss[Any]:
+    found = deserializer.objects[position] if 0 <= position < len(deserializer.objects) else None
+    if not isinstance(found, Loss):
+        raise FileFormatError(f"loss: expected the position of a loss, got {position!r:.100}")
+    return found
 
 
 def _check_keys(description: Mapping[str, Any]) -> None:

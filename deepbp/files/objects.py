@@ -9,10 +9,11 @@ import attrs
 import numpy as np
 from attrs import define, field, frozen
 
-from deepbp import initializers, layers
+from deepbp import initializers, layers, losses
 from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError
 from deepbp.initializers import Initializer
 from deepbp.layers import Layer, Penalty, Repeat, configuration
+from deepbp.losses import Loss
 from deepbp.parameters import Buffer, Parameter
 from deepbp.storage.json_codec import Decoder, Encoder
 from deepbp.typing import Array
@@ -22,7 +23,7 @@ MOST_OBJECTS = 50_000  # a layer, and what it is made of, counts as often as it 
 MOST_PARTS = 10_000  # that are built: a layer that runs in several places is built once, and copied by Repeat
 MOST_WORK = 50_000  # of these, each times its depth: some composites walk through all layers inside
 
-KINDS = (Layer, Initializer, Penalty, Enum)
+KINDS = (Layer, Initializer, Penalty, Loss, Enum)
 
 
 @frozen
@@ -34,7 +35,7 @@ class Classes:
 
     @classmethod
     def of(cls, network: type, custom: Sequence[Any] = ()) -> Self:
-        """deepbp's layers, initializers and penalties, the classes that ``network`` derives from, and custom ones.
+        """deepbp's layers, initializers, penalties and losses, the bases of ``network``, and custom classes.
 
         Raises:
             ArgumentTypeError: for a custom one that is neither a class nor a function.
@@ -42,7 +43,7 @@ class Classes:
         """
         if not isinstance(custom, list | tuple) or not all(isinstance(one, type | FunctionType) for one in custom):
             raise ArgumentTypeError(f"custom: expected a list of classes, such as [MyLayer], got {custom!r}")
-        found = [*vars(layers).values(), *vars(initializers).values(), *network.__mro__]
+        found = [*vars(layers).values(), *vars(initializers).values(), *vars(losses).values(), *network.__mro__]
         classes = [one for one in found if isinstance(one, type) and one.__module__.partition(".")[0] == "deepbp"]
         own = {one.__name__: one for one in classes if issubclass(one, KINDS) and not one.__name__.startswith("_")}
         return cls(own, _by_name(custom))

@@ -30,7 +30,7 @@ from deepbp.layers.pooling import (
     ZeroPad2D,
 )
 from deepbp.layers.recurrent import GRU, LSTM, Bidirectional, SimpleRNN
-from deepbp.layers.scaling import Scale, Shift
+from deepbp.layers.scaling import Scale, Shift, Standardize
 from deepbp.layers.sequences import EncoderDecoder, Masked, PerStep
 from deepbp.layers.shapes import Flatten, Reshape, StopGradient
 from deepbp.layers.sublayers import Sublayer as Sublayer  # in the pickles of composites
@@ -117,6 +117,7 @@ __all__ = [
     "Softplus",
     "Softsign",
     "Split",
+    "Standardize",
     "StopGradient",
     "Swish",
     "Tanh",

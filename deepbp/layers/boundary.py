@@ -45,6 +45,8 @@ class Built:
         takes_categories: whether whole numbers stay whole numbers, as the categories of an ``Embedding``.
         columns: the names of the columns of the data frame that the layer, as a whole network, was trained on.
         target_columns: those of the data frame that held its targets.
+        classes: the names of the classes that its outputs stand for.
+        loss: the loss that it was trained with.
     """
 
     input_shape: Shape
@@ -55,6 +57,8 @@ class Built:
     takes_categories: bool
     columns: tuple[str, ...] | None = None
     target_columns: tuple[str, ...] | None = None
+    classes: tuple[str, ...] | None = None
+    loss: Any = None
 
 
 def install(cls: Any, base: Any) -> None:

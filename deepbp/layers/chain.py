@@ -48,25 +48,38 @@ def set_columns(layer: Layer[Any], columns: Sequence[str] | None) -> None:
     layer.built = evolve(built, columns=None if columns is None else tuple(columns))
 
 
-def set_target_columns(layer: Layer[Any], columns: Sequence[str] | None) -> None:
-    """Set the names of the columns of the targets; None forgets them. Raises ConfigurationError for what is no name."""
-    if not (columns is None or _are_names(columns)):
-        raise ConfigurationError(f"target_columns: expected a list of names, or None, got {columns!r:.200}")
+def remember(layer: Layer[Any], **known: Any) -> None:
+    """Set what a built network knows of its targets: ``target_columns``, ``classes``, ``loss``; None forgets it.
+
+    Raises ConfigurationError for what are no names, and for names of another number of classes.
+    """
     built = require_built(layer, layer.built)
-    layer.built = evolve(built, target_columns=None if columns is None else tuple(columns))
+    for name in ("target_columns", "classes"):
+        if (given := known.get(name)) is not None:
+            if not _are_names(given) or (name == "classes" and len(set(given)) < len(given)):
+                raise ConfigurationError(f"{name}: expected a list of names, or None, got {given!r:.200}")
+            known[name] = tuple(given)
+    outputs = built.output_shape[-1] if built.output_shape else 1
+    if known.get("classes") is not None and len(known["classes"]) != (2 if outputs == 1 else outputs):
+        raise ConfigurationError(
+            f"classes: expected a name for each class of outputs of shape {built.output_shape}, got "
+            f"{len(known['classes'])}: {known['classes']!r:.200}"
+        )
+    layer.built = evolve(built, **known)
 
 
 def column_names_of(layer: Layer[Any]) -> dict[str, list[str]]:
-    """The names of the columns of inputs and targets, as files have them."""
-    targets = None if layer.built is None else layer.built.target_columns
-    found = {"columns": columns_of(layer), "target_columns": targets}
+    """The names of columns and classes, as files have them."""
+    built = layer.built
+    targets, classes = (None, None) if built is None else (built.target_columns, built.classes)
+    found = {"columns": columns_of(layer), "target_columns": targets, "classes": classes}
     return {name: list(columns) for name, columns in found.items() if columns is not None}
 
 
 def restore_column_names(layer: Layer[Any], stored: Mapping[str, Any]) -> None:
-    """Set, or forget, the names of the columns of inputs and targets."""
+    """Set, or forget, the names of columns and classes."""
     set_columns(layer, stored.get("columns"))
-    set_target_columns(layer, stored.get("target_columns"))
+    remember(layer, target_columns=stored.get("target_columns"), classes=stored.get("classes"))
 
 
 def _are_names(columns: object) -> bool:

@@ -1,14 +1,20 @@
-"""Trainable scale and shift of features."""
+"""Scale and shift of features: trainable, or learned from data before the training."""
 
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
 from attrs import define, field
 
+from deepbp._validation import as_samples, require_built
+from deepbp.errors import DataError
 from deepbp.errors.validators import instance_of
 from deepbp.formulas.language import Formula
 from deepbp.initializers import Initializer, Ones, Zeros
 from deepbp.layers.layer import Builder, Elementwise
 from deepbp.layers.normalization import accumulate_features, features_of
-from deepbp.parameters import UNBUILT, Parameter
-from deepbp.typing import Array, Shape
+from deepbp.parameters import UNBUILT, Buffer, Parameter
+from deepbp.typing import Array, ArrayLike, Shape
 
 
 @define(eq=False)
@@ -99,3 +105,91 @@ class Shift(Elementwise[Array]):
 
     def backward_parameters(self, y: Array, delta: Array) -> None:
         accumulate_features(self.shift, delta)  # ∂L/∂β = Σ δ
+
+
+@define(eq=False)
+class Standardize(Elementwise[Array]):
+    """Standardization of inputs: y = (x − μ) / σ, with the mean and standard deviation of each feature in the data.
+
+    The first layer of a network, so that ``predict`` and a file take the data as they are. ``adapt`` learns μ and σ; if
+    it was not called, the first ``fit`` does, from the inputs that it trains on, without those held out for validation.
+    Then both are frozen: later data change nothing. ``unfreeze`` lets the next ``fit`` learn them again. Before, μ is 0
+    and σ is 1.
+
+    Shapes: x and y (B, …, F), μ and σ (F,). The statistics are taken over all axes but the last, in float64. A feature
+    that is the same everywhere has σ = 1.
+
+    Backpropagated gradient: δ / σ.
+
+    Raises:
+        ShapeError: by ``build``, for samples that are single numbers.
+
+    >>> import numpy as np
+    >>> from deepbp import Sequential
+    >>> from deepbp.layers import Dense, Standardize
+    >>> x = np.array([[1.0, 400.0], [3.0, 800.0]])
+    >>> net = Sequential([Standardize(), Dense(1)], input_shape=2, rng=0)
+    >>> net.layers[0].adapt(x)
+    >>> net.layers[0].mean.value, net.layers[0].deviation.value
+    (array([  2., 600.], dtype=float32), array([  1., 200.], dtype=float32))
+    >>> net.layers[0].predict(x.astype("float32"))
+    array([[-1., -1.],
+           [ 1.,  1.]], dtype=float32)
+    """
+
+    formula = Formula("(x - mean) / deviation", backward="delta / deviation", symbols={"mean": "μ", "deviation": "σ"})
+
+    mean: Buffer = field(init=False, default=UNBUILT)
+    deviation: Buffer = field(init=False, default=UNBUILT)
+
+    def build(self, input_shape: Shape, builder: Builder) -> Shape:
+        features = features_of(input_shape)
+        self.mean, self.deviation = builder.buffer(features), builder.buffer(features, Ones())
+        return input_shape
+
+    @property
+    def is_adapted(self) -> bool:
+        """Whether μ and σ were learned, or set and frozen."""
+        return self.built is not None and self.mean.frozen
+
+    def adapt(self, x: ArrayLike) -> None:
+        """Learn μ and σ from inputs (N, …, F): an array, or a data frame. Replaces what was learned before.
+
+        Raises:
+            NotBuiltError: if the layer is not built yet: give the network ``input_shape=...``.
+            ShapeError, DataError: for other shapes, and for NaN or infinity.
+        """
+        built = require_built(self, self.built)
+        self.adapt_to([as_samples(x, "x", built.input_shape, built.dtype, lambda: "Standardize")])
+
+    def adapt_to(self, batches: Iterable[Array]) -> None:
+        """Learn μ and σ from batches of validated inputs, without all of them in memory."""
+        count: int = 0
+        mean: Any = np.zeros(self.mean.value.shape)
+        squares = np.zeros_like(mean)  # Σ (x − μ)²
+        for batch in batches:  # means and squares of parts are combined, after Chan, Golub & LeVeque 1983
+            rows = np.asarray(batch, np.float64).reshape(-1, len(mean))
+            if not len(rows):
+                continue
+            center = rows.mean(axis=0)
+            total = count + len(rows)
+            squares += ((rows - center) ** 2).sum(axis=0) + (center - mean) ** 2 * (count * len(rows) / total)
+            mean += (center - mean) * (len(rows) / total)
+            count = total
+        if not count:
+            raise DataError("Standardize: expected at least one sample to learn from, got none")
+        deviation = np.sqrt(squares / count)
+        if not np.isfinite(deviation).all():
+            raise DataError("Standardize: expected numbers whose squares float64 can hold: scale them to about ±1")
+        tiny = np.finfo(self.mean.value.dtype).tiny  # a constant feature deviates by rounding alone
+        deviation[deviation <= np.maximum(1e-12 * np.abs(mean), tiny)] = 1
+        self.mean.value, self.deviation.value = mean, deviation
+        self.mean.frozen = self.deviation.frozen = True
+
+    def forward(self, x: Array) -> tuple[Array, Array]:
+        y = (x - self.mean.value) / self.deviation.value
+        return y, y
+
+    def backward(self, y: Array, delta: Array) -> Array:
+        grad_input: Array = delta / self.deviation.value
+        return grad_input

@@ -145,6 +145,12 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
             return raw - middle
         return raw[:, 0] - middle if raw.shape[1] == 1 else raw[:, 1] - raw[:, 0]
 
+    def _start(self, x: Any, target: Array) -> None:
+        super()._start(x, target)
+        names = self.classes_.tolist()
+        if all(isinstance(name, str) for name in names):  # as the network alone has them, also in a file
+            self.network_.classes = names
+
     def _checked(self, x: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, Array, Array | None]:
         x, y, weight = super()._checked(x, y, sample_weight, reset)
         check_classification_targets(y)

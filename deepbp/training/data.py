@@ -20,9 +20,10 @@ from deepbp._validation import (
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DeepBPError, NotBuiltError, ShapeError
 from deepbp.errors.validators import whole
 from deepbp.layers import Layer
-from deepbp.layers.chain import columns_of, set_columns, set_target_columns
+from deepbp.layers.chain import columns_of, remember, set_columns
 from deepbp.losses import Loss, sample_weights
 from deepbp.losses.loss import weight_column
+from deepbp.training.answers import as_class_numbers, as_texts, classes_of_targets, names_in
 from deepbp.training.lazy import (
     Blocks,
     Items,
@@ -98,6 +99,8 @@ class Data(Splittable):
             x = as_samples(x, "x", built.input_shape, built.dtype, categories=categories)
         if type(y) is not np.ndarray:
             y = in_order(y, built.target_columns, "y", "target_columns")
+        if built.classes is not None:
+            y = as_class_numbers(y, built.classes, loss, built.output_shape)
         y = loss.prepare_target(y, built.output_shape, built.dtype)
         if sample_weight is not None:
             sample_weight = as_type(as_numbers(sample_weight, "sample_weight"), "sample_weight", built.dtype)
@@ -202,6 +205,8 @@ def as_source(
     """
 
     def check(x: Any, y: Any, sample_weight: Any = None) -> Data:
+        if learns and isinstance(loss, Loss) and isinstance(model, Layer):
+            learn_classes(model, loss, y)
         data = Data.of(model, loss, x, y, sample_weight, class_weight)
         if learns:
             learn_columns(model, labels_of(x), labels_of(y))
@@ -246,7 +251,15 @@ def learn_columns(model: Layer[Any], columns: tuple[str, ...] | None, targets: t
     if columns is not None and columns_of(model) is None:
         set_columns(model, columns)
     if targets is not None and len(targets) > 1 and require_built(model, model.built).target_columns is None:
-        set_target_columns(model, targets)
+        remember(model, target_columns=targets)
+
+
+def learn_classes(model: Layer[Any], loss: Loss[Any], y: Any) -> None:
+    """Remember the names of classes, if targets are text, unless the model has some."""
+    built = require_built(model, model.built)
+    is_waiting = built.classes is None and classes_of_targets(loss, built.output_shape) is not None
+    if is_waiting and (texts := as_texts(y)) is not None:
+        remember(model, classes=names_in(texts, loss, built.output_shape))
 
 
 def _arrays(group: Any) -> tuple[Any, ...]:

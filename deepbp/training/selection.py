@@ -18,6 +18,7 @@ from deepbp.losses import Loss
 from deepbp.metrics.metric import MetricLike
 from deepbp.optimizers import Optimizer
 from deepbp.parameters import Parameter
+from deepbp.training.answers import as_texts
 from deepbp.training.data import Data
 from deepbp.training.options import check_batch_size
 from deepbp.training.trainer import Trainer
@@ -164,7 +165,8 @@ def cross_validate(
         ArgumentTypeError: if ``make_network`` does not return a network.
         ConfigurationError: if it returns layers that were used in another fold.
     """
-    x, y = as_numbers(x, "x"), as_numbers(y, "y", missing=True)  # where they may be missing
+    x, names = as_numbers(x, "x"), as_texts(y)
+    y = as_numbers(y, "y", missing=True) if names is None else names  # numbers may be missing
     weight = None if sample_weight is None else as_numbers(sample_weight, "sample_weight")
     check_same_length(x=x, y=y, sample_weight=weight)
     scores, before = Scores(), set[Parameter]()

@@ -15,7 +15,7 @@ from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, 
 from deepbp.files.network import TRAINING, TRAINING_VERSION, describe_model
 from deepbp.files.objects import FROM_THE_CONFIGURATION
 from deepbp.layers import Chain, Layer
-from deepbp.layers.chain import column_names_of, restore_column_names
+from deepbp.layers.chain import column_names_of, remember, restore_column_names
 from deepbp.losses import Loss
 from deepbp.optimizers import Optimizer, State
 from deepbp.optimizers.optimizer import refuse_sparse
@@ -341,6 +341,7 @@ class TrainingState:
             )
 
         restore_column_names(self.model, state)
+        remember(self.model, loss=settings.loss)
 
         # Everything is valid: from here on nothing can be refused.
         for name, array in self._arrays().items():

@@ -8,10 +8,10 @@ from os import PathLike
 from typing import Any, BinaryIO, ClassVar, TypeAlias
 
 import numpy as np
-from attrs import define, field
+from attrs import define, evolve, field
 
 from deepbp._suggestions import named
-from deepbp._tables import labels_of
+from deepbp._tables import NUMBERS, labels_of
 from deepbp._validation import as_generator
 from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError
 from deepbp.errors.validators import (
@@ -25,7 +25,6 @@ from deepbp.errors.validators import (
     positive_int,
 )
 from deepbp.layers import Layer
-from deepbp.layers.chain import column_names_of, restore_column_names
 from deepbp.losses import Loss
 from deepbp.metrics.metric import MetricLike, bind_metrics, check_metrics, metric_name
 from deepbp.optimizers import Optimizer, State
@@ -38,6 +37,7 @@ from deepbp.training.options import FitOptions, check_batch_size
 from deepbp.training.overflow import ignoring_errors, usual_errors, warn_if_squashed_twice
 from deepbp.training.programmed import Lowered, Programs
 from deepbp.training.progress import ProgressLike
+from deepbp.training.scale import fit_scale
 from deepbp.training.state import TrainingState
 from deepbp.training.step import step, update
 from deepbp.training.streams import Stream, Unused
@@ -202,15 +202,8 @@ class Trainer:
         own = getattr(self.model, "generator", None)
         generator = own if self.rng is None and own is not None else as_generator(self.rng)
         self._training = TrainingState.of(self.model, self.optimizer, generator)
-        self._training.made_with = (
-            self.optimizer,
-            {
-                "clip_norm": self.clip_norm,
-                "clip_value": self.clip_value,
-                "accumulate": self.accumulate,
-                "non_finite": self.non_finite,
-            },
-        )
+        settings = {"clip_norm": self.clip_norm, "clip_value": self.clip_value, "accumulate": self.accumulate}
+        self._training.made_with = (self.optimizer, {**settings, "non_finite": self.non_finite})
         # Binding raises for a threshold that the loss does not allow.
         for metric in bind_metrics(self.metrics, self.loss) if self.metrics else ():
             if (higher := getattr(metric, "higher_is_better", None)) is not None:
@@ -293,6 +286,8 @@ class Trainer:
             if self._training.before is not None:
                 self._training.rollback()
         self._training.consistent = True
+        if (built := self.model.built) is not None and built.loss is not self.loss:
+            self.model.built = evolve(built, loss=self.loss)
         return value
 
     @explain_call
@@ -364,8 +359,8 @@ class Trainer:
     def _fit(self, x: Any, y: Any, options: FitOptions, callbacks: Sequence[CallbackLike] = ()) -> History:
         state = self._training
         further = _as_callbacks(callbacks) if callbacks else ()
-        learns = not (type(x) is type(y) is np.ndarray)  # the names of columns
-        names, steps = (column_names_of(self.model), state.steps) if learns else ({}, 0)
+        learns = not (type(x) is type(y) is np.ndarray and y.dtype.kind in NUMBERS)  # names of columns, classes
+        before, steps = self.model.built, state.optimizer_state.get("step", 0)
         if further:
             self.callbacks = [*self.callbacks, *further]
         try:
@@ -375,6 +370,9 @@ class Trainer:
             validation: Source | None = None
             if options.validation_data is not None or options.validation_split:
                 training, validation = options.split(source, self.model, self.loss, rng)
+            fit_scale(state, self.loss, training, y, first=not steps)
+            built: Any = self.model.built
+            self.model.built = evolve(built, loss=self.loss)
             if isinstance(training, Stream):
                 training.unused = self._unused = self._unused or training.unused
             state.position = position
@@ -384,8 +382,8 @@ class Trainer:
             self._running = None
             if further:
                 self.callbacks = [one for one in self.callbacks if one not in further]
-            if learns and state.steps == steps:  # nothing was learned from columns with these names
-                restore_column_names(self.model, names)
+            if state.optimizer_state.get("step", 0) == steps:  # nothing was learned about columns and loss
+                self.model.built = before
 
     @explain_call
     def evaluate(

@@ -114,6 +114,8 @@ OTHERS: list[tuple[Layer[Any], Shape]] = [
     (layers.Scale(), (3,)),
     (layers.Scale(gain_init=initializers.Uniform(0.5, 2)), (2, 3)),
     (layers.Shift(), (2, 3)),
+    (layers.Standardize(), (3,)),
+    (layers.Standardize(), (2, 3)),
     (layers.StopGradient(), (2, 3)),
 ]
 
