@@ -91,7 +91,7 @@ def sigmoid(z: Any) -> Any:
 def sigmoid_backward(output: Any, delta: Any) -> Any:
     check_alike(output, delta)
     grad_input = np.empty(output.shape, output.dtype)
-    loops.sigmoid_backward(output.ravel(), delta.ravel(), grad_input.ravel(), output.size)
+    loops.backward(loops.sigmoid_delta, output.ravel(), delta.ravel(), grad_input.ravel(), output.size, 1.0)
     return grad_input
 
 
@@ -120,7 +120,7 @@ def softplus(z: Any, beta: float) -> Any:
 def softplus_backward(output: Any, delta: Any, factor: float) -> Any:
     check_alike(output, delta)
     grad_input = np.empty(output.shape, output.dtype)
-    loops.softplus_backward(output.ravel(), delta.ravel(), grad_input.ravel(), output.size, factor)
+    loops.backward(loops.softplus_delta, output.ravel(), delta.ravel(), grad_input.ravel(), output.size, factor)
     return grad_input
 
 
@@ -128,7 +128,7 @@ def softplus_backward(output: Any, delta: Any, factor: float) -> Any:
 def tanh_backward(output: Any, delta: Any) -> Any:
     check_alike(output, delta)
     grad_input = np.empty(output.shape, output.dtype)
-    loops.tanh_backward(output.ravel(), delta.ravel(), grad_input.ravel(), output.size)
+    loops.backward(loops.tanh_delta, output.ravel(), delta.ravel(), grad_input.ravel(), output.size, 1.0)
     return grad_input
 
 
@@ -143,7 +143,7 @@ def relu(z: Any) -> Any:
 def relu_backward(output: Any, delta: Any) -> Any:
     check_alike(output, delta)
     grad_input = np.empty(output.shape, output.dtype)
-    loops.relu_backward(output.ravel(), delta.ravel(), grad_input.ravel(), output.size)
+    loops.backward(loops.relu_delta, output.ravel(), delta.ravel(), grad_input.ravel(), output.size, 1.0)
     return grad_input
 
 
@@ -181,6 +181,7 @@ def cross_entropy_residual(z: Any, labels: Any, weight: Any) -> Any:
     rows, classes = z.shape
     check_rows(rows, labels, weight)
     source, target, value, one = z.ravel(), residual.ravel(), 0.0, z.dtype.type(1)
+    loops.exponentials(source, target, z.size, classes)
     for row in range(rows):
         label = labels[row]
         if label < 0 or label >= classes:

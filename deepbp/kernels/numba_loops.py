@@ -37,26 +37,12 @@ def relu(z: Any, y: Any, size: Any) -> None:
         y[i] = zero if z[i] <= 0 else z[i]  # so asked, NaN stays NaN
 
 
-@inlined
-def relu_backward(y: Any, d: Any, moved: Any, size: Any) -> None:
-    zero = y.dtype.type(0)
-    for i in range(size):
-        moved[i] = d[i] if y[i] > 0 else zero
-
-
 @inner
 def sigmoid(z: Any, y: Any, size: Any) -> None:
     one = z.dtype.type(1)
     for i in range(size):
         e = exp_negative(-abs(z[i]))
         y[i] = (e if z[i] < 0 else one) / (one + e)
-
-
-@inlined
-def sigmoid_backward(y: Any, d: Any, moved: Any, size: Any) -> None:
-    one = y.dtype.type(1)
-    for i in range(size):
-        moved[i] = d[i] * y[i] * (one - y[i])
 
 
 @inner
@@ -67,13 +53,6 @@ def tanh(z: Any, y: Any, size: Any) -> None:
         m = expm1_negative(-two * abs(z[i]))
         value = abs(m / (two + m))
         y[i] = -value if z[i] < 0 else value
-
-
-@inlined
-def tanh_backward(y: Any, d: Any, moved: Any, size: Any) -> None:
-    one = y.dtype.type(1)
-    for i in range(size):
-        moved[i] = d[i] * (one - y[i] * y[i])
 
 
 @inner
@@ -102,18 +81,45 @@ def log_sigmoid(z: Any, y: Any, size: Any) -> None:
         y[i] = -((u if u > 0 else zero) + log1p_share(exp_negative(-abs(u))))
 
 
+# The backward passes of activations: the error signal of one number, from the output y and δ. What one needs is computed
+# before it is chosen: else each sign is a branch, which the processor cannot predict.
+
+
 @inlined
-def softplus_backward(y: Any, d: Any, moved: Any, size: Any, factor: Any) -> None:
-    zero, f = y.dtype.type(0), y.dtype.type(factor)
+def relu_delta(y: Any, d: Any, factor: Any) -> Any:
+    return d if y > 0 else type(y)(0)
+
+
+@inlined
+def sigmoid_delta(y: Any, d: Any, factor: Any) -> Any:
+    return d * y * (type(y)(1) - y)
+
+
+@inlined
+def tanh_delta(y: Any, d: Any, factor: Any) -> Any:
+    return d * (type(y)(1) - y * y)
+
+
+@inlined
+def softplus_delta(y: Any, d: Any, factor: Any) -> Any:
+    p = factor * y
+    slope = -expm1_negative(-abs(p))
+    return d * (type(y)(0) if p > 0 else slope)  # so asked, NaN stays NaN
+
+
+@inlined
+def backward(delta: Any, y: Any, d: Any, moved: Any, size: Any, factor: Any) -> None:
+    """The error signals of all numbers; ``delta`` is one of the functions above."""
+    f = y.dtype.type(factor)
     for i in range(size):
-        p = f * y[i]
-        moved[i] = d[i] * -expm1_negative(zero if p > 0 else p)  # so asked, NaN stays NaN
+        own = d[i]
+        moved[i] = delta(y[i], own, f)
 
 
 @inner
 def softmax(z: Any, y: Any, size: Any, classes: Any) -> None:
+    exponentials(z, y, size, classes)
     for start in range(0, size, classes):
-        exponentials(z, start, start + classes, y)
         divide(y, start, start + classes, sum_of(y, start, start + classes), y.dtype.type(1))
 
 
@@ -178,23 +184,28 @@ def largest_of(values: Any, start: Any, stop: Any) -> Any:
     return largest
 
 
-@inlined
-def exponentials(z: Any, start: Any, stop: Any, y: Any) -> None:
-    """y = e^(z − max z), of z[start:stop]."""
-    largest = largest_of(z, start, stop)
-    if stop - start <= FEW:
-        for j in range(start, stop):
-            y[j] = exp_negative(z[j] - largest)
+@inner
+def exponentials(z: Any, y: Any, size: Any, classes: Any) -> None:
+    """y = e^(z − max z) of each row; short rows together, as one loop over all of their numbers is vectorized."""
+    if classes <= FEW:
+        for start in range(0, size, max(classes, 1)):
+            largest = largest_of(z, start, start + classes)
+            for j in range(start, start + classes):
+                y[j] = z[j] - largest
+        for k in range(size):
+            y[k] = exp_negative(y[k])
         return
-    row, e = z[start:stop], y[start:stop]
-    for j in range(stop - start):  # from 0, so that the compiler knows that no index is negative, and vectorizes
-        e[j] = exp_negative(row[j] - largest)
+    for start in range(0, size, classes):
+        largest = largest_of(z, start, start + classes)
+        row, e = z[start : start + classes], y[start : start + classes]
+        for j in range(classes):  # from 0, so that the compiler knows that no index is negative, and vectorizes
+            e[j] = exp_negative(row[j] - largest)
 
 
 @inlined
 def divide(y: Any, start: Any, stop: Any, total: Any, factor: Any) -> None:
     """y / total · factor, of y[start:stop]."""
-    if stop - start <= FEW:
+    if stop - start < 8:  # too few for a vector
         for j in range(start, stop):
             y[j] = y[j] / total * factor
         return
@@ -205,10 +216,12 @@ def divide(y: Any, start: Any, stop: Any, total: Any, factor: Any) -> None:
 
 @inner
 def cross_entropy_row(z: Any, start: Any, classes: Any, label: Any, residual: Any, factor: Any) -> Any:
-    """The cross-entropy of one row, and factor · (softmax(z) − y) with the digits of classes that are nearly sure."""
+    """The cross-entropy of a row, and factor · (softmax(z) − y) with the digits of classes that are nearly sure.
+
+    ``residual`` begins as the ``exponentials`` of z.
+    """
     zero, one, tiny = z.dtype.type(0), z.dtype.type(1), z.dtype.type(TINY)
     stop = start + classes
-    exponentials(z, start, stop, residual)
     own = residual[start + label]
     residual[start + label] = zero
     others = sum_of(residual, start, stop)

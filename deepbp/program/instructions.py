@@ -20,6 +20,7 @@ from deepbp.program.intrinsics import (
     YES,
     call,
     control_word,
+    copy_bytes,
     dot,
     gemm,
     gemv,
@@ -55,15 +56,13 @@ from deepbp.program.layout import (
 def _copies(floats: Any, number: Any) -> dict[str, Any]:
     """Instructions that copy rows."""
 
-    def gather(view: Any) -> Any:
+    def gather(size: int) -> Any:
         def instruction(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
             """Copy the rows of the batch: which of the sources, such as X, to, width."""
             i, context = wholes(own), wholes(place)
-            source, order, target, width = view(context[i[1]]), wholes(context[ORDER]), view(i[2]), i[3]
+            source, order, target, width = context[i[1]], wholes(context[ORDER]), i[2], i[3] * size
             for row in range(rows):
-                there = order[context[FIRST] + row] * width
-                for j in range(width):
-                    target[row * width + j] = source[there + j]
+                copy_bytes(target + row * width, source + order[context[FIRST] + row] * width, width)
             return CONTINUE
 
         return instruction
@@ -86,15 +85,12 @@ def _copies(floats: Any, number: Any) -> dict[str, Any]:
 
     def check_finite(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
         """Go on only if all numbers are finite: x, width."""
-        i, total = wholes(own), number(0)
-        x = floats(i[1])
-        for k in range(rows * i[2]):
-            total += number(0) * x[k]  # NaN for infinity and NaN
-        return CONTINUE if total == 0 else STOP
+        i = wholes(own)
+        return CONTINUE if update_instructions.all_finite(floats(i[1]), rows * i[2], number(0)) else STOP
 
     return {
-        "gather": gather(floats),
-        "gather_labels": gather(wholes),
+        "gather": gather(np.dtype(number).itemsize),
+        "gather_labels": gather(np.dtype(np.int64).itemsize),
         "copy_values": copy_values,
         "copy_predictions": copy_predictions,
         "check_finite": check_finite,

@@ -6,6 +6,7 @@ from typing import Any
 import numba
 from llvmlite import ir
 from numba import extending, njit, types
+from numba.core import cgutils
 
 from deepbp.program.layout import FLUSH_BITS
 
@@ -112,6 +113,19 @@ def call(context: Any, f: Any, operands: Any, reals: Any, rows: Any, place: Any)
         return builder.call(builder.inttoptr(arguments[0], kind), list(arguments[1:]))
 
     return types.int64(*[types.int64] * 5), generate
+
+
+@intrinsic
+def copy_bytes(context: Any, target: Any, source: Any, size: Any) -> Any:
+    """Copy so many bytes from one address to another, which do not overlap."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        byte = ir.IntType(8).as_pointer()
+        target, source = (builder.inttoptr(address, byte) for address in arguments[:2])
+        cgutils.raw_memcpy(builder, target, source, arguments[2], 1)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 3), generate
 
 
 @intrinsic

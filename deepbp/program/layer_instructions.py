@@ -206,11 +206,12 @@ def activations(floats: Any, number: Any) -> dict[str, Any]:
 
         return instruction
 
-    def backward(loop: Any) -> Any:
+    def backward(delta: Any) -> Any:
         def instruction(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-            i = wholes(own)
-            d = floats(i[2])
-            loop(floats(i[1]), d, d, rows * i[3])
+            i, factor = wholes(own), number(reals(numbers)[0])
+            saved, d = floats(i[1]), floats(i[2])
+            for k in range(rows * i[3]):
+                d[k] = delta(saved[k], d[k], factor)
             return CONTINUE
 
         return instruction
@@ -223,12 +224,6 @@ def activations(floats: Any, number: Any) -> dict[str, Any]:
     def softplus(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
         i = wholes(own)
         loops.softplus(floats(i[1]), floats(i[2]), rows * i[3], reals(numbers)[0])
-        return CONTINUE
-
-    def softplus_backward(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        i = wholes(own)
-        d = floats(i[2])
-        loops.softplus_backward(floats(i[1]), d, d, rows * i[3], reals(numbers)[0])
         return CONTINUE
 
     def gelu(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
@@ -252,10 +247,12 @@ def activations(floats: Any, number: Any) -> dict[str, Any]:
 
     return {
         **{name: forward(getattr(loops, name)) for name in ("log_sigmoid", "relu", "sigmoid", "tanh")},
-        **{name: backward(getattr(loops, name)) for name in ("relu_backward", "sigmoid_backward", "tanh_backward")},
+        "relu_backward": backward(loops.relu_delta),
+        "sigmoid_backward": backward(loops.sigmoid_delta),
+        "softplus_backward": backward(loops.softplus_delta),
+        "tanh_backward": backward(loops.tanh_delta),
         "elu": elu,
         "softplus": softplus,
-        "softplus_backward": softplus_backward,
         "gelu": gelu,
         "softmax": softmax,
         "softmax_backward": softmax_backward,

@@ -94,6 +94,7 @@ def losses(floats: Any, number: Any) -> dict[str, Any]:
     @inner
     def of_labels(z: Any, labels: Any, d: Any, classes: Any, count: Any, place: Any) -> Any:
         share, value = number(1) / number(count), 0.0
+        loops.exponentials(z, d, count * classes, classes)
         for row in range(count):
             if labels[row] < 0 or labels[row] >= classes:
                 return STOP
@@ -160,9 +161,21 @@ def losses(floats: Any, number: Any) -> dict[str, Any]:
     }
 
 
-@njit(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+_in_any_order = njit(error_model="numpy", fastmath={"reassoc", "contract", "nsz"})  # of sums, whichever is fastest
+
+
+@_in_any_order
+def all_finite(x: Any, size: Any, zero: Any) -> Any:
+    """Whether Σ 0 · x is 0: it is NaN where a number is infinite or NaN."""
+    total = zero
+    for k in range(size):
+        total += zero * x[k]
+    return total == 0
+
+
+@_in_any_order
 def _squares(g: Any, size: Any, zero: Any) -> Any:
-    """Σ g², in whatever order is fastest."""
+    """Σ g²."""
     total = zero
     for k in range(size):
         total += g[k] * g[k]

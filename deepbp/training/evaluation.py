@@ -66,13 +66,20 @@ class Meter:
             if self._streaming and self.pending.size > PENDING:
                 self._flush(*self.pending.arrays())
 
-    def count(self, value: float, samples: int, penalty: float = 0.0) -> None:
-        """Add the loss of a batch that no metric needs, and in which every sample counts."""
-        self.total += value if self._loss.reduction == "sum" else value * samples
+    def count(self, values: Sequence[float], samples: int, penalties: Sequence[float]) -> None:
+        """Add the losses of batches of so many samples, in which every sample counts and which no metric needs.
+
+        ``penalties`` has one for each batch, or none where they are 0.
+        """
+        share, total = 1 if self._loss.reduction == "sum" else samples, self.total
+        for value in values:  # the built-in sum would not round as a loop over batches does
+            total += value * share
+        self.total = total
         if self.penalty is not None:
-            self.penalty += penalty if self._loss.reduction == "sum" else penalty * samples
-        self.counted += samples
-        self.seen += samples
+            for penalty in penalties:
+                self.penalty += penalty * share
+        self.counted += samples * len(values)
+        self.seen += samples * len(values)
 
     def _flush(self, prediction: Array, target: Array, sample_weight: Array | None) -> None:
         """Add what is pending to the sums; the last row, by which a file is validated, stays."""

@@ -408,12 +408,12 @@ class ProgrammedBatches:
         made = step.run(order, first, rates, losses, outputs)
         seconds = perf_counter() - start
         penalties = step.program.penalties
-        for k, loss in enumerate(losses[:made].tolist()):
-            penalty = penalties[k] if penalties else 0.0
-            if outputs is None:
-                meter.count(loss, rows, penalty)
-            else:
+        if outputs is None:
+            meter.count(losses[:made].tolist(), rows, penalties[:made])
+        else:
+            for k, loss in enumerate(losses[:made].tolist()):
                 batch = data.targets(order[first + k * rows : first + (k + 1) * rows])
+                penalty = penalties[k] if penalties else 0.0
                 meter.add(loss, outputs[k * rows : (k + 1) * rows], *batch, penalty)
         if made:
             fit.state.position.batches, fit.state.consistent = taken + made, True
@@ -444,6 +444,8 @@ class ProgrammedBatches:
     def _rates(self, steps: int) -> Array:
         """The learning rates of the next steps, fewer if a schedule raises: the ordinary step then raises, too."""
         optimizer, begun = self.fit.trainer.optimizer, self.fit.state.steps
+        if not callable(optimizer.learning_rate):
+            return np.full(steps, optimizer.rate(begun))
         rates: list[float] = []
         with suppress(Exception):
             for ahead in range(steps):
