@@ -70,6 +70,8 @@ class Lowered:
             raise NotLoweredError("the NumPy kernels are in use")
         if vector.sparse and kind != "evaluation":
             raise NotLoweredError("a program updates the whole vector")
+        if type(batch.y) not in (np.ndarray, np.memmap):
+            raise NotLoweredError("these targets are more than an array, such as those of several losses")
         self._trainer, self._state, self._batch, self._kind = trainer, state, batch, kind
         self._update, self._updating = update, False
         self.program = program = Program(vector.values.dtype, rows, training=kind != "evaluation")
