@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from attrs import define, field
 
+from deepbp import kernels
 from deepbp._suggestions import FOREIGN_METHODS, add_foreign_methods
 from deepbp._validation import as_dtype, as_generator, as_samples, as_shape
 from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError, PositionError, ShapeError
@@ -299,7 +300,7 @@ class Sequential(Network):
         """
         if batch_size is not None:
             check_batch_size(batch_size)
-        elif type(x) is np.ndarray and (y := self._predictions(x)) is not None:
+        elif kernels.current() == "numba" and type(x) is np.ndarray and (y := self._predictions(x)) is not None:
             return y
         built = self._known()
         if is_inner_call() and isinstance(x, np.ndarray):

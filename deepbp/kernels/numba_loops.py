@@ -81,8 +81,8 @@ def log_sigmoid(z: Any, y: Any, size: Any) -> None:
         y[i] = -((u if u > 0 else zero) + log1p_share(exp_negative(-abs(u))))
 
 
-# The backward passes of activations: the error signal of one number, from the output y and δ. What one needs is computed
-# before it is chosen: else each sign is a branch, which the processor cannot predict.
+# The backward passes of activations: the error signal of one number, from the output y and δ. What one needs is
+# computed before it is chosen: else each sign is a branch, which the processor cannot predict.
 
 
 @inlined

@@ -18,8 +18,8 @@ from deepbp.typing import Array, Shape
 
 
 def rows(x: Array) -> Array:
-    """The numbers along the last axis as the rows of a matrix, for samples (…, F)."""
-    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+    """The numbers along the last axis as the rows of a matrix, for samples (…, F) that are not flat."""
+    return x.reshape(-1, x.shape[-1])
 
 
 def _in_use(layer: "Dense | TiedDense", formula: Formula | None, forward: str, gradient: str) -> Formula | None:
@@ -88,7 +88,8 @@ class Dense(Layer[Array]):
         return (*input_shape[:-1], self.units)
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        z: Array = rows(x).dot(self.weight.value)  # the same as x @ W, at a third of the cost a call
+        flat = x if x.ndim == 2 else rows(x)
+        z: Array = flat.dot(self.weight.value)  # the same as x @ W, at a third of the cost a call
         if self.bias is not None:
             kernels.add_bias(z, self.bias.value)
         return (z if x.ndim == 2 else z.reshape(*x.shape[:-1], self.units)), x
@@ -98,11 +99,12 @@ class Dense(Layer[Array]):
 
     def backward(self, x: Array, delta: Array) -> Array:
         self._run_backward_parameters(x, delta)
-        grad_input: Array = rows(delta).dot(self.weight.value.T)  # moved by one layer
+        grad_input: Array = (delta if x.ndim == 2 else rows(delta)).dot(self.weight.value.T)  # moved by one layer
         return grad_input if x.ndim == 2 else grad_input.reshape(x.shape)
 
     def backward_parameters(self, x: Array, delta: Array) -> None:
-        x, delta = rows(x), rows(delta)
+        if x.ndim > 2:
+            x, delta = rows(x), rows(delta)
         self.weight.accumulate_product(x.T, delta)  # ∂L/∂W = xᵀ δ
         if self.bias is not None:
             self.bias.accumulate_product(ones(len(delta), delta.dtype), delta)  # ∂L/∂b = Σ δ
@@ -182,18 +184,19 @@ class TiedDense(Layer[Array]):
         return _in_use(self, self.formula, "x @ weight.T", "delta.T @ x")
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        z: Array = rows(x).dot(self.weight.value.T)
+        z: Array = (x if x.ndim == 2 else rows(x)).dot(self.weight.value.T)
         if self.bias is not None:
             z += self.bias.value
         return (z if x.ndim == 2 else z.reshape(*x.shape[:-1], len(self.weight.value))), x
 
     def backward(self, x: Array, delta: Array) -> Array:
         self._run_backward_parameters(x, delta)
-        grad_input: Array = rows(delta).dot(self.weight.value)  # moved by one layer
+        grad_input: Array = (delta if x.ndim == 2 else rows(delta)).dot(self.weight.value)  # moved by one layer
         return grad_input if x.ndim == 2 else grad_input.reshape(x.shape)
 
     def backward_parameters(self, x: Array, delta: Array) -> None:
-        x, delta = rows(x), rows(delta)
+        if x.ndim > 2:
+            x, delta = rows(x), rows(delta)
         self.weight.accumulate_product(delta.T, x)  # ∂L/∂W += δᵀ x
         if self.bias is not None:
             self.bias.accumulate_product(ones(len(delta), delta.dtype), delta)  # ∂L/∂b = Σ δ

@@ -8,6 +8,7 @@ from llvmlite import ir
 from numba import extending, njit, types
 from numba.core import cgutils
 
+from deepbp.kernels.numba_lanes import untyped
 from deepbp.program.layout import FLUSH_BITS
 
 WHOLE, SHORT = ir.IntType(64), ir.IntType(32)
@@ -122,7 +123,7 @@ def copy_bytes(context: Any, target: Any, source: Any, size: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         byte = ir.IntType(8).as_pointer()
         target, source = (builder.inttoptr(address, byte) for address in arguments[:2])
-        cgutils.raw_memcpy(builder, target, source, arguments[2], 1)
+        untyped(cgutils).raw_memcpy(builder, target, source, arguments[2], 1)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 3), generate

@@ -60,8 +60,6 @@ class Predictions:
         """The prediction for finite samples of the network's dtype; None where its layers must compute it."""
         free = self._free.get(x.shape)
         if free is None:
-            if kernels.current() != "numba":
-                return None
             free = self._made(x)
         if not free:
             return None

@@ -277,7 +277,8 @@ class Trainer:
     def _step(self, batch: Data, takes_more: bool = False) -> float:
         """A step with validated data; ``takes_more``: the program for it takes other data of these shapes, too."""
         lowered = self._programs.of("step", batch)
-        self._last = lowered if takes_more else None
+        if self._last is not (last := lowered if takes_more else None):
+            self._last = last
         try:
             value = None if lowered is None else lowered.once(batch)
             if value is None:
