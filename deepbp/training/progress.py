@@ -34,7 +34,7 @@ class Display(Protocol):
 
 
 def open_display(epochs: int, progress: ProgressLike, done: int = 0) -> Display | None:
-    """The display that ``fit`` asks for; None if there is none.
+    """The display that ``fit`` asks for; None if there is none, or no stderr to show it on.
 
     Args:
         epochs: how many there will be.
@@ -46,7 +46,7 @@ def open_display(epochs: int, progress: ProgressLike, done: int = 0) -> Display 
     """
     if progress is None:
         progress = (sys.stderr is not None and sys.stderr.isatty()) or "ipykernel" in sys.modules
-    if not progress:
+    if not progress or sys.stderr is None:  # as under pythonw, or with ``2>&-``
         return None
     return _Text(epochs, done) if progress == "text" else _Bars(epochs, done, progress == "steps")
 

@@ -48,6 +48,15 @@ def test_silent_where_nobody_looks(progress: bool | None, capfd: pytest.CaptureF
     assert tuple(capfd.readouterr()) == ("", "")
 
 
+@pytest.mark.parametrize("progress", [True, "steps", "text"])
+def test_silent_without_stderr(
+    progress: ProgressLike, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)  # as under pythonw, or with `2>&-`
+    fit(progress)
+    assert capsys.readouterr().out == ""
+
+
 def test_asked_for_it_shows_epochs_losses_and_metrics_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     history = fit(True)
     out, err = capsys.readouterr()
