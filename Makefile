@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test long matrix mutants coverage lint bench fuzz attack clean
+.PHONY: demo test long docs matrix mutants coverage lint bench fuzz attack clean
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/digits.py
@@ -16,6 +16,10 @@ test: $(VENV)/dev lint
 # The tests that `make test` leaves out, because they take long: more seeds, kills and trainings.
 long: $(VENV)/dev
 	OPENBLAS_NUM_THREADS=1 DEEPBP_KERNELS=numpy $(BIN)/python -m pytest --numprocesses 2 -m long
+
+# The documentation as a site, in output/site; a warning, such as of a link that leads nowhere, is an error.
+docs: $(VENV)/dev
+	$(BIN)/python -m sphinx -j 1 -q -W --keep-going docs output/site
 
 # The numerical tests with other BLAS kernels, threads, package versions and Pythons; ARGS="Nehalem 3.12" selects some.
 matrix: $(VENV)/dev

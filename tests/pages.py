@@ -1,4 +1,4 @@
-"""Execution of the Python code in Markdown pages, and comparison with the output shown."""
+"""Markdown pages: execution of their Python code, and links that lead nowhere."""
 
 import contextlib
 import io
@@ -11,7 +11,12 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parent.parent
-BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```\n(?:\n```text\n(?P<shown>.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+BLOCK = re.compile(
+    r"^```python\n(?P<code>.*?)^```\n"
+    r"(?:\n(?:</td></tr>\n</table>\n\n)?```text\n(?P<shown>.*?)^```\n)?",  # below the table of code side by side
+    re.MULTILINE | re.DOTALL,
+)
 
 
 def printed_and_shown(page: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, str | None]]:
@@ -27,3 +32,29 @@ def printed_and_shown(page: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[t
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             exec(compile("\n" * line + block["code"], str(page), "exec"), module.__dict__)
         yield printed.getvalue(), block["shown"]
+
+
+def dead_links(page: Path) -> list[str]:
+    """The relative links of a page to files that do not exist, or to sections that their page lacks."""
+    return [link for link in links_in(page.read_text(encoding="utf-8")) if not _leads_somewhere(page, link)]
+
+
+def links_in(text: str) -> list[str]:
+    """The targets of links and pictures in the text, outside of code, that are no web addresses."""
+    prose = re.sub(r"^```.*?^```$|`[^`\n]*`", "", text, flags=re.MULTILINE | re.DOTALL)
+    return [link for link in re.findall(r"\]\(([^)\s]+)\)", prose) if "://" not in link]
+
+
+def sections_in(text: str) -> set[str]:
+    """The anchors of the headings in a page, as code hosts and Sphinx name them."""
+    code_free = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", code_free, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def _leads_somewhere(page: Path, link: str) -> bool:
+    name, _, section = link.partition("#")
+    target = page.parent / name if name else page
+    if not target.exists():
+        return False
+    return not section or section in sections_in(target.read_text(encoding="utf-8"))

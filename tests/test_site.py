@@ -1,0 +1,170 @@
+"""The site: its pages run, their links resolve, each public name has one page, and it builds without a warning."""
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from pages import BLOCK, PAGES, ROOT, dead_links, links_in, printed_and_shown, sections_in
+
+import deepbp
+
+sys.path.insert(0, str(ROOT / "docs"))  # where Sphinx finds it, too
+from building import gallery, reference
+
+DOCS = ROOT / "docs"
+NEEDS = {
+    "cookbook": ("matplotlib", "scipy"),
+    "coming_from": ("sklearn",),
+    "tutorial": ("matplotlib", "pandas", "sklearn"),
+}
+FOREIGN = re.compile(r"^```py\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+OTHER_LIBRARIES = {"PyTorch": "torch", "Keras": "keras", "scikit-learn": "sklearn"}
+
+
+@pytest.mark.parametrize("name", ["index", "tutorial", "coming_from", "cookbook", "troubleshooting", "house", "citing"])
+def test_code_prints_the_output_shown(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in NEEDS.get(name, ()):
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)  # where pages may leave files
+    for printed, shown in printed_and_shown(DOCS / f"{name}.md", monkeypatch):
+        assert printed == (shown or "")
+
+
+@pytest.mark.parametrize("library", OTHER_LIBRARIES)
+def test_code_of_other_libraries_compiles_and_runs_where_they_are_installed(library: str) -> None:
+    text = (DOCS / "coming_from.md").read_text(encoding="utf-8")
+    section = text.partition(f"\n## {library}\n")[2].partition("\n## ")[0]
+    programs = [compile(block, library, "exec") for block in FOREIGN.findall(section)]
+    assert programs
+    data = BLOCK.search(text)
+    assert data is not None
+    if find_spec(OTHER_LIBRARIES[library]):
+        module: dict[str, object] = {}
+        for program in (data["code"], *programs):
+            exec(program, module)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_resolve(page: Path) -> None:
+    assert dead_links(page) == []
+
+
+def test_a_dead_link_is_noticed(tmp_path: Path) -> None:
+    page, other = tmp_path / "page.md", tmp_path / "other.md"
+    page.write_text("[a](other.md) [b](other.md#of-x) [c](other.md#of-y) [d](gone.md) ![e](e.png) [f](#f) `[g](h)`")
+    other.write_text("# Of `x`\n\n```python\n# Of y\n```\n")
+    assert dead_links(page) == ["other.md#of-y", "gone.md", "e.png", "#f"]
+    assert sections_in(other.read_text()) == {"of-x"}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent == DOCS], ids=lambda page: page.stem)
+def test_links_stay_on_the_site(page: Path) -> None:
+    """Scripts outside of docs/ are offered as downloads; of other pages, the site has none."""
+    links = links_in(page.read_text(encoding="utf-8"))
+    assert [link for link in links if link.startswith("../") and link.partition("#")[0].endswith(".md")] == []
+
+
+def test_the_gallery_is_written_from_the_examples() -> None:
+    """After a change of an example: ``python docs/building/gallery.py NAME``."""
+    examples = {file.stem for file in (ROOT / "examples").glob("*.py")}
+    assert Counter(name for names in gallery.GROUPS.values() for name in names) == Counter(examples)
+    assert (DOCS / "gallery.md").read_text(encoding="utf-8") == gallery.page()
+    drawn = [name for name in examples if "savefig(" in (ROOT / "examples" / f"{name}.py").read_text(encoding="utf-8")]
+    assert len(drawn) > 5
+    for name in drawn:
+        assert 1000 < (gallery.PICTURES / f"{name}.png").stat().st_size < 100_000
+
+
+def test_the_version_to_cite_is_this_one() -> None:
+    assert f"version = {{{deepbp.__version__}}}" in (DOCS / "citing.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def pages() -> dict[str, str]:
+    pytest.importorskip("sklearn")
+    return dict(reference.pages())
+
+
+def test_every_public_name_has_one_page(pages: dict[str, str]) -> None:
+    modules = reference.public_modules()
+    names = reference.public_names(modules)
+    for module in modules:
+        for name in reference.listed(module):
+            value = getattr(module, name)
+            homes = [one.path for one in names if one.value is value]
+            assert value in modules or len(homes) == 1, f"{module.__name__}.{name}"
+    assert {f"{name.path}.rst" for name in names} | {f"{m.__name__}.rst" for m in modules} | {"index.rst"} == set(pages)
+    assert len(names) > 250
+
+
+def test_formulas_are_typeset_from_the_formulas(pages: dict[str, str]) -> None:
+    dense = pages["deepbp.layers.Dense.rst"]
+    assert "<mi>z</mi><mo>=</mo><mrow><mrow><mi>x</mi><mspace width='0.2em'></mspace><mi>W</mi></mrow>" in dense
+    assert dense.count("<math") == 4  # z, ∂L/∂x, ∂L/∂W, ∂L/∂b
+    assert pages["deepbp.losses.Huber.rst"].count("<math") == 2
+    assert "<mo>←</mo>" in pages["deepbp.optimizers.Adam.rst"]
+    assert "<mi>λ</mi>" in pages["deepbp.layers.L2.rst"]
+    stated = [text for text in pages.values() if "<math" in text]
+    assert len(stated) > 80
+
+
+def test_pages_have_members_of_bases_without_a_page(pages: dict[str, str]) -> None:
+    assert re.search(r":members: .*\bfit\b.*\bpredict\b.*\bderivation\b", pages["deepbp.Sequential.rst"])
+    assert ":members:" not in pages["deepbp.layers.Dense.rst"]
+    assert "Also importable as ``deepbp.training.Accuracy``" in pages["deepbp.metrics.Accuracy.rst"]
+
+
+def test_bars_are_escaped_outside_of_code() -> None:
+    lines = ["|x| + ``a | b``", "", ">>> x | y", "|", "", "|z|"]
+    reference.escape_docstring(None, "", "", None, None, lines)
+    assert lines == [r"\|x\| + ``a | b``", "", ">>> x | y", "|", "", r"\|z\|"]
+
+
+def test_names_of_code_that_become_links() -> None:
+    pytest.importorskip("sphinx")
+    from building.links import target_name
+
+    assert [target_name(text) for text in ("Dense", "Dense(32)", "layers.Dense.weight", "derive(...)")] == [
+        "Dense",
+        "Dense",
+        "layers.Dense.weight",
+        "derive",
+    ]
+    assert [target_name(text) for text in ("epochs", "x @ W", "pip install", "a = 1")] == ["", "", "", ""]
+
+
+def test_dead_links_of_a_built_site_are_found(tmp_path: Path) -> None:
+    pytest.importorskip("sphinx")
+    from building.links import dead_links
+
+    (tmp_path / "a.html").write_text(
+        '<a href="b.html#x"> <a class="c" href="b.html#y"> <img src="p.png"> <a href="#z">'
+    )
+    (tmp_path / "b.html").write_text('<p id="x"> <a href="https://example.org"> <a href="a.html">')
+    assert [line.rpartition(" ")[2] for line in dead_links(tmp_path)] == ["#z", "b.html#y", "p.png"]
+
+
+@pytest.mark.long
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    pytest.importorskip("sphinx")
+    pytest.importorskip("sklearn")
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-W",
+        "--keep-going",
+        "-d",
+        tmp_path / "trees",
+        DOCS,
+        tmp_path / "site",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "site" / "index.html").exists()
+    assert "<math" in (tmp_path / "site" / "reference" / "deepbp.layers.Dense.html").read_text(encoding="utf-8")
