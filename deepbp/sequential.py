@@ -22,6 +22,7 @@ from deepbp.losses import Loss
 from deepbp.metrics.metric import check_metrics
 from deepbp.optimizers import Optimizer
 from deepbp.parameters import Parameter
+from deepbp.processes import Processes
 from deepbp.storage.contents import LIMIT
 from deepbp.summary import Summary, summarize
 from deepbp.training import History, MetricLike, Objective, Trainer, evaluate
@@ -243,6 +244,7 @@ class Sequential(Network):
         validation_steps: int | None = None,
         validation_every: int = 1,
         stratify: bool = False,
+        processes: Processes | None = None,
     ) -> History:
         """Train the network and return the history.
 
@@ -251,7 +253,8 @@ class Sequential(Network):
 
         Args:
             x, y: arrays; or x alone, a data set or stream; see ``Trainer.fit``.
-            loss, optimizer, metrics, callbacks, clip_norm, clip_value, accumulate, non_finite, rng: see ``Trainer``.
+            loss, optimizer, metrics, callbacks, clip_norm, clip_value, accumulate, non_finite, rng, processes: see
+                ``Trainer``.
             epochs, batch_size, and all others: see ``Trainer.fit``.
         """
         options = FitOptions(
@@ -282,6 +285,7 @@ class Sequential(Network):
             accumulate=accumulate,
             non_finite=non_finite,
             rng=rng,
+            processes=processes,
         )
         return usual_errors(trainer._fit, x, y, options)
 

@@ -22,6 +22,7 @@ MODULES = (
     "deepbp.optimizers",
     "deepbp.optimizers.schedules",
     "deepbp.plots",
+    "deepbp.processes",
     "deepbp.testing",
     "deepbp.training",
 )

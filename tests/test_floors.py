@@ -23,6 +23,7 @@ FLOORS = {
             "initializers",
             "kernels",
             "parameters",
+            "processes",
             "sparse_parameters",
         ),
         1,

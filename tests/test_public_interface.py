@@ -33,6 +33,7 @@ MODULES = (
     "deepbp.testing",
     "deepbp.files",
     "deepbp.plots",
+    "deepbp.processes",
     "deepbp.derivation",
     "deepbp.errors",
     "deepbp.initializers",

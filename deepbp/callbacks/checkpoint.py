@@ -81,7 +81,7 @@ class ModelCheckpoint(Callback):
             self._monitor = MonitorCallback(self.best, mode=self.mode)
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        if not self.path.parent.is_dir():  # raised now, not after an epoch of work
+        if trainer.is_first and not self.path.parent.is_dir():  # raised now, not after an epoch of work
             raise ConfigurationError(f"ModelCheckpoint: path: expected a folder that exists, got {self.path.parent}")
         if trainer is not self._trainer:
             self._trainer, self._stored, self._older = trainer, -1, []
@@ -109,8 +109,9 @@ class ModelCheckpoint(Callback):
             warnings.warn(f"ModelCheckpoint: {error}: the training goes on", UserWarning, stacklevel=2)
 
     def _save(self, trainer: Trainer, path: Path) -> None:
-        if path != self.path:
-            trainer.save(path)
+        if path != self.path or not trainer.is_first:
+            self._stored = trainer.steps if path == self.path else self._stored
+            trainer.save(path)  # of several processes, all take part
             return
         before = self._stored
         if self.keep > 1 and 0 <= before != trainer.steps and self.path.exists():

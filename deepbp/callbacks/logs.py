@@ -51,12 +51,16 @@ class CSVLog(Callback):
 
     def on_fit_start(self, trainer: Trainer) -> None:
         self._columns = []
+        if not trainer.is_first:
+            return
         try:
             self._write(trainer)
         except OSError as error:
             raise ConfigurationError(f"CSVLog: path: expected a file that can be written, got {error}") from None
 
     def on_epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> None:
+        if not trainer.is_first:
+            return
         try:
             self._write(trainer)
         except OSError as error:
@@ -178,12 +182,16 @@ class TensorBoard(Callback):
 
     def on_fit_start(self, trainer: Trainer) -> None:
         self._files, self._failed = {}, False
+        if not trainer.is_first:
+            return
         try:
             os.makedirs(self.folder, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(f"TensorBoard: folder: expected one that can be made, got {error}") from None
 
     def on_epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> None:
+        if not trainer.is_first:
+            return
         training = {name: value for name, value in row.items() if not name.startswith("val_")}
         validation = {name.removeprefix("val_"): value for name, value in row.items() if name.startswith("val_")}
         training["learning_rate"] = trainer.optimizer.rate(trainer.steps - 1)

@@ -12,7 +12,7 @@ from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import boolean, non_negative, non_negative_int, number, positive
 from deepbp.optimizers import Optimizer, Schedule
 from deepbp.optimizers.schedules import Scaled
-from deepbp.training.state import Snapshot
+from deepbp.training.freezing import Snapshot
 from deepbp.training.trainer import Callback, Trainer
 
 

@@ -8,7 +8,7 @@ from attrs import define, field
 
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import boolean, fraction
-from deepbp.training.state import Snapshot
+from deepbp.training.freezing import Snapshot
 from deepbp.training.trainer import Callback, Trainer
 from deepbp.typing import Array
 

@@ -58,6 +58,36 @@ def batch_norm_backward(normal: Array, inverse: Array, gain: Array, delta: Array
     return _standardized_backward(normal, inverse, delta * gain, _column_mean), of_gain, of_shift
 
 
+def shared_batch_norm(
+    x: Array, gain: Array, shift: Array, epsilon: float, total: Callable[[Array], Array]
+) -> tuple[Array, Array, Array, Array, Array, int]:
+    """``batch_norm`` by the mean and the variance of all processes' rows, and their number; ``total`` sums over all."""
+    _check(x, gain, shift)
+    sums = total(np.append(x.sum(axis=0, dtype=np.float64), len(x)))
+    count = int(sums[-1])
+    mean = sums[:-1] / max(count, 1)
+    centred = x - mean  # in float64, which keeps the digits of the mean
+    variance = total((centred * centred).sum(axis=0)) / max(count, 1)
+    inverse = 1 / finite_root(variance, epsilon)
+    normal = (centred * inverse).astype(x.dtype, copy=False)
+    mean, variance, inverse = (array.astype(x.dtype, copy=False) for array in (mean, variance, inverse))
+    return _affine(normal, gain, shift), normal, inverse, mean, variance, count
+
+
+def shared_batch_norm_backward(
+    normal: Array, inverse: Array, gain: Array, delta: Array, total: Callable[[Array], Array], share: float
+) -> tuple[Array, Array, Array]:
+    """Backward pass of ``shared_batch_norm``; ``share`` times its delta is a process's part of the loss of all."""
+    _check(normal, gain)
+    _check_backward(normal, delta, inverse, gain.shape)
+    of_gain, of_shift = feature_sums(normal, delta)
+    sums = total(np.concatenate([of_shift * share, of_gain * share, [len(normal)]]).astype(np.float64, copy=False))
+    mean, mean_product = sums[:-1].reshape(2, -1) / (max(sums[-1], 1) * (share or 1)) * gain
+    grad_input = delta * gain - mean - normal * mean_product
+    grad_input *= inverse
+    return grad_input.astype(normal.dtype, copy=False), of_gain, of_shift
+
+
 def layer_norm(x: Array, gain: Array, shift: Array, epsilon: float) -> tuple[Array, Array, Array]:
     """Normalize each row of x (…, F)."""
     _check(x, gain, shift)

@@ -1,5 +1,6 @@
 """Normalization layers: batch, layer, group and root-mean-square."""
 
+from collections.abc import Callable
 from math import isfinite, prod
 from typing import Any, TypeAlias
 
@@ -12,7 +13,7 @@ from deepbp.errors.validators import fraction, positive, positive_int
 from deepbp.formulas.language import Formula
 from deepbp.initializers import Ones, Zeros
 from deepbp.kernels import unchecked as kernels
-from deepbp.kernels.numpy_normalization import finite_root
+from deepbp.kernels.numpy_normalization import finite_root, shared_batch_norm, shared_batch_norm_backward
 from deepbp.layers.layer import Builder, Elementwise
 from deepbp.parameters import UNBUILT, Buffer, Parameter
 from deepbp.program.program import Program, Slot
@@ -146,6 +147,8 @@ class BatchNorm(Elementwise[BatchNormSaved]):
     shift: Parameter = field(init=False, default=UNBUILT)
     running_mean: Buffer = field(init=False, default=UNBUILT)
     running_variance: Buffer = field(init=False, default=UNBUILT)
+    _total: Callable[[Array], Array] | None = field(init=False, default=None)  # in a pass of one of several processes
+    _share: float = field(init=False, default=1.0)  # of this process in the loss of all: a factor of its delta
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
         features = features_of(input_shape)
@@ -168,10 +171,10 @@ class BatchNorm(Elementwise[BatchNormSaved]):
             inverse = 1 / finite_root(self.running_variance.value, self.epsilon)
             return self.predict(x), ((x - self.running_mean.value) * inverse, inverse, True)
         rows = x.reshape(-1, x.shape[-1])
-        y, normal, inverse, mean, variance = kernels.batch_norm(
-            rows, self.gain.value, self.shift.value, float(self.epsilon)
-        )
-        if not self._update_averages(len(rows), mean, variance):
+        given, total = (rows, self.gain.value, self.shift.value, float(self.epsilon)), self._total
+        found = (*kernels.batch_norm(*given), len(rows)) if total is None else shared_batch_norm(*given, total)
+        y, normal, inverse, mean, variance, count = found
+        if not self._update_averages(count, mean, variance):
             y *= np.nan  # an overflow, of which no part may pass unnoticed
             normal *= np.nan
         return y.reshape(x.shape), (normal.reshape(x.shape), inverse, False)
@@ -195,9 +198,11 @@ class BatchNorm(Elementwise[BatchNormSaved]):
             self._run_backward_parameters(saved, delta)
             return np.asarray(delta * (self.gain.value * inverse))
         rows = (-1, len(inverse))
-        grad_input, of_gain, of_shift = kernels.batch_norm_backward(
-            normal.reshape(rows), inverse, self.gain.value, delta.reshape(rows)
-        )
+        given, total = (normal.reshape(rows), inverse, self.gain.value, delta.reshape(rows)), self._total
+        if total is None:
+            grad_input, of_gain, of_shift = kernels.batch_norm_backward(*given)
+        else:
+            grad_input, of_gain, of_shift = shared_batch_norm_backward(*given, total, self._share)
         self.gain.accumulate(of_gain)
         self.shift.accumulate(of_shift)
         return grad_input.reshape(delta.shape)
@@ -214,7 +219,7 @@ class BatchNorm(Elementwise[BatchNormSaved]):
         return y
 
     def lower(self, program: Program, x: Slot) -> Slot:
-        if self.running_mean.frozen or not program.training:
+        if self.running_mean.frozen or not program.training or self._total is not None:
             return program.layer(self, x)
         width, places = x.value.shape[-1], prod(x.value.shape[1:-1])
         y, mean, variance = _lower_groups(program, x, self.gain, self.shift, self.epsilon, width, over_batch=True)

@@ -84,6 +84,10 @@ class StreamingMetric(Metric):
     def result(self, state: Array) -> float:
         """The metric over all batches."""
 
+    def combined(self, state: Array, other: Array) -> Array:
+        """The state after the batches of two states, which several processes have seen; their sum, by default."""
+        return state + other
+
     def __call__(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> float:
         return self.result(self.update(None, prediction, target, sample_weight))
 

@@ -88,15 +88,20 @@ class R2(StreamingMetric):
         spread = (weight * (true - mean) ** 2).sum(axis=0)
         missed = (weight * left**2).sum(axis=0)
         low, high = np.where(used, true, np.inf).min(axis=0), np.where(used, true, -np.inf).max(axis=0)
-        if state is not None:  # Chan et al. 1979: the spread of both together, from their means and spreads
-            _, weight_before, mean_before, spread_before, missed_before, low_before, high_before = state
-            both, distance = weight_before + total, mean - mean_before
-            share = total / np.where(both > 0, both, 1)
-            mean = mean_before + distance * share
-            spread = spread_before + spread + distance**2 * weight_before * share
-            total, missed = both, missed_before + missed
-            low, high = np.minimum(low, low_before), np.maximum(high, high_before)
-        return np.stack([first, total, mean, spread, missed, low, high])
+        batch = np.stack([first, total, mean, spread, missed, low, high])
+        return batch if state is None else self.combined(state, batch)
+
+    def combined(self, state: Array, other: Array) -> Array:
+        """The spread of both together, from their means and spreads: Chan et al. 1979."""
+        first, weight_before, mean_before, spread_before, missed_before, low_before, high_before = state
+        start, total, mean, spread, missed, low, high = other
+        mean, low, high = (values + (start - first) for values in (mean, low, high))
+        both, distance = weight_before + total, mean - mean_before
+        share = total / np.where(both > 0, both, 1)
+        mean = mean_before + distance * share
+        spread = spread_before + spread + distance**2 * weight_before * share
+        low, high = np.minimum(low, low_before), np.maximum(high, high_before)
+        return np.stack([first, both, mean, spread, missed_before + missed, low, high])
 
     def result(self, state: Array) -> float:
         _, total, _, spread, missed, low, high = state

@@ -56,6 +56,17 @@ def open_file(path: Readable, limit: int = LIMIT) -> AbstractContextManager[Stor
     return FORMATS[".npz" if contents.startswith(b"PK") else ".safetensors"].open(contents, limit)
 
 
+def contents_of(path: Readable, limit: int = LIMIT) -> bytes:
+    """All bytes of what ``open_file`` opens, which it takes in place of a name; at most ``limit`` of a file."""
+    if isinstance(path, bytes | bytearray | memoryview):
+        return bytes(path)
+    if is_stream(path):
+        return read_stream(path, limit)
+    format_of(path)
+    with Path(path).open("rb") as file:  # type: ignore[arg-type]  # no stream
+        return read_stream(file, limit)
+
+
 def format_of(path: Any) -> Format:
     """The format that a name's ending chooses. Raises ArgumentTypeError or ConfigurationError where there is none."""
     try:

@@ -34,6 +34,7 @@ from deepbp.training.lazy import (
     is_mapping,
     length_of,
     parts_of,
+    parts_of_batches,
 )
 from deepbp.training.streams import Stream, called
 from deepbp.typing import Array, ArrayLike, Shape
@@ -160,20 +161,26 @@ class Data(Splittable):
         weight = None if self.sample_weight is None else self.sample_weight.take(rows, axis=0)
         return self.y.take(rows, axis=0), weight
 
-    def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Self]:
+    def batches(
+        self,
+        batch_size: int | None,
+        rng: np.random.Generator | None = None,
+        skip: int = 0,
+        part: Callable[[int], slice] = slice,
+    ) -> Iterator[Self]:
         """Iterate over all samples once, ``batch_size`` at a time (None: all at once); the last batch may be smaller.
 
         With a generator the rows, not the batches, are shuffled; the arrays are not modified. The first ``skip``
-        batches are left out, for an epoch that is resumed.
+        batches are left out, for an epoch that is resumed. ``part`` selects those of n rows of a batch that are read.
         """
         rows, samples = self.rows, len(self)
         size = samples if batch_size is None else batch_size
         if rng is not None and size < samples:  # the order within a full batch does not matter
             rows = rng.permutation(samples if rows is None else rows)
-        if rows is None and size >= samples and self.dtype is None:
+        if rows is None and size >= samples and self.dtype is None and part is slice:
             return iter(() if skip else (self,))
-        parts = (slice(start, start + size) for start in range(skip * size, samples, size))
-        return map(self.take, parts if rows is None else (rows[part] for part in parts))
+        parts = parts_of_batches(samples, size, skip, part)
+        return map(self.take, parts if rows is None else (rows[one] for one in parts))
 
 
 class Source(Protocol):
@@ -184,8 +191,17 @@ class Source(Protocol):
         """The number of samples of an epoch, None if it is not known."""
 
     @abstractmethod
-    def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Data]:
-        """Yield the batches of one epoch, in an order that ``rng`` draws, without the first ``skip``."""
+    def batches(
+        self,
+        batch_size: int | None,
+        rng: np.random.Generator | None = None,
+        skip: int = 0,
+        part: Callable[[int], slice] = slice,
+    ) -> Iterator[Data]:
+        """Yield the batches of one epoch, in an order that ``rng`` draws, without the first ``skip``.
+
+        ``part`` is the share of one of several processes: a slice of n rows, of which batches have those alone.
+        """
 
 
 def as_source(

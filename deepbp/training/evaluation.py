@@ -102,6 +102,26 @@ class Meter:
                     sums[name] = metric.update(sums.get(name), *given)
         return sums
 
+    def content(self) -> tuple[Any, ...]:
+        """What a process sends to the others; see ``merged``."""
+        pending = self.pending.arrays() if self.pending.size else None
+        return self.total, self.seen, self.counted, self.penalty, self.sums, pending
+
+    def merged(self, contents: Sequence[tuple[Any, ...]]) -> "Meter":
+        """A meter of all samples that several processes have seen, given the ``content`` of each."""
+        whole = Meter(self._loss, self._metrics, self.penalty is not None)
+        for total, seen, counted, penalty, sums, pending in contents:
+            whole.total, whole.seen, whole.counted = whole.total + total, whole.seen + seen, whole.counted + counted
+            if whole.penalty is not None:
+                whole.penalty += penalty
+            if pending is not None:
+                whole.pending.add(*pending)
+            for metric in self._streaming if sums else ():
+                name = metric_name(metric)
+                held = whole.sums.get(name)
+                whole.sums[name] = sums[name] if held is None else metric.combined(held, sums[name])
+        return whole
+
     def state(self) -> dict[str, Any]:
         """The state, for a training that is stored in the middle of an epoch."""
         kept: dict[str, Any] = self.pending.describe()
@@ -235,9 +255,22 @@ def evaluate(
     >>> evaluate(net, loss, [], data.batches(2))  # the network predicts 0: 1² + 2² + 3²
     {'loss': 14.0}
     """
+    return measure(model, loss, metrics, batches, programmed).row()
+
+
+def measure(
+    model: Layer[Any],
+    loss: Loss[Any],
+    metrics: Sequence[MetricLike],
+    batches: Iterable[Data | None],
+    programmed: Callable[[Data], tuple[float, Array] | None] = lambda batch: None,
+) -> Meter:
+    """The sums from which ``evaluate`` computes the loss and the metrics; a batch that is None has no samples."""
     meter = Meter(loss, metrics)
     with np.errstate(all="ignore"):
         for batch in batches:
+            if batch is None:
+                continue
             if (found := programmed(batch)) is None:
                 prediction = boundary.predict(model, batch.x)
                 pair = loss.forward(prediction, batch.y, batch.sample_weight)
@@ -248,4 +281,4 @@ def evaluate(
             else:
                 value, prediction = found
             meter.add(value, prediction, batch.y, batch.sample_weight)
-    return meter.row()
+    return meter

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
+from weakref import WeakSet
 
 import numpy as np
+from attrs import define, field
 
 from deepbp.errors import FileFormatError
 from deepbp.optimizers import Optimizer, State
@@ -126,3 +128,34 @@ def _check_finite(key: str, name: str, part: Array) -> None:
             f"the optimizer's {key} of {name} is not finite: an update had overflowed before the file was written, and "
             "these weights would not be trained any more: load the weights alone, net.load_weights(path)"
         )
+
+
+@define(eq=False)
+class Snapshot:
+    """A copy of the trainable parameters, the buffers, and the states of the generators that layers draw from."""
+
+    values: Any  # (P,) the parameters end to end; None in a snapshot for the rollback of a step
+    buffers: list[Array]
+    generators: list[Any] = field(factory=list)
+    parameters: tuple[Parameter, ...] = ()
+
+    def extend(self, parameters: Sequence[Parameter]) -> None:
+        """Add parameters that were frozen when the snapshot was taken, and so have not changed since."""
+        added = [parameter for parameter in parameters if parameter not in self.parameters]
+        self.values = np.concatenate([self.values, *(parameter.value.reshape(-1) for parameter in added)])
+        self.parameters += tuple(added)
+
+    def current(self) -> Array:
+        """(P,) the values that these parameters have now."""
+        return np.concatenate([parameter.value.reshape(-1) for parameter in self.parameters])
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """The snapshot as part of a callback's state."""
+        return {name: self.values, f"{name}_buffers": self.buffers}
+
+
+class Snapshots(WeakSet[Snapshot]):
+    """The snapshots that callbacks hold."""
+
+    def __reduce__(self) -> tuple[type[Self], tuple[list[Snapshot]]]:
+        return type(self), (list(self),)  # weak references cannot be pickled

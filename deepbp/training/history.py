@@ -6,9 +6,11 @@ from html import escape
 from math import isfinite
 from numbers import Real
 from types import MappingProxyType
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
-from deepbp.errors import ArgumentTypeError, ConfigurationError
+import numpy as np
+
+from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError
 from deepbp.storage.atomic import whole_file
 
 
@@ -148,3 +150,13 @@ def _curves(columns: Mapping[str, list[float]]) -> str:
         f'<text x="0" y="-8">{title}</text><text x="-6" y="10" text-anchor="end">{high:.3g}</text>'
         f'<text x="-6" y="{HEIGHT}" text-anchor="end">{low:.3g}</text></g></svg>'
     )
+
+
+def stored_columns(stored: Mapping[str, Any]) -> dict[str, list[float]]:
+    """The columns of a history in a file. Raises FileFormatError for anything else."""
+    for column in stored.values():
+        if not isinstance(column, np.ndarray) or column.ndim != 1 or column.dtype != np.float64:
+            raise FileFormatError(f"expected columns of a history, got {column!r:.100}")
+    if len({len(column) for column in stored.values()}) > 1:
+        raise FileFormatError("expected a history of columns of one length")
+    return {name: column.tolist() for name, column in stored.items()}

@@ -24,10 +24,11 @@ class Interrupt:
     has installed a handler of its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, quiet: bool = False) -> None:
+        """``quiet``: whether another process tells that the training stops."""
         self.requested = False
         self._handled: list[int] = []
-        self._terminated = False
+        self._terminated, self._quiet = False, quiet
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -42,6 +43,8 @@ class Interrupt:
             raise KeyboardInterrupt
         self.requested = True
         self._terminated |= number == signal.SIGTERM
+        if self._quiet:
+            return
         with suppress(Exception):  # the signal may have come while stderr was being written to, or it may be closed
             print(f"\n{_WORDS[signal.Signals(number)]}", file=sys.stderr)
 

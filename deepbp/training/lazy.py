@@ -65,6 +65,13 @@ class Splittable:
         return evolve(part, rows=np.sort(rows[held_out:])), evolve(part, rows=np.sort(rows[:held_out]))
 
 
+def parts_of_batches(samples: int, size: int, skip: int, part: Callable[[int], slice]) -> Iterator[slice]:
+    """The places of each batch, after the first ``skip``, or of a ``part`` of each, among all samples."""
+    for start in range(skip * size, samples, size):
+        share = part(min(size, samples - start))
+        yield slice(start + (share.start or 0), start + share.stop)
+
+
 def length_of(data: Any, name: str) -> int:
     """The number of samples of an array. Raises DataError if it is not known, as after a selection in Dask."""
     length = data.shape[0]
@@ -121,11 +128,20 @@ class Blocks(Splittable):
         """The number of samples of an epoch."""
         return int(self.x.shape[0]) if self.rows is None else len(self.rows)
 
-    def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Any]:
-        """The batches of an epoch; the first ``skip`` of them are not read."""
+    def batches(
+        self,
+        batch_size: int | None,
+        rng: np.random.Generator | None = None,
+        skip: int = 0,
+        part: Callable[[int], slice] = slice,
+    ) -> Iterator[Any]:
+        """The batches of an epoch; the first ``skip`` are not read. None is a batch without rows of ``part``."""
         size = self.samples if batch_size is None else batch_size
         shuffled = rng is not None and size < self.samples
         windows = self._windows(rng if shuffled else None)  # all random numbers are drawn before anything is read
+        if part is not slice:
+            yield from self._parts_of_batches(windows if shuffled else None, size, skip, part)
+            return
         left = skip * size
         pending: list[tuple[Array, ...]] = []
         rows: list[Array] = []
@@ -150,6 +166,47 @@ class Blocks(Splittable):
                     pending, rows, count = [], [], 0
         if pending:
             yield self._checked(pending, rows)
+
+    def _parts_of_batches(
+        self, windows: list[tuple[Array, Array]] | None, size: int, skip: int, part: Callable[[int], slice]
+    ) -> Iterator[Any]:
+        """The same batches, of each the samples that one of several processes reads, which are read by no other.
+
+        That is a part of each window where samples are shuffled, so that each process reads blocks of its own, and its
+        parts of the batches differ a little in size; otherwise (``windows`` is None) it is a part of each batch.
+        """
+        if windows is None:
+            for place in parts_of_batches(self.samples, size, skip, part):
+                rows = np.arange(place.start, place.stop) if self.rows is None else self.rows[place]
+                yield self._checked([tuple(_read(one, rows) for one in self._parts())], [rows]) if len(rows) else None
+            return
+        pending: list[tuple[Array, ...]] = []
+        rows_of: list[Array] = []
+        held: tuple[Array, ...] = ()
+        count, left = 0, skip * size
+        for blocks, order in windows:
+            if left >= len(order):
+                left -= len(order)
+                continue
+            inside = [self._rows(block) for block in blocks]
+            numbers = np.concatenate(inside)
+            share = part(len(numbers))
+            own = [rows for rows in _between(inside, share) if len(rows)]
+            held = ()  # the window before is freed first
+            held = tuple(_read_all(one, own) for one in self._parts()) if own else ()
+            order, left = order[left:], 0
+            while len(order):
+                taken, order = order[: size - count], order[size - count :]
+                count += len(taken)
+                taken = taken[(taken >= share.start) & (taken < share.stop)]
+                if len(taken):
+                    pending.append(tuple(one[taken - share.start] for one in held))
+                    rows_of.append(numbers[taken])
+                if count == size:
+                    yield self._checked(pending, rows_of) if pending else None
+                    pending, rows_of, count = [], [], 0
+        if count:
+            yield self._checked(pending, rows_of) if pending else None
 
     def _parts(self) -> list[Any]:
         return [part for part in (self.x, self.y, self.sample_weight) if part is not None]
@@ -204,6 +261,14 @@ def _read_all(part: Any, blocks: list[Array]) -> Array:
     return whole
 
 
+def _between(blocks: list[Array], share: slice) -> Iterator[Array]:
+    """The rows of each block that are in this slice of all of them."""
+    start = 0
+    for rows in blocks:
+        yield rows[max(0, share.start - start) : max(0, share.stop - start)]
+        start += len(rows)
+
+
 @define(eq=False)
 class Items(Splittable):
     """A data set, whose ``__getitem__`` returns (x, y) or (x, y, weight), or a dict of them, of one sample."""
@@ -218,8 +283,14 @@ class Items(Splittable):
         """The number of samples of an epoch."""
         return len(self.items) if self.rows is None else len(self.rows)
 
-    def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Any]:
-        """Yield batches of samples."""
+    def batches(
+        self,
+        batch_size: int | None,
+        rng: np.random.Generator | None = None,
+        skip: int = 0,
+        part: Callable[[int], slice] = slice,
+    ) -> Iterator[Any]:
+        """Yield batches of samples; None is a batch without rows of ``part``."""
         count = self.samples
         if count == 0:
             raise DataError("x: expected a data set of at least one sample, got none")
@@ -227,9 +298,12 @@ class Items(Splittable):
         rows = np.arange(count) if self.rows is None else self.rows
         if rng is not None:
             rows = rng.permutation(rows)
-        for start in range(skip * size, count, size):
-            columns = fetch(self.items, rows[start : start + size], parts_of, self.dimensions)
-            yield checked(self.check, columns, f"samples from row {start} on")
+        for place in parts_of_batches(count, size, skip, part):
+            if place.start == place.stop:
+                yield None
+                continue
+            columns = fetch(self.items, rows[place], parts_of, self.dimensions)
+            yield checked(self.check, columns, f"samples from row {place.start} on")
 
 
 def fetch(items: Any, rows: Array, parts: Callable[[Any], tuple[Any, ...]], dimensions: int) -> tuple[Array, ...]:

@@ -1,5 +1,6 @@
 """The training loop, read downwards: a call of ``fit``, its epochs, and their batches; ``step`` has what each does."""
 
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ from attrs import define, field
 from deepbp.errors import ConfigurationError, FileFormatError, NonFiniteError
 from deepbp.metrics.metric import metric_name
 from deepbp.training.data import Data, Source
-from deepbp.training.evaluation import ROWS_AT_ONCE, Meter, evaluate
+from deepbp.training.evaluation import ROWS_AT_ONCE, Meter, measure
 from deepbp.training.history import History
 from deepbp.training.interrupt import Interrupt
 from deepbp.training.options import FitOptions
@@ -19,6 +20,7 @@ from deepbp.training.progress import Display, open_display
 from deepbp.training.state import Settings, TrainingState
 from deepbp.training.step import Accumulation, backpropagate, step, update
 from deepbp.training.streams import Stream, prefetched
+from deepbp.training.together import Together
 from deepbp.typing import Array
 
 
@@ -41,32 +43,51 @@ class Fit:
     _accumulation: Accumulation = field(init=False)
     _samples: int | None = field(default=None, init=False)  # in an epoch
     _programmed: ProgrammedBatches | None = field(default=None, init=False)
+    _together: Together | None = field(default=None, init=False)  # the accumulation, of several processes
     _display: Display | None = field(default=None, init=False)
     _started: list[Any] = field(factory=list, init=False)  # the callbacks whose on_fit_start has run
 
     def run(self) -> History:
         """Train, and return the history."""
+        if self.state.processes is None:
+            return self._run(Accumulation(self.trainer.loss))
+        try:
+            self._together = Together(
+                self.trainer.loss, self.state.processes, self.trainer, self.state, self._gradients, self._wishes
+            )
+            return self._run(self._together)
+        except BaseException as error:
+            self.state.processes._end_all(error)
+            raise
+
+    def _run(self, accumulation: Accumulation) -> History:
         state = self.state
         self._resume()
-        self._accumulation = Accumulation(self.trainer.loss)
+        self._accumulation, is_first = accumulation, self._together is None or self._together.processes.rank == 0
         state.history.interrupted = False
-        if self.programs.is_on:
+        if self.programs.is_on and self._together is None:
             options = self.options
             self._programmed = ProgrammedBatches.of(self, self.source, options.batch_size, options.prefetch)
-        self._display = open_display(self.options.epochs, self.options.progress, state.position.epochs)
-        with Interrupt() as self._interrupt:
+        if is_first:
+            self._display = open_display(self.options.epochs, self.options.progress, state.position.epochs)
+        with Interrupt(quiet=not is_first) as self._interrupt:
             try:
                 self._start()
                 while state.position.epochs < self.options.epochs and not state.position.stopped and not self._must_end:
                     self._epoch()
             except KeyboardInterrupt:
+                if self._together is not None:  # it ends this process alone
+                    raise
                 self._interrupt.requested = True
             except BaseException as error:
                 self._add_notes(error)
+                if state.processes is not None:
+                    state.processes._end_all(error)
                 self._end(error)
                 raise
             self._end()
-        if not (state.history.interrupted or self.stopped_now):  # then nothing is left to resume
+            was_stopped = self._was_stopped
+        if not (state.history.interrupted or was_stopped):  # then nothing is left to resume
             state.position = Position(epoch=state.epoch)
         return state.history
 
@@ -82,7 +103,26 @@ class Fit:
 
     @property
     def _must_end(self) -> bool:
-        return self._interrupt.requested or self.stopped_now
+        agreed = self._together
+        if agreed is None:
+            return self._interrupt.requested or self.stopped_now
+        return agreed.interrupted or agreed.stopped
+
+    @property
+    def _was_interrupted(self) -> bool:
+        return self._interrupt.requested if self._together is None else self._together.interrupted
+
+    @property
+    def _was_stopped(self) -> bool:
+        return self.stopped_now if self._together is None else self._together.stopped
+
+    def _wishes(self) -> tuple[bool, bool]:
+        return self.stopped_now, self._interrupt.requested
+
+    def _agree(self) -> None:
+        """End the training in all processes where a callback of one has asked for it."""
+        if self._together is not None:
+            (self.state.position.stopped,) = self._together.agree(self.state.position.stopped)
 
     def _resume(self) -> None:
         """Continue at the position, after the epochs of a stream that are complete.
@@ -114,6 +154,7 @@ class Fit:
             callback.on_fit_start(trainer)
             self._started.append(callback)
         if self.state.callback_states is None:
+            self._agree()
             return
         states, resumes = [*self.state.callback_states], self.state.resumes
         own, stored = [type(callback).__name__ for callback in trainer.callbacks], [name for name, _ in states]
@@ -133,6 +174,7 @@ class Fit:
             if not resumes:  # the stored call of fit had ended: this is another one
                 callback._begin_call()
         self.state.callback_states = None
+        self._agree()
 
     def _epoch(self) -> None:
         """Train on each batch once, and complete the epoch."""
@@ -140,6 +182,9 @@ class Fit:
         meter = self._batches()
         if meter is None:
             return
+        if self._together is not None:
+            self._together.average_buffers()
+            meter = self._together.merged(meter)
         if meter.seen == 0:
             raise NonFiniteError(f"epoch {state.epoch + 1}: every step was skipped: its loss or a gradient overflowed")
         row = meter.row()
@@ -154,13 +199,14 @@ class Fit:
         """Validate, and append the row to the history."""
         trainer, state, position = self.trainer, self.state, self.state.position
         if self.validation is not None and (position.epoch + 1) % self.options.validation_every == 0:
-            if self._interrupt.requested:
+            if self._was_interrupted:
                 return  # the epoch is not complete: it is validated when the training resumes
             size = self.options.batch_size and max(self.options.batch_size, ROWS_AT_ONCE)
-            batches = self.validation.batches(size)
+            batches = self.validation.batches(size, part=self._part)
             programmed = partial(self.programs.run, "evaluation")
-            held_out = evaluate(trainer.model, trainer.loss, trainer.metrics, batches, programmed)
-            row.update({f"val_{name}": value for name, value in held_out.items()})
+            measured = measure(trainer.model, trainer.loss, trainer.metrics, batches, programmed)
+            held_out = measured if self._together is None else self._together.merged(measured)
+            row.update({f"val_{name}": value for name, value in held_out.row().items()})
         state.history.append(row)
         done, epoch, kept = position.epochs + 1, position.epoch + 1, position.fit_start
         state.position = Position(done, epoch, fit_start=kept, stopped=position.stopped, call=position.call)
@@ -169,13 +215,19 @@ class Fit:
         for callback in trainer.callbacks:
             callback.on_epoch_end(trainer, row)
         state.epoch = state.position.epoch
+        self._agree()
+
+    @property
+    def _part(self) -> Callable[[int], slice]:
+        """This process's share of so many rows."""
+        return slice if self.state.processes is None else self.state.processes.part
 
     def _batches(self) -> Meter | None:
         """Train on the batches after the position; None if the training ended before the last of them."""
         trainer, state, position, options = self.trainer, self.state, self.state.position, self.options
         rng = state.generator
         before = None if position.batches else dict(rng.bit_generator.state)
-        ahead = None
+        ahead, part = None, self._part
         try:
             # An epoch that was left within: a copy of the generator draws the same rows again, and the batches that
             # the model has learned from are left out. The generator itself has already moved on.
@@ -197,7 +249,9 @@ class Fit:
                     if self._accumulation.results:
                         self._batch(None, self._last_batch() or 0, meter)
                 return meter
-            batches = self.source.batches(options.batch_size, shuffling, taken)
+            batches: Iterator[Data | None] = self.source.batches(options.batch_size, shuffling, taken, part)
+            if self._together is not None and isinstance(self.source, Stream) and self.source.steps is None:
+                batches = self._together.rounds(batches)
             if options.prefetch:
                 batches = ahead = prefetched(batches, options.prefetch, getattr(self.source, "unused", None))
             last = self._last_batch()
@@ -230,20 +284,24 @@ class Fit:
         """Learn from a batch, the ``taken``-th of the epoch; None updates with the gradients accumulated so far."""
         trainer, state, accumulation = self.trainer, self.state, self._accumulation
         try:
-            if batch is not None and trainer.accumulate == 1:
+            if self._together is not None:
+                learned = self._together.learn(batch, taken == self._last_batch())
+                if learned is None:
+                    return
+                loss = learned
+                self._count(meter)
+            elif batch is not None and trainer.accumulate == 1:
                 loss, prediction = self._by_program("step", batch) or step(trainer, state, batch)
                 meter.add(loss, prediction, batch.y, batch.sample_weight, state.penalty)
             else:
                 if batch is not None:
-                    loss, prediction = self._by_program("gradients", batch) or backpropagate(trainer, state, batch)
+                    loss, prediction = self._gradients(batch) or backpropagate(trainer, state, batch)
                     accumulation.add(state.parameters, loss, prediction, batch, state.penalty)
                     if len(accumulation.results) < trainer.accumulate:
                         return
                 loss = accumulation.write_gradients(state.parameters)
                 update(trainer, state)
-                for result in accumulation.results:
-                    meter.add(*result)
-                accumulation.clear()
+                self._count(meter)
         except NonFiniteError:
             accumulation.clear()
             if trainer.non_finite == "raise":
@@ -255,6 +313,16 @@ class Fit:
         state.position.batches, state.consistent = taken, True
         if self._display is not None or trainer.callbacks:
             self._show_step(loss, meter)
+
+    def _count(self, meter: Meter) -> None:
+        """Add the batches of an update to a meter."""
+        for result in self._accumulation.results:
+            if result is not None:
+                meter.add(*result)
+        self._accumulation.clear()
+
+    def _gradients(self, batch: Data) -> tuple[float, Array] | None:
+        return self._by_program("gradients", batch)
 
     def _by_program(self, kind: Kind, batch: Data) -> tuple[float, Array] | None:
         """Loss and prediction of a single batch by a program; None where there is none, or where it has just failed."""
@@ -284,7 +352,7 @@ class Fit:
         """
         state, first = self.state, error
         state.epoch = state.position.epoch
-        state.history.interrupted = self._interrupt.requested
+        state.history.interrupted = self._was_interrupted
         for callback in reversed(self._started):
             try:
                 callback.on_fit_end(self.trainer)

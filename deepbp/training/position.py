@@ -1,13 +1,18 @@
 """The position of a training within a call of ``fit``, and the state of its random generators."""
 
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import attrs
 import numpy as np
 from attrs import define, field
 
 from deepbp.errors import FileFormatError
+from deepbp.layers import Layer
 from deepbp.training.evaluation import Meter
+
+CallbackState: TypeAlias = tuple[str, Mapping[str, Any]]
+"""The name of a callback's class, and its state."""
 
 
 @define(eq=False)
@@ -92,6 +97,39 @@ def generator_at(generator: np.random.Generator, state: dict[str, Any]) -> np.ra
     return other
 
 
+def separate_generator(
+    layers: Iterable[Layer[Any]], of_rows: np.random.Generator, of_layers: np.random.Generator | None
+) -> np.random.Generator | None:
+    """Have these layers draw from ``of_layers`` instead of ``of_rows``; it is made when it is first needed."""
+    for layer in layers:
+        for attribute in attrs.fields(type(layer)):
+            if getattr(layer, attribute.name, None) is of_rows:
+                of_layers = of_layers or generator_at(of_rows, dict(of_rows.bit_generator.state))
+                setattr(layer, attribute.name, of_layers)
+    return of_layers
+
+
+def seed_for_process(
+    generators: Sequence[np.random.Generator],
+    states: Sequence[Any],
+    sources: Mapping[int, np.random.Generator],
+    rank: int,
+) -> None:
+    """Put the generators of the layers of one of several processes into these states; without any, seed them.
+
+    The seed follows from the rank and from the generator itself, which is then the same in all processes, or from the
+    one that ``sources`` has for its id; only the first process keeps its own.
+    """
+    for position, generator in enumerate(generators):
+        source = sources.get(id(generator), generator)
+        if len(states) == len(generators):
+            generator.bit_generator.state = states[position]
+        elif rank > 0 or source is not generator:
+            numbers = generator_at(source, dict(source.bit_generator.state)).integers(0, 2**63, 4)
+            kind: Any = type(generator.bit_generator)
+            generator.bit_generator.state = kind(np.random.SeedSequence([*numbers.tolist(), rank])).state
+
+
 _LARGEST = {"pos": 624, "buffer_pos": 4, "has_uint32": 1}  # of MT19937, of Philox, of all
 
 
@@ -103,3 +141,11 @@ def _alike(own: Any, other: Any, name: str = "") -> bool:
     if isinstance(own, np.ndarray):
         return bool(own.dtype == other.dtype) and own.shape == other.shape
     return bool(name not in _LARGEST or 0 <= other <= _LARGEST[name])
+
+
+def callback_states_of(stored: Any) -> list[CallbackState]:
+    """The states of callbacks in a file. Raises FileFormatError for anything else."""
+    for one in stored:
+        if len(one) != 2 or not isinstance(one[0], str) or not isinstance(one[1], dict):
+            raise FileFormatError(f"expected the states of callbacks, got {stored!r:.200}")
+    return [(name, found) for name, found in stored]

@@ -1,13 +1,13 @@
 """The state of a training: rollback of a step, snapshots of the weights, resuming, and checkpoint files."""
 
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, Protocol, Self, TypeAlias
-from weakref import WeakSet
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NoReturn, Protocol, Self
 
 import attrs
 import numpy as np
-from attrs import define, field
+from attrs import define, evolve, field
 
 from deepbp import kernels
 from deepbp._config import without_addresses
@@ -20,19 +20,25 @@ from deepbp.losses import Loss
 from deepbp.optimizers import Optimizer, State
 from deepbp.optimizers.optimizer import refuse_sparse
 from deepbp.parameters import Buffer, Parameter, ParameterVector
+from deepbp.processes import Processes
 from deepbp.storage.atomic import FileLike
 from deepbp.storage.contents import LIMIT, Spec, check_version
-from deepbp.storage.formats import Readable, open_file, write_file
+from deepbp.storage.formats import Readable, contents_of, open_file, write_file
 from deepbp.storage.json_codec import from_json, to_json
 from deepbp.training.evaluation import Meter
-from deepbp.training.freezing import Kept, check_kept, follow, plain
-from deepbp.training.history import History
+from deepbp.training.freezing import Kept, Snapshot, Snapshots, check_kept, follow, plain
+from deepbp.training.history import History, stored_columns
 from deepbp.training.options import changed_settings, settings_text
-from deepbp.training.position import Position, count, generator_at
+from deepbp.training.position import (
+    CallbackState,
+    Position,
+    callback_states_of,
+    count,
+    generator_at,
+    seed_for_process,
+    separate_generator,
+)
 from deepbp.typing import Array
-
-CallbackState: TypeAlias = tuple[str, Mapping[str, Any]]
-"""The name of a callback's class, and its state."""
 
 
 class Settings(Protocol):
@@ -47,37 +53,6 @@ class Settings(Protocol):
     clip_value: float | None
     accumulate: int
     non_finite: str
-
-
-@define(eq=False)
-class Snapshot:
-    """A copy of the trainable parameters, the buffers, and the states of the generators that layers draw from."""
-
-    values: Any  # (P,) the parameters end to end; None in a snapshot for the rollback of a step
-    buffers: list[Array]
-    generators: list[Any] = field(factory=list)
-    parameters: tuple[Parameter, ...] = ()
-
-    def extend(self, parameters: Sequence[Parameter]) -> None:
-        """Add parameters that were frozen when the snapshot was taken, and so have not changed since."""
-        added = [parameter for parameter in parameters if parameter not in self.parameters]
-        self.values = np.concatenate([self.values, *(parameter.value.reshape(-1) for parameter in added)])
-        self.parameters += tuple(added)
-
-    def current(self) -> Array:
-        """(P,) the values that these parameters have now."""
-        return np.concatenate([parameter.value.reshape(-1) for parameter in self.parameters])
-
-    def describe(self, name: str) -> dict[str, Any]:
-        """The snapshot as part of a callback's state."""
-        return {name: self.values, f"{name}_buffers": self.buffers}
-
-
-class _Snapshots(WeakSet[Snapshot]):
-    """The snapshots that callbacks hold."""
-
-    def __reduce__(self) -> tuple[type[Self], tuple[list[Snapshot]]]:
-        return type(self), (list(self),)  # weak references cannot be pickled
 
 
 @define(eq=False)
@@ -104,7 +79,9 @@ class TrainingState:
     position: Position = field(factory=Position, init=False)
     callback_states: Sequence[CallbackState] | None = field(default=None, init=False)  # of a file, until the next fit
     kept: Kept = field(factory=dict, init=False)  # the optimizer's state of frozen parameters
-    _snapshots: "_Snapshots" = field(factory=_Snapshots, init=False)
+    processes: Processes | None = field(default=None, init=False)  # several, which train together
+    _of_layers: np.random.Generator | None = field(default=None, init=False)  # of this process's layers alone
+    _snapshots: Snapshots = field(factory=Snapshots, init=False)
     resumes: bool = field(default=False, init=False)  # whether the last call of fit continued that of a file
     consistent: bool = field(default=True, init=False)
     _frozen: list[Parameter] = field(alias="frozen")
@@ -122,9 +99,7 @@ class TrainingState:
         inside, has_penalty = model._walk(), model.has_penalty()
         named = {name: one for name, one in inside if isinstance(one, Parameter)}
         trainable = {name: parameter for name, parameter in named.items() if not parameter.frozen}
-        # A chain's own generator draws initial values and rows, which no pass does.
-        drawing = [one for _, one in [("", model), *inside] if isinstance(one, Layer) and not isinstance(one, Chain)]
-        generators = list(generators_in(dict(enumerate(drawing))).values())
+        generators = list(generators_in(_drawing(model, inside)).values())
         buffers = [one for _, one in inside if isinstance(one, Buffer)]
         frozen = [parameter for parameter in named.values() if parameter.frozen]
         if not trainable:
@@ -135,6 +110,36 @@ class TrainingState:
         if not isinstance(state, dict):
             raise ContractError(f"{optimizer!r}: start: expected a dict, the state, returned {state!r}")
         return cls(model, parameters, state, generator, buffers, has_penalty, frozen=frozen, generators=generators)
+
+    def share(self, processes: Processes) -> None:
+        """Train with several processes: take the numbers of the first, and separate the generators of the layers.
+
+        Raises ConfigurationError if the processes have models of different sizes.
+        """
+        self.processes = processes
+        sizes = processes.gather(_sizes(self._arrays()))
+        if any(other != sizes[0] for other in sizes):
+            message = "processes: expected the same model in all, got models of different sizes"
+            raise processes._agreed(ConfigurationError(message))
+        first = processes.of_first(lambda: (self._arrays(), self.generator.bit_generator.state))
+        for name, array in self._arrays().items():
+            array[...] = first[0][name]
+        self.generator.bit_generator.state = first[1]
+        self._separate_generators([])
+
+    def _separate_generators(self, stored: Sequence[Any]) -> None:
+        """``stored``: for each process that wrote a file, the states of its generators; of use for as many as then."""
+        if self.processes is not None:
+            rank, layers = self.processes.rank, _drawing(self.model, self.model._walk())
+            self._of_layers = separate_generator(layers.values(), self.generator, self._of_layers)
+            self._generators = list(generators_in(layers).values())
+            states = stored[rank] if len(stored) == self.processes.size else []
+            seed_for_process(self._generators, states, {id(self._of_layers): self.generator}, rank)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the first of several processes, or the only one."""
+        return self.processes is None or self.processes.rank == 0
 
     @property
     def steps(self) -> int:
@@ -250,16 +255,32 @@ class TrainingState:
         """
         if not self.consistent:
             raise ConfigurationError("save: the last update was cut off in the middle: load the file stored before it")
+        everywhere = self._gathered()
+        if self.processes is not None and self.processes.rank > 0:
+            return
         try:
             network, arrays = describe_model(self.model)  # type: ignore[arg-type]  # raises for other layers
         except (ArgumentTypeError, ConfigurationError):  # the file resumes a training all the same
             network, arrays = None, self._arrays()
-        training = to_json(self.describe(settings), TRAINING, arrays)
+        training = to_json({**self.describe(settings), **everywhere}, TRAINING, arrays)
         description = {"kind": TRAINING, "version": TRAINING_VERSION, "network": network, "training": training}
         write_file(path, description, arrays)
 
+    def _gathered(self) -> dict[str, Any]:
+        """What of the description is not the same in all processes: the epoch so far, and generators of layers."""
+        if self.processes is None:
+            return {}
+        drawn = self.processes.gather([one.bit_generator.state for one in self._generators])
+        gathered: dict[str, Any] = {"drawn": drawn} if self._generators else {}
+        if self.position.begun and (own := self.position.meter) is not None:
+            meter = own.merged(self.processes.gather(own.content()))
+            gathered["position"] = evolve(self.position, meter=meter).describe()
+        return gathered
+
     def load(self, path: Readable, settings: Settings, limit: int = LIMIT) -> None:
         """Read a training file; see ``Trainer.load``."""
+        if self.processes is not None:
+            path = self.processes.of_first(partial(contents_of, path, limit))
         with open_file(path, limit) as stored:
             description = stored.description
             if description is None:
@@ -312,7 +333,10 @@ class TrainingState:
         state = from_json(description["training"], arrays, description["version"])
         numbers = {name: array for name, array in arrays.items() if not name.startswith(FROM_THE_CONFIGURATION)}
         generators, own = self._all_generators(), self._identity(settings)
-        callbacks = _callback_states(state["callbacks"])
+        of_processes = state.get("drawn", []) if self.processes is not None else []
+        for one, found in [pair for states in of_processes for pair in zip(self._generators, states, strict=True)]:
+            generator_at(one, found)  # raises for a state that makes no sense
+        callbacks = callback_states_of(state["callbacks"])
         _check_same("the model's parameters and buffers", _sizes(self._arrays()), _sizes(numbers))
         _check_same("the optimizer", own["optimizer"], state["optimizer"])
         optimizer_state, kept = self._stored_state(settings.optimizer, state)
@@ -323,7 +347,7 @@ class TrainingState:
             _check_same("the callbacks", names, [name for name, _ in callbacks])
         count(state["optimizer_state"].get("step", 0))
         drawn = {name: generator_at(generators[name], found) for name, found in state["generators"].items()}
-        columns = _columns(state["history"])
+        columns = stored_columns(state["history"])
         epoch, skipped, interrupted = count(state["epoch"]), count(state["skipped"]), state["interrupted"]
         if type(interrupted) is not bool:
             raise FileFormatError(f"expected whether it was interrupted, got {interrupted!r:.100}")
@@ -331,6 +355,8 @@ class TrainingState:
         if state["position"] is not None:
             meter = Meter(settings.loss, settings.metrics, self.has_penalty)
             position = Position.read(state["position"], self.generator, meter, self.model.built)
+            if self.processes is not None and self.processes.rank > 0 and position.meter is not None:
+                position.meter = Meter(settings.loss, settings.metrics, self.has_penalty)  # the first has all of it
 
         now = {**settings_text(*self.made_with), "kernels": kernels.current()}
         if changed := changed_settings(now, state.get("settings", {})):
@@ -348,6 +374,7 @@ class TrainingState:
             array[...] = numbers[name]
         for name, generator in generators.items():
             generator.bit_generator.state = drawn[name].bit_generator.state
+        self._separate_generators(of_processes)
         self.optimizer_state, self.kept = optimizer_state, kept
         self.history.clear()
         self.history.update(columns)
@@ -388,7 +415,8 @@ class TrainingState:
     def _all_generators(self) -> dict[str, np.random.Generator]:
         """The random generators of the training, the model and its layers, each once."""
         inside = generators_in({"": self.model, **self.model.named_layers()}).items()
-        return {"trainer": self.generator, **{name: one for name, one in inside if one is not self.generator}}
+        apart = (self.generator, self._of_layers)
+        return {"trainer": self.generator, **{name: one for name, one in inside if one not in apart}}
 
 
 def refuse_untrainable(model: Layer[Any]) -> NoReturn:
@@ -408,20 +436,10 @@ def generators_in(layers: Mapping[Any, Layer[Any]]) -> dict[str, np.random.Gener
     return dict(found.values())
 
 
-def _callback_states(stored: Any) -> list[CallbackState]:
-    for one in stored:
-        if len(one) != 2 or not isinstance(one[0], str) or not isinstance(one[1], dict):
-            raise FileFormatError(f"expected the states of callbacks, got {stored!r:.200}")
-    return [(name, found) for name, found in stored]
-
-
-def _columns(stored: Mapping[str, Any]) -> dict[str, list[float]]:
-    for column in stored.values():
-        if not isinstance(column, np.ndarray) or column.ndim != 1 or column.dtype != np.float64:
-            raise FileFormatError(f"expected columns of a history, got {column!r:.100}")
-    if len({len(column) for column in stored.values()}) > 1:
-        raise FileFormatError("expected a history of columns of one length")
-    return {name: column.tolist() for name, column in stored.items()}
+def _drawing(model: Layer[Any], inside: Iterable[tuple[str, Any]]) -> dict[Any, Layer[Any]]:
+    """The layers that may draw in a pass: a chain's own generator draws initial values and rows, which no pass does."""
+    layers = [one for _, one in [("", model), *inside] if isinstance(one, Layer) and not isinstance(one, Chain)]
+    return dict(enumerate(layers))
 
 
 def _check_same(what: str, own: Any, stored: Any) -> None:

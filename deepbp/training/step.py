@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from math import isfinite
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from attrs import define, field
@@ -25,8 +25,19 @@ def step(trainer: Settings, state: TrainingState, batch: Data) -> tuple[float, A
     return value, prediction
 
 
-def backpropagate(trainer: Settings, state: TrainingState, batch: Data) -> tuple[float, Array]:
-    """Compute the gradients of a batch, and return its loss and prediction. Raises NonFiniteError for the loss."""
+def backpropagate(
+    trainer: Settings,
+    state: TrainingState,
+    batch: Data,
+    scale: float = 1.0,
+    all_finite: Callable[[bool], bool] | None = None,
+) -> tuple[float, Array]:
+    """Compute the gradients of a batch, and return its loss and prediction. Raises NonFiniteError for the loss.
+
+    Args:
+        scale: the factor of the loss, without penalties, and of its gradient.
+        all_finite: whether the losses of all processes are finite, given whether this one is.
+    """
     model, loss = trainer.model, trainer.loss
     state.begin(trainer.optimizer)
     state.parameters.clear_grads()
@@ -38,15 +49,21 @@ def backpropagate(trainer: Settings, state: TrainingState, batch: Data) -> tuple
         value = float(value)
     except (TypeError, ValueError):
         raise broken_pair(loss, pair) from None
+    if scale != 1:
+        value *= scale
     if state.has_penalty:
         state.penalty = model.penalty(saved)
         value += state.penalty
         finite = isfinite(value)
+    if all_finite is not None and not all_finite(finite) and finite:
+        raise NonFiniteError("not finite in another process")
     if not finite:
         raise _non_finite(
             trainer, state, f"the loss became {value}", lambda: first_overflow(model, trainer.loss, batch.x, batch.y)
         )
     delta = loss.backward(loss_saved)
+    if scale != 1:
+        delta = delta * delta.dtype.type(scale)
     if type(delta) is np.ndarray and delta.shape == prediction.shape and delta.dtype == prediction.dtype:
         model._run_backward_parameters(saved, delta)
     else:  # input validation reports what does not fit
@@ -89,6 +106,10 @@ def _non_finite(trainer: Settings, state: TrainingState, what: str, first: Calla
     )
 
 
+Result: TypeAlias = tuple[float, Array, Array, Array | None, float]
+"""The loss of a batch, its predictions, targets and weights, and the penalties in the loss."""
+
+
 @define(eq=False)
 class Accumulation:
     """Gradient accumulation: combines the gradients of several batches into those of one large batch.
@@ -98,7 +119,7 @@ class Accumulation:
     """
 
     loss: Loss[Any]
-    results: list[tuple[float, Array, Array, Array | None, float]] = field(factory=list, init=False)  # for a Meter
+    results: list[Result | None] = field(factory=list, init=False)  # for a Meter; None for a batch without samples
     _grads: Array | None = field(default=None, init=False)
     _loss: float = field(default=0.0, init=False)
     _weight: float = field(default=0, init=False)

@@ -4,7 +4,7 @@ import queue
 import threading
 import warnings
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, Self, TypeAlias, TypeVar
 
@@ -73,8 +73,17 @@ class Stream:
     def samples(self) -> None:
         """None: the length of a stream is not known."""
 
-    def batches(self, batch_size: int | None, rng: np.random.Generator | None = None, skip: int = 0) -> Iterator[Any]:
-        """Yield the batches of the next epoch; the stream determines their order and sizes."""
+    def batches(
+        self,
+        batch_size: int | None,
+        rng: np.random.Generator | None = None,
+        skip: int = 0,
+        part: Callable[[int], slice] = slice,
+    ) -> Iterator[Any]:
+        """Yield the batches of the next epoch; the stream determines their order and sizes.
+
+        All of them: each of several processes has a stream of its own, of other samples.
+        """
         iterator, given = iter(called(self.batches_of)), 0
         read = self.unused.of(iterator)
         ready = len(read)

@@ -29,6 +29,7 @@ from deepbp.losses import Loss
 from deepbp.metrics.metric import MetricLike, bind_metrics, check_metrics, metric_name
 from deepbp.optimizers import Optimizer, State
 from deepbp.parameters import Buffer, ParameterVector
+from deepbp.processes import Processes
 from deepbp.training.data import Data, Source, as_source, learn_columns
 from deepbp.training.evaluation import ROWS_AT_ONCE, evaluate
 from deepbp.training.history import History
@@ -41,6 +42,7 @@ from deepbp.training.scale import fit_scale
 from deepbp.training.state import TrainingState
 from deepbp.training.step import step, update
 from deepbp.training.streams import Stream, Unused
+from deepbp.training.together import Together
 from deepbp.typing import ArrayLike, Seed
 
 
@@ -172,6 +174,7 @@ class Trainer:
         non_finite: what ``fit`` does with a step whose loss or gradients overflow, which is never applied: ``"raise"``
             ends the training, ``"skip"`` skips the step and counts it in ``skipped``.
         rng: a seed or generator for shuffling; by default the model's own generator.
+        processes: several processes that train this model together; see ``Processes``.
 
     Raises:
         NotBuiltError: if the model is not built yet.
@@ -188,6 +191,7 @@ class Trainer:
     accumulate: int = field(default=1, kw_only=True, validator=positive_int)
     non_finite: str = field(default="raise", kw_only=True, validator=one_of("raise", "skip"))
     rng: Seed = field(default=None, kw_only=True)
+    processes: Processes | None = field(default=None, kw_only=True, validator=optional(instance_of(Processes)))
     _training: TrainingState = field(init=False)
     _running: Fit | None = field(init=False, default=None)
     _unused: Unused | None = field(init=False, default=None)  # batches of a stream, for the next call of fit
@@ -202,6 +206,8 @@ class Trainer:
         own = getattr(self.model, "generator", None)
         generator = own if self.rng is None and own is not None else as_generator(self.rng)
         self._training = TrainingState.of(self.model, self.optimizer, generator)
+        if self.processes is not None and self.processes.size > 1:
+            self._training.share(self.processes)
         settings = {"clip_norm": self.clip_norm, "clip_value": self.clip_value, "accumulate": self.accumulate}
         self._training.made_with = (self.optimizer, {**settings, "non_finite": self.non_finite})
         # Binding raises for a threshold that the loss does not allow.
@@ -259,8 +265,13 @@ class Trainer:
         """The random generator that shuffles the rows."""
         return self._training.generator
 
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the first of several processes, which shows and writes for all, or the only one."""
+        return self._training.is_first
+
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Make one update from one batch, and return the loss before it.
+        """Make one update from one batch, of which each of several processes takes a part; returns the loss before it.
 
         Raises NonFiniteError if the loss or a gradient overflows; the update is then not applied.
         """
@@ -276,6 +287,9 @@ class Trainer:
 
     def _step(self, batch: Data, takes_more: bool = False) -> float:
         """A step with validated data; ``takes_more``: the program for it takes other data of these shapes, too."""
+        if (processes := self._training.processes) is not None:
+            part = batch.take(processes.part(len(batch)))
+            return ignoring_errors(Together(self.loss, processes, self, self._training).learn, part, True) or 0.0
         lowered = self._programs.of("step", batch)
         if self._last is not (last := lowered if takes_more else None):
             self._last = last
@@ -417,7 +431,8 @@ class Trainer:
         A training that is loaded and resumed ends with the same bytes as one that was never interrupted, even within an
         epoch, on the same machine and with data in the same order. A write that fails leaves an old file unchanged.
         ``ModelCheckpoint`` calls this method while ``fit`` runs. A file that is written afterwards includes what
-        callbacks did at the end, such as the best weights that ``EarlyStopping`` has restored.
+        callbacks did at the end, such as the best weights that ``EarlyStopping`` has restored. Of several processes all
+        call it, and the first one writes; any number of them can resume.
 
         Args:
             path: the file name, ending in ``.npz`` or in ``.safetensors``, or a binary stream, as for ``net.save``.
@@ -430,7 +445,7 @@ class Trainer:
         self._training.save(path, self)
 
     def load(self, path: str | PathLike[str] | BinaryIO | bytes) -> None:
-        """Load a checkpoint from a file, a binary stream or ``bytes``.
+        """Load a checkpoint from a file, a binary stream or ``bytes``; of several processes the first one reads it.
 
         This trainer must have been constructed like the one that was saved.
 

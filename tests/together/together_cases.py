@@ -1,0 +1,257 @@
+"""Trainings that must give the same numbers on any number of processes: mpiexec -n 2 python together_cases.py FOLDER.
+
+Without mpiexec, the same trainings by one process, which knows of no others. Each writes weights, buffers and history.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepbp import Sequential, Trainer
+from deepbp.callbacks import EarlyStopping, ReduceOnPlateau, WeightAverage
+from deepbp.layers import L1, L2, BatchNorm, Conv2D, Dense, Dropout, Embedding, Flatten, Penalized, ReLU, Tanh
+from deepbp.losses import IgnoreMissing, MeanSquaredError, SoftmaxCrossEntropy, SumSquaredError
+from deepbp.metrics import R2, Accuracy, MeanAbsoluteError
+from deepbp.optimizers import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    AMSGrad,
+    Lion,
+    NAdam,
+    Optimizer,
+    RAdam,
+    RMSprop,
+    Rprop,
+)
+from deepbp.processes import Processes
+from deepbp.typing import Array
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(197, 12))  # a prime number: the last batch is smaller
+LABELS = (X[:, :3].sum(axis=1) > 0).astype(int) + (X[:, 3] > 1)
+TARGETS = np.eye(3)[LABELS] + 0.1 * rng.normal(size=(197, 3))
+WEIGHTS = rng.uniform(0.1, 3, 197)
+GAPS = np.where(rng.random(TARGETS.shape) < 0.3, np.nan, TARGETS)
+VALIDATION = rng.normal(size=(41, 12))
+VALIDATION_LABELS = (VALIDATION[:, 0] > 0).astype(int)
+
+Shared = Processes | None
+
+
+def dense(rng: Any = 0, dtype: str = "float64", first: Any = None, inner: Any = ()) -> Sequential:
+    layers = [first or Dense(16), *inner, Tanh(), Dense(9), ReLU(), Dense(3)]
+    return Sequential(layers, input_shape=12, rng=rng, dtype=dtype)
+
+
+def train(
+    net: Sequential, processes: Shared, loss: Any = None, optimizer: Any = None, **given: Any
+) -> dict[str, Array]:
+    """Some epochs of training; the numbers that must be the same."""
+    options: dict[str, Any] = {"epochs": 3, "batch_size": 32, "sample_weight": None, "y": LABELS, "x": X}
+    options |= {name: given.pop(name) for name in [*given] if name not in TRAINER}
+    kind: dict[str, Any] = {"loss": loss or SoftmaxCrossEntropy(), "optimizer": optimizer or Adam(0.01)}
+    trainer = Trainer(net, **kind, **given, processes=processes)
+    history = trainer.fit(options.pop("x"), options.pop("y"), **options)
+    return results(net, history)
+
+
+TRAINER = ("metrics", "callbacks", "clip_norm", "clip_value", "accumulate", "non_finite")
+
+
+def results(net: Sequential, history: Any) -> dict[str, Array]:
+    held: dict[str, Any] = {**net.named_parameters(), **net.named_buffers()}
+    numbers = {name: one.value for name, one in held.items()}
+    return {**numbers, **{f"history {name}": np.array(column) for name, column in history.items()}}
+
+
+def by_step(processes: Shared) -> dict[str, Array]:
+    net = dense()
+    trainer = Trainer(net, SoftmaxCrossEntropy(), Adam(0.01), processes=processes)
+    losses = [trainer.step(X[:n], LABELS[:n]) for n in (50, 2, 1)]
+    return {**results(net, {}), "losses": np.array(losses)}
+
+
+def different_seeds(processes: Shared) -> dict[str, Array]:
+    return train(dense(0 if processes is None else processes.rank), processes)
+
+
+class Samples:
+    """A data set, which counts what is read."""
+
+    def __len__(self) -> int:
+        return len(X)
+
+    def __getitem__(self, row: int) -> tuple[Array, int]:
+        return X[row], LABELS[row]
+
+
+def of_stream(processes: Shared) -> dict[str, Array]:
+    """A stream for each process, of batches of different sizes; after three batches only the first one has more."""
+    rank, size = (0, 1) if processes is None else (processes.rank, processes.size)
+
+    def batches() -> Any:
+        for number in range(6 if rank == 0 else 3):
+            rows = np.arange(number, len(X), 6)
+            if number < 3 and size > 1:
+                rows = rows[:5] if rank == 0 else rows[5:][rank - 1 :: size - 1]
+            yield X[rows], LABELS[rows]
+
+    return train(dense(), processes, x=batches, y=None, metrics=[Accuracy()], validation_data=batches)
+
+
+def lazily(rows_at_once: int, shuffle: bool) -> Callable[[Shared], dict[str, Array]]:
+    def run(processes: Shared) -> dict[str, Array]:
+        x, y = Lazy(X, rows_at_once), Lazy(LABELS, rows_at_once)
+        return train(dense(), processes, x=x, y=y, shuffle=shuffle, metrics=[Accuracy()])
+
+    return run
+
+
+class Lazy:
+    """An array as of an HDF5 file, which counts the rows that are read."""
+
+    def __init__(self, array: Array, rows: int) -> None:
+        self._array, self.chunks, self.read = array, (rows, *array.shape[1:]), 0
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def __getitem__(self, place: Any) -> Array:
+        found: Array = self._array[place]
+        self.read += len(found)
+        return found
+
+
+def image(processes: Shared) -> dict[str, Array]:
+    layers = [Conv2D(3, 2), BatchNorm(), ReLU(), Flatten(), Dense(3)]
+    net = Sequential(layers, input_shape=(3, 4, 1), rng=0, dtype="float64")
+    return train(net, processes, optimizer=SGD(0.3), x=X.reshape(-1, 3, 4, 1))
+
+
+def table(processes: Shared) -> dict[str, Array]:
+    net = Sequential([Embedding(40, 4), Flatten(), Dense(3)], input_shape=5, rng=0, dtype="float64")
+    return train(net, processes, x=(np.abs(X[:, :5]) * 10).astype(int) % 40)
+
+
+def twice(processes: Shared) -> dict[str, Array]:
+    net = dense()
+    for _ in range(2):
+        net.fit(X, LABELS, loss=SoftmaxCrossEntropy(), optimizer=Adam(0.01), processes=processes, epochs=2)
+    return results(net, {})
+
+
+def skipping(processes: Shared) -> dict[str, Array]:
+    """The second sample overflows; its batch is left out everywhere."""
+    net = Sequential([Dense(9), BatchNorm(), Tanh(), Dense(3)], input_shape=12, rng=0, dtype="float64")
+    x = X.copy()
+    x[1] = 1e200
+    return train(net, processes, MeanSquaredError(), SGD(0.1), x=x, y=TARGETS, non_finite="skip", batch_size=99)
+
+
+OPTIMIZERS: list[Optimizer] = [
+    SGD(0.1, momentum=0.9, nesterov=True),
+    Adadelta(),
+    Adagrad(0.01),
+    AdamW(0.01),
+    AMSGrad(0.01),
+    Lion(1e-3),
+    NAdam(0.01),
+    RAdam(0.01),
+    RMSprop(0.01),
+    Rprop(0.001),
+]
+
+Case = Callable[[Shared], dict[str, Array]]
+CASES: dict[str, Case] = {
+    "plain": lambda p: train(dense(), p, metrics=[Accuracy()]),
+    "float32": lambda p: train(dense(dtype="float32"), p),
+    "full batch": lambda p: train(dense(), p, batch_size=None, epochs=5),
+    "sample weights": lambda p: train(dense(), p, sample_weight=WEIGHTS, metrics=[Accuracy()]),
+    "class weights": lambda p: train(dense(), p, class_weight="balanced"),
+    "clipping": lambda p: train(dense(), p, clip_norm=0.2, clip_value=0.05),
+    "accumulation": lambda p: train(dense(), p, accumulate=3, metrics=[Accuracy()]),
+    "accumulation of sums": lambda p: train(dense(), p, SumSquaredError(), SGD(0.001), y=TARGETS, accumulate=3),
+    "sum": lambda p: train(dense(), p, SumSquaredError(), SGD(0.001), y=TARGETS, metrics=[R2(), MeanAbsoluteError()]),
+    "missing targets": lambda p: train(dense(), p, IgnoreMissing(MeanSquaredError()), y=GAPS, batch_size=8),
+    "penalty": lambda p: train(dense(first=Penalized(Dense(16), weights=L2(0.01), outputs=L1(0.001))), p),
+    "penalty of a sum": lambda p: train(
+        dense(first=Penalized(Dense(16), weights=L2(0.1), outputs=L1(0.01))),
+        p,
+        SumSquaredError(),
+        SGD(0.001),
+        y=TARGETS,
+    ),
+    "early stopping": lambda p: train(
+        dense(),
+        p,
+        epochs=40,
+        validation_data=(VALIDATION, VALIDATION_LABELS),
+        metrics=[Accuracy()],
+        callbacks=[EarlyStopping("val_loss", patience=2), ReduceOnPlateau("loss", patience=1), WeightAverage(0.9)],
+    ),
+    "validation split": lambda p: train(dense(), p, validation_split=0.2, metrics=[Accuracy()]),
+    "a metric of all predictions": lambda p: train(
+        dense(), p, MeanSquaredError(), y=TARGETS, metrics=[lambda a, b: float(np.median(np.abs(a - b)))]
+    ),
+    "batch normalization": lambda p: train(dense(inner=[BatchNorm()]), p, optimizer=SGD(0.3), metrics=[Accuracy()]),
+    "batch normalization, float32": lambda p: train(dense(dtype="float32", inner=[BatchNorm()]), p, optimizer=SGD(0.3)),
+    "batch normalization, two rows": lambda p: train(
+        dense(inner=[BatchNorm()]), p, optimizer=SGD(0.01), batch_size=2, epochs=1
+    ),
+    "batch normalization of a sum": lambda p: train(
+        dense(inner=[BatchNorm()]), p, SumSquaredError(), SGD(0.001), y=TARGETS, accumulate=2
+    ),
+    "batch normalization, missing targets, penalty": lambda p: train(
+        dense(first=Penalized(Dense(16), weights=L2(0.01)), inner=[BatchNorm()]),
+        p,
+        IgnoreMissing(MeanSquaredError()),
+        SGD(0.3),
+        y=GAPS,
+        batch_size=7,
+    ),
+    "batches of one": lambda p: train(dense(), p, batch_size=1, epochs=1),
+    "fewer samples than processes": lambda p: train(dense(), p, x=X[:1], y=LABELS[:1], metrics=[Accuracy()]),
+    "in order": lambda p: train(dense(), p, shuffle=False),
+    "different seeds": different_seeds,
+    "by step": by_step,
+    "a data set": lambda p: train(dense(), p, x=Samples(), y=None, prefetch=2),
+    "a stream": of_stream,
+    "lazy": lazily(8, True),
+    "lazy, in order": lazily(8, False),
+    "images": image,
+    "a table": table,
+    "two calls": twice,
+    "skipping": skipping,
+    **{
+        f"{optimizer}": lambda p, optimizer=optimizer: train(dense(), p, optimizer=optimizer, epochs=2)  # type: ignore[misc]
+        for optimizer in OPTIMIZERS
+    },
+}
+DIFFERENT: dict[str, Case] = {  # with the number of processes, but not from run to run
+    "dropout": lambda p: train(dense(inner=[Dropout(0.3)]), p),
+    "own statistics": lambda p: train(dense(inner=[BatchNorm()]), p and Processes(p.comm, batch_statistics="own")),
+}
+
+
+def main(folder: Path) -> None:
+    from mpi4py import MPI
+
+    comm = MPI.COMM_WORLD
+    processes = Processes(comm) if comm.size > 1 else None
+    for number, (name, case) in enumerate({**CASES, **DIFFERENT}.items()):
+        found = case(processes)
+        again = case(processes) if name in DIFFERENT else found
+        everywhere = comm.allgather({key: one.tobytes() for key, one in found.items() if "history" not in key})
+        if comm.rank == 0:
+            numbers: dict[str, Any] = found
+            alike = all(one == everywhere[0] for one in everywhere)
+            rerun = all(np.array_equal(found[key], again[key]) for key in found)
+            np.savez(folder / f"{number}.npz", name=name, alike=alike, rerun=rerun, **numbers)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
