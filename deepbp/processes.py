@@ -17,7 +17,8 @@ from deepbp.typing import Array
 
 __all__ = ["Processes"]
 
-TURN = 0.1  # seconds that each process leaves the one before to report an error that all may have
+TURN, NEXT, MOST = 1.0, 0.1, 4.0  # seconds that the first process has to report an error that all may have; others
+FORWARD = 0.3  # seconds that mpiexec has to forward what was printed, before it ends all
 Result = TypeVar("Result")
 
 
@@ -141,11 +142,12 @@ class Processes:
 
     def _wait_turn(self) -> None:
         """Wait for the processes before this one, which end this one if they have the same exception to report."""
-        sleep(min(self.rank, 20) * TURN)
+        sleep(min(TURN + self.rank * NEXT, MOST) if self.rank else 0)
 
     def _abort(self, code: int) -> None:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        sleep(FORWARD)
         self.comm.Abort(code)
 
     def _watch_exceptions(self) -> None:

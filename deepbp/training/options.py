@@ -62,11 +62,14 @@ class FitOptions:
         if self.validation_every > 1 and self.validation_data is None and not self.validation_split:
             raise ConfigurationError("validation_every: there is nothing to validate on: give validation_data=...")
 
-    def source(
-        self, model: Layer[Any], loss: Loss[Any], x: Any, y: Any, learns: bool
-    ) -> Data | Items | Stream | Blocks:
-        """The source of all batches; ``learns`` is whether the model remembers the names of columns."""
-        return as_source(
+    def sources(
+        self, model: Layer[Any], loss: Loss[Any], x: Any, y: Any, learns: bool, rng: np.random.Generator
+    ) -> tuple[Source, Source | None]:
+        """The training data, and the validation data, which may be a share of them that ``rng`` draws.
+
+        ``learns`` is whether the model remembers the names of columns.
+        """
+        source = as_source(
             model,
             loss,
             x,
@@ -76,11 +79,8 @@ class FitOptions:
             steps_per_epoch=self.steps_per_epoch,
             learns=learns,
         )
-
-    def split(
-        self, source: Data | Items | Stream | Blocks, model: Layer[Any], loss: Loss[Any], rng: np.random.Generator
-    ) -> tuple[Source, Source | None]:
-        """The training data, and the validation data, which may be a share of them that ``rng`` draws."""
+        if self.validation_data is None and not self.validation_split:
+            return source, None
         validation = self._validation_data(model, loss)
         if not self.validation_split:
             return source, validation

@@ -121,10 +121,10 @@ class TrainingState:
         if any(other != sizes[0] for other in sizes):
             message = "processes: expected the same model in all, got models of different sizes"
             raise processes._agreed(ConfigurationError(message))
-        first = processes.of_first(lambda: (self._arrays(), self.generator.bit_generator.state))
+        numbers, rows = processes.of_first(lambda: (self._arrays(), self.generator.bit_generator.state))
         for name, array in self._arrays().items():
-            array[...] = first[0][name]
-        self.generator.bit_generator.state = first[1]
+            array[...] = numbers[name]
+        self.generator.bit_generator.state = rows
         self._separate_generators([])
 
     def _separate_generators(self, stored: Sequence[Any]) -> None:
@@ -135,11 +135,6 @@ class TrainingState:
             self._generators = list(generators_in(layers).values())
             states = stored[rank] if len(stored) == self.processes.size else []
             seed_for_process(self._generators, states, {id(self._of_layers): self.generator}, rank)
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this is the first of several processes, or the only one."""
-        return self.processes is None or self.processes.rank == 0
 
     @property
     def steps(self) -> int:
@@ -438,8 +433,8 @@ def generators_in(layers: Mapping[Any, Layer[Any]]) -> dict[str, np.random.Gener
 
 def _drawing(model: Layer[Any], inside: Iterable[tuple[str, Any]]) -> dict[Any, Layer[Any]]:
     """The layers that may draw in a pass: a chain's own generator draws initial values and rows, which no pass does."""
-    layers = [one for _, one in [("", model), *inside] if isinstance(one, Layer) and not isinstance(one, Chain)]
-    return dict(enumerate(layers))
+    layers = (one for _, one in [("", model), *inside] if isinstance(one, Layer))
+    return dict(enumerate(one for one in layers if not isinstance(one, Chain)))
 
 
 def _check_same(what: str, own: Any, stored: Any) -> None:

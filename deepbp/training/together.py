@@ -101,10 +101,13 @@ class Together(Accumulation):
 
     def average_buffers(self) -> None:
         """Replace what forward passes have remembered of each process's own rows, running means, by its average."""
-        shared = {buffer for norm in self._norms for buffer in (norm.running_mean, norm.running_variance)}
-        for buffer in self.state.buffers:
-            if buffer not in shared and buffer.value.dtype.kind == "f":
-                buffer.value = self.processes.sum(buffer.value.copy()) / self.processes.size
+        shared = {id(buffer) for norm in self._norms for buffer in (norm.running_mean, norm.running_variance)}
+        own = [buffer for buffer in self.state.buffers if id(buffer) not in shared and buffer.value.dtype.kind == "f"]
+        if own:
+            everywhere = self.processes.gather([buffer.value for buffer in own])
+            for buffer, values in zip(own, zip(*everywhere, strict=True), strict=True):
+                if any(not np.array_equal(value, values[0]) for value in values):
+                    buffer.value = np.mean(values, axis=0)
 
     def merged(self, meter: Meter) -> Meter:
         """A meter of what all processes have seen."""
@@ -234,3 +237,9 @@ class Together(Accumulation):
         rank, text = min(told, key=lambda one: "the loss itself" in one[1])  # better from one that knows the place
         error = NonFiniteError(f"process {rank}: {text}")
         return self.processes._agreed(error)
+
+
+def learn_at_once(trainer: Settings, state: TrainingState, batch: Data, processes: Processes) -> float:
+    """Make one update from this process's part of a batch, and return the loss of all of it before that."""
+    part = batch.take(processes.part(len(batch)))
+    return Together(trainer.loss, processes, trainer, state).learn(part, True) or 0.0

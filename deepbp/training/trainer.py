@@ -30,7 +30,7 @@ from deepbp.metrics.metric import MetricLike, bind_metrics, check_metrics, metri
 from deepbp.optimizers import Optimizer, State
 from deepbp.parameters import Buffer, ParameterVector
 from deepbp.processes import Processes
-from deepbp.training.data import Data, Source, as_source, learn_columns
+from deepbp.training.data import Data, as_source, learn_columns
 from deepbp.training.evaluation import ROWS_AT_ONCE, evaluate
 from deepbp.training.history import History
 from deepbp.training.loop import Fit
@@ -42,7 +42,7 @@ from deepbp.training.scale import fit_scale
 from deepbp.training.state import TrainingState
 from deepbp.training.step import step, update
 from deepbp.training.streams import Stream, Unused
-from deepbp.training.together import Together
+from deepbp.training.together import learn_at_once
 from deepbp.typing import ArrayLike, Seed
 
 
@@ -268,7 +268,7 @@ class Trainer:
     @property
     def is_first(self) -> bool:
         """Whether this is the first of several processes, which shows and writes for all, or the only one."""
-        return self._training.is_first
+        return self.processes is None or self.processes.rank == 0
 
     def step(self, x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Make one update from one batch, of which each of several processes takes a part; returns the loss before it.
@@ -287,9 +287,8 @@ class Trainer:
 
     def _step(self, batch: Data, takes_more: bool = False) -> float:
         """A step with validated data; ``takes_more``: the program for it takes other data of these shapes, too."""
-        if (processes := self._training.processes) is not None:
-            part = batch.take(processes.part(len(batch)))
-            return ignoring_errors(Together(self.loss, processes, self, self._training).learn, part, True) or 0.0
+        if self._training.processes is not None:
+            return ignoring_errors(learn_at_once, self, self._training, batch, self._training.processes)
         lowered = self._programs.of("step", batch)
         if self._last is not (last := lowered if takes_more else None):
             self._last = last
@@ -379,12 +378,8 @@ class Trainer:
         if further:
             self.callbacks = [*self.callbacks, *further]
         try:
-            source = options.source(self.model, self.loss, x, y, learns)
             position, rng = state.next_position()
-            training: Source = source
-            validation: Source | None = None
-            if options.validation_data is not None or options.validation_split:
-                training, validation = options.split(source, self.model, self.loss, rng)
+            training, validation = options.sources(self.model, self.loss, x, y, learns, rng)
             fit_scale(state, self.loss, training, y, first=not steps)
             built: Any = self.model.built
             self.model.built = evolve(built, loss=self.loss)
