@@ -426,8 +426,7 @@ class Trainer:
         A training that is loaded and resumed ends with the same bytes as one that was never interrupted, even within an
         epoch, on the same machine and with data in the same order. A write that fails leaves an old file unchanged.
         ``ModelCheckpoint`` calls this method while ``fit`` runs. A file that is written afterwards includes what
-        callbacks did at the end, such as the best weights that ``EarlyStopping`` has restored. Of several processes all
-        call it, and the first one writes; any number of them can resume.
+        callbacks did at the end, such as the best weights that ``EarlyStopping`` has restored. All processes call it.
 
         Args:
             path: the file name, ending in ``.npz`` or in ``.safetensors``, or a binary stream, as for ``net.save``.
