@@ -18,7 +18,7 @@ from deepbp.derivation.steps import (
     uses_of,
 )
 from deepbp.formulas.printer import Symbol
-from deepbp.layers import MergeBy
+from deepbp.layers import MergeBy, SliceSteps
 from deepbp.losses import Loss
 
 
@@ -58,7 +58,11 @@ def _shares(steps: Sequence[Step], signal: Symbol) -> list[Row]:
 
 
 def _cover(slices: Sequence[OperationStep]) -> bool:
-    """Whether these slices hold each column of their input once, in order."""
+    """Whether these slices hold each column, or step, of their input once, in order."""
+    operations = [one.operation for one in slices]
+    steps = [(one.start, one.stop) for one in operations if isinstance(one, SliceSteps)]
+    if steps:
+        return [0, *(stop for _, stop in steps)] == [*(start for start, _ in steps), None]
     columns = [
         c for one in slices for c in range(one.input_shape[-1]) if one.operation.output_column(0, c, ()) is not None
     ]
@@ -69,7 +73,7 @@ def _concat_row(slices: Sequence[OperationStep]) -> Row:
     symbols = {f"part{i}": one.delta for i, one in enumerate(slices)}
     first = slices[0]
     math = Math(("delta_input", f"concat({', '.join(symbols)})"), {**symbols, "delta_input": first.delta_input})
-    remark = f"side by side again, as layer {first.whole}, {first.kind}, cut them"
+    remark = f"put together again, as layer {first.whole}, {first.kind}, cut them"
     return Row(math, batch(first.input_shape), remark)
 
 
@@ -85,6 +89,8 @@ def backward_row(step: Step, index: int = 0) -> Row:
     if isinstance(step, OperationStep | PenaltyStep):
         return Row(math, batch(step.input_shapes[index]), _remark(step, index))
     formula = step.formula
+    if index:
+        return Row(math, batch(step.input_shapes[index]), f"from layer {step.place}, which looks at this memory")
     if formula is None or not formula.passed_back:
         return Row(math, shape_text("delta", "delta_input", step), f"through layer {step.place}, a black box here")
     remark = f"back through layer {step.place}, {step.kind}"

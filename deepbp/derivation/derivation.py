@@ -175,4 +175,6 @@ def conventions(steps: Sequence[Step]) -> list[Block]:
     if used & {"concat", "columns"}:
         beside, part = Math(("concat(u, v)",), {}), Math(("columns(u, 2, 5)",), {})
         blocks.append(Paragraph((beside, " has the columns of both side by side; ", part, " is columns 2 to 4 of it.")))
+    if "steps" in used:
+        blocks.append(Paragraph((Math(("steps(u, 2, 5)",), {}), " is steps 2 to 4 of u, counted from 0.")))
     return blocks

@@ -28,6 +28,7 @@ def forward_row(step: Step, *, again: bool = False) -> Row:
     if isinstance(step, OperationStep | PenaltyStep):
         return Row(math, "" if isinstance(step, PenaltyStep) else batch(step.output_shape), _remark(step))
     remark = f"layer {step.place}, {step.layer}{', used again' if again else ''}"
+    remark = ", ".join(filter(None, [remark, step.condition]))
     if step.formula is None:
         return Row(math, shape_text("x", "y", step), f"{remark}: a black box, no formula is stated")
     if step.formula.function:

@@ -132,7 +132,8 @@ def _written(step: Step, x: str, y: str, delta: str, own: dict[str, str]) -> tup
 def _from_formula(step: Step, x: str, y: str, delta: str, own: dict[str, str]) -> tuple[Lines, Lines, dict[str, str]]:
     """The statements that are derived from the layer's formula."""
     formula = step.formula
-    if formula is None or formula.saved or step.layer.surrogate_gradient or step.layer.named_buffers():
+    layer = step.layer
+    if formula is None or step.condition or formula.saved or layer.surrogate_gradient or layer.named_buffers():
         raise ConfigurationError(
             f"script: layer {step.place}, {step.layer}: expected a layer that does the same in each pass and states "
             "its formula"

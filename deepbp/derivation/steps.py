@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 from deepbp.derivation.expressions import Expression, Math, with_values
 from deepbp.formulas.language import in_time
 from deepbp.formulas.printer import Symbol
-from deepbp.layers import Formula, Layer, Operation, Penalty, PenaltyTerm, SliceColumns
+from deepbp.layers import Formula, Layer, Operation, Penalty, PenaltyTerm, SliceColumns, SliceSteps
 from deepbp.layers.observed_pass import FlatNode, flattened
 from deepbp.optimizers import SGD, Optimizer
 from deepbp.parameters import Parameter
@@ -35,6 +35,7 @@ class Step:
         held: the parameters, by the same names.
         input_shapes, output_shape: shapes of one sample.
         formula: the layer's mathematics; None for a black box.
+        condition: under which the formula holds, in a few words: of a layer with a mask, or that runs per step.
 
     >>> from deepbp import Sequential
     >>> from deepbp.derivation import steps
@@ -53,6 +54,7 @@ class Step:
     input_shapes: tuple[Shape, ...]
     output_shape: Shape
     formula: Formula | None
+    condition: str = attrs.field(default="", kw_only=True)
 
     @property
     def kind(self) -> str:
@@ -100,7 +102,8 @@ class Step:
         """The output as an expression; f(x), with its letter, for an activation function."""
         symbols = dict(self.symbols)
         if self.formula is None:
-            return ("f(x)",), symbols | {"f": Symbol(self.kind)}
+            names = {"x": self.input, **{f"x{i}": one for i, one in enumerate(self.inputs[1:], 1)}}
+            return (f"f({', '.join(names)})",), symbols | names | {"f": Symbol(self.kind)}
         if self.formula.function:
             return ("f(x)",), symbols | {"f": Symbol(self.formula.function)}
         return (with_values(self.formula.forward, self.layer),), symbols
@@ -108,7 +111,7 @@ class Step:
     def passed_back(self, index: int = 0) -> Forms:
         """The backpropagated gradient ∂L/∂input as an expression: a share of it if other steps take that input."""
         symbols, formula = dict(self.symbols), self.formula
-        if formula is None or not formula.passed_back:
+        if formula is None or not formula.passed_back or index:
             return ("back(delta)",), symbols | {"back": Symbol(f"{self.kind}.backward")}
         passed = with_values(formula.passed_back, self.layer)
         if formula.derivative and formula.function:
@@ -223,8 +226,8 @@ class OperationStep(Step):
 
     @property
     def is_slice(self) -> bool:
-        """Whether it takes columns of a signal."""
-        return isinstance(self.operation, SliceColumns)
+        """Whether it takes columns, or steps, of a signal."""
+        return isinstance(self.operation, SliceColumns | SliceSteps)
 
     @property
     def names(self) -> list[str]:
@@ -339,7 +342,10 @@ class _Numbering:
         self.parameters.update({key: Symbol(one, output.number) for key, one in fresh.items()})
         parameters = {name: self.parameters[id(p)] for name, p in held.items()}
         shapes = node.input_shapes, node.output_shape
-        return Step(node.place, node.layer, inputs, output, parameters, held, *shapes, formula)
+        masked = node.context is not None and node.context.mask is not None and not node.layer.stepwise
+        conditions = ["without the padding"] * masked + ["each step alone"] * bool(node.steps)
+        condition = ", ".join(conditions)
+        return Step(node.place, node.layer, inputs, output, parameters, held, *shapes, formula, condition=condition)
 
     def _penalty(self, node: FlatNode, term: PenaltyTerm, inputs: tuple[Symbol, ...]) -> Step:
         output = self._output("P", node)

@@ -108,13 +108,13 @@ def flattened_images(network: Layer[Any]) -> dict[str, Shape]:
     found: dict[str, Shape] = {}
     for node in flattened(network):
         shape, channels = signals[node.inputs[0]] if node.inputs else (None, False)
-        before = node.input_shapes[0] if node.inputs else ()
+        before = node.input_shapes[0][len(node.steps) :] if node.inputs else ()
         channels = channels or isinstance(node.layer, CHANNELS_FIRST)
         if isinstance(node.layer, Flatten):
             shape = before if len(before) == 3 or (channels and len(before) == 2) else None
         elif shape is not None:
             found[node.place] = shape
-            if isinstance(node.layer, Dense) or node.output_shape != before:
+            if isinstance(node.layer, Dense) or node.output_shape[len(node.steps) :] != before:
                 shape = None
         signals.append((shape, channels))
     return found

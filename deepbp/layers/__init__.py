@@ -31,7 +31,7 @@ from deepbp.layers.pooling import (
 )
 from deepbp.layers.recurrent import GRU, LSTM, Bidirectional, SimpleRNN
 from deepbp.layers.scaling import Scale, Shift, Standardize
-from deepbp.layers.sequences import EncoderDecoder, Masked, PerStep
+from deepbp.layers.sequences import EncoderDecoder, Masked, PerStep, SliceSteps
 from deepbp.layers.shapes import Flatten, Reshape, StopGradient
 from deepbp.layers.sublayers import Sublayer as Sublayer  # in the pickles of composites
 from deepbp.layers.sublayers import _Identity as _Identity
@@ -113,6 +113,7 @@ __all__ = [
     "SimpleRNN",
     "Sine",
     "SliceColumns",
+    "SliceSteps",
     "Softmax",
     "Softplus",
     "Softsign",

@@ -275,7 +275,7 @@ class CrossAttention(Layer[tuple[Array, Array, Heads, StepOrder, StepOrder, Para
     Source: Bahdanau, Cho & Bengio 2015; Vaswani et al. 2017.
     """
 
-    any_length = True
+    any_length = takes_memory = True
 
     heads: int = field(validator=positive_int)
     width: int | None = field(default=None, kw_only=True, validator=optional(positive_int))

@@ -295,11 +295,22 @@ class Node:
         name: of a sublayer, the path of its field, such as ``"body"`` or ``"branches.1"``.
         operation: the sublayer, an ``Operation`` such as ``MergeBy("add")``, or a ``PenaltyTerm``.
         inputs: the names of the nodes whose outputs it takes; ``"x"`` is the composite's own input.
+        padding: of a sublayer that runs with a mask, the number that marks padding in its input, as in ``Masked``.
+        memory: of a sublayer that looks at a memory, as in ``EncoderDecoder``, the name of the node that computes it.
+        per_step: whether the sublayer runs on each step of the composite's input alone, as in ``PerStep``.
     """
 
     name: str
     operation: Any
     inputs: tuple[str, ...] = field(default="x", converter=_as_names)  # pyright: ignore[reportAssignmentType]
+    padding: float | None = field(default=None, kw_only=True)
+    memory: str = field(default="", kw_only=True)
+    per_step: bool = field(default=False, kw_only=True)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The inputs, and the memory if there is one."""
+        return (*self.inputs, self.memory) if self.memory else self.inputs
 
     @property
     def layer(self) -> Any:
@@ -317,13 +328,15 @@ class Node:
             return ()
         if isinstance(self.operation, Operation):
             return self.operation.output_shape(shapes)
-        built = self.operation.built
-        output: Shape | None = built.output_shapes.get(shapes[0]) if built is not None and len(shapes) == 1 else None
+        built, steps = self.operation.built, shapes[0][:1] if self.per_step and shapes else ()
+        output: Shape | None = None
+        if built is not None and len(shapes) == 1:
+            output = built.output_shapes.get(shapes[0][len(steps) :])
         if output is None:
             known = "not built" if built is None else f"built for samples of shape {built.input_shape}"
             got = " and ".join(map(str, shapes)) or "no input"
             raise ContractError(f"inner_graph: node {self.name!r} gets {got}, and {self.operation} is {known}")
-        return output
+        return (*steps, *output)
 
 
 def _as_nodes(nodes: Iterable[Node]) -> tuple[Node, ...]:
@@ -357,14 +370,14 @@ class InnerGraph:
     def __attrs_post_init__(self) -> None:
         shapes, unused = {"x": self.input_shape}, set[str]()
         for node in self.nodes:
-            missing = [name for name in node.inputs if name not in shapes]
+            missing = [name for name in node.sources if name not in shapes]
             if missing or node.name in shapes:
                 wrong = f"takes {missing[0]!r}, which is not among" if missing else "has the name of one of"
                 known = ", ".join(map(repr, shapes))
                 raise ContractError(f"inner_graph: node {node.name!r} {wrong} those before it: {known}")
             shapes[node.name] = node.shape_from([shapes[name] for name in node.inputs])
             if node.is_signal:
-                unused = unused - set(node.inputs) | {node.name}
+                unused = unused - set(node.sources) | {node.name}
         object.__setattr__(self, "shapes", shapes)
         if len(unused) != 1 or self.output.name not in unused:
             listed = ", ".join(map(repr, sorted(unused))) or "none"
@@ -379,8 +392,10 @@ class InnerGraph:
     def is_chain(self) -> bool:
         """Whether it is nothing but sublayers, each of which takes the output of the one before."""
         before = ("x", *(node.name for node in self.nodes[:-1]))
-        pairs = zip(self.nodes, before, strict=True)
-        return all(node.layer is not None and node.inputs == (source,) for node, source in pairs)
+        return all(
+            node.layer is not None and node.sources == (source,) and node.padding is None and not node.per_step
+            for node, source in zip(self.nodes, before, strict=True)
+        )
 
     def path(self, node: Node) -> str:
         """The node's path in the composite: empty, the composite's own, for a merged output and for penalties."""

@@ -47,6 +47,12 @@ class Context:
         return evolve(self, mask=None)
 
 
+def real_steps(x: Array, padding: float) -> Array:
+    """The mask (B, T) of sequences (B, T, …): whether a step has any number other than the padding."""
+    different = x != padding
+    return np.asarray(different if x.ndim == 2 else different.reshape(*x.shape[:2], -1).any(axis=2))
+
+
 class Steps:
     """The passes of ``Layer`` over sequences, samples of shape (T, …) with T steps."""
 
@@ -58,6 +64,9 @@ class Steps:
 
     any_length: ClassVar[bool] = False
     """Whether the layer takes samples whose sizes differ from batch to batch, None in ``input_shape``."""
+
+    takes_memory: ClassVar[bool] = False
+    """Whether the layer looks at ``context.memory`` itself, as ``CrossAttention`` does."""
 
     def forward_with(self, x: Array, context: Context) -> tuple[Array, Any]:
         """``forward``, given which steps are real: layers that look at several steps at once override it."""

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import prod
 from typing import Any, Self, TypeAlias
 
 import numpy as np
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from deepbp.errors import ContractError, DeepBPError, NotBuiltError
 from deepbp.layers.boundary import place_of, unwrapped
 from deepbp.layers.inner_graph import InnerGraph, Node, Operation, PenaltyTerm
 from deepbp.layers.layer import Layer
+from deepbp.layers.masking import Context, real_steps
 from deepbp.layers.merging import sum_arrays
 from deepbp.parameters import Parameter
 from deepbp.typing import Array, Shape
@@ -45,6 +47,37 @@ def stated_graph(layer: Layer[Any]) -> InnerGraph | None:
     return graph
 
 
+@frozen
+class FlatContext:
+    """Where the ``Context`` of a layer comes from, by the positions of signals.
+
+    Attributes:
+        mask: the signal whose steps are real or padding, and the number that marks padding.
+        memory: the signal that the layer may look at.
+        memory_shape: of its samples.
+        memory_mask: as ``mask``, for the memory.
+        before: the inputs and outputs of the layers before it in chains, at which the axis of steps may have ended.
+    """
+
+    mask: tuple[int, float] | None
+    memory: int | None = None
+    memory_shape: Shape = ()
+    memory_mask: tuple[int, float] | None = None
+    before: tuple[tuple[int, int], ...] = ()
+
+    def behind(self, x: int, y: int) -> Self:
+        """The context of the next layer in a chain."""
+        return evolve(self, before=(*self.before, (x, y)))
+
+    def made(self, signals: Sequence[Array], memory: Parameter | None) -> Context:
+        """The context itself."""
+        mask, seen = (one and real_steps(signals[one[0]], one[1]) for one in (self.mask, self.memory_mask))
+        context = Context(mask, memory, seen)
+        for x, y in self.before:
+            context = context.after(signals[x], signals[y])
+        return context
+
+
 @frozen(eq=False)
 class FlatNode:
     """One computation of a network whose composites are taken apart.
@@ -56,6 +89,8 @@ class FlatNode:
         operation: None where the layer runs.
         inputs: positions of the signals that go in: 0 is the network's input, i + 1 the output of node i.
         labels: the names of the composites around it, and its own, with the layers, from the outside in.
+        context: of a layer that gets one. A layer that looks at its memory has that as its second input.
+        steps: the axes of steps, the first of its shapes, along which it runs on each step alone, as in ``PerStep``.
     """
 
     place: str
@@ -66,11 +101,18 @@ class FlatNode:
     input_shapes: tuple[Shape, ...]
     output_shape: Shape
     labels: tuple[tuple[str, Layer[Any]], ...]
+    context: FlatContext | None = None
+    steps: Shape = ()
 
     @property
     def is_signal(self) -> bool:
         """Whether it computes a signal, and not a penalty."""
         return not isinstance(self.operation, PenaltyTerm)
+
+    def merged(self, array: Array) -> Array:
+        """The array as the node itself sees it: of a node that runs on each step alone, steps are samples."""
+        count = len(self.steps) + 1
+        return array.reshape(prod(array.shape[:count]), *array.shape[count:]) if self.steps else array
 
     def description(self) -> str:
         """``layer 1, Residual > body, Dense(3)``: where the node is, for error messages."""
@@ -93,8 +135,11 @@ def flattened(network: Layer[Any]) -> tuple[FlatNode, ...]:
 
 def _flatten(whole: FlatNode, nodes: list[FlatNode], around: tuple[tuple[str, Layer[Any]], ...]) -> int:
     """Append what a layer computes; returns the position of its output among the signals."""
-    graph = stated_graph(whole.layer)
+    graph, context = stated_graph(whole.layer), whole.context
     if graph is None:
+        if context is not None and context.memory is not None and whole.layer.takes_memory:
+            shapes = (*whole.input_shapes, context.memory_shape)
+            whole = evolve(whole, inputs=(*whole.inputs, context.memory), input_shapes=shapes)
         nodes.append(whole)
         output = len(nodes)
         if whole.layer.has_penalty():  # which the layer adds to the loss itself
@@ -103,24 +148,40 @@ def _flatten(whole: FlatNode, nodes: list[FlatNode], around: tuple[tuple[str, La
                 FlatNode(whole.place, whole.place, whole.layer, PenaltyTerm(None), (output,), shapes, (), whole.labels)
             )
         return output
-    signals = {"x": whole.inputs[0]}
+    if type(whole.layer).forward_with is Layer.forward_with:  # it hands no context on
+        context = None
+    signals, masks = {"x": whole.inputs[0]}, dict[str, tuple[int, float] | None]()
     for node in graph.nodes:
-        name = graph.path(node)
+        name, own = graph.path(node), context
+        if node.padding is not None or node.memory:
+            masks[node.name] = None if node.padding is None else (signals[node.inputs[0]], node.padding)
+            own = FlatContext(masks[node.name])
+            if node.memory:
+                own = evolve(
+                    own,
+                    memory=signals[node.memory],
+                    memory_shape=graph.shapes[node.memory],
+                    memory_mask=masks.get(node.memory),
+                )
         flat = FlatNode(
             place=f"{whole.place}.{name}".strip("."),
             whole=whole.place,
             layer=whole.layer if node.layer is None else node.layer,
             operation=node.operation if node.layer is None else None,
             inputs=tuple(signals[one] for one in node.inputs),
-            input_shapes=tuple(graph.shapes[one] for one in node.inputs),
-            output_shape=graph.shapes[node.name],
+            input_shapes=tuple((*whole.steps, *graph.shapes[one]) for one in node.inputs),
+            output_shape=(*whole.steps, *graph.shapes[node.name]) if node.is_signal else (),
             labels=whole.labels if node.layer is None else (*around, (_label(node), node.layer)),
+            context=own,
+            steps=(*whole.steps, *graph.input_shape[: node.per_step]),
         )
         if node.layer is None:
             nodes.append(flat)
             signals[node.name] = len(nodes)
         else:
             signals[node.name] = _flatten(flat, nodes, flat.labels)
+            if graph.is_chain and context is not None:
+                context = context.behind(flat.inputs[0], signals[node.name])
     return signals[graph.output.name]
 
 
@@ -134,6 +195,7 @@ class NodeRecord:
 
     Attributes:
         saved: what its backward step needs; of a penalty, its value and gradient.
+        memory: the second input of a layer that looks at it, which collects ∂L/∂memory.
         delta: ∂L/∂output.
         passed_back: for each input, ∂L/∂input, or a share of it where other nodes take that input, too.
         gradients: ∂L/∂parameter by field, this use's share of it.
@@ -143,6 +205,7 @@ class NodeRecord:
     inputs: tuple[Array, ...]
     output: Array
     saved: Any
+    memory: Parameter | None = None
     delta: Array | None = None
     passed_back: tuple[Array, ...] = ()
     gradients: dict[str, Array] = field(factory=dict)
@@ -205,7 +268,9 @@ class ObservedPass:
             node = record.node
             record.delta = sum_arrays(shares[position]) if node.is_signal else np.ones_like(record.output)
             with _placed(node):
-                record.passed_back, record.gradients = _backward(record, record.delta)
+                shares_back, record.gradients = _backward(record, node.merged(record.delta))
+            pairs = zip(shares_back, record.inputs, strict=True)
+            record.passed_back = tuple(share.reshape(one.shape) for share, one in pairs)
             # Shares are added in forward order and those of penalties last, which is the order of training.
             for source, share in reversed(list(zip(node.inputs, record.passed_back, strict=True))):
                 found = shares.setdefault(source, [])
@@ -217,19 +282,29 @@ class ObservedPass:
         signals = [x]
         for node in self.nodes:
             inputs = tuple(signals[one] for one in node.inputs)
+            memory = Parameter(inputs[1]) if node.operation is None and len(inputs) == 2 else None
             with _placed(node):
-                output, saved = run(node, inputs, self.records)
+                context = None if node.context is None else node.context.made(signals, memory)
+                output, saved = run(node, tuple(map(node.merged, inputs)), self.records, context)
+            if node.steps and node.is_signal:
+                output = output.reshape(*inputs[0].shape[: len(node.steps) + 1], *output.shape[1:])
             signals.append(output)
-            self.records.append(NodeRecord(node, inputs, output, saved))
+            self.records.append(NodeRecord(node, inputs, output, saved, memory))
             if observe is not None:
                 observe(self.records[-1])
         return next(record.output for record in reversed(self.records) if record.node.is_signal)
 
 
-def _forward(node: FlatNode, inputs: tuple[Array, ...], records: list[NodeRecord]) -> tuple[Array, Any]:
+def _forward(
+    node: FlatNode, inputs: tuple[Array, ...], records: list[NodeRecord], context: Context | None
+) -> tuple[Array, Any]:
     match node.operation:
         case None:
-            pair: tuple[Array, Any] = node.layer._run_forward(inputs[0])
+            pair: tuple[Array, Any]
+            if context is None:
+                pair = node.layer._run_forward(inputs[0])
+            else:
+                pair = node.layer.forward_with(inputs[0], context)
             return pair
         case Operation() as operation:
             return operation.forward(inputs), None
@@ -240,9 +315,13 @@ def _forward(node: FlatNode, inputs: tuple[Array, ...], records: list[NodeRecord
     return np.asarray(value, dtype=gradient.dtype), (value, gradient)
 
 
-def _predict(node: FlatNode, inputs: tuple[Array, ...], records: list[NodeRecord]) -> tuple[Array, Any]:
+def _predict(
+    node: FlatNode, inputs: tuple[Array, ...], records: list[NodeRecord], context: Context | None
+) -> tuple[Array, Any]:
     if node.operation is None:
-        return node.layer._run_predict(inputs[0]), None
+        if context is None:
+            return node.layer._run_predict(inputs[0]), None
+        return node.layer.predict_with(inputs[0], context), None
     if isinstance(node.operation, Operation):
         return node.operation.forward(inputs), None
     return np.zeros(()), (0.0, None)
@@ -252,15 +331,18 @@ def _backward(record: NodeRecord, delta: Array) -> tuple[tuple[Array, ...], dict
     """The gradients for the inputs, and those of the parameters."""
     node = record.node
     if isinstance(node.operation, Operation):
-        return tuple(node.operation.backward(record.inputs, delta)), {}
+        return tuple(node.operation.backward(tuple(map(node.merged, record.inputs)), delta)), {}
     if isinstance(node.operation, PenaltyTerm):
         gradient = record.saved[1]
         return ((gradient,), {}) if node.inputs else ((), {"w": gradient})
     held = record.parameters
     for parameter in held.values():
         parameter.clear_grad()
+    if record.memory is not None:
+        record.memory.clear_grad()
     grad_input = node.layer._run_backward(record.saved, delta)
-    return (grad_input,), {name: parameter.grad.copy() for name, parameter in held.items()}
+    grad_inputs = (grad_input,) if record.memory is None else (grad_input, record.memory.grad)
+    return grad_inputs, {name: parameter.grad.copy() for name, parameter in held.items()}
 
 
 @contextmanager

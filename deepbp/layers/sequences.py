@@ -1,26 +1,22 @@
 """Composites for sequences: Masked, which marks padding, EncoderDecoder, and PerStep."""
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from attrs import define, field
+from attrs import define, field, frozen
 
 from deepbp.errors import ShapeError
 from deepbp.errors.validators import finite, optional, positive_int
 from deepbp.layers.chain import AnyLayer, LayerLike
+from deepbp.layers.inner_graph import InnerGraph, Node, Operation
 from deepbp.layers.layer import Builder, Layer
-from deepbp.layers.masking import Context
+from deepbp.layers.masking import Context, real_steps
 from deepbp.layers.sublayers import Sublayer, as_layer, require_built_sublayers
 from deepbp.parameters import Parameter
 from deepbp.typing import AnySize, Array, Shape
 
 EncoderDecoderSaved: TypeAlias = tuple[Any, Any, Parameter]
-
-
-def real_steps(x: Array, padding: float) -> Array:
-    """The mask (B, T) of sequences (B, T, …): whether a step has any number other than the padding."""
-    different = x != padding
-    return np.asarray(different if x.ndim == 2 else different.reshape(*x.shape[:2], -1).any(axis=2))
 
 
 def _as_body(body: LayerLike) -> AnyLayer:
@@ -106,6 +102,11 @@ class Masked(Layer[Any]):
     def predict(self, x: Array) -> Array:
         return self.inner[0].predict(x, self._context(x))
 
+    def inner_graph(self) -> InnerGraph:
+        assert self.built is not None
+        body = Node("body", self.body, padding=self.padding)
+        return InnerGraph(self.built.input_shape, [body], "y = body(x), without the padding")
+
     def start(self, batch: int) -> Any:
         return self.inner[0].start(batch)
 
@@ -115,6 +116,53 @@ class Masked(Layer[Any]):
 
     def _require_built(self) -> None:
         require_built_sublayers(self, self.inner)
+
+
+@frozen
+class SliceSteps(Operation):
+    """Slice of the axis of steps, x[:, start:stop]; the backpropagated gradient is 0 at the other steps.
+
+    >>> import numpy as np
+    >>> from deepbp.layers import SliceSteps
+    >>> SliceSteps(1, None).forward([np.array([[[1.0], [2.0], [3.0]]])])
+    array([[[2.],
+            [3.]]])
+    """
+
+    start: int
+    stop: int | None
+
+    def label(self) -> str:
+        return f"steps from {self.start} on" if self.stop is None else f"steps {self.start} to {self.stop - 1}"
+
+    def output_shape(self, shapes: Sequence[Shape]) -> Shape:
+        ((steps, *rest),) = shapes
+        if type(steps) is AnySize and self.stop is None:
+            return shapes[0]
+        end = steps if self.stop is None else self.stop
+        if not 0 <= self.start < end or (type(steps) is not AnySize and end > steps):
+            raise ShapeError(f"{self}: expected samples with these steps, got shape {shapes[0]}")
+        return (end - self.start, *rest)
+
+    def forward(self, inputs: Sequence[Array]) -> Array:
+        return inputs[0][:, self.start : self.stop]
+
+    def backward(self, inputs: Sequence[Array], delta: Array) -> list[Array]:
+        whole = np.zeros(inputs[0].shape, delta.dtype)
+        whole[:, self.start : self.stop] = delta
+        return [whole]
+
+    def forward_formula(self, shapes: Sequence[Shape]) -> str:
+        return f"steps(x0, {self.start}{'' if self.stop is None else f', {self.stop}'})"
+
+    def backward_formula(self, index: int, shapes: Sequence[Shape]) -> str:
+        return "delta"
+
+    def forward_remark(self) -> str:
+        return self.label()
+
+    def backward_remark(self, index: int, shapes: Sequence[Shape]) -> str:
+        return f"{self.label()} of it"
 
 
 @define(eq=False)
@@ -217,6 +265,16 @@ class EncoderDecoder(Layer[EncoderDecoderSaved]):
         memory = Parameter(encoder.predict(source, own))
         return decoder.predict(target, other.with_memory(memory))
 
+    def inner_graph(self) -> InnerGraph:
+        assert self.built is not None
+        nodes = [
+            Node("source", SliceSteps(0, self.source_steps)),
+            Node("target", SliceSteps(self.source_steps, None)),
+            Node("encoder", self.encoder, "source", padding=self.padding),
+            Node("decoder", self.decoder, "target", padding=self.padding, memory="encoder"),
+        ]
+        return InnerGraph(self.built.input_shape, nodes, "y = decoder(x₂; encoder(x₁))")
+
     def _require_built(self) -> None:
         require_built_sublayers(self, self.inner)
 
@@ -271,6 +329,11 @@ class PerStep(Layer[tuple[Any, Shape]]):
     def predict(self, x: Array) -> Array:
         y = self.inner[0].predict(_merged(x))
         return y.reshape(*x.shape[:2], *y.shape[1:])
+
+    def inner_graph(self) -> InnerGraph:
+        assert self.built is not None
+        layer = Node("layer", self.layer, per_step=True)
+        return InnerGraph(self.built.input_shape, [layer], "y = layer(x), each step alone")
 
     def _require_built(self) -> None:
         require_built_sublayers(self, self.inner)

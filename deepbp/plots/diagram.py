@@ -296,13 +296,13 @@ class _Layout:
         nodes = {node.name: node for node in graph.nodes if node.is_signal}
         row_of, last_use = {"x": 0}, dict.fromkeys(("x", *nodes), 0)
         for name, node in nodes.items():
-            row_of[name] = 1 + max(row_of[one] for one in node.inputs)
-            for one in node.inputs:
+            row_of[name] = 1 + max(row_of[one] for one in node.sources)
+            for one in node.sources:
                 last_use[one] = max(last_use[one], row_of[name])
         depth = row_of[graph.output.name]
         slots = [[n for n in last_use if row_of[n] == row or row_of[n] < row < last_use[n]] for row in range(depth + 1)]
         sources = {
-            (row, name): nodes[name].inputs if row_of[name] == row else (name,)
+            (row, name): nodes[name].sources if row_of[name] == row else (name,)
             for row, names in enumerate(slots)
             for name in names
             if row

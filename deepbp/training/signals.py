@@ -11,7 +11,7 @@ from deepbp._plain_text import printable
 from deepbp.errors import ConfigurationError, DeepBPError
 from deepbp.errors.validators import optional, positive_int
 from deepbp.formulas.language import Formula, evaluate
-from deepbp.layers import Layer, SliceColumns
+from deepbp.layers import Layer, SliceColumns, SliceSteps
 from deepbp.layers.observed_pass import FlatNode, NodeRecord, ObservedPass, flattened
 from deepbp.losses import Loss
 from deepbp.training.data import Data
@@ -67,7 +67,7 @@ def observed(model: Layer[Any]) -> list[FlatNode]:
 
 
 def _is_recorded(node: FlatNode) -> bool:
-    return node.is_signal and not isinstance(node.operation, SliceColumns)
+    return node.is_signal and not isinstance(node.operation, SliceColumns | SliceSteps)
 
 
 def measure(model: Layer[Any], loss: Loss[Any], data: Data, step: int) -> Signals:
@@ -107,7 +107,8 @@ def _inactive(record: NodeRecord) -> tuple[float, float]:
     formula = layer.stated_formula() if record.node.operation is None else None
     if formula is None or not formula.derivative:
         return float("nan"), float("nan")
-    slopes = np.abs(layer.backward(record.saved, np.ones_like(record.output)))  # elementwise: ones give the slopes
+    upstream = np.ones_like(record.node.merged(record.output))
+    slopes = np.abs(layer.backward(record.saved, upstream))  # elementwise: ones give the slopes
     steepest = _steepest_of_squashing(formula)
     saturated = float("nan") if steepest is None else float(np.mean(slopes < FLAT * steepest))
     return float(np.mean((slopes == 0).all(axis=0))), saturated

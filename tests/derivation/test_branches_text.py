@@ -101,7 +101,7 @@ def test_columns_are_cut_and_put_together_again() -> None:
     assert re.search(r"a¹·ᶜ·⁰ = columns\(z⁰, 0, 1\) +\(B, 1\) +layer 1, Split: column 0\n", text)
     assert re.search(r"a¹·ᶜ·¹ = .* layer 1, Split: columns 1 to 3\n", text)
     assert "[u, v] has the columns of both side by side; columns(u, 2, 5) is columns 2 to 4 of it." in text
-    assert "side by side again, as layer 1, Split, cut them" in text
+    assert "put together again, as layer 1, Split, cut them" in text
 
 
 def test_copies_and_uses() -> None:
