@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test long docs matrix mutants coverage lint bench fuzz attack clean
+.PHONY: demo test long docs matrix mutants coverage lint bench fuzz attack release-check clean
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/digits.py
@@ -79,6 +79,10 @@ attack: $(VENV)/dev
 	for attack in $(filter-out tests/attacks/test_%,$(wildcard tests/attacks/*.py)); do \
 		$(BIN)/python $$attack --seconds 150 --seed $(SEED) || exit 1; \
 	done
+
+# What must be right before a release: the files that users get, each tried in a place of its own.
+release-check: $(VENV)/dev
+	$(BIN)/python tests/release_check.py
 
 clean:
 	rm -rf $(VENV) $(BENCH) .venv-lowest .venv-matrix-* output dist

@@ -1,17 +1,18 @@
-"""The README: its code prints the output shown, and the commands and files it names exist."""
+"""README and tour: their code prints the output shown, and the commands and files that are named exist."""
 
 import re
 
 import pytest
-from pages import ROOT, printed_and_shown
+from pages import ROOT, dead_links, links_in, printed_and_shown
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_code_prints_the_output_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/tour.md"])
+def test_code_prints_the_output_shown(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
-    for printed, shown in printed_and_shown(ROOT / "README.md", monkeypatch):
-        assert printed == shown
+    for printed, shown in printed_and_shown(ROOT / page, monkeypatch):
+        assert printed == (shown or "")
 
 
 def test_commands_in_the_readme_exist() -> None:
@@ -20,10 +21,11 @@ def test_commands_in_the_readme_exist() -> None:
     assert {"demo", "test"} <= named <= targets
 
 
-def test_files_in_the_readme_exist() -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", README)
-    paths = re.findall(r"`([\w/]+(?:\.py|/))`", README)
-    assert len(links) >= 3
+def test_files_that_are_named_exist() -> None:
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`((?!output)[\w/]+(?:\.py|/))`", contributing)
     assert len(paths) >= 10
-    assert [link for link in links if not (ROOT / link).exists()] == []
-    assert [path for path in paths if not (ROOT / "deepbp" / path).exists()] == []
+    assert [path for path in paths if not ((ROOT / path).exists() or (ROOT / "deepbp" / path).exists())] == []
+    page = ROOT / "README.md"
+    assert len(links_in(README)) >= 10
+    assert dead_links(page) == []
