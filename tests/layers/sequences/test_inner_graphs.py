@@ -109,15 +109,17 @@ def test_everything_that_looks_at_a_network_looks_inside() -> None:
     assert rows[1:5] == ["1 EncoderDecoder", "1.encoder Chain", "1.encoder.0 Dense", "1.encoder.1 Bidirectional"]
     assert rows[-1] == "1.decoder.3 CrossAttention"
     derivation = str(net.derivation(MeanSquaredError()))
-    assert "a¹ = steps(z¹, 0, 3)" in derivation
+    assert "a¹·ˢ = steps(z⁰, 0, 3)" in derivation
     assert "layer 1, EncoderDecoder: steps from 3 on" in derivation
-    assert "a⁸ = CrossAttention(a⁷, a⁶)" in derivation  # the decoder's own signal, and the memory
-    assert "∂L/∂a⁶ = CrossAttention.backward(∂L/∂a⁸) + CrossAttention.backward(∂L/∂a¹¹)" in derivation
-    assert "δ¹ = [∂L/∂a¹, ∂L/∂a²]" in derivation  # the steps of both, put together again
+    memory = "a¹·ᵉ·¹"
+    assert f"a¹·ᵈ·¹·ᵇ = CrossAttention(a¹·ᵈ·⁰, {memory})" in derivation  # the decoder's own signal, and the memory
+    back = ("CrossAttention.backward(∂L/∂a¹·ᵈ·¹·ᵇ)", "CrossAttention.backward(∂L/∂a¹·ᵈ·³)")
+    assert f"∂L/∂{memory} = {' + '.join(back)}" in derivation
+    assert "δ⁰ = [∂L/∂a¹·ˢ, ∂L/∂a¹·ᵗ]" in derivation  # the steps of both, put together again
     trace = net.trace(X, y, MeanSquaredError())
-    memory = trace["1.decoder.3"].inputs[1]
-    np.testing.assert_array_equal(memory, trace["1.encoder.1"].output)
-    assert trace["1.decoder.3"].passed_back[1].shape == memory.shape
+    seen = trace["1.decoder.3"].inputs[1]
+    np.testing.assert_array_equal(seen, trace["1.encoder.1"].output)
+    assert trace["1.decoder.3"].passed_back[1].shape == seen.shape
     monitor = SignalMonitor(X, y)
     net.fit(X, y, loss=MeanSquaredError(), optimizer=SGD(0.1), callbacks=[monitor])
     assert "1.source" not in str(monitor.report())
