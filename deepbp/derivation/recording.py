@@ -13,6 +13,7 @@ from deepbp.layers import Layer
 from deepbp.layers.observed_pass import ObservedPass
 from deepbp.losses import Loss
 from deepbp.optimizers import Optimizer
+from deepbp.testing.comparisons import arrays_in
 from deepbp.training.data import Data
 from deepbp.training.trainer import Trainer
 from deepbp.typing import Array, ArrayLike
@@ -29,6 +30,7 @@ class TraceStep:
         passed_back: the backpropagated gradient ∂L/∂input for each input; a share of it if other steps take the input.
         parameters: values by field.
         gradients: ∂L/∂parameter by field; of a layer used twice, the share of this use.
+        drawn: the arrays that the formula takes from the forward pass, by name, such as a random mask.
 
     >>> import numpy as np
     >>> from deepbp import Sequential
@@ -47,6 +49,7 @@ class TraceStep:
     passed_back: tuple[Array, ...]
     parameters: dict[str, Array]
     gradients: dict[str, Array]
+    drawn: dict[str, Array] = field(factory=dict)
 
     @property
     def input(self) -> Array:
@@ -112,7 +115,9 @@ class StepRecord:
             signals[step.output] = record.delta
             values = {name: parameter.value for name, parameter in record.parameters.items()}
             arrays = record.inputs, record.output, record.delta, record.passed_back
-            traced.append(TraceStep(step, *arrays, values, record.gradients))
+            names = step.formula.saved if step.formula is not None else ()
+            drawn = dict(zip(names, arrays_in(record.saved), strict=False))
+            traced.append(TraceStep(step, *arrays, values, record.gradients, drawn))
         gradients = {name: totals[id(parameter)] for name, parameter in held.items()}
         total = value + run.penalty()
         updated = _updated(network, x, y, loss, sample_weight, optimizer) if optimizer is not None else {}

@@ -1,7 +1,16 @@
 """A headless Chromium, as a reader sees a page in it."""
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+FLAGS = [
+    *("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"),
+    *("disable-background-networking", "disable-component-update"),
+]
 
 
 class Browser:
@@ -50,3 +59,22 @@ class Browser:
     def focused(self) -> str:
         """The name of what has the focus."""
         return str(self.run("document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"))
+
+
+def started(profile: Path) -> Iterator[Browser]:
+    """A browser, for a fixture to yield; skips where there is none."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium to steer a browser: pip install selenium")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    chromedriver = shutil.which("chromedriver")
+    if program is None or chromedriver is None:
+        pytest.skip("no browser to open the pages in: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for flag in (*FLAGS, f"user-data-dir={profile}"):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
+    try:
+        yield Browser(driver)
+    finally:
+        driver.quit()

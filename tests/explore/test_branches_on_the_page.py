@@ -10,7 +10,7 @@ from attrs import frozen
 from explored import X, Y, branched_net, write_branched
 
 from deepbp import Sequential
-from deepbp.derivation.explore.drawing import _roofs, sources_of
+from deepbp.derivation.explore.drawing import _roofs, places_of, sources_of
 from deepbp.layers import Dense, Parallel, Residual, Tanh
 from deepbp.losses import SumSquaredError
 
@@ -27,9 +27,8 @@ class Part:
 
 
 def parts(page: str) -> list[Part]:
-    pattern = (
-        r'<g class="(\w+)" data-column="(\d+)" data-forward="(\d+)"(?: data-backward="(\d+)")? data-now="([\d ]+)">'
-    )
+    reached = r'data-forward="(\d+)"(?: data-backward="(\d+)")? data-now="([\d ]+)"'
+    pattern = rf'<g class="(\w+)" data-column="(\d+)" {reached}[^>]*>'
     return [
         Part(kind, int(column), int(forward), int(backward or -1), [int(stage) for stage in now.split()])
         for kind, column, forward, backward, now in re.findall(pattern, page)
@@ -62,6 +61,24 @@ def test_a_residual_block_is_led_past_its_body() -> None:
     net = Sequential([Dense(2), Residual([Dense(2), Tanh()])], input_shape=2)
     steps = [one.step for one in net.trace(X[:, :2], X[:, :2], SumSquaredError()).steps]
     assert sources_of(steps) == {1: [0], 2: [1], 3: [2], 4: [3, 1], 5: [4]}
+
+
+def test_no_column_lies_upon_another_and_each_is_right_of_what_it_is_made_of() -> None:
+    steps = [one.step for one in branched_net().trace(X, Y, SumSquaredError()).steps]
+    places, sources = places_of(steps), sources_of(steps)
+    assert len(set(places)) == len(places) == len(steps) + 2
+    for column, made_of in sources.items():
+        assert all(places[one][0] < places[column][0] for one in made_of)
+    assert places[0] == (0, 0)
+    assert max(places)[0] == places[-1][0]  # the loss
+
+
+def test_branches_lie_below_each_other_and_meet_behind_the_longest() -> None:
+    net = Sequential([Parallel([[Dense(2), Tanh()], Dense(3)]), Dense(1)], input_shape=3)
+    steps = [one.step for one in net.trace(X, Y, SumSquaredError()).steps]
+    x, dense, tanh, other, merged, last, loss = places_of(steps)
+    assert [x, dense, tanh, other] == [(0, 0), (1, 0), (2, 0), (1, 1)]
+    assert [merged, last, loss] == [(3, 0), (4, 0), (5, 0)]
 
 
 def test_lines_past_others_never_lie_upon_one_another() -> None:

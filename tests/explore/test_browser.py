@@ -1,22 +1,17 @@
 """The page as a reader meets it, in a real browser: seen, clicked, played, reached by keys, and read aloud."""
 
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chromium import Browser
+from chromium import Browser, started
 from explored import PLAYED, READ, X, Y, write_pages
 
 from deepbp import Sequential
 from deepbp.layers import Dense, Sigmoid
 from deepbp.losses import SumSquaredError
 
-FLAGS = [
-    *("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-sync"),
-    *("disable-background-networking", "disable-component-update"),
-]
 # The width and height of an element in em of its own font: no installed font changes these by much.
 EM = """(element) => {
   const box = element.getBoundingClientRect(), em = parseFloat(getComputedStyle(element).fontSize);
@@ -32,21 +27,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium to steer a browser: pip install selenium")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    chromedriver = shutil.which("chromedriver")
-    if program is None or chromedriver is None:
-        pytest.skip("no browser to open the pages in: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for flag in (*FLAGS, f"user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
-    try:
-        yield Browser(driver)
-    finally:
-        driver.quit()
+    yield from started(tmp_path_factory.mktemp("profile"))
 
 
 WITHIN = """[...document.querySelectorAll("body *")].filter((element) => {

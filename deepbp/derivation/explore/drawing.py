@@ -1,15 +1,16 @@
-"""The SVG drawing of a network: a column for each signal, joined by the weights."""
+"""The SVG drawing of a network: a column of circles for each signal, joined by the weights, in lanes for branches."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from itertools import chain, count
 from math import prod
 
 import numpy as np
 from attrs import field, frozen
 
-from deepbp.derivation.steps import OperationStep, PenaltyStep, Step, last_signal, steps, uses_of
+from deepbp.derivation.steps import OperationStep, PenaltyStep, Step, error_signal, last_signal, steps, uses_of
 from deepbp.derivation.trace import Trace
-from deepbp.formulas.printer import Symbol
+from deepbp.formulas.printer import Symbol, TextPrinter
 from deepbp.typing import Array, Shape
 
 
@@ -57,8 +58,44 @@ class Stages:
         return f'data-forward="{column}" data-backward="{max(users)}" data-now="{now}"'
 
 
+Place = tuple[int, int]
+"""The depth of a column, from the input on the left, and its lane, from the top."""
+
+
+def places_of(steps: Sequence[Step]) -> list[Place]:
+    """The places of all columns: each right of what it is made of, and branches in lanes of their own.
+
+    A column takes the lane of its first source if nothing is in the way there, and otherwise the next free one. So the
+    first branch of a fork goes straight on, the others below it, and the merge continues the first one.
+    """
+    sources = sources_of(steps)
+    depths = {0: 0}
+    layer = 0  # the last column that is no penalty
+    for position, step in enumerate(steps, start=1):
+        depths[position] = 1 + max((depths[one] for one in sources[position]), default=depths[layer])
+        layer = layer if isinstance(step, PenaltyStep) else position
+    depths[len(steps) + 1] = 1 + max(depths.values())
+    uses: dict[int, list[int]] = {}
+    for position, made_of in sources.items():
+        for one in made_of:
+            uses.setdefault(one, []).append(depths[position])
+    lanes: dict[int, int] = {}
+    taken: set[Place] = set()
+    is_penalty = [position for position, step in enumerate(steps, start=1) if isinstance(step, PenaltyStep)]
+    order = [0, *(p for p in sources if p not in is_penalty), *is_penalty]  # penalties below all that is there
+    for position in order:
+        depth = depths[position]
+        wanted = [(depth + i) for i in range(max(1, min(uses.get(position, [0])) - depth))]  # up to what takes it
+        start = lanes[sources[position][0]] if sources.get(position) and position not in is_penalty else 0
+        free = (lane for lane in chain([start], count()) if all((one, lane) not in taken for one in wanted))
+        lanes[position] = next(free)
+        taken.update((one, lanes[position]) for one in wanted)
+    return [(depths[position], lanes[position]) for position in range(len(steps) + 2)]
+
+
 WIDTH, APART = 60, 22  # distances between columns and between circles
 MOST = 8  # circles in a column; of longer columns, the first four and the last three circles are drawn
+SHOWN = 6  # samples in the words on a neuron
 
 
 @frozen
@@ -66,8 +103,10 @@ class Column:
     """The column of a signal: y coordinates of circles by index; no circles for samples that are not flat."""
 
     position: int
+    place: Place
     shape: Shape
     middle: float
+    floor: float  # the lower end of the lane
     circles: Mapping[int, float] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -81,7 +120,7 @@ class Column:
 
     @property
     def x(self) -> float:
-        return WIDTH * (self.position + 0.5)
+        return WIDTH * (self.place[0] + 0.5)
 
     @property
     def size(self) -> int:
@@ -93,13 +132,13 @@ class Column:
         ys = self.circles.values()
         return (min(ys) - 6, max(ys) + 6) if ys else (self.middle - 28, self.middle + 28)
 
-    def before(self) -> "Column":
-        """A column of the same shape one place to the left."""
-        return Column(self.position - 1, self.shape, self.middle)
-
-    def draw(self, stages: str) -> str:
+    def draw(self, stages: str, words: Mapping[int, str]) -> str:
         top, bottom = self.extent
-        body = "".join(f'<circle cx="{self.x:g}" cy="{y:g}" r="7"/>' for y in self.circles.values())
+        body = "".join(
+            f'<circle cx="{self.x:g}" cy="{y:g}" r="7" data-neuron="{i}">'
+            f"<title>{escape(words.get(i, ''))}</title></circle>"
+            for i, y in self.circles.items()
+        )
         if not self.circles:
             body = f'<rect x="{self.x - 14:g}" y="{top - 6:g}" width="28" height="{bottom - top + 12:g}" rx="6"/>'
         elif len(self.circles) < self.size:
@@ -112,22 +151,78 @@ def draw(trace: Trace) -> str:
     """Draw the network as an SVG element, from the input on the left to the loss on the right."""
     letters = [one.step for one in trace.steps]
     shapes = [trace.steps[0].input.shape[1:], *(one.output.shape[1:] for one in trace.steps), ()]  # of this batch
-    tallest = max(min(prod(shape), MOST) if len(shape) <= 1 else 3 for shape in shapes)
-    middle = APART * (tallest - 1) / 2 + 16
-    columns = [Column(position, shape, middle) for position, shape in enumerate(shapes)]
+    places, sources, stages = places_of(letters), sources_of(letters), Stages(letters)
+    pairs = [(one, position) for position in sources for one in sources[position]]
+    roofs = _roofs_by_lane(places, pairs)
+    columns: list[Column] = []
+    floors, ceiling = [], 0.0
+    for lane in range(1 + max(lane for _, lane in places)):
+        sizes = [shape for shape, (_, own) in zip(shapes, places, strict=True) if own == lane]
+        tallest = max(min(prod(shape), MOST) if len(shape) <= 1 else 3 for shape in sizes)
+        above = max((-roof for (one, _), roof in roofs.items() if places[one][1] == lane), default=-4.0) + 4
+        floors.append((ceiling + above + APART * (tallest - 1) / 2 + 16, ceiling + above + APART * (tallest - 1) + 32))
+        ceiling = floors[-1][1]
+    for position, (shape, place) in enumerate(zip(shapes, places, strict=True)):
+        columns.append(Column(position, place, shape, *floors[place[1]]))
     own = [*steps(trace.network), None]  # with the parameter values of this step
-    sources, stages = sources_of(letters), Stages(letters)
-    roofs = _roofs([(i, position) for position in sources for i in sources[position] if position - i > 1])
     layers = "".join(
         _layer(step, [columns[i] for i in sources[position]], columns[position], roofs, stages.of_layer(position))
         for position, step in enumerate(own, start=1)
     )
-    signals = "".join(column.draw(stages.of_signal(column.position)) for column in columns)
+    signals = "".join(
+        column.draw(stages.of_signal(column.position) + _names(trace, column.position), neurons(trace, column.position))
+        for column in columns
+    )
     names = ", ".join(one.step.kind for one in trace.steps)
     label = escape(f"The network, from left to right: the input, {names}, the loss", quote=True)
-    top = min((roof - 4 for roof in roofs.values()), default=0.0)
-    box = f"0 {top:g} {WIDTH * len(columns)} {2 * middle + 16 - top:g}"
+    box = f"0 0 {WIDTH * (1 + max(depth for depth, _ in places))} {ceiling + 14:g}"
     return f'<svg viewBox="{box}" role="img" aria-label="{label}"><g aria-hidden="true">{layers}{signals}</g></svg>'
+
+
+def _signal(trace: Trace, position: int) -> tuple[Symbol, Array] | None:
+    """The signal of a column, with its values; the loss, in the last column, and penalties are single numbers."""
+    if position > len(trace) or (position and isinstance(trace.steps[position - 1].step, PenaltyStep)):
+        return None
+    if position == 0:
+        return trace.steps[0].step.input, trace.steps[0].input
+    return trace.steps[position - 1].step.output, trace.steps[position - 1].output
+
+
+def _names(trace: Trace, position: int) -> str:
+    """The attributes with the names of the values of a column, and of its error signal."""
+    if (found := _signal(trace, position)) is None:
+        return ""
+    signal, error = (escape(TextPrinter().symbol(one), quote=True) for one in (found[0], error_signal(found[0])))
+    return f' data-values="{signal}" data-errors="{error}"'
+
+
+def neurons(trace: Trace, position: int) -> dict[int, str]:
+    """For each neuron of a column, its values and error signals in words, for the first samples."""
+    if (found := _signal(trace, position)) is None:
+        return {}
+    signal, values = found
+    parts = [(signal, values), (error_signal(signal), trace.error_signals[signal])]
+    rows = [(TextPrinter().symbol(symbol), array.reshape(len(array), -1)) for symbol, array in parts]
+    return {i: "; ".join(f"{name}, {i}: {_listed(array[:, i])}" for name, array in rows) for i in range(values[0].size)}
+
+
+def _listed(values: Array) -> str:
+    more = " …" if len(values) > SHOWN else ""
+    return " ".join(f"{float(value):.4g}".replace("-", "−") for value in values[:SHOWN]) + more
+
+
+def _roofs_by_lane(places: Sequence[Place], pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], float]:
+    """The heights of the lines over the columns of a lane, for what is in the way of a straight one."""
+    found: dict[tuple[int, int], float] = {}
+    for lane in {lane for _, lane in places}:
+        over: dict[Place, list[tuple[int, int]]] = {}
+        for one, other in pairs:
+            (start, own), (end, _) = places[one], places[other]
+            if own == lane and any((depth, lane) in places for depth in range(start + 1, end)):
+                over[start, end] = [*over.get((start, end), []), (one, other)]
+        for ends, roof in _roofs(list(over)).items():
+            found |= dict.fromkeys(over[ends], roof)
+    return found
 
 
 def _roofs(pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], float]:
@@ -146,15 +241,20 @@ def _layer(
     step: Step | None, sources: Sequence[Column], column: Column, roofs: Mapping[tuple[int, int], float], stages: str
 ) -> str:
     """The connections of a column: lines between circles, a band if these are unknown, or a line past other columns."""
-    inner = ""
+    inner, weights = "", ""
     for one in sources:
         roof = roofs.get((one.position, column.position))
-        if roof is None:
-            inner += "".join(_lines(step, one, column)) or _band(one, column)
-        else:
+        if roof is not None:
             inner += _past(one, column, roof)
-    arrows = _arrow("there", column.before(), 14, 46) + _arrow("back", column.before(), 46, 14)
-    return f'<g class="layer" data-column="{column.position}" {stages}>{inner}{arrows}</g>'
+        elif column.place[0] - one.place[0] > 1:
+            inner += _along(one, column)
+        else:
+            inner += "".join(_lines(step, one, column)) or _band(one, column)
+            weight = _weight(step, one, column) if step is not None else None
+            weights = f' data-weight="{escape(weight[0], quote=True)}"' if weight is not None else weights
+    x = column.x - WIDTH
+    arrows = _arrow("there", x, column.floor, 14, 46) + _arrow("back", x, column.floor, 46, 14)
+    return f'<g class="layer" data-column="{column.position}" {stages}{weights}>{inner}{arrows}</g>'
 
 
 def _band(one: Column, other: Column) -> str:
@@ -163,17 +263,26 @@ def _band(one: Column, other: Column) -> str:
     return f'<polygon points="{" ".join(f"{x:g},{y:g}" for x, y in corners)}"/>'
 
 
+def _along(one: Column, other: Column) -> str:
+    """A line that stays in the lane of its column until it has come close, and then turns to the other lane."""
+    turn = other.x - WIDTH
+    curve = f"C{turn + 30:g} {one.middle:g} {other.x - 30:g} {other.middle:g} {other.x:g} {other.middle:g}"
+    return f'<path class="past" d="M{one.x:g} {one.middle:g}H{turn:g}{curve}"/>'
+
+
 def _past(one: Column, other: Column, roof: float) -> str:
     """A line over the columns between two columns, next to their middles, which adjacent columns use."""
+    level = 2 * one.middle - one.floor + roof
     start, end = one.x + 4, other.x - 4
-    up, down = f"M{start:g} {one.extent[0]:g}V{roof + 8:g}", f"V{other.extent[0]:g}"
-    over = f"Q{start:g} {roof:g} {start + 8:g} {roof:g}H{end - 8:g}Q{end:g} {roof:g} {end:g} {roof + 8:g}"
-    return f'<path class="past" d="{up}{over}{down}"/>'
+    down = other.extent[0] if other.middle >= one.middle or other.extent[1] > level else other.extent[1]
+    over = f"Q{start:g} {level:g} {start + 8:g} {level:g}H{end - 8:g}Q{end:g} {level:g} {end:g} {level + 8:g}"
+    return f'<path class="past" d="M{start:g} {one.extent[0]:g}V{level + 8:g}{over}V{down:g}"/>'
 
 
 def _lines(step: Step | None, one: Column, other: Column) -> Iterator[str]:
     """Lines whose width shows the weight, dashed if negative. The loss (``step`` is None) is joined with all."""
-    weight = None if step is None else _weight(step, one, other)
+    found = None if step is None else _weight(step, one, other)
+    weight = None if found is None else found[1]
     each_its_own = step is not None and step.formula is not None and bool(step.formula.derivative)
     each_its_own = each_its_own or (isinstance(step, OperationStep) and step.operation.is_elementwise)
     largest = 1.0 if weight is None else float(np.abs(weight).max()) or 1.0
@@ -183,23 +292,24 @@ def _lines(step: Step | None, one: Column, other: Column) -> Iterator[str]:
             if weight is not None:
                 sign = "negative" if weight[i, j] < 0 else "positive"
                 width = 0.4 + 2.6 * abs(float(weight[i, j])) / largest
-                yield f'<line {ends} class="{sign}" stroke-width="{width:.2f}"/>'
+                place = i * weight.shape[1] + j
+                yield f'<line {ends} class="{sign}" stroke-width="{width:.2f}" data-at="{place}"/>'
             elif step is None or (each_its_own and i == j):
                 yield f"<line {ends}/>"
 
 
-def _arrow(kind: str, column: Column, start: float, end: float) -> str:
+def _arrow(kind: str, x: float, y: float, start: float, end: float) -> str:
     """An arrow below the layer that shows the direction of the pass."""
-    y, wing = 2 * column.middle + 6, 6 if start < end else -6
-    start, end = (column.x + place for place in (start, end))
+    y, wing = y + 3, 6 if start < end else -6
+    start, end = x + start, x + end
     head = f"M{end - wing:g} {y - 5:g}L{end:g} {y:g}L{end - wing:g} {y + 5:g}"
     return f'<path class="arrow {kind}" d="M{start:g} {y:g}L{end:g} {y:g}{head}"/>'
 
 
-def _weight(step: Step, one: Column, other: Column) -> Array | None:
-    """The weight matrix of a layer, if it joins all inputs with all outputs."""
+def _weight(step: Step, one: Column, other: Column) -> tuple[str, Array] | None:
+    """The weight matrix of a layer, with its symbol as text, if it joins all inputs with all outputs."""
     for name, parameter in step.layer.named_parameters().items():
         joins = step.formula is not None and f"x @ {name}" in step.formula.forward
         if joins and parameter.value.shape == (one.size, other.size) and np.isfinite(parameter.value).all():
-            return parameter.value
+            return TextPrinter().symbol(step.parameters[name]), parameter.value
     return None

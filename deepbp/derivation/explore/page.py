@@ -1,19 +1,27 @@
 """The self-contained HTML page: drawing, controls, and a panel of formulas and numbers for each step."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from html import escape
 from importlib.resources import files
-from math import isfinite
 from pathlib import Path
 from string import Template
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 
 from deepbp.derivation.backward import backward_row, error_row, gradient_rows, output_signal
 from deepbp.derivation.document import Row
-from deepbp.derivation.explore.drawing import draw
+from deepbp.derivation.explore.drawing import Place, draw, places_of
+from deepbp.derivation.explore.figures import LOSS, PRINTER, TEXT, Quantity, number
+from deepbp.derivation.explore.recomputation import (
+    Recomputation,
+    after,
+    gradient_name,
+    key,
+    recomputation,
+    share_name,
+)
 from deepbp.derivation.expressions import Math, with_values
 from deepbp.derivation.forward import PREDICTION, forward_row, value_row
 from deepbp.derivation.recording import TraceStep
@@ -28,84 +36,11 @@ from deepbp.derivation.steps import (
     uses_of,
 )
 from deepbp.derivation.trace import Trace, changes
-from deepbp.formulas.mathml import MathMLPrinter
-from deepbp.formulas.printer import Symbol, TextPrinter
+from deepbp.formulas.javascript import literal, runtime
+from deepbp.formulas.printer import Symbol
+from deepbp.optimizers import SGD
 from deepbp.storage.atomic import whole_file
-from deepbp.typing import Array, Shape
-
-MOST_NUMBERS = 10  # arrays with more rows or columns are summarized
-
-
-def figure(letter: str, name: str, array: Array, *, samples: bool = True) -> str:
-    """A captioned table, one row for each sample; ``letter`` is the symbol in MathML, ``name`` as text."""
-    shape = " × ".join(map(str, array.shape))
-    rows = array.reshape(len(array), -1) if samples else np.atleast_2d(array)
-    small = rows.ndim == 2 and max(rows.shape) <= MOST_NUMBERS
-    label = escape(f"{name}, {shape}" if small else f"{name}, {shape}, in summary", quote=True)
-    return (
-        f'<figure><figcaption><math displaystyle="true">{letter}</math> <span>{shape}</span></figcaption>'
-        f'<div class="matrix" tabindex="0" role="region" aria-label="{label}">'
-        f"{_matrix(rows) if small else _summary(array)}</div></figure>"
-    )
-
-
-def number(value: float, scale: float | None = None) -> str:
-    """A number as text; ``scale``, the largest number of its table, decides on the notation."""
-    if not isfinite(value):
-        return {float("inf"): "∞", float("-inf"): "−∞"}.get(value, "NaN")
-    scale = abs(value) if scale is None else scale
-    if value == 0 and 0 < scale < 1e-2:
-        return "0"  # an exact zero among numbers in scientific notation
-    return (f"{value:.4f}" if scale == 0 or 1e-2 <= scale < 1e4 else f"{value:.3e}").replace("-", "−")
-
-
-def _matrix(rows: Array) -> str:
-    finite = rows[np.isfinite(rows)]
-    scale = float(np.abs(finite).max(initial=0))
-    whole = finite.size == rows.size and scale < 1e4 and bool((finite == np.round(finite)).all())
-    body = "".join(
-        f"<tr>{''.join(f'<td>{_whole(value) if whole else number(value, scale)}</td>' for value in row)}</tr>"
-        for row in rows.astype(np.float64).tolist()
-    )
-    return f"<table>{body}</table>"
-
-
-def _whole(value: float) -> str:
-    return f"{int(value)}".replace("-", "−")
-
-
-def _summary(array: Array) -> str:
-    values = array.astype(np.float64)
-    with np.errstate(all="ignore"):
-        measures = {
-            "smallest": number(float(values.min())),
-            "mean": number(float(values.mean())),
-            "largest": number(float(values.max())),
-            "norm √Σ(·)²": number(float(np.sqrt(np.sum(values**2)))),
-            "zeros": f"{np.mean(values == 0):.0%}",
-        }
-    rows = (f'<tr><th scope="row">{name}</th><td>{text}</td></tr>' for name, text in measures.items())
-    return f'<table class="summary">{"".join(rows)}</table>'
-
-
-PRINTER, TEXT = MathMLPrinter(), TextPrinter()
-LOSS = Symbol("L")
-
-
-@frozen(eq=False)
-class Quantity:
-    """An array with its symbol; ``samples`` states whether axis 0 holds samples."""
-
-    symbol: Symbol
-    array: Array
-    samples: bool = True
-    words: str = ""
-
-    def to_html(self) -> str:
-        letter, name = PRINTER.symbol(self.symbol), TEXT.symbol(self.symbol)
-        if self.words:
-            letter, name = f"{letter}<mtext>, {escape(self.words)}</mtext>", f"{name}, {self.words}"
-        return figure(letter, name, self.array, samples=self.samples)
+from deepbp.typing import Shape
 
 
 @frozen(eq=False)
@@ -125,8 +60,9 @@ class Half:
     rows: Sequence[Row] = ()
     quantities: Sequence[Quantity] = ()
     note: str = ""
+    has_loss: bool = False
 
-    def to_html(self) -> str:
+    def to_html(self, computed: Container[str] = ()) -> str:
         equations = (
             f'<div class="equation" tabindex="0" role="region" aria-label="formula">'
             f'<math displaystyle="true">{row.math.written(PRINTER)}</math></div>'
@@ -135,11 +71,11 @@ class Half:
         return "\n".join(
             [
                 f'<section class="half {self.direction}" data-stage="{self.stage}"'
-                f' data-title="{escape(self.title, quote=True)}">',
+                f' data-title="{escape(self.title, quote=True)}"{" data-loss" * self.has_loss}>',
                 f"<h3>{escape(self.heading)}</h3>",
                 *equations,
                 f"<p>{escape(self.note)}</p>" if self.note else "",
-                f'<div class="numbers">{"".join(quantity.to_html() for quantity in self.quantities)}</div>',
+                f'<div class="numbers">{"".join(one.to_html(computed) for one in self.quantities)}</div>',
                 "</section>",
             ]
         )
@@ -156,19 +92,20 @@ class Panel:
     name: str = ""
     size: str = ""
 
-    def to_html(self) -> str:
+    def to_html(self, computed: Container[str] = ()) -> str:
         column = "" if self.column is None else f' data-column="{self.column}"'
-        halves = "\n".join(half.to_html() for half in self.halves)
+        halves = "\n".join(half.to_html(computed) for half in self.halves)
         return (
             f'<article class="panel"{column}>\n<h2>{escape(self.title)}</h2>\n'
             f'<div class="halves">\n{halves}\n</div>\n</article>'
         )
 
-    def to_button(self) -> str:
+    def to_button(self, place: Place) -> str:
         return (
-            f'<button type="button" data-column="{self.column}" aria-label="{escape(self.title, quote=True)}">'
+            f'<button type="button" data-column="{self.column}" style="grid-area: {place[1] + 1} / {place[0] + 1}"'
+            f' aria-label="{escape(self.title, quote=True)}">'
             f"<math>{PRINTER.symbol(self.symbol)}</math><span>{escape(self.name)}</span>"
-            f"<small>{escape(self.size)}</small></button>"
+            f"<small{' data-loss' * (self.symbol == LOSS)}>{escape(self.size)}</small></button>"
         )
 
 
@@ -208,6 +145,7 @@ def _backward_half(trace: Trace, position: int) -> Half:
     step, first = traced.step, letters[0].input
     signals = list(dict.fromkeys(step.inputs))
     shared = [signal for signal in signals if len(uses_of(letters, signal)) > 1]
+    shares = [share_name(trace, position, index) for index in range(len(step.inputs))]
     rows = list(gradient_rows([step]).values())
     for signal in signals:
         rows.append(error_row(letters, signal) if signal in shared else backward_row(step, step.inputs.index(signal)))
@@ -225,10 +163,13 @@ def _backward_half(trace: Trace, position: int) -> Half:
         rows=rows,
         quantities=[
             *([] if isinstance(step, PenaltyStep) else [Quantity(step.delta, traced.delta)]),
-            *(Quantity(derivative(step.parameters[n]), g, samples=False) for n, g in traced.gradients.items()),
             *(
-                Quantity(error_signal(signal), array, words="a share" * (signal in shared))
-                for signal, array in zip(step.inputs, traced.passed_back, strict=True)
+                Quantity(derivative(step.parameters[n]), g, samples=False, value=gradient_name(trace, position, n))
+                for n, g in traced.gradients.items()
+            ),
+            *(
+                Quantity(error_signal(signal), array, True, "a share" * (signal in shared), value)
+                for signal, array, value in zip(step.inputs, traced.passed_back, shares, strict=True)
             ),
         ],
         note=" ".join(notes),
@@ -308,7 +249,7 @@ def _loss(trace: Trace) -> Panel:
     done, value = [one.step for one in trace.steps], number(trace.loss)
     output = trace.last_signal
     delta, penalties = error_signal(output), [one for one in trace.steps if isinstance(one.step, PenaltyStep)]
-    letters = {"prediction": PREDICTION, "output": output, "loss": LOSS, "value": Symbol(value)}
+    letters = {"prediction": PREDICTION, "output": output}
     forward = Half(
         stage=len(trace) + 1,
         direction="forward",
@@ -317,10 +258,11 @@ def _loss(trace: Trace) -> Panel:
         rows=[
             Row(Math(("prediction", "output"), letters)),
             value_row(done, trace.loss_function),
-            Row(Math(("loss", "value"), letters)),
         ],
+        has_loss=True,
         quantities=[
-            Quantity(PREDICTION, trace.prediction),
+            Quantity(LOSS, np.asarray(trace.loss), samples=False),
+            Quantity(PREDICTION, trace.prediction, value=key(output)),
             Quantity(TARGET, np.asarray(trace.target)),
             *(Quantity(one.step.output, one.output, samples=False) for one in penalties),
         ],
@@ -343,7 +285,8 @@ def _update(trace: Trace) -> Panel:
     quantities = []
     for name, symbol, change in changes(trace) if trace.updated else ():
         quantities.append(Quantity(change, trace.updated[name] - held[name].value, samples=False, words="the change"))
-        quantities.append(Quantity(symbol, trace.updated[name], samples=False, words="after the update"))
+        new = Quantity(symbol, trace.updated[name], samples=False, words="after the update", value=after(symbol))
+        quantities.append(new)
     descent = optimizer is None or is_plain_descent(optimizer)
     how = "This is gradient descent with the learning rate η; other optimizers make more of the same gradients."
     note = "Only now do the parameters change, for all gradients belong to the values of the way forward. "
@@ -365,20 +308,44 @@ def _update(trace: Trace) -> Panel:
 
 def page(trace: Trace) -> str:
     """Render the page. It loads nothing from outside; without JavaScript, it shows all panels at once."""
-    every, letters = panels(trace), [one.step for one in trace.steps]
+    letters, made = [one.step for one in trace.steps], recomputation(trace)
+    if isinstance(made, Recomputation) and trace.optimizer is None:
+        updated = {name: np.asarray(made.values[after(symbol)]) for name, symbol, _ in changes(trace)}
+        trace = evolve(trace, optimizer=SGD(1.0), updated=updated)
+    computed = made.values.keys() if isinstance(made, Recomputation) else ()
+    every, places = panels(trace), places_of(letters)
     layers = sum(not isinstance(step, OperationStep | PenaltyStep) for step in letters)
     return Template(_part("page.html")).substitute(
         style=_part("style.css"),
-        script=_part("script.js"),
+        script=_script(made),
+        memory=_memory(made),
+        controls=_part("controls.html") if isinstance(made, Recomputation) else "",
+        about=f"<p>{escape(made)}</p>" if isinstance(made, str) else _part("taken.html"),
         drawing=draw(trace),
-        columns=len(trace) + 2,
-        buttons="".join(panel.to_button() for panel in every if panel.column is not None),
-        panels="\n".join(panel.to_html() for panel in every),
+        columns=1 + max(depth for depth, _ in places),
+        buttons="".join(panel.to_button(places[panel.column]) for panel in every if panel.column is not None),
+        panels="\n".join(panel.to_html(computed) for panel in every),
         last=max(half.stage for panel in every for half in panel.halves),
         samples="1 sample" if len(trace.data) == 1 else f"{len(trace.data):,} samples",
         more=_more(letters),
         layers="1 layer" if layers == 1 else f"{layers:,} layers",
     )
+
+
+def _script(made: Recomputation | str) -> str:
+    """The player; with the statements of the step, and the functions in them, where its numbers can be changed."""
+    if isinstance(made, str):
+        return _part("script.js")
+    compute = f"function compute(v) {{\n{made.source()}\nreturn v;\n}}"
+    return "\n".join([_part("script.js"), runtime().replace('"use strict";\n', ""), compute, _part("explorer.js")])
+
+
+def _memory(made: Recomputation | str) -> str:
+    """The inputs of the step, as they are before the first change."""
+    if isinstance(made, str):
+        return ""
+    held = {"editable": made.editable, "kept": made.kept, "state": made.state(), "losses": []}
+    return f'<script type="application/json" id="memory">{literal(held)}</script>\n'
 
 
 def write_page(trace: Trace, path: str | os.PathLike[str]) -> Path:

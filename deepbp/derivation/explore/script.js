@@ -1,6 +1,45 @@
 "use strict";
+const page = document.documentElement.outerHTML; // before anything is changed
+
+// Numbers as tables show them: four digits after the point, powers of ten where they are large or small, or all digits.
+const numbers = (() => {
+  let all = false;
+  const minus = (text) => text.replace("-", "−").replace("Infinity", "∞");
+  const power = (value) => value.toExponential(3).replace(/e([+-])(\d)$/, "e$10$2");
+
+  function text(value, scale = Math.abs(value)) {
+    if (all || !Number.isFinite(value)) return minus(String(value));
+    if (value === 0 && scale > 0 && scale < 1e-2) return "0"; // an exact zero among powers of ten
+    return minus(scale === 0 || (scale >= 1e-2 && scale < 1e4) ? value.toFixed(4) : power(value));
+  }
+
+  function write(cell, words) {
+    const field = cell.querySelector("input");
+    if (field) field.value = words;
+    else cell.textContent = words;
+  }
+
+  // Write the numbers of a table, each into its cell.
+  function show(cells) {
+    const values = cells.map((cell) => Number(cell.dataset.value));
+    const scale = Math.max(0, ...values.filter(Number.isFinite).map(Math.abs));
+    const whole = scale < 1e4 && values.every(Number.isInteger);
+    cells.forEach((cell, i) => write(cell, whole ? minus(String(values[i])) : text(values[i], scale)));
+  }
+  const refresh = (root) => root.querySelectorAll("figure").forEach((figure) => show([...figure.querySelectorAll("td[data-value]")]));
+
+  const button = document.getElementById("digits");
+  button.addEventListener("click", () => {
+    all = !all;
+    button.setAttribute("aria-pressed", all);
+    refresh(document);
+  });
+  document.querySelector(".numbers-controls").hidden = false;
+  return { text, show };
+})();
+
 // Every stage of the step is a section of the page. This shows the one it has come to; there is nothing to compute.
-(() => {
+const player = (() => {
   const stages = [...document.querySelectorAll("[data-stage]")].sort((a, b) => a.dataset.stage - b.dataset.stage);
   const panels = [...document.querySelectorAll(".panel")];
   const buttons = [...document.querySelectorAll(".layers button")];
@@ -26,14 +65,26 @@
     });
     parts.forEach(mark);
     slider.value = now;
-    const text = `${now + 1} of ${stages.length}. ${stages[now].dataset.title}`;
-    slider.setAttribute("aria-valuetext", text);
-    status.textContent = text;
+    tell();
     back.disabled = reset.disabled = now === 0;
     forward.disabled = now === last;
     const button = buttons.find((one) => one.hasAttribute("aria-current"));
     if (button) bringIntoView(button);
   }
+
+  function tell() {
+    const text = `${now + 1} of ${stages.length}. ${stages[now].dataset.title}`;
+    slider.setAttribute("aria-valuetext", text);
+    status.textContent = text;
+  }
+
+  // A neuron under the pointer, or one that is chosen, says what it holds.
+  const neuron = document.getElementById("neuron");
+  const about = (event) => {
+    const title = event.target.closest("circle")?.querySelector("title");
+    if (title?.textContent) neuron.textContent = title.textContent;
+  };
+  ["pointerover", "click"].forEach((kind) => document.querySelector("svg").addEventListener(kind, about));
 
   // Each part of the drawing knows from which stage on it is reached, and at which it is looked at.
   function mark(part) {
@@ -95,4 +146,5 @@
   document.querySelector(".controls").hidden = false;
   document.documentElement.classList.add("playable");
   show(0);
+  return { tell };
 })();
