@@ -4,7 +4,7 @@ import ast
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from itertools import accumulate
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from attrs import define, evolve, field, frozen
@@ -401,7 +401,8 @@ class _Statements:
         """The statements of the update; returns what is kept for the next step."""
         trace, kept = self.trace, dict[str, str]()
         optimizer = SGD(1.0) if trace.optimizer is None else trace.optimizer
-        stated, rate = optimizer.stated_formula(), getattr(optimizer, "learning_rate", 1.0)
+        stated = optimizer.stated_formula()
+        rate = cast(Any, getattr(optimizer, "learning_rate", 1.0))  # pyright takes attrs' object for it
         if stated is None:
             raise _NoFormulaError(f"{optimizer} states no formula")
         self.inputs |= {RATE: float(rate(0) if callable(rate) else rate), COUNT: 1}
