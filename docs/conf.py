@@ -36,6 +36,7 @@ python_use_unqualified_type_names = True
 maximum_signature_line_length = 88
 toc_object_entries = False
 
+copybutton_selector = "div:not(.highlight-text) > div.highlight > pre"  # of an output, nothing is to be copied
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 

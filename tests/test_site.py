@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from pages import BLOCK, PAGES, ROOT, dead_links, links_in, printed_and_shown, sections_in
+from test_floors import FLOORS
 
 import deepbp
 
@@ -77,6 +78,13 @@ def test_the_gallery_is_written_from_the_examples() -> None:
     assert len(drawn) > 5
     for name in drawn:
         assert 1000 < (gallery.PICTURES / f"{name}.png").stat().st_size < 100_000
+
+
+def test_the_floors_of_the_house_are_those_that_are_enforced() -> None:
+    rows = re.findall(r"^\| (\d) \| (.*?) \|", (DOCS / "house.md").read_text(encoding="utf-8"), re.MULTILINE)
+    named = [(module, int(floor)) for floor, cell in rows for module in re.findall(r"`deepbp\.(\w+)`", cell)]
+    assert len(named) > 20
+    assert [(module, floor) for module, floor in named if FLOORS.get(module) != floor] == []
 
 
 def test_the_version_to_cite_is_this_one() -> None:

@@ -1,5 +1,6 @@
 """The formulas of layers, losses, optimizers and penalties as HTML, typeset from those that the package states."""
 
+import re
 from collections.abc import Iterable
 from html import escape
 from typing import Any
@@ -44,11 +45,10 @@ def layer_sections(layer: Layer[Any], input_shape: Shape) -> list[Section]:
 
 
 def _plain(rows: Iterable[Row]) -> list[Row]:
-    """The rows without numbers of layers, and without remarks, which name the place in a network."""
+    """The rows of a layer alone: its output is y, and there are neither numbers of layers nor remarks on their places."""
 
     def plain(symbol: Symbol) -> Symbol:
-        letter = {"a": "y", "∂L/∂a": "δ"}.get(symbol.letter, symbol.letter)
-        return evolve(symbol, letter=letter, number="")
+        return evolve(symbol, letter=re.sub(r"^(∂L/∂)?a(?=ₜ?$)", r"\1y", symbol.letter), number="")
 
     def math(given: Math) -> Math:
         return evolve(given, symbols={name: plain(symbol) for name, symbol in given.symbols.items()})

@@ -1,4 +1,4 @@
-"""Links: names of deepbp in the text lead to their pages, and links that lead nowhere are found."""
+"""Links: from names of deepbp to their pages, from a picture to the explorer; those that lead nowhere are found."""
 
 import re
 from collections.abc import Iterator
@@ -9,6 +9,11 @@ from urllib.parse import unquote
 
 from docutils import nodes
 from sphinx.util import logging
+
+from deepbp import Sequential
+from deepbp.layers import Dense, Sigmoid
+from deepbp.losses import SumSquaredError
+from deepbp.optimizers import SGD
 
 FOREIGN = ("PyTorch", "Keras", "scikit-learn")  # columns whose names are those of other libraries
 CALL = re.compile(r"(?P<path>[A-Za-z_][\w.]*)(?P<call>\(.*\))?", re.DOTALL)
@@ -89,7 +94,25 @@ def report_dead_links(app: Any, exception: Exception | None) -> None:
             logging.getLogger(__name__).warning(link)
 
 
+def write_explorer(app: Any) -> None:
+    """Write the page that the start page has a picture of, so that the picture can lead to it."""
+    x, y = [[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]], [[0], [1], [1], [0]]
+    net = Sequential([Dense(4), Sigmoid(), Dense(1), Sigmoid()], input_shape=3, rng=0, dtype="float64")
+    Path(app.outdir).mkdir(parents=True, exist_ok=True)
+    net.explore(x, y, SumSquaredError(), optimizer=SGD(1.0), path=Path(app.outdir) / "explorer.html")
+
+
+def link_explorer(app: Any, doctree: nodes.document, docname: str) -> None:
+    """Let the picture of the explorer lead to the explorer itself, which a code host could not run."""
+    for image in [one for one in doctree.findall(nodes.image) if one["uri"].endswith("explorer.png")]:
+        reference = nodes.reference("", "", internal=True, refuri="explorer.html")
+        image.replace_self(reference)
+        reference += image
+
+
 def setup(app: Any) -> None:
     """Connect to Sphinx."""
+    app.connect("builder-inited", write_explorer)
+    app.connect("doctree-resolved", link_explorer)
     app.connect("doctree-resolved", link_names)
     app.connect("build-finished", report_dead_links)
