@@ -77,10 +77,16 @@ class Network(AnsweringChain):
         return script(self, loss, optimizer)
 
     def objective(
-        self, x: ArrayLike, y: ArrayLike, loss: Loss[Any], sample_weight: ArrayLike | None = None
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        loss: Loss[Any],
+        sample_weight: ArrayLike | None = None,
+        *,
+        processes: Processes | None = None,
     ) -> Objective:
         """The objective function for SciPy's optimizers: the loss on these data at a flat vector; see ``Objective``."""
-        return Objective(self, loss, x, y, sample_weight)
+        return Objective(self, loss, x, y, sample_weight, processes=processes)
 
     def explore(
         self,

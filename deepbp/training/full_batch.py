@@ -12,6 +12,7 @@ from deepbp.errors import ArgumentTypeError, ConfigurationError, NonFiniteError
 from deepbp.layers import Layer
 from deepbp.losses import Loss, MeanSquaredError, SumSquaredError
 from deepbp.losses.loss import weight_column
+from deepbp.processes import Processes
 from deepbp.training.history import History
 from deepbp.training.interrupt import Interrupt
 from deepbp.training.objective import Objective
@@ -59,6 +60,9 @@ class Run:
         """Record the values of an iteration. Raises StopOptimization after the last one."""
         self.reached = np.array(values, np.float64)
         self.history.append({"loss": float(loss)})
+        processes = self._objective.processes
+        if processes is not None:  # an interrupt of one process ends all at the same iteration
+            self._interrupt.requested = bool(processes.sum(np.array([float(self._interrupt.requested)]))[0])
         if self._interrupt.requested or self.history.epochs > self._limit:
             raise StopOptimization
 
@@ -70,8 +74,14 @@ class Run:
                 history.converged, history.message = usual_errors(optimize)
             except StopOptimization:
                 history.message = f"stopped after {history.epochs - 1} iterations"
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as error:
+                if self._objective.processes is not None:
+                    self._objective.processes._end_all(error)
                 self._interrupt.requested = True
+            except BaseException as error:
+                if self._objective.processes is not None:
+                    self._objective.processes._end_all(error)
+                raise
             finally:
                 self._objective.assign(self.reached)
             history.interrupted = self._interrupt.requested
@@ -107,6 +117,7 @@ def fit_lbfgs(
     tolerance: float = 1e-5,
     memory: int = 10,
     sample_weight: ArrayLike | None = None,
+    processes: Processes | None = None,
 ) -> Iterations:
     """Train with L-BFGS, a quasi-Newton method: w ← w − α H g, with H ≈ (∂²L/∂w²)⁻¹ and α from a line search.
 
@@ -130,6 +141,7 @@ def fit_lbfgs(
             optimizer restarts with an empty memory as long as that lowers the loss; otherwise it ends, not converged.
         memory: the number of steps that H is computed from.
         sample_weight: a weight for each sample.
+        processes: several processes, each with a part of the samples, all of which make the same steps.
 
     Raises:
         ConfigurationError: if SciPy is not installed, and as ``Objective`` does.
@@ -141,7 +153,7 @@ def fit_lbfgs(
     need_scipy("fit_lbfgs")
     from scipy.optimize import OptimizeResult, minimize
 
-    objective = Objective(model, loss, x, y, sample_weight)
+    objective = Objective(model, loss, x, y, sample_weight, processes=processes)
     run = Run(objective, max_iterations)
 
     def reached(intermediate_result: OptimizeResult) -> None:  # SciPy looks at the name of the argument

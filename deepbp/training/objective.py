@@ -1,5 +1,6 @@
 """The objective function for numerical optimizers such as SciPy's: the loss of all samples at one flat vector."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from math import isclose, isfinite, sqrt
 from typing import Any
@@ -9,12 +10,14 @@ import numpy as np
 from deepbp._tables import labels_of
 from deepbp._validation import as_numbers, as_type
 from deepbp.errors import ConfigurationError, NonFiniteError, ShapeError
-from deepbp.layers import Layer
+from deepbp.layers import BatchNorm, Layer
 from deepbp.losses import Loss
 from deepbp.losses.loss import broken_pair
 from deepbp.parameters import ParameterVector
+from deepbp.processes import Processes
 from deepbp.training.data import Data, learn_columns
 from deepbp.training.overflow import first_bad_gradient, first_overflow, ignoring_errors, warn_if_squashed_twice
+from deepbp.training.together import weights_of
 from deepbp.typing import Array, ArrayLike
 
 
@@ -40,26 +43,41 @@ class Objective:
     Args:
         model: a built layer, usually a Sequential. Its frozen parameters are constants.
         sample_weight: a weight for each sample.
+        processes: several processes, each of which computes a part of the sums over the samples; see ``Processes``.
+            All call the objective with the same values, as an optimizer that runs in each of them does.
 
     Attributes:
         start: (P,) the network's trainable parameters end to end, in the order of a ``ParameterVector``: those of two
             or more dimensions first.
 
     Raises:
-        ConfigurationError: if there is nothing to train, or the loss is random, for example because of dropout.
+        ConfigurationError: if there is nothing to train, or the loss is random, for example because of dropout; for a
+            ``BatchNorm`` with several processes.
         NonFiniteError: if the loss or the gradient overflows.
     """
 
     start: Array
 
     def __init__(
-        self, model: Layer[Any], loss: Loss[Any], x: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        model: Layer[Any],
+        loss: Loss[Any],
+        x: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        processes: Processes | None = None,
     ) -> None:
         self.loss = loss
-        self.data = next(Data.of(model, loss, x, y, sample_weight).batches(None))
+        self.processes = processes if processes is not None and processes.size > 1 else None
+        part = slice if self.processes is None else self.processes.part
+        self.data = next(Data.of(model, loss, x, y, sample_weight).batches(None, part=part))
         self._original, self._columns = model, (labels_of(x), labels_of(y))
         self.model = deepcopy(model)
         self.parameters = ParameterVector.of(self.model.trainable_parameters())
+        self._weights = 1.0, 0.0, 1.0  # of this process's samples in a sum over all
+        if self.processes is not None:
+            self._share(self.processes)
         if not self.parameters.parameters:
             frozen = " that are not frozen" if model.parameters() else ""
             raise ConfigurationError(f"{type(model).__name__}: has no parameters{frozen}: there is nothing to train")
@@ -71,7 +89,7 @@ class Objective:
     def __call__(self, values: ArrayLike) -> float:
         """Compute the loss."""
         self.place(values)
-        return ignoring_errors(self._forward)[0]
+        return ignoring_errors(self._loss_alone if self.processes is None else self._loss_of_all)[0]
 
     def gradient(self, values: ArrayLike) -> Array:
         """Compute ∂L/∂values, (P,)."""
@@ -80,7 +98,7 @@ class Objective:
     def value_and_gradient(self, values: ArrayLike) -> tuple[float, Array]:
         """Compute the loss and ∂L/∂values in one pass, for ``jac=True``."""
         self.place(values)
-        return ignoring_errors(self._backpropagate)
+        return ignoring_errors(self._backpropagate if self.processes is None else self._gradient_of_all)
 
     def assign(self, values: ArrayLike) -> None:
         """Write these values into the network, and the buffers of the copy, such as running means."""
@@ -106,7 +124,7 @@ class Objective:
         pair = self.loss.forward(prediction, data.y, data.sample_weight)
         try:
             value, loss_saved = pair
-            value = float(value) + self.model.penalty(saved)
+            value = self._weights[2] * float(value) + self.model.penalty(saved)
         except (TypeError, ValueError):
             raise broken_pair(self.loss, pair) from None
         if not isfinite(value):
@@ -122,7 +140,8 @@ class Objective:
     def _backpropagate(self) -> tuple[float, Array]:
         self.parameters.clear_grads()
         value, saved, loss_saved = self._forward()
-        self.model.backward_parameters(saved, self.loss.backward(loss_saved))
+        delta = self.loss.backward(loss_saved)
+        self.model.backward_parameters(saved, delta if self._weights[2] == 1 else delta * self._weights[2])
         gradient = self.parameters.grads.astype(np.float64)
         if not np.isfinite(gradient).all():
             name = first_bad_gradient(self.model, self.parameters)
@@ -131,6 +150,43 @@ class Objective:
                 "try inputs scaled to about ±1, and values nearer to the start"
             )
         return value, gradient
+
+    def _loss_alone(self) -> tuple[float, Array]:
+        return self._forward()[0], np.zeros(0)
+
+    def _loss_of_all(self) -> tuple[float, Array]:
+        return self._sum_over_processes(self._loss_alone)
+
+    def _gradient_of_all(self) -> tuple[float, Array]:
+        return self._sum_over_processes(self._backpropagate)
+
+    def _share(self, processes: Processes) -> None:
+        """Begin with the first process's parameters, and find the weight of this one's samples."""
+        if any(isinstance(layer, BatchNorm) for layer in (self.model, *self.model.named_layers().values())):
+            raise ConfigurationError(
+                "objective: a BatchNorm would take the statistics of each process's samples: use fit(processes=...)"
+            )
+        self.parameters.values[...] = processes.of_first(lambda: self.parameters.values)
+        part = self.data if len(self.data) else None
+        weight, divisor, scale = weights_of(part, self.loss, self.model, processes)
+        divisor = float(processes.sum(np.array([divisor]))[0]) or 1.0
+        self._weights = weight / divisor, divisor, scale
+
+    def _sum_over_processes(self, compute: Callable[[], tuple[float, Array]]) -> tuple[float, Array]:
+        """The sum of a loss and its gradient over all processes; if one is not finite, all raise NonFiniteError."""
+        processes: Any = self.processes
+        size = 0 if compute == self._loss_alone else len(self.start)
+        numbers, problem = np.zeros(size + 2), None
+        try:
+            if len(self.data):
+                numbers[0], numbers[2:] = compute()
+                numbers *= self._weights[0]
+        except NonFiniteError as error:
+            problem, numbers[1] = str(error), 1
+        processes.sum(numbers)
+        if numbers[1]:
+            raise processes._agreed(NonFiniteError(next(filter(None, processes.gather(problem)))))
+        return float(numbers[0]), numbers[2:]
 
     def _refuse_randomness(self) -> None:
         first, again = self(self.start), self(self.start)

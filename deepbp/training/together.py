@@ -14,6 +14,7 @@ from deepbp.processes import Processes
 from deepbp.training.data import Data
 from deepbp.training.evaluation import Meter
 from deepbp.training.freezing import Snapshot
+from deepbp.training.programmed import counts_all
 from deepbp.training.state import Settings, TrainingState
 from deepbp.training.step import Accumulation, backpropagate, update
 from deepbp.typing import Array
@@ -119,27 +120,8 @@ class Together(Accumulation):
             self._buffer = np.empty(grads.size + 7, grads.dtype)
         self._buffer[...] = 0
 
-    def _weights(self, part: Data | None) -> tuple[float, float, float]:
-        """(a_r, d_r, the factor of the loss); see above."""
-        rows, loss = 0 if part is None else len(part.x), self.loss
-        is_sum = loss.reduction == "sum"
-        counts_all = type(loss)._samples is Loss._samples
-        if (is_sum and not self.state.has_penalty) or (not is_sum and counts_all):
-            return (1.0, 0.0, 1.0) if is_sum else (rows, rows, 1.0)
-        counted: float = rows
-        if part is not None and not is_sum:
-            built: Any = self.trainer.model.built
-            shape = part.y.shape[1:] if None in built.output_shape else built.output_shape
-            counted = loss._samples(np.broadcast_to(np.zeros((), built.dtype), (rows, *shape)), part.y)
-        all_rows, all_counted = self.processes.sum(np.array([rows, counted], np.float64)).tolist()
-        if rows == 0 or all_counted == 0:
-            return 0.0, 0.0, 0.0
-        if is_sum:
-            return rows / all_rows, 0.0, all_rows / rows
-        return rows * all_counted / all_rows, counted, counted * all_rows / (rows * all_counted)
-
     def _add_part(self, part: Data | None) -> None:
-        weight, divisor, scale = self._weights(part)
+        weight, divisor, scale = weights_of(part, self.loss, self.trainer.model, self.processes)
         state, buffer = self.state, self._buffer
         if part is None and not self._norms:
             self.results.append(None)
@@ -237,6 +219,28 @@ class Together(Accumulation):
         rank, text = min(told, key=lambda one: "the loss itself" in one[1])  # better from one that knows the place
         error = NonFiniteError(f"process {rank}: {text}")
         return self.processes._agreed(error)
+
+
+def weights_of(
+    part: Data | None, loss: Loss[Any], model: Layer[Any], processes: Processes
+) -> tuple[float, float, float]:
+    """(a_r, d_r, the factor of the loss) of this process's part of a batch; see ``Together``."""
+    rows, is_sum = 0 if part is None else len(part.x), loss.reduction == "sum"
+    if is_sum and not model.has_penalty():
+        return 1.0, 0.0, 1.0
+    if not is_sum and counts_all(loss):
+        return rows, rows, 1.0
+    counted: float = rows
+    if part is not None and not is_sum:
+        built: Any = model.built
+        shape = part.y.shape[1:] if None in built.output_shape else built.output_shape
+        counted = loss._samples(np.broadcast_to(np.zeros((), built.dtype), (rows, *shape)), part.y)
+    all_rows, all_counted = processes.sum(np.array([rows, counted], np.float64)).tolist()
+    if rows == 0 or all_counted == 0:
+        return 0.0, 0.0, 0.0
+    if is_sum:
+        return rows / all_rows, 0.0, all_rows / rows
+    return rows * all_counted / all_rows, counted, counted * all_rows / (rows * all_counted)
 
 
 def learn_at_once(trainer: Settings, state: TrainingState, batch: Data, processes: Processes) -> float:

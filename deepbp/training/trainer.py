@@ -380,7 +380,7 @@ class Trainer:
         try:
             position, rng = state.next_position()
             training, validation = options.sources(self.model, self.loss, x, y, learns, rng)
-            fit_scale(state, self.loss, training, y, first=not steps)
+            fit_scale(state, self.loss, training, y, first=not steps and self.is_first)
             built: Any = self.model.built
             self.model.built = evolve(built, loss=self.loss)
             if isinstance(training, Stream):

@@ -5,6 +5,7 @@ Without mpiexec, the same trainings by one process, which knows of no others. Ea
 
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from deepbp.optimizers import (
     Rprop,
 )
 from deepbp.processes import Processes
+from deepbp.training import fit_lbfgs
 from deepbp.typing import Array
 
 rng = np.random.default_rng(0)
@@ -42,6 +44,7 @@ VALIDATION = rng.normal(size=(41, 12))
 VALIDATION_LABELS = (VALIDATION[:, 0] > 0).astype(int)
 
 Shared = Processes | None
+Case = Callable[[Shared], dict[str, Array]]
 
 
 def dense(rng: Any = 0, dtype: str = "float64", first: Any = None, inner: Any = ()) -> Sequential:
@@ -53,7 +56,7 @@ def train(
     net: Sequential, processes: Shared, loss: Any = None, optimizer: Any = None, **given: Any
 ) -> dict[str, Array]:
     """Some epochs of training; the numbers that must be the same."""
-    options: dict[str, Any] = {"epochs": 3, "batch_size": 32, "sample_weight": None, "y": LABELS, "x": X}
+    options: dict[str, Any] = {"epochs": 2, "batch_size": 50, "sample_weight": None, "y": LABELS, "x": X}
     options |= {name: given.pop(name) for name in [*given] if name not in TRAINER}
     kind: dict[str, Any] = {"loss": loss or SoftmaxCrossEntropy(), "optimizer": optimizer or Adam(0.01)}
     trainer = Trainer(net, **kind, **given, processes=processes)
@@ -105,7 +108,7 @@ def of_stream(processes: Shared) -> dict[str, Array]:
     return train(dense(), processes, x=batches, y=None, metrics=[Accuracy()], validation_data=batches)
 
 
-def lazily(rows_at_once: int, shuffle: bool) -> Callable[[Shared], dict[str, Array]]:
+def lazily(rows_at_once: int, shuffle: bool) -> Case:
     def run(processes: Shared) -> dict[str, Array]:
         x, y = Lazy(X, rows_at_once), Lazy(LABELS, rows_at_once)
         return train(dense(), processes, x=x, y=y, shuffle=shuffle, metrics=[Accuracy()])
@@ -165,7 +168,24 @@ OPTIMIZERS: list[Optimizer] = [
     Rprop(0.001),
 ]
 
-Case = Callable[[Shared], dict[str, Array]]
+
+def by_lbfgs(loss: Any, y: Array, first: Any = None) -> Case:
+    def run(processes: Shared) -> dict[str, Array]:
+        net = dense(first=first and Penalized(Dense(16), weights=L2(0.01), outputs=L1(0.001)))
+        return results(net, fit_lbfgs(net, X, y, loss, max_iterations=12, processes=processes))
+
+    return run
+
+
+def by_scipy(processes: Shared) -> dict[str, Array]:
+    from scipy.optimize import minimize
+
+    net = dense()
+    objective = net.objective(X, LABELS, SoftmaxCrossEntropy(), WEIGHTS, processes=processes)
+    found = minimize(objective.value_and_gradient, objective.start, jac=True, method="CG", options={"maxiter": 5})
+    return {"x": found.x, "loss": np.array(objective(found.x))}
+
+
 CASES: dict[str, Case] = {
     "plain": lambda p: train(dense(), p, metrics=[Accuracy()]),
     "float32": lambda p: train(dense(dtype="float32"), p),
@@ -176,7 +196,7 @@ CASES: dict[str, Case] = {
     "accumulation": lambda p: train(dense(), p, accumulate=3, metrics=[Accuracy()]),
     "accumulation of sums": lambda p: train(dense(), p, SumSquaredError(), SGD(0.001), y=TARGETS, accumulate=3),
     "sum": lambda p: train(dense(), p, SumSquaredError(), SGD(0.001), y=TARGETS, metrics=[R2(), MeanAbsoluteError()]),
-    "missing targets": lambda p: train(dense(), p, IgnoreMissing(MeanSquaredError()), y=GAPS, batch_size=8),
+    "missing targets": lambda p: train(dense(), p, IgnoreMissing(MeanSquaredError()), y=GAPS, batch_size=20),
     "penalty": lambda p: train(dense(first=Penalized(Dense(16), weights=L2(0.01), outputs=L1(0.001))), p),
     "penalty of a sum": lambda p: train(
         dense(first=Penalized(Dense(16), weights=L2(0.1), outputs=L1(0.01))),
@@ -188,7 +208,7 @@ CASES: dict[str, Case] = {
     "early stopping": lambda p: train(
         dense(),
         p,
-        epochs=40,
+        epochs=12,
         validation_data=(VALIDATION, VALIDATION_LABELS),
         metrics=[Accuracy()],
         callbacks=[EarlyStopping("val_loss", patience=2), ReduceOnPlateau("loss", patience=1), WeightAverage(0.9)],
@@ -211,9 +231,9 @@ CASES: dict[str, Case] = {
         IgnoreMissing(MeanSquaredError()),
         SGD(0.3),
         y=GAPS,
-        batch_size=7,
+        batch_size=15,
     ),
-    "batches of one": lambda p: train(dense(), p, batch_size=1, epochs=1),
+    "batches of one": lambda p: train(dense(), p, x=X[:21], y=LABELS[:21], batch_size=1, epochs=1),
     "fewer samples than processes": lambda p: train(dense(), p, x=X[:1], y=LABELS[:1], metrics=[Accuracy()]),
     "in order": lambda p: train(dense(), p, shuffle=False),
     "different seeds": different_seeds,
@@ -231,18 +251,43 @@ CASES: dict[str, Case] = {
         for optimizer in OPTIMIZERS
     },
 }
+if find_spec("scipy"):
+    CASES |= {
+        "L-BFGS": by_lbfgs(SoftmaxCrossEntropy(), LABELS),
+        "L-BFGS of a sum with penalties": by_lbfgs(SumSquaredError(), TARGETS, True),
+        "L-BFGS with missing targets": by_lbfgs(IgnoreMissing(MeanSquaredError()), GAPS),
+        "conjugate gradients": by_scipy,
+    }
 DIFFERENT: dict[str, Case] = {  # with the number of processes, but not from run to run
     "dropout": lambda p: train(dense(inner=[Dropout(0.3)]), p),
     "own statistics": lambda p: train(dense(inner=[BatchNorm()]), p and Processes(p.comm, batch_statistics="own")),
 }
 
 
-def main(folder: Path) -> None:
+def traffic(processes: Processes) -> dict[str, int]:
+    """Messages and numbers of a training, and how many of its passes were programs."""
+    net = dense(dtype="float32")
+    trainer = Trainer(net, SoftmaxCrossEntropy(), Adam(0.01), processes=processes)
+    messages, numbers = processes.messages, processes.numbers
+    trainer.fit(X, LABELS, epochs=3, batch_size=32)
+    programs = [one for key, one in trainer._programs._made.items() if key[0] == "gradients" and one is not None]
+    return {
+        "messages": processes.messages - messages,
+        "numbers": processes.numbers - numbers,
+        "steps": trainer.steps,
+        "parameters": trainer.parameters.values.size,
+        "programs": len(programs),
+    }
+
+
+def main(folder: Path, *names: str) -> None:
     from mpi4py import MPI
 
     comm = MPI.COMM_WORLD
     processes = Processes(comm) if comm.size > 1 else None
     for number, (name, case) in enumerate({**CASES, **DIFFERENT}.items()):
+        if names and name not in names:
+            continue
         found = case(processes)
         again = case(processes) if name in DIFFERENT else found
         everywhere = comm.allgather({key: one.tobytes() for key, one in found.items() if "history" not in key})
@@ -251,7 +296,10 @@ def main(folder: Path) -> None:
             alike = all(one == everywhere[0] for one in everywhere)
             rerun = all(np.array_equal(found[key], again[key]) for key in found)
             np.savez(folder / f"{number}.npz", name=name, alike=alike, rerun=rerun, **numbers)
+    if processes is not None:
+        counts: dict[str, Any] = traffic(processes)
+        np.savez(folder / f"traffic_{comm.rank}.npz", **counts)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

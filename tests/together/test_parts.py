@@ -1,0 +1,98 @@
+"""What each of several processes reads of arrays, data sets and lazy arrays: together all, and no sample twice."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from together_cases import Lazy
+
+from deepbp import Sequential
+from deepbp.layers import Dense
+from deepbp.losses import MeanSquaredError
+from deepbp.processes import Processes
+from deepbp.training.data import Data, as_source
+from deepbp.training.lazy import Blocks
+from deepbp.typing import Array
+
+NET = Sequential([Dense(1)], input_shape=2, rng=0, dtype="float64")
+X = np.arange(202.0).reshape(-1, 2)  # a sample says which it is
+Y = X[:, :1].copy()
+
+
+class Samples:
+    def __init__(self) -> None:
+        self.read = 0
+
+    def __len__(self) -> int:
+        return len(X)
+
+    def __getitem__(self, row: int) -> tuple[Array, Array]:
+        self.read += 1
+        return X[row], Y[row]
+
+
+def lazy(window: int) -> Callable[[], tuple[Any, Any]]:
+    def make() -> tuple[Any, Any]:
+        x, y = Lazy(X, 7), Lazy(Y, 7)
+        source = Blocks(x, y, None, lambda *parts: Data.of(NET, MeanSquaredError(), *parts), window)
+        return source, lambda: x.read
+
+    return make
+
+
+def arrays() -> tuple[Any, Any]:
+    return Data.of(NET, MeanSquaredError(), X, Y), None
+
+
+def items() -> tuple[Any, Any]:
+    held = Samples()
+    return as_source(NET, MeanSquaredError(), held), lambda: held.read
+
+
+def split() -> tuple[Any, Any]:
+    source, read = lazy(24 * 7 * 3)()
+    return source.split(0.2, np.random.default_rng(0))[0], read
+
+
+def processes(size: int) -> list[Processes]:
+    made = [Processes() for _ in range(size)]
+    for rank, one in enumerate(made):
+        one.rank, one.size = rank, size
+    return made
+
+
+SOURCES = {"arrays": arrays, "items": items, "one window": lazy(2**20), "windows": lazy(24 * 7 * 3), "split": split}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("shuffled", [False, True])
+@pytest.mark.parametrize(
+    ("size", "batch_size", "skip"), [(2, 16, 0), (3, 16, 2), (7, 3, 0), (2, None, 0), (150, 64, 0)]
+)
+def test_the_parts_of_a_batch_are_the_batch(
+    name: str, shuffled: bool, size: int, batch_size: int | None, skip: int
+) -> None:
+    def rng() -> np.random.Generator | None:
+        return np.random.default_rng(5) if shuffled else None
+
+    whole = [batch.x for batch in SOURCES[name]()[0].batches(batch_size, rng(), skip)]
+    parts: list[list[Any]] = []
+    for one in processes(size):
+        source, read = SOURCES[name]()
+        parts.append(list(source.batches(batch_size, rng(), skip, one.part)))
+        if read is not None and skip == 0 and name != "split":
+            windows = -(-len(X) // 7) if name == "windows" else 1
+            assert read() <= (len(X) / size + windows) * 1.01 + len(whole)
+    assert {len(of_one) for of_one in parts} == {len(whole)}
+    for number, batch in enumerate(whole):
+        found = [of_one[number].x for of_one in parts if of_one[number] is not None]
+        rows = np.concatenate(found)
+        assert sorted(rows[:, 0]) == sorted(batch[:, 0])
+
+
+def test_an_uneven_batch_is_divided_as_evenly_as_can_be() -> None:
+    for count in range(20):
+        lengths = [one.part(count).stop - one.part(count).start for one in processes(6)]
+        assert sum(lengths) == count
+        assert max(lengths) - min(lengths) <= 1
