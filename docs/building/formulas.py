@@ -45,7 +45,7 @@ def layer_sections(layer: Layer[Any], input_shape: Shape) -> list[Section]:
 
 
 def _plain(rows: Iterable[Row]) -> list[Row]:
-    """The rows of a layer alone: its output is y, and there are neither numbers of layers nor remarks on their places."""
+    """The rows of a layer alone: its output is y, and nothing names its place in a network."""
 
     def plain(symbol: Symbol) -> Symbol:
         return evolve(symbol, letter=re.sub(r"^(∂L/∂)?a(?=ₜ?$)", r"\1y", symbol.letter), number="")
