@@ -8,7 +8,7 @@ from attrs import frozen
 from deepbp.derivation.backward import backward_blocks, chain_rule_blocks, gradient_rows
 from deepbp.derivation.document import Block, Document, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import Math, alone, names_in
-from deepbp.derivation.forward import batch, forward_blocks, loss_blocks, size_text, sums_explained
+from deepbp.derivation.forward import batch, forward_blocks, loss_blocks, sizes_text, sums_explained
 from deepbp.derivation.notes import notes_blocks
 from deepbp.derivation.rendering import Renderable
 from deepbp.derivation.steps import OperationStep, Step, is_plain_descent, layers_in, steps
@@ -125,7 +125,7 @@ def title(steps: Sequence[Step]) -> str:
 
 
 def _size(shape: Shape) -> str:
-    return "×".join(map(size_text, shape)) or "1"
+    return "×".join(sizes_text(shape)) or "1"
 
 
 def _numbers(steps: Sequence[Step]) -> str:

@@ -125,10 +125,10 @@ def loss_blocks(steps: Sequence[Step], loss: Loss[Any]) -> list[Block]:
     """The section on the loss: L, ∂L/∂ŷ, and the counts that they divide by."""
     rows = (value_row(steps, loss), loss_rows(steps, loss)[1])
     used, letters = names_in(rows[0].math.sides[1]), loss_symbols(steps, loss)
-    *places, size = layers_in(steps)[-1].output_shape or (1,)
-    row = "".join(f" · {size_text(one)}" for one in places)
+    *places, size = sizes_text(layers_in(steps)[-1].output_shape or (1,))
+    row = "".join(f" · {one}" for one in places)
     counts = {
-        "n": f" counts the numbers of the prediction: B{row} · {size_text(size)}.",
+        "n": f" counts the numbers of the prediction: B{row} · {size}.",
         "rows": f" counts the rows of the prediction: B{row}.",
         "classes": " counts the classes.",
     }
@@ -167,12 +167,13 @@ def sums_explained(expressions: Iterable[Expression]) -> list[Block]:
 
 def batch(shape: Shape) -> str:
     """The shape of an array of B samples as text; T is a size that may differ from batch to batch."""
-    return f"({', '.join(('B', *map(size_text, shape)))}{',' if not shape else ''})"
+    return f"({', '.join(('B', *sizes_text(shape)))}{',' if not shape else ''})"
 
 
-def size_text(size: int) -> str:
-    """A size of a sample as text."""
-    return "T" if type(size) is AnySize else str(size)
+def sizes_text(shape: Shape) -> list[str]:
+    """The sizes of a sample as text; of images (H, W, C), the unknown ones are H and W."""
+    letters = ["H", "W", "C"] if len(shape) == 3 else ["T"] * len(shape)
+    return [letter if type(size) is AnySize else str(size) for letter, size in zip(letters, shape, strict=True)]
 
 
 def shape_text(expression: Expression, result: str, step: Step) -> str:

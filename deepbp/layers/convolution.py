@@ -19,6 +19,7 @@ from deepbp.layers.windows import (
     Sizes,
     Windows,
     check_padding,
+    check_signals,
     check_sizes,
     convolve,
     image_shape,
@@ -26,6 +27,7 @@ from deepbp.layers.windows import (
     padded,
     refuse_program,
     refuse_small,
+    sizes_along,
 )
 from deepbp.parameters import UNBUILT, Parameter
 from deepbp.program.program import Program, Slot
@@ -60,6 +62,7 @@ class _Kernels(Layer[Saved]):
     """
 
     axes: ClassVar[int] = 2
+    any_length = True
 
     filters: int = field(validator=positive_int)
     kernel_size: Sizes = field(converter=nested_tuple, validator=check_sizes)
@@ -119,14 +122,14 @@ class _Convolution(_Kernels):
         height, width, channels = image_shape(input_shape, self.axes)
         self._check_groups(channels)
         windows = self._windows()
-        places = windows.places((height, width))
+        places = sizes_along((height, width), windows.places)
         refuse_small(windows, places, input_shape)
         self._create(builder, channels // self.groups, self.filters)
         return (*places[-self.axes :], self.filters)
 
     def forward(self, x: Array) -> tuple[Array, Saved]:
         images, windows = self._as_images(x), self._windows()
-        pads = windows.pads(images.shape[1:3])
+        pads = windows.fitting_pads(images.shape[1:3])
         images = padded(images, pads)
         bias = None if self.bias is None else self.bias.value
         z = kernels.correlate(images, self._kernels(), bias, windows.stride, windows.dilation, self.groups)
@@ -147,6 +150,7 @@ class _Convolution(_Kernels):
         images, _ = saved
         check_samples(images, delta)
         windows, signals = self._windows(), self._as_images(delta)
+        windows.check_places(images.shape[1:3], signals)
         sizes = windows.size, windows.stride, windows.dilation, self.groups
         if not (self.weight.frozen and (self.bias is None or self.bias.frozen)):
             self._accumulate(kernels.correlate_weights(images, signals, *sizes), delta)  # ∂L/∂W = x ⋆ δ
@@ -285,7 +289,7 @@ class _Transposed(_Kernels):
         height, width, channels = image_shape(input_shape, self.axes)
         self._check_groups(channels)
         windows = self._windows()
-        shape = windows.moved_shape((height, width))
+        shape = sizes_along((height, width), windows.moved_shape)
         refuse_small(windows, shape, input_shape)
         self._create(builder, self.filters // self.groups, channels)
         return (*shape[-self.axes :], self.filters)
@@ -293,6 +297,7 @@ class _Transposed(_Kernels):
     def forward(self, x: Array) -> tuple[Array, Saved]:
         images, windows = self._as_images(x), self._windows()
         shape = windows.moved_shape(images.shape[1:3])
+        refuse_small(windows, shape, x.shape[1:])
         pads = windows.pads(shape)
         z = convolve(images, self._kernels(), shape, windows, pads, self.groups)
         if self.bias is not None:
@@ -315,6 +320,7 @@ class _Transposed(_Kernels):
         images, pads = saved
         check_samples(images, delta)
         windows = self._windows()
+        check_signals(windows.moved_shape(images.shape[1:3]), self._as_images(delta))
         sizes = windows.size, windows.stride, windows.dilation, self.groups
         if not (self.weight.frozen and (self.bias is None or self.bias.frozen)):
             signals = padded(self._as_images(delta), pads)

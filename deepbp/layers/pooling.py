@@ -15,10 +15,12 @@ from deepbp.layers.boundary import check_delta
 from deepbp.layers.layer import Builder, Layer
 from deepbp.layers.masking import Context
 from deepbp.layers.windows import (
+    UNKNOWN,
     Padding,
     Sizes,
     Windows,
     check_padding,
+    check_signals,
     check_sizes,
     convolve,
     image_shape,
@@ -26,9 +28,10 @@ from deepbp.layers.windows import (
     padded,
     refuse_program,
     refuse_small,
+    sizes_along,
 )
 from deepbp.program.program import Program, Slot
-from deepbp.typing import Array, Shape
+from deepbp.typing import AnySize, Array, Shape
 
 Won: TypeAlias = tuple[Array, Shape]
 """Which number of its window is the largest, and the shape of the images."""
@@ -39,6 +42,7 @@ class _Pool(Layer[Any]):
     """Base class of poolings: one number for each window of each channel."""
 
     axes: ClassVar[int] = 2
+    any_length = True
 
     size: Sizes = field(default=2, converter=nested_tuple, validator=check_sizes)
     stride: Sizes | None = field(default=None, kw_only=True, converter=nested_tuple, validator=check_sizes)
@@ -50,12 +54,13 @@ class _Pool(Layer[Any]):
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
         height, width, channels = image_shape(input_shape, self.axes)
         windows = self._windows()
-        for pads, size in zip(windows.pads((height, width)), windows.size, strict=True):
+        known = [UNKNOWN if type(size) is AnySize else size for size in (height, width)]
+        for pads, size in zip(windows.pads(known), windows.size, strict=True):
             if max(pads) >= size:  # a window could lie in the padding alone
                 raise ConfigurationError(
                     f"{self}: padding: expected less than the size {size} on each side, got {pads}"
                 )
-        places = windows.places((height, width))
+        places = sizes_along((height, width), windows.places)
         refuse_small(windows, places, input_shape)
         return (*places[-self.axes :], channels)
 
@@ -72,7 +77,7 @@ class _MaxPool(_Pool):
 
     def forward(self, x: Array) -> tuple[Array, Won]:
         images, windows = self._as_images(x), self._windows()
-        y, winner = kernels.max_pool(images, windows.size, windows.stride, windows.pads(images.shape[1:3]))
+        y, winner = kernels.max_pool(images, windows.size, windows.stride, windows.fitting_pads(images.shape[1:3]))
         return self._as_samples(y), (winner, images.shape)
 
     def lower(self, program: Program, x: Slot) -> Slot:
@@ -80,8 +85,9 @@ class _MaxPool(_Pool):
 
     def backward(self, saved: Won, delta: Array) -> Array:
         (winner, shape), windows = saved, self._windows()
-        pads = windows.pads(shape[1:3])
-        moved = kernels.max_pool_backward(winner, self._as_images(delta), shape, windows.size, windows.stride, pads)
+        pads, signals = windows.pads(shape[1:3]), self._as_images(delta)
+        check_signals(winner.shape[1:3], signals)
+        moved = kernels.max_pool_backward(winner, signals, shape, windows.size, windows.stride, pads)
         return self._as_samples(moved)
 
 
@@ -145,7 +151,7 @@ class _AveragePool(_Pool):
 
     def forward(self, x: Array) -> tuple[Array, Shape]:
         images, windows = self._as_images(x), self._windows()
-        pads = windows.pads(images.shape[1:3])
+        pads = windows.fitting_pads(images.shape[1:3])
         kernel = self._kernel(images)
         y = kernels.correlate(padded(images, pads), kernel, None, windows.stride, (1, 1), images.shape[3])
         y /= _counts(windows, images.shape, x.dtype)
@@ -158,6 +164,7 @@ class _AveragePool(_Pool):
         check_delta(self, delta, shape)
         shape = shape if self.axes == 2 else (shape[0], 1, *shape[1:])
         windows = self._windows()
+        check_signals(windows.places(shape[1:3]), self._as_images(delta))
         pads = windows.pads(shape[1:3])
         share = self._as_images(delta) / _counts(windows, shape, delta.dtype)
         moved = convolve(share, self._kernel(share), shape[1:3], windows, pads, shape[3])
@@ -350,6 +357,7 @@ class ZeroPad2D(Layer[Shape]):
     """
 
     axes: ClassVar[int] = 2
+    any_length = True
     formula = Formula("pad(x, padding)", backward="crop(delta, padding)")
 
     padding: Padding = field(default=1, converter=nested_tuple, validator=check_padding())
@@ -360,9 +368,9 @@ class ZeroPad2D(Layer[Shape]):
         return Windows.of(2, 1, 1, 1, self.padding).pads((1, 1))
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
-        height, width, channels = image_shape(input_shape, 2)
-        (above, below), (left, right) = self._pads()
-        return (above + height + below, left + width + right, channels)
+        *shape, channels = image_shape(input_shape, 2)
+        pads = self._pads()
+        return (*sizes_along(shape, lambda known: [n + sum(pad) for n, pad in zip(known, pads, strict=True)]), channels)
 
     def forward(self, x: Array) -> tuple[Array, Shape]:
         return padded(x, self._pads()), x.shape
@@ -370,6 +378,7 @@ class ZeroPad2D(Layer[Shape]):
     def backward(self, shape: Shape, delta: Array) -> Array:
         check_delta(self, delta, shape)
         (above, below), (left, right) = self._pads()
+        check_signals((above + shape[1] + below, left + shape[2] + right), delta)
         return padded(delta, ((-above, -below), (-left, -right)))
 
 
@@ -394,6 +403,7 @@ class UpSample2D(Layer[Shape]):
     """
 
     axes: ClassVar[int] = 2
+    any_length = True
     formula = Formula("upsample(x, size)", backward="block_sum(delta, size)")
 
     size: Sizes = field(default=2, converter=nested_tuple, validator=check_sizes)
@@ -402,8 +412,9 @@ class UpSample2D(Layer[Shape]):
         return Windows.of(2, self.size, 1, 1, 0).size
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
-        (height, width, channels), (rows, columns) = image_shape(input_shape, 2), self._sizes()
-        return (height * rows, width * columns, channels)
+        *shape, channels = image_shape(input_shape, 2)
+        times = self._sizes()
+        return (*sizes_along(shape, lambda known: [n * k for n, k in zip(known, times, strict=True)]), channels)
 
     def forward(self, x: Array) -> tuple[Array, Shape]:
         rows, columns = self._sizes()
@@ -412,5 +423,6 @@ class UpSample2D(Layer[Shape]):
     def backward(self, shape: Shape, delta: Array) -> Array:
         check_delta(self, delta, shape)
         (rows, columns), (images, height, width, channels) = self._sizes(), delta.shape
+        check_signals((shape[1] * rows, shape[2] * columns), delta)
         blocks = delta.reshape(images, height // rows, rows, width // columns, columns, channels)
         return np.asarray(blocks.sum(axis=(2, 4)))

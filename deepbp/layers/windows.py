@@ -15,7 +15,7 @@ from deepbp.kernels.numpy_convolution import Pads, Pair, places_along
 from deepbp.layers.layer import Layer
 from deepbp.program.layout import NotLoweredError
 from deepbp.program.program import Slot
-from deepbp.typing import Array, Shape
+from deepbp.typing import AnySize, Array, Shape
 
 Sizes: TypeAlias = int | Sequence[int]
 """One number for both axes of an image, or one for the rows and one for the columns."""
@@ -109,6 +109,19 @@ class Windows:
         rows, columns = map(places_along, padded, self.size, self.stride, self.dilation)
         return rows, columns
 
+    def fitting_pads(self, shape: Sequence[int]) -> Pads:
+        """``pads``, which raises ShapeError where no window fits into images of this shape."""
+        pads = self.pads(shape)
+        for n, pad, size, dilation in zip(shape, pads, self.size, self.dilation, strict=True):
+            if n + sum(pad) <= (size - 1) * dilation:
+                raise ShapeError(f"no window of size {self.size} fits into images of shape {tuple(shape)}")
+        return pads
+
+    def check_places(self, shape: Sequence[int], signals: Array) -> None:
+        """Raise ShapeError unless there is an error signal for each place of images of this shape, zeros included."""
+        rows, columns = map(places_along, shape, self.size, self.stride, self.dilation)
+        check_signals((rows, columns), signals)
+
     def moved_shape(self, shape: Sequence[int]) -> tuple[int, int]:
         """The shape (H, W) of the images on which these windows have as many places as ``shape`` says."""
         along = zip(self.padding, shape, self.size, self.stride, self.dilation, strict=True)
@@ -131,17 +144,35 @@ def _pads_along(padding: Any, size: int, kernel: int, stride: int, dilation: int
 
 
 def image_shape(input_shape: Shape, axes: int) -> Shape:
-    """The shape (H, W, C) of samples as images. Raises ShapeError for samples with other axes."""
+    """The shape (H, W, C) of samples as images. Raises ShapeError for samples with other axes, or unknown channels."""
     if len(input_shape) != axes + 1:
         kind = "images" if axes == 2 else "sequences"
         fix = f": put Reshape({(*input_shape, 1)}) before it, for one channel" if len(input_shape) == axes else ""
         raise ShapeError(f"expects {kind} {_AXES[axes]}, got {input_shape}{fix}")
+    if type(input_shape[-1]) is AnySize:
+        raise ShapeError(f"needs to know the number of channels, got {input_shape}: give it in input_shape=...")
     return (1, *input_shape)[-3:]
+
+
+def check_signals(shape: Sequence[int], signals: Array) -> None:
+    """Raise ShapeError unless error signals (B, H, W, C) have this number of rows and columns."""
+    if signals.shape[1:3] != tuple(shape):
+        raise ShapeError(f"backward: expected error signals for {tuple(shape)} places, got {signals.shape[1:3]}")
+
+
+UNKNOWN = 2**40  # stands for a size that may differ from batch to batch; every window fits
+
+
+def sizes_along(shape: Sequence[int], compute: Callable[[Sequence[int]], Sequence[int]]) -> Shape:
+    """The sizes that a layer computes from those of its images; a size that may differ gives another such one."""
+    computed = compute([UNKNOWN if type(size) is AnySize else size for size in shape])
+    pairs = zip(shape, computed, strict=True)
+    return tuple(AnySize() if type(size) is AnySize else made for size, made in pairs)
 
 
 def refuse_small(windows: Windows, places: Sequence[int], input_shape: Shape) -> None:
     """Raise ShapeError where no window fits into the images."""
-    if min(places) < 1:
+    if any(type(count) is not AnySize and count < 1 for count in places):
         first = len(input_shape) == 3 and input_shape[0] < input_shape[2]
         fix = ": channels lie along the last axis, use x.transpose((0, 2, 3, 1))" if first else ""
         size = windows.size if len(input_shape) == 3 else windows.size[1:]
