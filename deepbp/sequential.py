@@ -158,8 +158,8 @@ class Sequential(Network):
     Args:
         layers: from the first, which gets the input, to the last.
         input_shape: the shape of a sample, which builds the network at once; None for a size that differs from batch to
-            batch, as in ``(None, 8)`` for sequences and ``(None, None, 3)`` for images of any size. Otherwise ``build``, the first ``fit``, or
-            the network that contains this one does.
+            batch, as in ``(None, 8)`` for sequences, and in ``(None, None, 3)`` for images of any size. Otherwise
+            ``build``, the first ``fit``, or the network that contains this one does.
         rng: a seed or generator for initial values, dropout and shuffling. None differs every time.
         dtype: of all parameters and activations, ``"float32"`` (the default) or ``"float64"``.
 

@@ -64,7 +64,7 @@ def test_a_layer_of_any_size_is_that_of_each_size(name: str, known: tuple[int, .
         for one, other in zip(net.parameters(), fixed.parameters(), strict=True):
             np.testing.assert_array_equal(one.grad, other.grad)
         stated = str(net.summary().rows[0])
-        assert (", 2)" in stated or ", 3)" in stated or ", 4)" in stated)
+        assert ", 2)" in stated or ", 3)" in stated or ", 4)" in stated
         assert "None" in stated
 
 
