@@ -66,15 +66,13 @@ class Meter:
             if self._streaming and self.pending.size > PENDING:
                 self._flush(*self.pending.arrays())
 
-    def count(self, values: Sequence[float], samples: int, penalties: Sequence[float]) -> None:
+    def count(self, values: Array, samples: int, penalties: Sequence[float]) -> None:
         """Add the losses of batches of so many samples, in which every sample counts and which no metric needs.
 
         ``penalties`` has one for each batch, or none where they are 0.
         """
-        share, total = 1 if self._loss.reduction == "sum" else samples, self.total
-        for value in values:  # the built-in sum would not round as a loop over batches does
-            total += value * share
-        self.total = total
+        share = 1 if self._loss.reduction == "sum" else samples
+        self.total = float(np.add.accumulate(np.append(self.total, values * share))[-1])  # one after another, as in ``add``
         if self.penalty is not None:
             for penalty in penalties:
                 self.penalty += penalty * share

@@ -411,7 +411,7 @@ class ProgrammedBatches:
         seconds = perf_counter() - start
         penalties = step.program.penalties
         if outputs is None:
-            meter.count(losses[:made].tolist(), rows, penalties[:made])
+            meter.count(losses[:made], rows, penalties[:made])
         else:
             for k, loss in enumerate(losses[:made].tolist()):
                 batch = data.targets(order[first + k * rows : first + (k + 1) * rows])
