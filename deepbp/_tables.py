@@ -33,7 +33,7 @@ def as_plain_array(data: ArrayLike, name: str) -> Array:
     if (columns := column_names(data)) is not None:
         parts = [_numbers(values, name, label, data) for label, values in zip(columns, _columns(data), strict=True)]
         return np.stack(parts, axis=1) if parts else np.empty((len(data), 0))  # type: ignore[arg-type]
-    if isinstance(data, np.ma.MaskedArray) and np.ma.is_masked(data):
+    if isinstance(data, np.ndarray) and type(data) is not np.ndarray and np.ma.is_masked(data):
         place = [int(axis[0]) for axis in np.nonzero(np.ma.getmaskarray(data))]
         raise DataError(
             f"{name}: expected no masked entries, got one at {name}{place}: drop such samples first, or fill them, "

@@ -11,7 +11,6 @@ import tempfile
 import warnings
 from contextlib import suppress
 from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
 
 from deepbp._version import __version__
@@ -24,9 +23,7 @@ FIX = "set NUMBA_CACHE_DIR to a folder that can be written, or DEEPBP_KERNELS=nu
 _DIGEST = 32  # bytes of a SHA-256
 
 # Each kernel is compiled from several modules, so all sources count; read now, when Python reads them, too.
-_texts = sorted(
-    (file.name, file.read_bytes()) for file in files("deepbp.kernels").iterdir() if file.name.endswith(".py")
-)
+_texts = sorted((file.name, file.read_bytes()) for file in Path(__file__).parent.glob("*.py"))
 SOURCES = sha256(repr((__version__, _texts)).encode()).hexdigest()[:12]
 """A digest of the sources of all kernels."""
 

@@ -28,7 +28,6 @@ Function: TypeAlias = Callable[..., Any]
 
 _MISSING: Any = object()
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-_NOT_PLAIN = (np.matrix, np.ma.MaskedArray)  # subclasses of ndarray with other products and sums
 
 _in_users_predict: ContextVar[bool] = ContextVar("in the predict of a user's layer", default=False)
 is_inner_call = _in_users_predict.get
@@ -219,7 +218,7 @@ def _validate(layer: Any, name: str, array: Any, *, is_delta: bool, any_shape: b
         raise ArgumentTypeError(
             f"{place}: {name}: expected an array with samples along axis 0, got {array!r}: use numpy.asarray({name})"
         )
-    if isinstance(array, _NOT_PLAIN):
+    if type(array) is not np.ndarray and isinstance(array, np.matrix | np.ma.MaskedArray):  # of other products and sums
         raise ArgumentTypeError(
             f"{place}: {name}: expected a plain array, got a {type(array).__name__}: use numpy.asarray({name})"
         )

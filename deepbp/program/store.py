@@ -5,8 +5,6 @@ import os
 import threading
 from functools import cache
 from hashlib import sha256
-from importlib.metadata import version
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,7 @@ import numpy as np
 from deepbp.kernels.machine_code import load, store
 from deepbp.program.layout import LIBRARY, NUMBA, PYTHON, NotLoweredError
 
-_texts = sorted(
-    (file.name, file.read_bytes()) for file in files("deepbp.program").iterdir() if file.name.endswith(".py")
-)
+_texts = sorted((file.name, file.read_bytes()) for file in Path(__file__).parent.glob("*.py"))
 _SOURCES = sha256(repr(_texts).encode()).hexdigest()
 _lock = threading.RLock()
 _addresses: dict[tuple[str, str], int] = {}
@@ -74,6 +70,8 @@ def _key() -> str:
     try:  # at a tenth of the cost of the package's metadata
         numba = Path(spec.origin).with_name("_version.py").read_text()  # type: ignore[union-attr, arg-type]
     except (AttributeError, OSError, TypeError):
+        from importlib.metadata import version
+
         numba = version("numba")
     features = llvm.get_host_cpu_features().flatten()
     triple, processor = llvm.get_process_triple(), llvm.get_host_cpu_name()

@@ -72,7 +72,9 @@ class Meter:
         ``penalties`` has one for each batch, or none where they are 0.
         """
         share = 1 if self._loss.reduction == "sum" else samples
-        self.total = float(np.add.accumulate(np.append(self.total, values * share))[-1])  # one after another, as in ``add``
+        self.total = float(
+            np.add.accumulate(np.append(self.total, values * share))[-1]
+        )  # one after another, as in ``add``
         if self.penalty is not None:
             for penalty in penalties:
                 self.penalty += penalty * share
