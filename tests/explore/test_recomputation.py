@@ -231,6 +231,12 @@ return {{ losses, weight: state["W⁰"] }};"""
     np.testing.assert_allclose(array_of(found["weight"]), first.weight.value, rtol=1e-11)
 
 
+@pytest.mark.parametrize("layer", [BatchNorm(), GELU(), LayerNorm(), Dropout(0.5)], ids=str)
+def test_networks_in_float32_can_be_changed_too(layer: Layer[Any]) -> None:
+    net = Sequential([Dense(4), layer, Dense(2)], input_shape=3, rng=0)
+    assert isinstance(recomputation(net.trace(X3, LABELS, SoftmaxCrossEntropy())), Recomputation)
+
+
 def test_what_cannot_be_computed_is_said() -> None:
     large = Sequential([Dense(30)], input_shape=20, rng=0).trace(np.ones((2, 20)), np.ones((2, 30)), SumSquaredError())
     assert recomputation(large) == "Numbers can be changed in pages of up to 500 parameters; this network has 630."
@@ -243,7 +249,7 @@ def test_what_cannot_be_computed_is_said() -> None:
 
 
 def test_formulas_that_do_not_give_the_numbers_of_the_step_are_noticed() -> None:
-    trace = Sequential([Dense(2), Tanh()], input_shape=3, rng=0).trace(X, X[:, :2], SumSquaredError())
+    trace = step_of(Dense(2), Tanh())
     last = evolve(trace.steps[1], output=trace.steps[1].output * 1.01)
     wrong = evolve(trace, steps=(trace.steps[0], last))
     assert recomputation(wrong) == (
