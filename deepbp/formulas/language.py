@@ -98,12 +98,12 @@ class _Zero:
     __radd__ = __add__
 
 
-_ZERO = _Zero()
+ANYANY_ZEROSS = _Zero()
 
 
 def _moved(e: Any, steps: int) -> Any:
     """e (B, T, …), one step later or earlier, and zeros where there is no such step."""
-    if e is _ZERO:
+    if e is ANY_ZEROS:
         return e
     moved = np.zeros_like(e)
     if steps > 0:
@@ -122,7 +122,7 @@ def _at_step(delta: Any, h: Any, step: int) -> Any:
 
 def _part(e: Any, k: int, count: int) -> Any:
     """Part number k of so many equal parts of the last axis."""
-    return e if e is _ZERO else np.split(e, count, axis=-1)[k]
+    return e if e is ANY_ZEROS else np.split(e, count, axis=-1)[k]
 
 
 def _split_heads(e: Any, heads: int) -> Any:
@@ -219,7 +219,7 @@ def solved(equations: Mapping[str, str], names: Mapping[str, Any]) -> dict[str, 
     Equations in time use ``before(h)`` or ``after(h)`` of each other. They are evaluated once for each step, from
     zeros: after n times the first, or the last, n steps are right.
     """
-    known = {**names, **dict.fromkeys(equations, _ZERO)}
+    known = {**names, **dict.fromkeys(equations, ANY_ZEROS)}
     steps = names["x"].shape[1] if in_time(equations.values()) else 0
     for _ in range(1 + steps):
         for name, expression in equations.items():

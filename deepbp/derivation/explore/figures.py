@@ -7,7 +7,7 @@ from math import isfinite
 import numpy as np
 from attrs import frozen
 
-from deepbp.derivation.explore.recomputation import key
+from deepbp.derivation.explore.statements import key
 from deepbp.formulas.mathml import MathMLPrinter
 from deepbp.formulas.printer import Symbol, TextPrinter
 from deepbp.typing import Array

@@ -14,14 +14,8 @@ from deepbp.derivation.backward import backward_row, error_row, gradient_rows, o
 from deepbp.derivation.document import Row
 from deepbp.derivation.explore.drawing import Place, draw, places_of
 from deepbp.derivation.explore.figures import LOSS, PRINTER, TEXT, Quantity, number
-from deepbp.derivation.explore.recomputation import (
-    Recomputation,
-    after,
-    gradient_name,
-    key,
-    recomputation,
-    share_name,
-)
+from deepbp.derivation.explore.recomputation import Recomputation, recomputation
+from deepbp.derivation.explore.statements import after, gradient_name, key, share_name
 from deepbp.derivation.expressions import Math, with_values
 from deepbp.derivation.forward import PREDICTION, forward_row, value_row
 from deepbp.derivation.recording import TraceStep

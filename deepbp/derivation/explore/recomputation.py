@@ -1,15 +1,29 @@
 """The statements of one training step, made of the stated formulas, which a page carries out after each change."""
 
-import ast
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from itertools import accumulate
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from attrs import define, evolve, field, frozen
 
-from deepbp.derivation.expressions import Expression, names_in, tree
+from deepbp.derivation.explore.statements import (
+    COUNT,
+    LOSS,
+    RATE,
+    TARGET,
+    Equations,
+    Line,
+    Statement,
+    after,
+    gradient_name,
+    key,
+    share_name,
+    stable,
+    variables,
+)
+from deepbp.derivation.expressions import Expression
 from deepbp.derivation.steps import (
     OperationStep,
     PenaltyStep,
@@ -20,12 +34,9 @@ from deepbp.derivation.steps import (
 )
 from deepbp.derivation.trace import Trace, changes
 from deepbp.errors import ConfigurationError
-from deepbp.formulas.formula_text import read, written
-from deepbp.formulas.identities import recognized
-from deepbp.formulas.javascript import javascript, literal
-from deepbp.formulas.language import FUNCTIONS, in_time
-from deepbp.formulas.printer import Symbol, TextPrinter
-from deepbp.formulas.values import STABLE
+from deepbp.formulas.javascript import literal
+from deepbp.formulas.language import ANY_ZEROS, in_time
+from deepbp.formulas.printer import Symbol
 from deepbp.optimizers import SGD
 from deepbp.parameters import ParameterVector
 from deepbp.testing.comparisons import values_of_fields
@@ -33,49 +44,6 @@ from deepbp.typing import Array
 
 MOST_PARAMETERS = 500
 MOST_NUMBERS = 2000  # of one array
-
-INPUT, TARGET, LOSS, RATE, COUNT = "x", "y", "L", "η", "t"
-"""Names of the values that every page has: the data, the loss, the learning rate, and the number of the step."""
-
-_OWN = {
-    "one_hot": lambda labels, classes: np.eye(classes)[labels],
-    "concat": lambda *parts: np.concatenate(parts, axis=-1),
-    "columns": lambda a, start, stop: a[..., start:stop],
-}
-_KNOWN: dict[str, Any] = {"__builtins__": {}, "pi": np.pi, **FUNCTIONS, **STABLE, **_OWN}
-
-
-@frozen
-class Statement:
-    """A value by its name, as an expression of other values, and of numbers and shapes."""
-
-    name: str
-    expression: ast.expr
-    names: Mapping[str, str]
-    literals: Mapping[str, Any]
-
-    def value(self, known: Mapping[str, Any]) -> Any:
-        """The value in Python."""
-        local = {**self.literals, **{own: known[name] for own, name in self.names.items()}}
-        with np.errstate(all="ignore"):
-            return eval(ast.unparse(self.expression), _KNOWN, local)  # of the formula language, which was parsed
-
-    def source(self) -> str:
-        """The assignment in JavaScript."""
-        names = {own: f"v[{literal(name)}]" for own, name in self.names.items()}
-        names |= {own: literal(value) for own, value in self.literals.items()}
-        return f"v[{literal(self.name)}] = {javascript(self.expression, names)};"
-
-
-@frozen
-class Equations:
-    """Equations in time, which are solved from zeros: after n rounds the first n steps are right."""
-
-    statements: tuple[Statement, ...]
-    rounds: int
-
-
-Line: TypeAlias = Statement | Equations
 
 
 @frozen(eq=False)
@@ -120,17 +88,11 @@ class Recomputation:
         for line in self.lines:
             statements = (line,) if isinstance(line, Statement) else line.statements
             if isinstance(line, Equations):
-                known |= {one.name: _nothing() for one in statements}
+                known |= {one.name: ANY_ZEROS for one in statements}
             for _ in range(1 if isinstance(line, Statement) else line.rounds):
                 for one in statements:
                     known[one.name] = one.value(known)
         return known
-
-
-def _nothing() -> Any:
-    from deepbp.formulas.language import _ZERO  # zeros of any shape
-
-    return _ZERO
 
 
 def recomputation(trace: Trace) -> Recomputation | str:
@@ -189,36 +151,6 @@ def _agree(one: Any, other: Array, exact: bool) -> bool:
     return bool((difference <= tolerance * (np.abs(second).max(initial=0) + floor)).all())
 
 
-_TEXT = TextPrinter()
-
-
-def key(symbol: Symbol) -> str:
-    """The name of a symbol's value: the symbol as text, which stands for one thing only."""
-    return _TEXT.symbol(symbol)
-
-
-def after(symbol: Symbol) -> str:
-    """The name of a parameter after the update."""
-    return f"{key(symbol)} after"
-
-
-def share_name(trace: Trace, position: int, index: int) -> str:
-    """The name of what a step passes back to one of its inputs; of the error signal itself if it is all of it."""
-    letters = [one.step for one in trace.steps]
-    signal = letters[position].inputs[index]
-    whole = key(error_signal(signal))
-    alone = len(uses_of(letters, signal)) == 1 and signal != trace.last_signal
-    return whole if alone else f"{whole} from {position}.{index}"
-
-
-def gradient_name(trace: Trace, position: int, name: str) -> str:
-    """The name of a parameter's gradient; that of the share of a step if other steps use the parameter, too."""
-    symbol = trace.steps[position].step.parameters[name]
-    whole = key(derivative(symbol))
-    uses = sum(symbol in one.step.parameters.values() for one in trace.steps)
-    return whole if uses == 1 else f"{whole} from {position}"
-
-
 @define
 class _Statements:
     """The statements of a trace in the making."""
@@ -261,10 +193,10 @@ class _Statements:
         self, name: str, expression: Expression, names: Mapping[str, str], literals: Mapping[str, Any]
     ) -> Statement:
         """A statement whose variables are looked up among names, and then among the fields of a layer or a loss."""
-        stable = _stable(expression)
+        stable_form = stable(expression)
         found: dict[str, str] = {}
         plain: dict[str, Any] = {}
-        for one in _variables(stable):
+        for one in variables(stable_form):
             if one in names:
                 found[one] = names[one]
             elif one in literals:
@@ -276,7 +208,7 @@ class _Statements:
                     plain[one] = value.tolist() if isinstance(value, np.generic) else value
             else:
                 raise _NoFormulaError(f"{one} is not known")
-        return Statement(name, stable, found, plain)
+        return Statement(name, stable_form, found, plain)
 
     def _add(self, name: str, expression: Expression, names: Mapping[str, str], literals: Mapping[str, Any]) -> None:
         self.lines.append(self._state(name, expression, names, literals))
@@ -441,21 +373,3 @@ def _stated(formula: str, step: OperationStep) -> str:
     if not formula:
         raise _NoFormulaError(f"layer {step.whole}, {step.kind}, states no formula")
     return formula
-
-
-def _variables(expression: ast.expr) -> set[str]:
-    """The names that are not called; the number of rows has that of a function."""
-    called = {node.func for node in ast.walk(expression) if isinstance(node, ast.Call)}
-    found = [node for node in ast.walk(expression) if isinstance(node, ast.Name) and node not in called]
-    return {node.id for node in found} - {"pi"}
-
-
-def _stable(expression: Expression) -> ast.expr:
-    """The expression; in a form that neither overflows nor loses digits, if there is one."""
-    if not isinstance(expression, str):
-        return expression
-    try:
-        text = written(recognized(read(expression)))
-    except (ConfigurationError, AssertionError, KeyError):
-        return tree(expression)
-    return tree(text) if names_in(text) & STABLE.keys() else tree(expression)
