@@ -98,7 +98,7 @@ class _Zero:
     __radd__ = __add__
 
 
-ANYANY_ZEROSS = _Zero()
+ANY_ZEROS = _Zero()
 
 
 def _moved(e: Any, steps: int) -> Any:
