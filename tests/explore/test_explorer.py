@@ -93,10 +93,12 @@ def test_steps_are_those_of_training(browser: Browser, page: Path) -> None:
     for name, place in {"W⁰": "0.weight", "W²": "2.weight"}.items():
         right = trained.named_parameters()[place].value.ravel()
         np.testing.assert_allclose(numbers(browser, name), right, rtol=1e-9)
+    assert browser.run("document.getElementById('curve').getBoundingClientRect().width") == 200
     label = browser.run("document.getElementById('curve').getAttribute('aria-label')")
     assert label.startswith("The loss over 101 steps, from ")
     browser.press_button("Start over")
     assert browser.run(TAKEN).startswith("No step taken yet.")
+    assert browser.run("document.getElementById('curve').getBoundingClientRect().width") == 0
     np.testing.assert_array_equal(numbers(browser, "x"), X.ravel())
 
 

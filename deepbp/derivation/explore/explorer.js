@@ -65,8 +65,8 @@
 
   function draw() {
     const finite = losses.filter(Number.isFinite);
-    curve.hidden = finite.length < 2;
-    if (curve.hidden) return;
+    curve.toggleAttribute("hidden", finite.length < 2);
+    if (finite.length < 2) return;
     const [low, high] = [Math.min(...finite), Math.max(...finite)];
     const points = finite.map((loss, i) =>
       `${((200 * i) / (finite.length - 1)).toFixed(1)},${(46 - (42 * (loss - low)) / (high - low || 1)).toFixed(1)}`);

@@ -4,7 +4,7 @@ const page = document.documentElement.outerHTML; // before anything is changed
 // Numbers as tables show them: four digits after the point, powers of ten where they are large or small, or all digits.
 const numbers = (() => {
   let all = false;
-  const minus = (text) => text.replace("-", "−").replace("Infinity", "∞");
+  const minus = (text) => text.replaceAll("-", "−").replace("Infinity", "∞");
   const power = (value) => value.toExponential(3).replace(/e([+-])(\d)$/, "e$10$2");
 
   function text(value, scale = Math.abs(value)) {
