@@ -360,16 +360,24 @@ class Sequential(Network):
 
         return save(self, path)
 
+    def save_weights(
+        self, path: str | PathLike[str], *, convention: Literal["deepbp", "keras", "pytorch"] = "deepbp"
+    ) -> Path:
+        """Serialize parameters and buffers alone, also for PyTorch or Keras; see ``deepbp.files.save_weights``."""
+        from deepbp.files.exported_weights import save_weights
+
+        return save_weights(self, path, convention=convention)
+
     def load_weights(
         self,
-        path: str | PathLike[str] | BinaryIO | bytes,
+        path: str | PathLike[str] | BinaryIO | bytes | Mapping[str, Any] | Sequence[Any],
         *,
         strict: bool = True,
         names: Mapping[str, str] | None = None,
         convention: Literal["deepbp", "keras", "pytorch"] = "deepbp",
         limit: int = 4 * 2**30,
     ) -> "WeightsReport":
-        """Load parameters and buffers from a file; see ``deepbp.files.load_weights``."""
+        """Load parameters and buffers from a file, or a ``state_dict``; see ``deepbp.files.load_weights``."""
         from deepbp.files.weights import load_weights
 
         return load_weights(self, path, strict=strict, names=names, convention=convention, limit=limit)

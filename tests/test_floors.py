@@ -35,7 +35,7 @@ FLOORS = {
     **dict.fromkeys(("derivation", "summary"), 5),
     "sequential": 6,
     "plots": 7,
-    "sklearn": 7,
+    **dict.fromkeys(("export", "onnx", "sklearn"), 7),
     **dict.fromkeys(("__main__", "cli", "doctor"), 8),
 }
 TOP = 8  # of the package itself, whose parts are loaded on first use
@@ -111,7 +111,7 @@ def test_files_hold_families() -> None:
     """A reader opens few files, and each is worth opening; imports are a small share of what is read."""
     lines = {name: source.splitlines() for name, source in SOURCES.items()}
     imported = sum(len(list(statements(ast.parse(source)))) for source in SOURCES.values())
-    assert len(FILES) <= 212
+    assert len(FILES) <= 226
     assert median(map(len, lines.values())) >= 110
     assert imported <= 0.06 * sum(map(len, lines.values()))
     assert [name for name, text in lines.items() if len(text) > 460] == []

@@ -72,7 +72,8 @@ import sys
 import deepbp
 assert not [name for name in sys.modules if name.startswith("numpy")], "the version alone needs no NumPy"
 import {", ".join(PUBLIC)}
-print(sorted({{"tqdm", "matplotlib", "sklearn", "numba", "pandas", "safetensors", "scipy"}} & set(sys.modules)))
+extras = {{"tqdm", "matplotlib", "sklearn", "numba", "pandas", "safetensors", "scipy", "onnx", "torch", "jax"}}
+print(sorted(extras & set(sys.modules)))
 net = deepbp.Sequential([deepbp.layers.Dense(1), deepbp.layers.Sigmoid()], input_shape=1, rng=0)
 net.fit([[1.0]], [[1.0]], loss=deepbp.losses.SumSquaredError(), optimizer=deepbp.optimizers.SGD(0.1), progress=False)
 print(sorted({{"tqdm", "matplotlib", "sklearn"}} & set(sys.modules)))

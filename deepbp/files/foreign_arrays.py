@@ -24,6 +24,14 @@ class Combined(NamedTuple):
     combine: Callable[..., Array]
 
 
+def as_numpy(array: Any) -> Any:
+    """An array of another library as one of NumPy, in float32 where NumPy has no such dtype, as bfloat16."""
+    if hasattr(array, "detach"):  # a tensor of PyTorch, perhaps on another device
+        array = array.detach().cpu()
+        array = array.float() if str(array.dtype).endswith("bfloat16") else array
+    return np.asarray(array)
+
+
 _RECURRENT = re.compile(r"(?:(.*)\.)?(weight|bias)_(ih|hh)_l(\d+)(_reverse)?")
 _ATTENTION = {"in_proj_weight": "weight", "in_proj_bias": "bias"}
 _ATTENTION |= {"out_proj.weight": "output_weight", "out_proj.bias": "output_bias"}

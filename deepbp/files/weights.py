@@ -2,9 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from math import prod
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from os import PathLike
+from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 
 import numpy as np
 from attrs import frozen
@@ -14,11 +16,9 @@ from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.errors.validators import check_word
 from deepbp.files.foreign_arrays import (
     Combined,
-    arrays_for_keras,
-    attention_for_pytorch,
+    as_numpy,
     from_keras,
     from_pytorch,
-    recurrent_for_pytorch,
 )
 from deepbp.files.network import TRAINING, AbstractArray, Part, network_of, state_dict
 from deepbp.files.objects import FROM_THE_CONFIGURATION
@@ -26,7 +26,6 @@ from deepbp.layers import (
     AveragePool1D,
     AveragePool2D,
     BatchNorm,
-    Bidirectional,
     Bilinear,
     Conv1D,
     Conv2D,
@@ -43,12 +42,10 @@ from deepbp.layers import (
     MaxPool2D,
     PReLU,
     RMSNorm,
-    SelfAttention,
 )
 from deepbp.layers.chain import restore_column_names
 from deepbp.layers.observed_pass import flattened
-from deepbp.layers.recurrent import Recurrent
-from deepbp.storage.contents import LIMIT, Spec
+from deepbp.storage.contents import LIMIT, Spec, StoredArrays
 from deepbp.storage.formats import Readable, open_file
 from deepbp.typing import Array, Shape
 
@@ -179,10 +176,10 @@ def targets(
         ConfigurationError: for unknown names, and for two arrays with the same target.
     """
     layers: dict[str, Layer[Any]] = {"": network, **network.named_layers()}
-    found = [name for name in found if convention == "deepbp" or _leaf(name) != COUNTER]
+    found = [name for name in found if convention == "deepbp" or leaf_of(name) != COUNTER]
     if names is None and convention == "pytorch":
-        owners = dict.fromkeys(_owner(name) for name in parts)
-        names = paired(dict.fromkeys(map(_owner, found)), owners) if found else {}
+        owners = dict.fromkeys(owner_of(name) for name in parts)
+        names = paired(dict.fromkeys(map(owner_of, found)), owners) if found else {}
     names = _checked({} if names is None else names, found, layers, parts)
     made = {name: _target(name, names, layers, convention) for name in found}
     if convention == "pytorch":
@@ -198,10 +195,10 @@ def _target(name: str, names: Mapping[str, str], layers: Mapping[str, Layer[Any]
     given = names.get(name)
     inside = next((owner for owner in _owners(name) if owner in names), None)
     renamed = given or (name if inside is None else f"{names[inside]}{name[len(inside) :]}".lstrip("."))
-    if convention != "pytorch" or _owner(renamed) not in layers:
+    if convention != "pytorch" or owner_of(renamed) not in layers:
         return Target(renamed, np.asarray)
-    own, convert = translation(layers[_owner(renamed)]).get(_leaf(name), (_leaf(name), np.asarray))
-    return Target(given or f"{_owner(renamed)}.{own}".lstrip("."), convert)
+    own, convert = translation(layers[owner_of(renamed)]).get(leaf_of(name), (leaf_of(name), np.asarray))
+    return Target(given or f"{owner_of(renamed)}.{own}".lstrip("."), convert)
 
 
 def _with_flattened(
@@ -210,8 +207,8 @@ def _with_flattened(
     """The targets, with the rows of flattened images in the order that they have here."""
 
     def own(target: Target) -> Target:
-        owner = _owner(target.name)
-        if owner not in images or (isinstance(layers[owner], Dense) and _leaf(target.name) == "bias"):
+        owner = owner_of(target.name)
+        if owner not in images or (isinstance(layers[owner], Dense) and leaf_of(target.name) == "bias"):
             return target
         return target._replace(convert=in_order_of(images[owner], target.convert))
 
@@ -223,7 +220,7 @@ def _checked(
 ) -> Mapping[str, str]:
     if not isinstance(names, Mapping) or not all(isinstance(one, str) for pair in names.items() for one in pair):
         raise ArgumentTypeError(f"names: expected the file's names to the network's, got {names!r}")
-    owners = {_owner(name) for name in found}
+    owners = {owner_of(name) for name in found}
     for theirs, ours in names.items():
         if theirs not in found and not any(f"{owner}.".startswith(f"{theirs}.") for owner in owners):
             raise ConfigurationError(f"names: the file has no {theirs!r}, only {', '.join(found)}")
@@ -234,15 +231,17 @@ def _checked(
 
 def _owners(name: str) -> Iterator[str]:
     """The paths of the layers that contain an array, from the innermost."""
-    while name := _owner(name):
+    while name := owner_of(name):
         yield name
 
 
-def _owner(name: str) -> str:
+def owner_of(name: str) -> str:
+    """The path of the layer that holds an array."""
     return name.rpartition(".")[0]
 
 
-def _leaf(name: str) -> str:
+def leaf_of(name: str) -> str:
+    """The name of an array in its layer."""
     return name.rpartition(".")[2]
 
 
@@ -282,9 +281,20 @@ class WeightsReport:
         return "\n".join([f"{len(self.loaded)} loaded", *lines])
 
 
+def opened_weights(
+    source: Readable | Mapping[str, Any] | Sequence[Any], limit: int
+) -> AbstractContextManager[StoredArrays]:
+    """Open a file, or arrays, also of other libraries, in the place of one."""
+    if not isinstance(source, Mapping | list | tuple):
+        return open_file(cast(Readable, source), limit)
+    named = source if isinstance(source, Mapping) else {f"arr_{i}": array for i, array in enumerate(source)}
+    arrays = {name: as_numpy(array) for name, array in named.items()}
+    return nullcontext(StoredArrays(None, Spec.of_all(arrays), arrays.__getitem__))
+
+
 def load_weights(
     network: Layer[Any],
-    path: Readable,
+    path: Readable | Mapping[str, Any] | Sequence[Any],
     *,
     strict: bool = True,
     names: Mapping[str, str] | None = None,
@@ -307,7 +317,8 @@ def load_weights(
 
     Args:
         network: the built network.
-        path: of the file, or a binary stream, or ``bytes``; the name of one of PyTorch's ends in ``.safetensors``.
+        path: of the file, or a binary stream, or ``bytes``; the name of one of PyTorch's ends in ``.safetensors``. Or
+            the arrays themselves: a mapping of names, such as a ``state_dict()``, or the list of ``get_weights()``.
         strict: whether the file must have exactly the arrays of the network; otherwise those that fit are loaded.
         names: names in the file, with the network's names, where they differ: of arrays,
             ``{"fc1.weight": "0.weight"}``, or of whole layers, ``{"fc1": "0"}``.
@@ -330,7 +341,7 @@ def load_weights(
     if not isinstance(strict, bool):
         raise ArgumentTypeError(f"strict: expected True or False, got {strict!r}")
     parts = state_dict(network)
-    with open_file(path, limit) as stored:
+    with opened_weights(path, limit) as stored:
         specs: Mapping[str, Spec] = stored.specs
         description = stored.description
         if description is not None and description.get("kind") == TRAINING:
@@ -347,7 +358,13 @@ def load_weights(
         report = _compared(parts, shapes, [name for name, target in placed.items() if target.name not in parts])
         if strict and not report.complete:
             said = str(report).replace("\n", "; ")
-            place = "the file" if isinstance(path, bytes) else f"{path}"
+            place = (
+                f"{path}"
+                if isinstance(path, str | PathLike)
+                else "the arrays"
+                if isinstance(path, Mapping | list | tuple)
+                else "the file"
+            )
             raise ConfigurationError(f"{place}: expected what this network has: {said}: strict=False takes what fits")
         wanted = set(report.loaded)
 
@@ -368,75 +385,6 @@ def load_weights(
     for name, array in arrays.items():
         parts[name].value = array
     return report
-
-
-_BACK: dict[Any, Conversion] = {
-    np.transpose: np.transpose,
-    np.asarray: np.asarray,
-    outputs_last: lambda array: np.moveaxis(array, -1, 0),
-    kernels_last: lambda array: np.transpose(array, (-1, -2, *range(array.ndim - 2))),
-}
-
-
-def weights_for(network: Layer[Any], convention: Literal["keras", "pytorch"]) -> dict[str, Array]:
-    """The arrays of a network as PyTorch or Keras have them: the reverse of ``load_weights``.
-
-    For PyTorch they are a ``state_dict`` whose modules have the paths of the layers, such as ``"0.weight"``; for Keras,
-    ``model.set_weights([*arrays.values()])`` takes them.
-
-    >>> from deepbp import Sequential
-    >>> from deepbp.files import weights_for
-    >>> from deepbp.layers import GRU, Dense
-    >>> net = Sequential([GRU(4), Dense(2)], input_shape=(None, 3), rng=0)
-    >>> {name: array.shape for name, array in weights_for(net, "pytorch").items()}["0.weight_hh_l0"]
-    (12, 4)
-    >>> [array.shape for array in weights_for(net, "keras").values()]
-    [(3, 12), (4, 12), (2, 12), (4, 2), (2,)]
-
-    Args:
-        network: the built network.
-        convention: of the arrays.
-
-    Raises:
-        ConfigurationError: for a layer that PyTorch does not have.
-    """
-    require_built(network, network.built)
-    if check_word("convention", convention, ("keras", "pytorch")) == "keras":
-        arrays = arrays_for_keras(network)
-    else:
-        arrays = {}
-        held, images = {"": network, **network.named_layers()}, flattened_images(network)
-        for owner in dict.fromkeys(map(_owner, state_dict(network))):
-            arrays |= _of_layer(owner, held, images.get(owner, ()))
-    return {name: np.array(array, order="C") for name, array in arrays.items()}
-
-
-def _of_layer(owner: str, held: Mapping[str, Layer[Any]], image: Shape) -> dict[str, Array]:
-    layer, module = held[owner], owner
-    if isinstance(layer, SelfAttention):
-        arrays = attention_for_pytorch(layer)
-    elif isinstance(layer, Recurrent):
-        is_both = isinstance(held.get(_owner(owner)), Bidirectional)
-        module = _owner(owner) if is_both else owner
-        arrays = recurrent_for_pytorch(layer, "_reverse" if is_both and _leaf(owner) == "reversed_layer" else "")
-    else:
-        known = translation(layer).items()
-        arrays = {
-            name: _BACK[convert](_channels_first(layer, own, image))
-            for name, (own, convert) in known
-            if getattr(layer, own)
-        }
-        if not arrays:
-            raise ConfigurationError(f"weights_for: PyTorch has no module for {layer}")
-    return {f"{module}.{name}".lstrip("."): array for name, array in arrays.items()}
-
-
-def _channels_first(layer: Layer[Any], own: str, image: Shape) -> Array:
-    """A layer's array, whose rows are moved from the order (H, W, C) of a flattened image to (C, H, W)."""
-    value: Array = getattr(layer, own).value
-    if not image or value.shape[:1] != (prod(image),) or (isinstance(layer, Dense) and own == "bias"):
-        return value
-    return np.moveaxis(value.reshape(*image, *value.shape[1:]), len(image) - 1, 0).reshape(value.shape)
 
 
 def _compared(parts: Mapping[str, Part], shapes: Mapping[str, Shape], unexpected: list[str]) -> WeightsReport:

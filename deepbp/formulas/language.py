@@ -271,6 +271,7 @@ class Formula:
             are equations in time, and solved from the first step to the last.
         where_back: further equations for ``backward`` and ``gradients``, with ``after(d)``, the step after.
         saved: names of the arrays that ``forward`` saves, in order, if the formula uses them: a random mask.
+        inference: the output of ``predict``, where that is another one than the output of ``forward``.
 
     >>> from deepbp.layers import Formula
     >>> Formula("maximum(x, 0)", derivative="y > 0", function="ReLU").passed_back
@@ -288,6 +289,7 @@ class Formula:
     saved: tuple[str, ...] = field(default=(), kw_only=True)
     where: Mapping[str, str] = field(factory=dict, kw_only=True, validator=_equations_checked)
     where_back: Mapping[str, str] = field(factory=dict, kw_only=True, validator=_equations_checked)
+    inference: str = field(default="", kw_only=True, validator=_checked)
 
     @property
     def headline(self) -> tuple[str, str]:

@@ -36,7 +36,7 @@ class Dropout(Elementwise[Array]):
     Source: Srivastava et al. 2014.
     """
 
-    formula = Formula("mask * x", backward="mask * delta", symbols={"mask": "m"}, saved=("mask",))
+    formula = Formula("mask * x", backward="mask * delta", symbols={"mask": "m"}, saved=("mask",), inference="x")
 
     rate: float = field(default=0.5, validator=fraction)
     rng: np.random.Generator = field(init=False, default=UNBUILT)
@@ -91,7 +91,9 @@ class GaussianNoise(Elementwise[Array]):
     Source: Sietsma & Dow 1991; Bishop 1995 on the equivalent penalty.
     """
 
-    formula = Formula("x + std * noise", backward="delta", symbols={"std": "σ", "noise": "ε"}, saved=("noise",))
+    formula = Formula(
+        "x + std * noise", backward="delta", symbols={"std": "σ", "noise": "ε"}, saved=("noise",), inference="x"
+    )
 
     std: float = field(validator=non_negative)
     rng: np.random.Generator = field(init=False, default=UNBUILT)

@@ -139,6 +139,7 @@ class BatchNorm(Elementwise[BatchNormSaved]):
         f"- {_CENTRED} * {_BATCH_PROJECTED} / (feature_variance(x) + epsilon)) / {_BATCH_ROOT}",
         gradients={"gain": f"feature_sum(delta * {_CENTRED} / {_BATCH_ROOT})", "shift": "feature_sum(delta)"},
         symbols={"gain": "γ", "shift": "β", "epsilon": "ε"},
+        inference=f"gain * {_RUNNING} + shift",
     )
 
     momentum: float = field(default=0.9, kw_only=True, validator=fraction)

@@ -154,7 +154,7 @@ class _AveragePool(_Pool):
         pads = windows.fitting_pads(images.shape[1:3])
         kernel = self._kernel(images)
         y = kernels.correlate(padded(images, pads), kernel, None, windows.stride, (1, 1), images.shape[3])
-        y /= _counts(windows, images.shape, x.dtype)
+        y /= window_counts(windows, images.shape, x.dtype)
         return self._as_samples(y), x.shape
 
     def lower(self, program: Program, x: Slot) -> Slot:
@@ -166,7 +166,7 @@ class _AveragePool(_Pool):
         windows = self._windows()
         check_signals(windows.places(shape[1:3]), self._as_images(delta))
         pads = windows.pads(shape[1:3])
-        share = self._as_images(delta) / _counts(windows, shape, delta.dtype)
+        share = self._as_images(delta) / window_counts(windows, shape, delta.dtype)
         moved = convolve(share, self._kernel(share), shape[1:3], windows, pads, shape[3])
         return self._as_samples(moved)
 
@@ -174,7 +174,7 @@ class _AveragePool(_Pool):
         return np.ones((*self._windows().size, 1, images.shape[3]), images.dtype)
 
 
-def _counts(windows: Windows, shape: Shape, dtype: "np.dtype[Any]") -> Array:
+def window_counts(windows: Windows, shape: Shape, dtype: "np.dtype[Any]") -> Array:
     """How many numbers of each window lie inside the image, (H′, W′, 1)."""
     along = []
     pads = windows.pads(shape[1:3])

@@ -223,6 +223,9 @@ def formula(case: LayerCase) -> None:
     if stated.where:
         names |= stated_solutions(stated, names)
     expect_agreement("y", stated.forward, stated_value("y", stated.forward, names), run.output, "forward")
+    if stated.inference:
+        value = stated_value("the output of predict", stated.inference, names)
+        expect_agreement("the output of predict", stated.inference, value, built.predict(x.copy()), "predict")
     for name in stated.gradients:
         if name not in run.gradients:
             held = ", ".join(run.gradients) or "none"
