@@ -94,10 +94,15 @@ def report_dead_links(app: Any, exception: Exception | None) -> None:
             logging.getLogger(__name__).warning(link)
 
 
+def start_network() -> tuple[Sequential, list[list[int]], list[list[int]]]:
+    """The network of the start page, with its data."""
+    net = Sequential([Dense(4), Sigmoid(), Dense(1), Sigmoid()], input_shape=3, rng=0, dtype="float64")
+    return net, [[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]], [[0], [1], [1], [0]]
+
+
 def write_explorer(app: Any) -> None:
     """Write the page that the start page has a picture of, so that the picture can lead to it."""
-    x, y = [[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]], [[0], [1], [1], [0]]
-    net = Sequential([Dense(4), Sigmoid(), Dense(1), Sigmoid()], input_shape=3, rng=0, dtype="float64")
+    net, x, y = start_network()
     Path(app.outdir).mkdir(parents=True, exist_ok=True)
     net.explore(x, y, SumSquaredError(), optimizer=SGD(1.0), path=Path(app.outdir) / "explorer.html")
 

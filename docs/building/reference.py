@@ -51,7 +51,8 @@ def listed(module: ModuleType) -> list[str]:
     """The public names of a module; those of the kernels are functions, in whatever form they are loaded."""
     if module is kernels:
         kernels.use("numpy")
-        return [name for name, value in vars(kernels).items() if name[0] != "_" and inspect.isfunction(value)]
+        functions = {name: value for name, value in vars(kernels).items() if inspect.isfunction(value)}
+        return [name for name, value in functions.items() if name[0] != "_" and value.__module__.startswith("deepbp.")]
     return list(getattr(module, "__all__", ()))
 
 
@@ -145,15 +146,15 @@ def escaped(text: str) -> str:
     return "``".join(part if i % 2 else part.replace("|", r"\|").replace("*", r"\*") for i, part in enumerate(parts))
 
 
-def docstring_below(module: str, name: str) -> str:
-    """The text below the assignment of a type alias, which no object can hold."""
+def alias_in_source(module: str, name: str) -> tuple[str, str]:
+    """What a type alias stands for, and the text below its assignment, which no object can hold."""
     package = ROOT.joinpath(*module.split("."))
     for file in sorted(package.rglob("*.py")) if package.is_dir() else [package.with_suffix(".py")]:
         body = ast.parse(file.read_text(encoding="utf-8")).body
         for one, text in pairwise(body):
             if isinstance(one, ast.AnnAssign) and ast.unparse(one.target) == name and isinstance(text, ast.Expr):
-                return str(ast.literal_eval(text.value))
-    return ""
+                return ast.unparse(one.value) if one.value else "", str(ast.literal_eval(text.value))
+    return "", ""
 
 
 def page(name: Name, instances: dict[type, Any], public: set[Any]) -> str:
@@ -170,7 +171,8 @@ def page(name: Name, instances: dict[type, Any], public: set[Any]) -> str:
     elif inspect.isroutine(value):
         lines += [f".. autofunction:: {name.path}"]
     else:
-        lines += [f".. py:data:: {name.path}", "", f"   {escaped(docstring_below(name.module, name.name))}"]
+        meaning, text = alias_in_source(name.module, name.name)
+        lines += [f".. py:data:: {name.path}", f"   :value: {meaning}", "", f"   {escaped(text)}"]
     if name.aliases:
         lines += ["", "Also importable as " + ", ".join(f"``{alias}``" for alias in name.aliases) + "."]
     return "\n".join(lines) + "\n"
