@@ -10,6 +10,7 @@ import numpy.typing as npt
 from attrs import define, field
 
 from deepbp import kernels
+from deepbp._rich import preformatted
 from deepbp._suggestions import FOREIGN_METHODS, add_foreign_methods
 from deepbp._validation import as_dtype, as_generator, as_samples, as_shape
 from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError, PositionError, ShapeError
@@ -46,6 +47,10 @@ if TYPE_CHECKING:
 @define(eq=False)
 class Network(AnsweringChain):
     """A chain with summary, derivation and trace. Modules that are rarely used are imported when they are called."""
+
+    def _repr_html_(self) -> str:
+        """The summary for a notebook; the constructor call before the network is built."""
+        return preformatted(repr(self)) if self.built is None else self.summary()._repr_html_()
 
     def summary(self) -> Summary:
         """Summarize the network: a table of layers, output shapes, parameters and formulas, with totals."""

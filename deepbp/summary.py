@@ -6,6 +6,7 @@ from typing import Any
 from attrs import frozen
 
 from deepbp._plain_text import printable
+from deepbp._rich import table
 from deepbp.errors import NotBuiltError
 from deepbp.formulas.language import in_time
 from deepbp.formulas.printer import Symbol, TextPrinter, print_expression
@@ -15,6 +16,8 @@ from deepbp.layers.observed_pass import stated_graph
 from deepbp.program.layout import NotLoweredError
 from deepbp.program.program import Program, Slot
 from deepbp.typing import Shape
+
+HEAD = ("Layer", "Output shape", "Parameters", "Formula")
 
 
 @frozen
@@ -35,15 +38,22 @@ class Summary:
     programs: str = ""
 
     def __repr__(self) -> str:
-        table = [("Layer", "Output shape", "Parameters", "Formula"), *self.rows]
-        widths = [max(len(row[column]) for row in table) for column in range(4)]
+        texts = [HEAD, *self.rows]
+        widths = [max(len(row[column]) for row in texts) for column in range(4)]
         lines = [
             f"{layer:<{widths[0]}}  {shape:<{widths[1]}}  {count:>{widths[2]}}  {formula}".rstrip()
-            for layer, shape, count, formula in table
+            for layer, shape, count, formula in texts
         ]
         lines.insert(1, "─" * max(map(len, lines)))
+        return "\n".join([*lines, lines[1], self._total()])
+
+    def _repr_html_(self) -> str:
+        """The same table for a notebook."""
+        return table(HEAD, self.rows, self._total(), right=[2])
+
+    def _total(self) -> str:
         frozen = f", {self.frozen:,} of them frozen" if self.frozen else ""
-        return "\n".join([*lines, lines[1], f"Parameters: {self.parameters:,} ({self.bytes:,} bytes){frozen}"])
+        return f"Parameters: {self.parameters:,} ({self.bytes:,} bytes){frozen}"
 
     def __str__(self) -> str:
         return printable(repr(self))

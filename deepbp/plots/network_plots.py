@@ -1,26 +1,33 @@
 """Plots of a trained network: weights as images, and the decision boundary."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from math import ceil, sqrt
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepbp._validation import as_numbers, as_samples, as_shape, check_same_length
-from deepbp.errors import ArgumentTypeError, NotBuiltError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError, ShapeError
 from deepbp.layers import Layer
 from deepbp.losses import Loss
-from deepbp.metrics.thresholds import HALF, as_true_labels, comparable, warn_of_logits
+from deepbp.metrics.thresholds import HALF, Default, as_true_labels, comparable, warn_of_logits
 from deepbp.parameters import Parameter
 from deepbp.plots.canvas import axes_for, class_colors
 from deepbp.sequential import Sequential
+from deepbp.training import Callback, Trainer
 from deepbp.typing import Array, ArrayLike, ShapeLike
 
 if TYPE_CHECKING:
+    from matplotlib.animation import FuncAnimation
     from matplotlib.axes import Axes
 
 
-def weight_images(layer: Layer[Any] | ArrayLike, shape: ShapeLike | None = None, *, ax: "Axes | None" = None) -> "Axes":
+def weight_images(
+    layer: Layer[Any] | ArrayLike, shape: ShapeLike | None = None, *, ax: "Axes | None" = None, label: str = "weight"
+) -> "Axes":
     """Plot the incoming weights of each unit as an image, on one color scale: red raises the unit, blue lowers it.
 
     Of a convolution, each kernel (KH, KW) of each channel is an image; so is each channel of a feature map (H, W, C),
@@ -29,6 +36,7 @@ def weight_images(layer: Layer[Any] | ArrayLike, shape: ShapeLike | None = None,
     Args:
         layer: one with a ``weight``, such as Dense, or an array (I, O), (KH, KW, C, O) or (H, W, C).
         shape: (height, width) of an input image, for weights (I, O); I = height · width.
+        label: what the numbers are, such as ``"activation"`` in a feature map.
 
     Raises:
         ShapeError: if the weights of a unit do not fill an image of this shape.
@@ -61,8 +69,8 @@ def weight_images(layer: Layer[Any] | ArrayLike, shape: ShapeLike | None = None,
     largest = float(np.abs(weight).max()) or 1.0
     image = ax.imshow(picture, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
     ax.set_axis_off()
-    ax.set_title(f"weights of {units} units" if units > 1 else "weights of one unit")
-    ax.figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03, label="weight")
+    ax.set_title(f"{label}s of {units} units" if units > 1 else f"{label}s of one unit")
+    ax.figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03, label=label)
     return ax
 
 
@@ -123,8 +131,9 @@ def decision_boundary(
         x: samples (N, 2).
         y: labels (N,), answers 0 or 1 of shape (N, 1), or one-hot rows (N, C).
         threshold: for a network with one output, the probability above which class 1 is predicted.
-        loss: the loss of the training: with logits or scores, ½ is an output of 0. Without it, outputs are compared
-            as they are, with a warning if some lie outside [0, 1] and no threshold was given.
+        loss: with logits or scores, ½ is an output of 0. By default the loss of the training, if a network was
+            trained. Without one, outputs are compared as they are, with a warning if some lie outside [0, 1] and no
+            threshold was given.
 
     Raises:
         ShapeError: if the network does not map samples of shape (2,) to scores of shape (C,).
@@ -144,6 +153,7 @@ def decision_boundary(
     if built is None or built.input_shape != (2,) or len(built.output_shape) != 1:
         sizes = "one that is not built" if built is None else f"{built.input_shape} to {built.output_shape}"
         raise ShapeError(f"decision_boundary: expected a network from samples (2,) to scores (C,), got {sizes}")
+    loss = net.loss if loss is None and isinstance(threshold, Default) else loss
     points = as_samples(x, "x", (2,), np.dtype(np.float64))
     labels = as_true_labels(y, "y")
     check_same_length(x=points, y=labels)
@@ -178,3 +188,95 @@ def decision_boundary(
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(title="class", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return ax
+
+
+class BoundaryAnimation(Callback):
+    """Callback that draws the decision boundary after epochs, as the frames of an animation.
+
+    A notebook shows ``animation()`` with controls; ``save`` writes a file such as ``boundary.gif``.
+
+    >>> import numpy as np
+    >>> from deepbp import Sequential, plots
+    >>> from deepbp.layers import Dense
+    >>> from deepbp.losses import SigmoidBinaryCrossEntropy
+    >>> from deepbp.optimizers import SGD
+    >>> x, y = np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([0, 1])
+    >>> frames = plots.BoundaryAnimation(x, y, every=2)
+    >>> net = Sequential([Dense(1)], input_shape=2, rng=0)
+    >>> options = {"loss": SigmoidBinaryCrossEntropy(), "optimizer": SGD(1.0), "epochs": 5, "callbacks": [frames]}
+    >>> history = net.fit(x, y, **options)
+    >>> [epoch for epoch, _ in frames.frames]
+    [0, 2, 4, 5]
+
+    Args:
+        x, y: the samples (N, 2) that are drawn, and their labels; see ``decision_boundary``.
+        every: number of epochs between frames. The states before and after the training are always frames.
+
+    Attributes:
+        frames: pairs of an epoch and a copy of the network.
+    """
+
+    def __init__(self, x: ArrayLike, y: ArrayLike, every: int = 1) -> None:
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise ConfigurationError(f"BoundaryAnimation: every: expected a whole number of at least 1, got {every!r}")
+        self.x, self.y, self.every = x, y, every
+        self.frames: list[tuple[int, Sequential]] = []
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        if not isinstance(trainer.model, Sequential):
+            raise ArgumentTypeError(f"BoundaryAnimation: expected a Sequential, got {trainer.model!r}")
+        self._take(trainer.model, trainer.epoch)
+
+    def on_epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> None:
+        if (trainer.epoch + 1) % self.every == 0:
+            self._take(trainer.model, trainer.epoch + 1)
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        self._take(trainer.model, trainer.epoch)
+
+    def _take(self, model: Any, epoch: int) -> None:
+        if not self.frames or self.frames[-1][0] != epoch:
+            self.frames.append((epoch, deepcopy(model)))
+
+    def animation(self, interval: int = 150) -> "FuncAnimation":
+        """The frames as an animation of matplotlib, with ``interval`` milliseconds for each.
+
+        Raises ConfigurationError before the first frame.
+        """
+        if not self.frames:
+            raise ConfigurationError("BoundaryAnimation: has seen nothing yet: give callbacks=[frames] to fit")
+        ax = axes_for(None, (5.6, 4.6))
+        from matplotlib.animation import FuncAnimation
+
+        def draw(frame: int) -> list[Any]:
+            epoch, net = self.frames[frame]
+            ax.clear()
+            decision_boundary(net, self.x, self.y, ax=ax).set_title(f"epoch {epoch}")
+            return []
+
+        return FuncAnimation(ax.figure, draw, frames=len(self.frames), interval=interval)  # type: ignore[arg-type]
+
+    def save(self, path: str | PathLike[str], interval: int = 150) -> Path:
+        """Write the animation to a file, such as ``.gif`` or ``.html``, and return its path."""
+        path = Path(path)
+        animation = self.animation(interval)
+        if path.suffix == ".html":
+            path.write_text(animation.to_jshtml(), encoding="utf-8")
+        else:
+            animation.save(path, writer="pillow" if path.suffix == ".gif" else None)
+        _close(animation)
+        return path
+
+    def _repr_html_(self) -> str:
+        """The animation with its controls, for a notebook."""
+        animation = self.animation()
+        page: str = animation.to_jshtml()
+        _close(animation)
+        return page
+
+
+def _close(animation: "FuncAnimation") -> None:
+    """Close the figure, which a notebook would otherwise show once more."""
+    from matplotlib import pyplot
+
+    pyplot.close(animation._fig)  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ import numpy as np
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError
 from deepbp.losses import Loss
 from deepbp.metrics.thresholds import HALF
-from deepbp.plots.canvas import COLORS, axes_for, need_matplotlib, quiet
+from deepbp.plots.canvas import COLORS, axes_for, need_matplotlib, numbered, quiet
 from deepbp.training import RangeTest, SignalMonitor, metrics
 from deepbp.typing import ArrayLike
 
@@ -16,42 +16,66 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def learning_curves(history: Mapping[str, Sequence[float]], name: str = "loss", *, ax: "Axes | None" = None) -> "Axes":
+def learning_curves(
+    history: Mapping[str, Sequence[float]] | Mapping[str, Mapping[str, Sequence[float]]],
+    name: str = "loss",
+    *,
+    ax: "Axes | None" = None,
+    label: str | None = None,
+) -> "Axes":
     """Plot learning curves: a column of the history and its ``val_`` column, if there is one, over the epochs.
 
-    Epochs count from 1; the line of ``val_`` values joins the epochs that were validated. Use
-    ``ax.set_yscale("log")`` to see the late progress of a loss.
+    Several histories by name compare runs: each has a color, and its ``val_`` column is dashed. So does a ``label``,
+    with which a run is added to axes that show others. Epochs count from 1; the line of ``val_`` values joins the
+    epochs that were validated. Use ``ax.set_yscale("log")`` to see the late progress of a loss.
 
     >>> from deepbp import plots
     >>> ax = plots.learning_curves({"loss": [0.9, 0.5, 0.4], "val_loss": [0.8, 0.6, 0.6]})
     >>> [line.get_label() for line in ax.lines]
     ['training', 'validation']
+    >>> ax = plots.learning_curves({"SGD": {"loss": [0.9, 0.8]}, "Adam": {"loss": [0.9, 0.5]}})
+    >>> [line.get_label() for line in ax.lines]
+    ['SGD', 'Adam']
 
     Raises:
-        ConfigurationError: if the history has no such column.
-        DataError: if the history is empty.
+        ConfigurationError: if a history has no such column.
+        DataError: if a history is empty.
     """
     if not isinstance(history, Mapping):
         raise ArgumentTypeError(f"learning_curves: expected a History, as fit returns it, got {history!r}")
-    if not history:
-        raise DataError("learning_curves: the history is empty: no epoch was completed")
-    if name not in history:
-        raise ConfigurationError(f"learning_curves: expected one of {list(history)}, got {name!r}")
+    runs: Mapping[Any, Any] = {label: history}
+    if history and all(isinstance(run, Mapping) for run in history.values()):
+        runs = {run if label is None else f"{label} {run}": column for run, column in history.items()}
+    for run in runs.values():
+        if not run:
+            raise DataError("learning_curves: the history is empty: no epoch was completed")
+        if name not in run:
+            raise ConfigurationError(f"learning_curves: expected one of {list(run)}, got {name!r}")
     ax = quiet(axes_for(ax))
     from matplotlib.ticker import MaxNLocator
 
-    for column, label, color in ((name, "training", COLORS[0]), (f"val_{name}", "validation", COLORS[1])):
-        if column in history:
-            points = list(enumerate(history[column], 1))
+    for run_name, run in runs.items():
+        _curves_of_run(ax, run, name, run_name)
+    ax.set(xlabel="epoch", ylabel=name.replace("_", " "))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if len(ax.lines) > 1 or None not in runs:
+        ax.legend(frameon=False)
+    return ax
+
+
+def _curves_of_run(ax: "Axes", run: Mapping[str, Sequence[float]], name: str, label: str | None) -> None:
+    """One run: in two colors, or if it has a name, in the next color of those that compare runs."""
+    color = COLORS[len({line.get_color() for line in ax.lines}) % len(COLORS)]
+    styles = [(name, "training", COLORS[0], "-"), (f"val_{name}", "validation", COLORS[1], "-")]
+    if label is not None:
+        styles = [(name, label, color, "-"), (f"val_{name}", f"{label}, validation", color, "--")]
+    for column, text, shade, style in styles:
+        if column in run:
+            points = list(enumerate(run[column], 1))
             if column.startswith("val_"):  # NaN in epochs that were not validated would cut the line
                 points = [(epoch, value) for epoch, value in points if value == value] or points
             marker = "o" if len(points) == 1 else None  # a line through one point would not be seen
-            ax.plot(*zip(*points, strict=True), color=color, label=label, marker=marker)
-    ax.set(xlabel="epoch", ylabel=name.replace("_", " "))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if f"val_{name}" in history:
-        ax.legend(frameon=False)
-    return ax
+            ax.plot(*zip(*points, strict=True), color=shade, linestyle=style, label=text, marker=marker)
 
 
 def learning_rates(result: RangeTest, *, ax: "Axes | None" = None) -> "Axes":
@@ -177,14 +201,15 @@ def confusion_matrix(
     '75.0% of 4 right'
 
     Args:
-        prediction: the result of ``net.predict(x)``, (N, C) or (N, 1), or labels (N,).
-        target: labels (N,), binary targets (N, 1), or one-hot rows (N, C).
+        prediction: the result of ``net.predict(x)``, (N, C) or (N, 1), or labels or names of classes (N,).
+        target: labels or names of classes (N,), binary targets (N, 1), or one-hot rows (N, C).
         names: names of the classes, in the order of their labels.
         threshold: for one output, the probability above which class 1 is predicted.
         loss: the loss of the training: with logits or scores, ½ is a prediction of 0. Without it, predictions are
             compared as they are.
         sample_weight: (N,); the cells then hold sums of weights.
     """
+    names, (prediction, target) = numbered(names, prediction, target)
     counts = metrics.confusion_matrix(prediction, target, threshold=threshold, loss=loss, sample_weight=sample_weight)
     count = len(counts)
     if names is not None and len(names) != count:

@@ -112,12 +112,7 @@ class AnsweringChain(Chain):
             raise ConfigurationError(
                 f"predict_classes: outputs trained with {loss} stand for no classes: use net.predict(x)"
             )
-        prediction = _predicted(self, x, batch_size)
-        if isinstance(_inner(loss), ClassTargetLoss):
-            labels: Array = prediction.argmax(axis=-1)
-        else:
-            labels = (prediction > (0.5 if loss.expects == "probabilities" else 0)).astype(np.intp)
-            labels = labels if count is None else labels[..., 0]
+        labels = predicted_labels(_predicted(self, x, batch_size), loss, shape)
         return labels if self.classes is None or count is None else np.array(self.classes)[labels]
 
 
@@ -152,6 +147,14 @@ def classes_of_targets(loss: Loss[Any], output_shape: Shape) -> int | None:
     if isinstance(_inner(loss), ClassTargetLoss) and output_shape:
         return output_shape[-1]
     return 2 if _has_yes_or_no(loss) and output_shape == (1,) else None
+
+
+def predicted_labels(prediction: Array, loss: Loss[Any], output_shape: Shape) -> Array:
+    """The classes (N, …) that outputs stand for, of a loss that has classes; answers 0 or 1 where there are several."""
+    if isinstance(_inner(loss), ClassTargetLoss):
+        return np.asarray(prediction.argmax(axis=-1))
+    labels = (prediction > (0.5 if loss.expects == "probabilities" else 0)).astype(np.intp)
+    return labels[..., 0] if output_shape == (1,) else labels
 
 
 def as_texts(y: Any) -> Array | None:

@@ -3,13 +3,13 @@
 import os
 from collections.abc import Mapping
 from html import escape
-from math import isfinite
 from numbers import Real
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
+from deepbp._rich import curves
 from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError
 from deepbp.storage.atomic import whole_file
 
@@ -70,7 +70,7 @@ class History(dict[str, list[float]]):
         """The curves for a notebook: each column beside its ``val_`` column, which is dashed."""
         names = dict.fromkeys(name.removeprefix("val_") for name in self)
         pairs = [[one for one in (name, f"val_{name}") if one in self] for name in names]
-        drawn = "".join(_curves({name: self[name] for name in pair}) for pair in pairs) if self.epochs > 1 else ""
+        drawn = "".join(curves({name: self[name] for name in pair}) for pair in pairs) if self.epochs > 1 else ""
         return f"<div>{drawn}<p>{escape(repr(self))}</p></div>"
 
     def note_direction(self, name: str, higher_is_better: bool) -> None:
@@ -122,34 +122,6 @@ class History(dict[str, list[float]]):
             writer = csv.writer(file)
             writer.writerow(["epoch", *self])
             writer.writerows([epoch, *row] for epoch, row in enumerate(zip(*self.values(), strict=True), self.first))
-
-
-WIDTH, HEIGHT = 240, 110
-
-
-def _curves(columns: Mapping[str, list[float]]) -> str:
-    """Columns over epochs as an SVG picture in the colour of the text around it, so that it fits light and dark."""
-    finite = [value for values in columns.values() for value in values if isfinite(value)]
-    low, high = min(finite, default=0.0), max(finite, default=0.0)
-    lines = []
-    for name, values in columns.items():
-        dash = ' stroke-dasharray="4 3"' if name.startswith("val_") else ""
-        step = WIDTH / max(len(values) - 1, 1)
-        points = [
-            f"{i * step:.1f},{HEIGHT * (high - value) / ((high - low) or 1):.1f}"
-            for i, value in enumerate(values)
-            if isfinite(value)  # an epoch that is not validated has none
-        ]
-        lines.append(f'<polyline points="{" ".join(points)}"{dash}/>')
-    title = escape(", ".join(f"{name} (dashed)" if name.startswith("val_") else name for name in columns))
-    return (
-        f'<svg role="img" aria-label="{title}" width="{WIDTH + 70}" height="{HEIGHT + 34}" '
-        f'viewBox="-60 -20 {WIDTH + 70} {HEIGHT + 34}" fill="none" stroke="currentColor" stroke-width="1.5">'
-        f'<path d="M0 0V{HEIGHT}H{WIDTH}" stroke-opacity="0.4"/>{"".join(lines)}'
-        f'<g fill="currentColor" stroke="none" font-family="sans-serif" font-size="11">'
-        f'<text x="0" y="-8">{title}</text><text x="-6" y="10" text-anchor="end">{high:.3g}</text>'
-        f'<text x="-6" y="{HEIGHT}" text-anchor="end">{low:.3g}</text></g></svg>'
-    )
 
 
 def stored_columns(stored: Mapping[str, Any]) -> dict[str, list[float]]:

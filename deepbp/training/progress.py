@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 from functools import partial
+from html import escape
 from math import inf
 from textwrap import wrap
 from time import monotonic
@@ -44,22 +45,39 @@ def open_display(epochs: int, progress: ProgressLike, done: int = 0) -> Display 
             hundredth of a training with more epochs, and one a minute if there would be none for longer.
         done: how many of them a stored training that resumes has completed.
     """
+    notebook = _is_notebook()
     if progress is None:
-        progress = (sys.stderr is not None and sys.stderr.isatty()) or "ipykernel" in sys.modules
+        progress = (sys.stderr is not None and sys.stderr.isatty()) or notebook
     if not progress or sys.stderr is None:  # as under pythonw, or with ``2>&-``
         return None
-    return _Text(epochs, done) if progress == "text" else _Bars(epochs, done, progress == "steps")
+    if progress == "text":
+        return _Text(epochs, done)
+    return (_Notebook if notebook else _Bars)(epochs, done, progress == "steps")
+
+
+def _is_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    if "ipykernel" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    return hasattr(get_ipython(), "kernel")
 
 
 def _texts(row: Mapping[str, float]) -> list[str]:
     return [f"{name}={value:.4g}" for name, value in row.items()]
 
 
+def _in_short(row: Mapping[str, float]) -> list[str]:
+    """The same with those of the validation first: where there is little room, they say most."""
+    return sorted(_texts(row), key=lambda text: not text.startswith("val_"))
+
+
 class _Bars:
     """Bars of tqdm: one for epochs, one for the samples of the current epoch, and lines of numbers that do not fit."""
 
     def __init__(self, epochs: int, done: int, steps: bool) -> None:
-        from tqdm.auto import tqdm  # here, because importing tqdm takes longer than the rest of the package
+        from tqdm import tqdm  # here, because importing tqdm takes longer than the rest of the package
 
         self._bar = partial(tqdm, file=sys.stderr, dynamic_ncols=True, mininterval=inf)  # drawn by _show alone
         self._epochs = self._bar(total=epochs, initial=done, bar_format=_EPOCHS)
@@ -90,7 +108,7 @@ class _Bars:
 
     def _show(self) -> None:
         """Draw the bar of epochs with the newest numbers, which are on lines of their own if the bar is too narrow."""
-        self._shown, texts, drawn = monotonic(), _texts(self._row), self._epochs.format_dict
+        self._shown, texts, drawn = monotonic(), _in_short(self._row), self._epochs.format_dict
         columns, numbers = drawn["ncols"], ", ".join(texts)
         whole = self._epochs.format_meter(**{**drawn, "ncols": None, "postfix": numbers})
         if not self._lines and (not isinstance(columns, int) or len(whole) <= columns):
@@ -114,6 +132,51 @@ class _Bars:
             line.clear()
         for bar in (self._epochs, *self._lines):
             bar.close()
+
+
+class _Notebook:
+    """A bar and a line of numbers, drawn again in the same place, so that a stored notebook shows their last state."""
+
+    def __init__(self, epochs: int, done: int, steps: bool) -> None:
+        from IPython.display import display
+
+        self._epochs, self._done, self._row = epochs, done, dict[str, float]()
+        self._start = self._begun = self._drawn = monotonic()
+        self._wanted, self._samples = steps, ""
+        show: Any = display  # without types
+        self._handle = show(self, display_id=True)
+
+    def step(self, loss: float, seen: int, total: int | None) -> None:
+        now = monotonic()
+        if (self._wanted or now >= self._begun + _LONG) and now >= self._drawn + _REDRAW:
+            samples = f"{seen} samples" if total is None else f"{seen}/{total} samples"
+            self._samples = f", {samples}, loss={loss:.4g}"
+            self._draw(now)
+
+    def epoch(self, row: Mapping[str, float]) -> None:
+        self._begun, self._row, self._samples = monotonic(), dict(row), ""
+        self._done += 1
+        if self._begun >= self._drawn + _REDRAW:
+            self._draw(self._begun)
+
+    def close(self) -> None:
+        self._samples = ""
+        self._draw(monotonic())
+
+    def _draw(self, now: float) -> None:
+        self._drawn = now
+        self._handle.update(self)
+
+    def _place(self) -> str:
+        return f"{self._done}/{self._epochs} epochs, {self._drawn - self._start:.1f} s{self._samples}"
+
+    def __repr__(self) -> str:
+        return "  ".join([self._place(), *_in_short(self._row)])
+
+    def _repr_html_(self) -> str:
+        bar = f'<progress max="{self._epochs}" value="{self._done}" style="vertical-align:middle"></progress>'
+        numbers = f"<br>{escape('  '.join(_in_short(self._row)))}" if self._row else ""
+        return f'<div style="font-family:monospace;white-space:pre-wrap">{bar} {escape(self._place())}{numbers}</div>'
 
 
 class _Text:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from html import escape
 from itertools import islice
 from numbers import Real
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ import numpy as np
 from attrs import evolve, frozen
 
 from deepbp._plain_text import printable
+from deepbp._rich import curves, table
 from deepbp._validation import as_generator, as_numbers, check_same_length
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DataTypeError, NonFiniteError, ShapeError
 from deepbp.layers import Layer
@@ -110,10 +112,28 @@ class Scores(dict[str, list[float]]):
         """The standard deviation over the folds, √(Σ (s − s̄)² / (k − 1))."""
         return float(np.std(self._column(name), ddof=1))
 
+    def _spread_or_nan(self, name: str) -> float:
+        return self.spread(name) if len(self[name]) > 1 else float("nan")
+
     def _column(self, name: str) -> list[float]:
         if name not in self:
             raise ConfigurationError(f"scores: expected one of {list(self)}, got {name!r}")
         return self[name]
+
+    def __repr__(self) -> str:
+        parts = [f"{name}={self.mean(name):.4g} ± {self._spread_or_nan(name):.2g}" for name in self]
+        folds = max(map(len, self.values()), default=0)
+        return f"Scores({folds} folds, {', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        """A table for a notebook: mean, standard deviation, and the score of each fold."""
+        folds = max(map(len, self.values()), default=0)
+        head = ["", "mean", "±", *(f"fold {fold}" for fold in range(1, folds + 1))]
+        rows = [
+            [name, f"{self.mean(name):.4g}", f"{self._spread_or_nan(name):.2g}", *(f"{one:.4g}" for one in column)]
+            for name, column in self.items()
+        ]
+        return table(head, rows, right=range(1, len(head)))
 
     def __str__(self) -> str:
         width = max(map(len, self), default=0)
@@ -195,7 +215,7 @@ def cross_validate(
 PLACE = "learning_rate_range_test"
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class RangeTest:
     """The result of a learning-rate range test of T steps, which ``deepbp.plots.learning_rates`` draws.
 
@@ -222,6 +242,16 @@ class RangeTest:
     smoothed: Array
     suggestion: float | None
     diverged: bool
+
+    def __repr__(self) -> str:
+        ends = f" from {self.rates[0]:.2g} to {self.rates[-1]:.2g}" if len(self.rates) else ""
+        tested = f"{len(self.rates)} rates{ends}"
+        found = "no suggestion" if self.suggestion is None else f"suggestion={self.suggestion:.3g}"
+        return f"RangeTest({tested}, {found}{', diverged' * self.diverged})"
+
+    def _repr_html_(self) -> str:
+        """The smoothed losses over the rates, on a logarithmic axis, for a notebook."""
+        return f"<div>{curves({'loss over ln η': self.smoothed.tolist()})}<p>{escape(repr(self))}</p></div>"
 
 
 def learning_rate_range_test(

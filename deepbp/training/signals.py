@@ -8,6 +8,7 @@ import numpy as np
 from attrs import define, field, frozen
 
 from deepbp._plain_text import printable
+from deepbp._rich import ShownText
 from deepbp.errors import ConfigurationError, DeepBPError
 from deepbp.errors.validators import optional, positive_int
 from deepbp.formulas.language import Formula, evaluate
@@ -292,7 +293,7 @@ class SignalMonitor(Callback):
 
     def report(self) -> str:
         """Return the symptoms and their usual remedies. Raises ConfigurationError before the first measurement."""
-        return printable(report(self.layers, self.records))
+        return ShownText(printable(report(self.layers, self.records)))
 
     def on_fit_start(self, trainer: Trainer) -> None:
         self.look(trainer)

@@ -40,12 +40,15 @@ PICTURES: dict[str, Callable[..., Axes]] = {
     "decision_boundary": lambda ax=None: plots.decision_boundary(NET, X, Y, ax=ax),
     "weight_images": lambda ax=None: plots.weight_images(NET[0], (2, 1), ax=ax),
     "attention_map": lambda ax=None: plots.attention_map(np.eye(3), "abc", ax=ax),
+    "roc_curve": lambda ax=None: plots.roc_curve(NET.predict(X), Y, ax=ax),
+    "precision_recall_curve": lambda ax=None: plots.precision_recall_curve(NET.predict(X), Y, ax=ax),
+    "calibration": lambda ax=None: plots.calibration(NET.predict_proba(X), Y, ax=ax),
     "confusion_matrix": lambda ax=None: plots.confusion_matrix(NET.predict(X), Y, ax=ax),
 }
 
 
 def test_every_plot_is_tested() -> None:
-    assert {*PICTURES, "signals"} == set(plots.__all__)
+    assert {*PICTURES, "signals", "worst_samples", "BoundaryAnimation"} == set(plots.__all__)
 
 
 @pytest.mark.parametrize("name", PICTURES)

@@ -60,3 +60,17 @@ def test_a_single_epoch_is_a_point(epochs: int, marker: str) -> None:
 def test_invalid_arguments(drawn: Any, name: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         learning_curves(drawn, name)
+
+
+def test_runs_are_compared_by_color_and_label() -> None:
+    runs = {"SGD": history(loss=[3.0, 2.0], val_loss=[3.0, 2.5]), "Adam": history(loss=[2.0, 1.0], val_loss=[2.0, 1.5])}
+    together = learning_curves(runs)
+    ax = learning_curves(runs["SGD"], label="SGD")
+    learning_curves(runs["Adam"], label="Adam", ax=ax)
+    for drawn in (together, ax):
+        assert [line.get_label() for line in drawn.lines] == ["SGD", "SGD, validation", "Adam", "Adam, validation"]
+        assert [line.get_linestyle() for line in drawn.lines] == ["-", "--", "-", "--"]
+        colors = [line.get_color() for line in drawn.lines]
+        assert colors[0] == colors[1] != colors[2] == colors[3]
+    with pytest.raises(ConfigurationError, match=r"expected one of \['loss'\], got 'accuracy'"):
+        learning_curves({"a": history(loss=[1.0], accuracy=[1.0]), "b": history(loss=[1.0])}, "accuracy")

@@ -77,3 +77,9 @@ def test_weights_of_zero() -> None:
 def test_invalid_arguments(layer: Any, shape: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         weight_images(layer, shape)
+
+
+def test_what_the_numbers_are_called() -> None:
+    ax = weight_images(np.ones((2, 2, 3)), label="activation")
+    assert ax.get_title() == "activations of 3 units"
+    assert ax.figure.axes[-1].get_ylabel() == "activation"

@@ -262,7 +262,7 @@ def test_no_number_is_cut_off(shown: ProgressLike, columns: int, clock: Any, mon
     assert "samples" not in " ".join(rows)
     assert max(map(len, rows)) <= columns
     assert rows[-1] == ""  # the shell's prompt
-    assert len(rows) == {300: 2, 80: 5, 60: 5}[columns]
+    assert len(rows) == {300: 2, 80: 5, 60: 6}[columns]
 
 
 @pytest.mark.parametrize(("shown", "first"), [("text", "epoch 2/3  "), (True, "\r1/3 epochs")])

@@ -6,6 +6,7 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import numpy as np
 from attrs import evolve, frozen
@@ -342,11 +343,23 @@ def _memory(made: Recomputation | str) -> str:
     return f'<script type="application/json" id="memory">{literal(held)}</script>\n'
 
 
+_Path: Any = type(Path())
+
+
+class ExplorerPage(_Path):  # type: ignore[misc]
+    """The path of a page, which a notebook shows as the page itself."""
+
+    def _repr_html_(self) -> str:
+        page = escape(self.read_text(encoding="utf-8"), quote=True)
+        return f'<iframe srcdoc="{page}" title="explorer" style="width:100%;height:44em;border:0"></iframe>'
+
+
 def write_page(trace: Trace, path: str | os.PathLike[str]) -> Path:
     """Write the page to a file, atomically: an older file is replaced only by a complete page."""
     with whole_file(path) as file:
         file.write(page(trace))
-    return Path(path)
+    written: Path = ExplorerPage(path)
+    return written
 
 
 def _more(steps: Sequence[Step]) -> str:
