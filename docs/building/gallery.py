@@ -24,7 +24,7 @@ GROUPS = {
         "residual_depth",
     ],
     "Images": ["digits", "digits_cnn", "autoencoder"],
-    "Text and sequences": ["characters", "embeddings", "sunspots"],
+    "Text and sequences": ["characters", "embeddings", "mnist1d", "sunspots"],
     "Numbers": ["regression_diabetes", "regression_quantiles", "curve_fitting"],
     "Layers of your own": ["custom_layer", "layer_template"],
 }

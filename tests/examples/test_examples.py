@@ -21,11 +21,12 @@ PICTURES = {
     "digits",
     "digits_cnn",
     "embeddings",
+    "mnist1d",
     "residual_depth",
     "sunspots",
     "vanishing_signal",
 }
-LONG = {"characters", "embeddings"}
+LONG = {"characters", "embeddings", "mnist1d"}
 MISSES = {
     "autoencoder": ("EPOCHS", 1),
     "characters": ("STEPS", 10),
@@ -36,6 +37,7 @@ MISSES = {
     "digits_cnn": ("EPOCHS", 1),
     "embeddings": ("EPOCHS", 1),
     "explain_two_layers": ("LARGEST_DIFFERENCE", -1.0),  # agreement may be exact
+    "mnist1d": ("EPOCHS", {"convolution": 1, "GRU": 1}),
     "regression_diabetes": ("EPOCHS", 1),
     "regression_quantiles": ("EPOCHS", 1),
     "residual_depth": ("BLOCKS", 1),  # so few layers that the plain network learns
