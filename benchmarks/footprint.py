@@ -20,7 +20,7 @@ x, y = rng.normal(size=(64, 64)), rng.integers(0, 10, 64)
 net = Sequential([Dense(32), ReLU(), Dense(10)], rng=0)
 imported = time.perf_counter()
 net.fit(x, y, loss=SoftmaxCrossEntropy(), optimizer=Adam())
-print(time.perf_counter() - imported)
+print(time.perf_counter() - imported, time.perf_counter() - start)
 """
 
 _MEMORY = """
@@ -73,14 +73,26 @@ def installed_megabytes(requirement: str) -> float:
         return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) / 1e6
 
 
-def first_fits(repeats: int) -> dict[str, float]:
-    """Return the seconds of the first fit, after the imports and with cached kernels."""
-    waits: dict[str, list[float]] = {}
-    for _ in range(repeats + 1):
-        for form in ("numba", "numpy"):
-            if printed := run(_FIT, DEEPBP_KERNELS=form):
-                waits.setdefault(form, []).append(float(printed))
-    return {form: statistics.median(values[1:]) for form, values in waits.items()}
+def first_fits(repeats: int) -> dict[str, dict[str, float]]:
+    """Return the seconds of the first fit of a process, alone and with its imports.
+
+    With compiled kernels that are stored, with those of an empty cache, and with NumPy kernels.
+    """
+    waits: dict[str, list[list[float]]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(repeats + 1):
+            cold = str(Path(folder, str(number)))
+            for name, settings in (
+                ("with stored kernels", {"DEEPBP_KERNELS": "numba"}),
+                ("with an empty cache", {"DEEPBP_KERNELS": "numba", "NUMBA_CACHE_DIR": cold}),
+                ("with NumPy kernels", {"DEEPBP_KERNELS": "numpy"}),
+            ):
+                if printed := run(_FIT, **settings):
+                    waits.setdefault(name, []).append(list(map(float, printed.split())))
+    medians = {
+        name: [statistics.median(times) for times in zip(*rows[1:], strict=True)] for name, rows in waits.items()
+    }
+    return {name: {"fit": fit, "whole": whole} for name, (fit, whole) in medians.items()}
 
 
 def peak_megabytes() -> dict[str, float]:

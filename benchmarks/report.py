@@ -57,6 +57,7 @@ def _run(run: dict[str, Any]) -> list[str]:
         ]
     return [
         *parts,
+        *_profiles(run.get("profiles", {})),
         "### Complete training",
         "The handwritten digits, 64-64-64-10 with Adam, until the accuracy on a held-out fifth is 97 %, including "
         "compilation.",
@@ -95,6 +96,21 @@ def _ages(workloads: list[dict[str, Any]]) -> str:
     names = list(aged[0]["ages"])
     rows = [[entry["workload"], *_numbers(entry["ages"].get(name) for name in names)] for entry in aged]
     return "The time of a step after 2,000 steps, relative to one after 100:\n\n" + _table(["network", *names], rows)
+
+
+def _profiles(found: dict[str, dict[str, float]]) -> list[str]:
+    """Where the time of a step goes: a row for each kind of instruction."""
+    if not found:
+        return []
+    names = dict.fromkeys(name for row in found.values() for name in row)
+    rows = [[name, *(f"{row[name]:.2f}" if name in row else "–" for row in found.values())] for name in names]
+    together = ["together", *(f"{sum(row.values()):.2f}" for row in found.values())]
+    return [
+        "### Where the time of a step goes",
+        "Microseconds of CPU time of the instructions of a program, without what `fit` does between its runs, on one "
+        "thread: the difference between a program that ends after an instruction and one that ends before it.",
+        _table(["instruction", *found], [*rows, together]),
+    ]
 
 
 def _numbers(values: Iterable[float | None]) -> list[str]:
@@ -166,14 +182,20 @@ def _fits(fits: dict[str, Any]) -> str:
 def _footprint(found: dict[str, Any]) -> str:
     base = found["import_seconds"]["numpy"]
     imports = [[name, f"{s:.3f} s", f"{s / base:.2f}"] for name, s in found["import_seconds"].items()]
-    fits = ", ".join(f"{s:.2f} s with the {form} kernels" for form, s in found["first_fit_seconds"].items())
+    first = found["first_fit_seconds"].items()
+    fits = ", ".join(
+        f"{one['fit']:.2f} s {name} ({one['whole']:.2f} s with its imports)"
+        if isinstance(one, dict)
+        else f"{one:.2f} s with the {name} kernels, which were stored"  # an early run
+        for name, one in first
+    )
     sizes = ", ".join(f"{name} {size:.0f} MB" for name, size in found["installed_megabytes"].items())
     memory = ", ".join(f"{name} {size:.0f} MB" for name, size in found["peak_megabytes"].items())
     return "\n\n".join(
         [
             _table(["import", "time", "relative to NumPy"], imports),
             f"Installed size, including dependencies: {sizes}.",
-            f"First `fit` in a process, after the imports and with cached kernels: {fits}.",
+            f"First `fit` in a process: {fits}.",
             f"Peak memory for training 1024-2048-2048-10 with batch 512: {memory}.",
         ]
     )

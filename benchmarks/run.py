@@ -3,6 +3,7 @@
 import argparse
 import importlib.metadata
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 
 from benchmarks.fit_digits import write_data
 from benchmarks.footprint import footprint
-from benchmarks.measure import CORES, measure
+from benchmarks.measure import CORES, THREAD_VARIABLES, measure
 from benchmarks.report import chart, page
 from deepbp.doctor import examine
 
@@ -78,6 +79,14 @@ def fits(repeats: int) -> dict[str, Any]:
     return results
 
 
+def profiles() -> dict[str, Any]:
+    """Where the time of each step goes: microseconds by workload and instruction, on one thread."""
+    variables = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1"), "DEEPBP_KERNELS": "numba"}
+    command = [sys.executable, "-m", "benchmarks.instructions"]
+    found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=True, env=variables).stdout)
+    return found
+
+
 def stored_runs() -> list[dict[str, Any]]:
     """The runs of the page, the newest first, one for each processor."""
     path = DOCS / "benchmarks.json"
@@ -120,6 +129,7 @@ def main() -> int:
         "workloads": measured,
         "fit_digits": fits(3),
         "footprint": footprint(7),
+        "profiles": profiles(),
     }
     others = [one for one in stored_runs() if one["machine"]["processor"] != doctor.processor]
     runs = [run, *others]

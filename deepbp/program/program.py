@@ -85,6 +85,8 @@ class Program:
     """The names of the layers, and of the loss, that run as functions of Python."""
     in_python: list[Any] = field(factory=list, init=False)
     """The layers that run as functions of Python."""
+    listing: list[str] = field(factory=list, init=False)
+    """The names of all instructions, in their order."""
     bytes: int = field(default=0, init=False)
     """The memory for batches."""
     calls_python: bool = field(default=False, init=False)
@@ -312,6 +314,7 @@ class Program:
             name, *operands = row if isinstance(row[0], str) else ("python", self._function(row[0]))
             whole = [operand for operand in operands if not isinstance(operand, float)]
             own = [operand for operand in operands if isinstance(operand, float)]
+            self.listing.append(name)
             code[place, 0] = kernel_address(name, self.dtype)
             code[place, 1 : 1 + len(whole)] = [_address(operand) for operand in whole]
             reals[place, : len(own)] = own
