@@ -1,25 +1,19 @@
-"""Writes the pictures of a derivation and of the explorer, with Chromium: ``python -m building.screenshots`` in docs/.
-
-Both show one step of the notes' network, as the start page does. Run it after a change of how either page looks.
-"""
+"""Writes the picture of a derivation on the start page, with Chromium: ``python -m building.screenshots`` in docs/."""
 
 import base64
 import io
 import tempfile
 from pathlib import Path
-from time import sleep
 from typing import Any
 
 from PIL import Image
 from selenium import webdriver
-from selenium.webdriver.common.by import By
 
 from building.links import start_network
 from deepbp.losses import SumSquaredError
-from deepbp.optimizers import SGD
 
 PICTURES = Path(__file__).parents[1] / "pictures"
-WIDTH, SCALE, STEPS = 900, 1.5, 8
+WIDTH, SCALE = 900, 1.5
 
 
 def browser() -> Any:
@@ -52,20 +46,13 @@ def top_of(driver: Any, selector: str, start: str = "") -> float:
 
 
 def main() -> None:
-    """Render both pages, and take their pictures."""
-    net, x, y = start_network()
+    """Render the page, and take the picture."""
+    net, *_ = start_network()
     driver = browser()
     try:
         with tempfile.TemporaryDirectory() as folder:
             driver.get(net.derivation(SumSquaredError()).save(f"{folder}/derivation.html").as_uri())
             shoot(driver, "derivation.png", top_of(driver, "h2", "Backward") + 5, top_of(driver, "h2", "The update"))
-            page = net.explore(x, y, SumSquaredError(), optimizer=SGD(1.0), path=f"{folder}/explorer.html")
-            driver.get(page.as_uri())
-            forward = next(one for one in driver.find_elements(By.TAG_NAME, "button") if one.text == "Forward")
-            for _ in range(STEPS):
-                forward.click()
-            sleep(1)  # until the colours have faded in
-            shoot(driver, "explorer.png", 0, 1110)
     finally:
         driver.quit()
 
