@@ -15,7 +15,7 @@ SEED = 0
 LARGEST_DIFFERENCE = 1e-15
 LINES = (
     "d₂ = layer1ᵀ [2(y − ŷ) · σ′(ŷ)] = −∂L/∂W²",
-    "d₁ = inputᵀ { [2(y − ŷ) · σ′(ŷ)] weights2ᵀ · σ′(layer1) } = −∂L/∂W¹",
+    "d₁ = inputᵀ { [2(y − ŷ) · σ′(ŷ)] weights2ᵀ · σ′(layer1) } = −∂L/∂W⁰",
 )
 
 X = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=float)

@@ -133,7 +133,8 @@ def _from_formula(step: Step, x: str, y: str, delta: str, own: dict[str, str]) -
     """The statements that are derived from the layer's formula."""
     formula = step.formula
     layer = step.layer
-    if formula is None or step.condition or formula.saved or layer.surrogate_gradient or layer.named_buffers():
+    differs = bool(step.condition) or layer.surrogate_gradient or bool(layer.named_buffers())
+    if formula is None or differs or formula.saved or "applied(" in formula.forward:
         raise ConfigurationError(
             f"script: layer {step.place}, {step.layer}: expected a layer that does the same in each pass and states "
             "its formula"

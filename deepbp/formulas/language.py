@@ -136,6 +136,7 @@ def _join_heads(e: Any) -> Any:
 FUNCTIONS: dict[str, Any] = {
     "abs": np.abs,
     "after": lambda e: _moved(e, -1),  # of each step, the one after it
+    "applied": lambda f, x: f(x),  # of a function that is no word of the language
     "at_first": lambda delta, h: _at_step(delta, h, 0),
     "at_last": lambda delta, h: _at_step(delta, h, -1),
     "batch_mean": lambda e: np.mean(e, axis=0),  # over the samples

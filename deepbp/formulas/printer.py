@@ -271,6 +271,8 @@ class _Writer:
             symbol = self.symbols.get(arguments[0].id, Symbol(arguments[0].id))
             step = "ₜ₋₁" if name == "before" else "ₜ₊₁"
             return printer.symbol(evolve(symbol, letter=symbol.letter.rstrip("ₜ") + step)), _ATOM
+        if name == "applied" and isinstance(arguments[0], ast.Name):
+            return self._function(arguments[0].id, arguments[1:])
         first, *others = (self.write(argument)[0] for argument in arguments)
         match name:
             case "part":

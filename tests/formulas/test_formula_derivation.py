@@ -148,7 +148,7 @@ def test_the_written_penalty_is_its_formula() -> None:
     assert value == pytest.approx(0.1 * np.log(1 + w**2).sum())
     np.testing.assert_allclose(gradient, 0.2 * w / (1 + w**2))
     net = Sequential([Penalized(Dense(2), weights=penalty)], input_shape=3, rng=0)
-    assert "Σ ln(1 + (W¹)²)" in str(net.derivation(MeanSquaredError()))
+    assert "Σ ln(1 + (W⁰)²)" in str(net.derivation(MeanSquaredError()))
 
 
 def test_a_loss_that_is_no_mean_has_no_source() -> None:

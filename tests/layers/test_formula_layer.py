@@ -96,8 +96,8 @@ def test_it_is_saved_copied_and_trained(tmp_path: Path) -> None:
 
 def test_a_derivation_shows_the_derived_gradients() -> None:
     text = str(network().derivation(SumSquaredError()))
-    assert "a¹ = z¹ · σ(s¹ · z¹)" in text
-    assert "∂L/∂s¹ = Σᵢ ∂L/∂a¹ · z¹ · (1 − σ(s¹ · z¹)) · a¹" in text
+    assert "a¹ = z⁰ · σ(s¹ · z⁰)" in text
+    assert "∂L/∂s¹ = Σᵢ ∂L/∂a¹ · z⁰ · (1 − σ(s¹ · z⁰)) · a¹" in text
     x = np.random.default_rng(0).standard_normal((4, 2))
     explanation = network().trace(x, x[:, :1], SumSquaredError()).explain("0.weight", (1, 2))
     assert abs(explanation.gradient - explanation.numeric) < 1e-5

@@ -301,4 +301,4 @@ def test_copies_and_the_derivation() -> None:
     assert repr(loss) == "IgnoreMissing(Huber(delta=0.25))"
     text = str(net().derivation(loss))
     assert "0.25" in text
-    assert "n counts samples times outputs, without missing targets." in text
+    assert "n counts the numbers of the prediction: B · 2, without missing targets." in text

@@ -7,6 +7,7 @@ import numpy as np
 from attrs import Attribute, define, field
 
 from deepbp.errors import ArgumentTypeError, ContractError
+from deepbp.formulas.language import Formula
 from deepbp.layers.layer import Elementwise
 from deepbp.typing import Array
 
@@ -50,6 +51,17 @@ class Activation(Elementwise[Array]):
 
     f: Callable[[Array], Array] = field(validator=_is_function)
     f_prime: Callable[[Array], Array] = field(validator=_is_function)
+
+    def stated_formula(self) -> Formula:
+        names = {name: getattr(f, "__name__", "") for name, f in (("f", self.f), ("f_prime", self.f_prime))}
+        letters = {name: word if word.isidentifier() else name for name, word in names.items()}
+        return Formula(
+            "applied(f, x)",
+            derivative="applied(f_prime, x)",
+            input="z",
+            function=letters["f"],
+            symbols={"f_prime": letters["f_prime"]},
+        )
 
     def forward(self, z: Array) -> tuple[Array, Array]:
         return _values("f", self.f, z), z

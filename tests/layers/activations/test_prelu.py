@@ -97,6 +97,6 @@ def test_slopes_learn_and_are_not_decayed(rng: np.random.Generator) -> None:
 def test_it_stands_in_a_derivation_with_its_gradient() -> None:
     net = Sequential([Dense(2), PReLU(), Dense(1)], input_shape=3, rng=0)
     text = str(net.derivation(SumSquaredError()))
-    assert "a¹ = max(z¹, 0) + s¹ · min(z¹, 0)" in text
-    assert "∂L/∂s¹ = Σᵢ ∂L/∂a¹ · min(z¹, 0)" in text
+    assert "a¹ = max(z⁰, 0) + s¹ · min(z⁰, 0)" in text
+    assert "∂L/∂s¹ = Σᵢ ∂L/∂a¹ · min(z⁰, 0)" in text
     assert "over the samples, and over the places in them" in text
