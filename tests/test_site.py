@@ -19,7 +19,7 @@ from building import gallery, reference
 
 DOCS = ROOT / "docs"
 NEEDS = {
-    "cookbook": ("matplotlib", "scipy"),
+    "cookbook": ("matplotlib", "onnx", "scipy"),
     "coming_from": ("sklearn",),
     "tutorial": ("matplotlib", "pandas", "sklearn"),
 }
