@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -41,6 +42,24 @@ print(sum(best))
 """
 
 
+_SUMS = """
+import statistics, time
+import numpy as np
+from mpi4py import MPI
+def seconds(numbers):
+    array, times = np.zeros(numbers, np.float32), []
+    for _ in range(200):
+        MPI.COMM_WORLD.Barrier()
+        start = time.perf_counter()
+        MPI.COMM_WORLD.Allreduce(MPI.IN_PLACE, array)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+found = seconds(8), seconds(250_000)
+if MPI.COMM_WORLD.Get_rank() == 0:
+    print(*found, MPI.Get_library_version().split()[0])
+"""
+
+
 @frozen
 class Report:
     """Result of ``examine``.
@@ -50,6 +69,7 @@ class Report:
         cache: the folders for compiled kernels, in the order in which they are tried, and whether each can be written.
         not_stored: kernels that this process compiled for itself alone.
         memory: what happens to the memory of large arrays when they are gone.
+        mpi: whether several processes can train together, and the measured time of a sum over two.
         programs: why training steps do not run as programs in machine code; "" where they do.
     """
 
@@ -68,6 +88,7 @@ class Report:
     not_stored: list[str] = field(factory=list)
     memory: str = memory.STATE
     programs: str = ""
+    mpi: str = ""
 
     def to_json(self) -> str:
         """Return the report as JSON."""
@@ -92,6 +113,7 @@ class Report:
             f"memory      is freed {self.memory}"
             if not self.memory.startswith("kept")
             else f"memory      {self.memory}",
+            *([f"MPI         {self.mpi}"] if self.mpi else []),
             "products    " + ", ".join(f"{name} {1e3 * s:.2f} ms" for name, s in self.seconds.items()),
             *(f"gain        {line}   # matrix products {gain:.2f} times as fast" for line, gain in self.faster.items()),
             *(f"advice      {line}" for line in self.advice),
@@ -135,7 +157,25 @@ def examine(repeats: int = 5) -> Report:
         list(machine_code.NOT_STORED),
         memory.STATE,
         why_off(),
+        _mpi(),
     )
+
+
+def _mpi() -> str:
+    """Whether MPI works, and the median times of sums of 8 numbers and of a megabyte over two processes."""
+    if not importlib.util.find_spec("mpi4py"):
+        return "not installed (pip install 'deepbp[mpi]' to train on several processes)"
+    mpiexec = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or shutil.which("mpiexec")
+    if mpiexec is None:
+        return "mpi4py without mpiexec (pip install 'deepbp[mpi]' brings one)"
+    command = [mpiexec, "-n", "2", sys.executable, "-c", _SUMS]
+    try:
+        result = subprocess.run(command, env={**os.environ}, capture_output=True, text=True, timeout=60)
+        short, long, name = result.stdout.split()
+        times = f"sum over 2 processes {1e6 * float(short):.0f} µs for 8 numbers, {1e3 * float(long):.2f} ms for 1 MB"
+    except (OSError, subprocess.TimeoutExpired, ValueError):
+        return f"{mpiexec} does not run two processes of this Python"
+    return f"{name}, {times}"
 
 
 def _measure(core_types: list[str], repeats: int) -> dict[str, float]:

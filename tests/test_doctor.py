@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 from typing import Any
 
@@ -124,3 +125,20 @@ def test_exit_code_and_json(timed: Any, capsys: pytest.CaptureFixture[str], seco
     assert json.loads(capsys.readouterr().out)["seconds"]["Zen"] == seconds
     assert main(["doctor"]) == code
     assert "verdict" in capsys.readouterr().out
+
+
+def test_sums_over_two_processes_are_measured() -> None:
+    pytest.importorskip("mpi4py")
+    if "without mpiexec" not in (found := doctor._mpi()):
+        assert "sum over 2 processes" in found
+        assert " µs for 8 numbers, " in found
+
+
+@pytest.mark.parametrize(("missing", "told"), [("mpi4py", "not installed"), ("mpiexec", "without mpiexec")])
+def test_what_is_missing_for_several_processes_is_named(
+    missing: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if missing == "mpi4py" else name)
+    monkeypatch.setattr(shutil, "which", lambda name, path=None: None)
+    assert told in doctor._mpi()
+    assert "pip install 'deepbp[mpi]'" in doctor._mpi()

@@ -56,6 +56,7 @@ class Together(Accumulation):
     interrupted: bool = field(default=False, init=False)
     all_ended: bool = field(default=False, init=False)  # no process has another batch
     _ended: bool = field(default=False, init=False)
+    _has_sums: bool = field(default=False, init=False)  # otherwise the gradients in the buffer are those before
     _buffer: Array = field(init=False, factory=lambda: np.empty(0))
     _problem: NonFiniteError | None = field(default=None, init=False)
     _before: Snapshot | None = field(default=None, init=False)
@@ -118,7 +119,7 @@ class Together(Accumulation):
         grads = self.state.parameters.values
         if self._buffer.size != grads.size + 7 or self._buffer.dtype != grads.dtype:
             self._buffer = np.empty(grads.size + 7, grads.dtype)
-        self._buffer[...] = 0
+        self._buffer[LOSS:], self._has_sums = 0, False
 
     def _add_part(self, part: Data | None) -> None:
         weight, divisor, scale = weights_of(part, self.loss, self.trainer.model, self.processes)
@@ -141,7 +142,12 @@ class Together(Accumulation):
         finally:
             self._normalize_alone()
         grads = state.parameters.grads
-        buffer[: grads.size] += grads * grads.dtype.type(weight)
+        factor, sums = grads.dtype.type(weight), buffer[: grads.size]
+        if self._has_sums:
+            sums += grads * factor
+        else:  # at once into place: large gradients are copied at the speed of the memory
+            np.multiply(grads, factor, out=sums)
+            self._has_sums = True
         buffer[LOSS] += value * weight
         buffer[DIVISOR] += divisor
         if part is None:
@@ -186,7 +192,7 @@ class Together(Accumulation):
     def _exchange_and_update(self) -> float | None:
         state, trainer, buffer, processes = self.state, self.trainer, self._buffer, self.processes
         problem, self._problem = self._problem, None
-        if problem is not None:
+        if problem is not None or not self._has_sums:
             buffer[:BAD] = 0
         buffer[BAD] = problem is not None
         buffer[STOPPED], buffer[INTERRUPTED] = self.wishes()

@@ -26,6 +26,7 @@ GROUPS = {
     "Images": ["digits", "digits_cnn", "autoencoder"],
     "Text and sequences": ["characters", "embeddings", "mnist1d", "sunspots"],
     "Numbers": ["regression_diabetes", "regression_quantiles", "curve_fitting"],
+    "Many processes": ["digits_processes"],
     "Layers of your own": ["custom_layer", "layer_template"],
 }
 OPENING = """# Gallery
