@@ -14,7 +14,7 @@ from deepbp.derivation.rendering import Renderable
 from deepbp.derivation.steps import OperationStep, Step, is_plain_descent, layers_in, steps
 from deepbp.errors import ArgumentTypeError
 from deepbp.formulas.language import in_time
-from deepbp.formulas.printer import Symbol, TextPrinter
+from deepbp.formulas.printer import Symbol
 from deepbp.layers import Layer, UpdateFormula
 from deepbp.losses import Loss
 from deepbp.optimizers import SGD, Optimizer
@@ -128,17 +128,16 @@ def _size(shape: Shape) -> str:
     return "×".join(sizes_text(shape)) or "1"
 
 
-def _numbers(steps: Sequence[Step]) -> str:
+def _numbers(steps: Sequence[Step]) -> list[str | Math]:
     """What stands above the letters, with an example of a layer within a layer, and of one that is used again."""
-    text = "The number above a letter is its layer's index in the network, from 0; it is no power."
+    parts: list[str | Math] = ["The number above a letter is its layer's index in the network, from 0; it is no power."]
     inner = next((step for step in layers_in(steps) if "." in step.output.number), None)
-    again = next((step for step in steps if "(" in step.output.number), None)
     if inner is not None:
-        text += f" {TextPrinter().symbol(inner.output)} belongs to layer {inner.place}, inside of layer "
-        text += f"{inner.place.partition('.')[0]}."
-    if again is not None:
-        text += " What stands in parentheses behind it counts what one layer makes."
-    return text
+        outer = inner.place.partition(".")[0]
+        parts += [" ", alone(inner.output), f" belongs to layer {inner.place}, inside of layer {outer}."]
+    if any("(" in step.output.number for step in steps):
+        parts.append(" What stands in parentheses behind it counts what one layer makes.")
+    return parts
 
 
 def conventions(steps: Sequence[Step]) -> list[Block]:
@@ -149,8 +148,9 @@ def conventions(steps: Sequence[Step]) -> list[Block]:
             (
                 "Samples are rows: ",
                 alone(x),
-                f" holds B of them and has the shape {batch(steps[0].input_shape)}. {_numbers(steps)} Letters side by "
-                "side are a matrix product, ",
+                f" holds B of them and has the shape {batch(steps[0].input_shape)}. ",
+                *_numbers(steps),
+                " Letters side by side are a matrix product, ",
                 Math(("u * v",), {}),
                 " multiplies number by number, and ",
                 Math(("u.T",), {}),

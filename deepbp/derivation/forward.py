@@ -146,6 +146,7 @@ def sums_explained(expressions: Iterable[Expression]) -> list[Block]:
         "batch_sum": " over the samples",
         "feature_sum": " over the samples, and over the places in them",
         "row_sum": " along each row",
+        "sum_rows": " over all places that hold the number of a row, one sum for each row",
         "batch_mean": " is the mean over the samples",
         "feature_mean": " is the mean over the samples, and over the places in them",
         "feature_variance": " is the variance over them, a mean of squares",

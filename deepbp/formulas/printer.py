@@ -13,7 +13,7 @@ from deepbp.formulas.language import parse
 
 _SUPERSCRIPTS = str.maketrans("0123456789+-−()zxyntk", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁽⁾ᶻˣʸⁿᵗᵏ")
 _PATHS = str.maketrans("0123456789.()abcdefghijklmnoprstuvwxyz", "⁰¹²³⁴⁵⁶⁷⁸⁹·⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ")
-_SUBSCRIPTS = str.maketrans("ijt", "ᵢⱼₜ")
+_SUBSCRIPTS = str.maketrans("ijtx", "ᵢⱼₜₓ")
 _BY = "∂L/∂"
 
 
@@ -139,6 +139,7 @@ _NAMES = {
     "batch_mean": "meanᵢ",
     "feature_mean": "meanᵢ",
     "feature_variance": "varᵢ",
+    "from_pairs": "contract",
     "group_mean": "mean",
     "largest_piece": "maxₖ",
     "log": "ln",
@@ -153,6 +154,7 @@ _NAMES = {
     "place_max": "max",
     "place_mean": "mean",
     "row_variance": "varⱼ",
+    "to_largest": "route",
     "to_windows": "spread",
     "to_winner": "route",
     "to_winners": "route",
@@ -163,7 +165,7 @@ _NAMES = {
 }
 # over everything, over the samples i (and all places in them), along each row
 _SIZES = {"row_size": "nⱼ", "batch_size": "nᵢ", "feature_size": "nᵢ"}
-_SUMS = {"total": "", "batch_sum": "i", "feature_sum": "i", "row_sum": "j", "sum_like": "i"}
+_SUMS = {"total": "", "batch_sum": "i", "feature_sum": "i", "row_sum": "j", "sum_like": "i", "sum_rows": "x"}
 
 
 def print_expression(expression: str | ast.expr, symbols: Mapping[str, Symbol], printer: Printer) -> str:
@@ -285,7 +287,7 @@ class _Writer:
                 return printer.total(self.write(product)[0], "t"), _PRODUCT
             case "exp":
                 return printer.power(printer.number("e"), first), _POWER
-            case "total" | "row_sum" | "batch_sum" | "feature_sum" | "sum_like":
+            case "total" | "row_sum" | "batch_sum" | "feature_sum" | "sum_like" | "sum_rows":
                 return printer.total(self._inside(arguments[0], _PRODUCT), _SUMS[name]), _PRODUCT
             case "sqrt":
                 return printer.root(first), _ATOM
@@ -307,7 +309,11 @@ class _Writer:
                 sign = printer.sign("∗" if name == "convolve" else "⋆")
                 factors = (self._inside(argument, _PRODUCT) for argument in arguments[:2])
                 return printer.row(next(factors), sign, next(factors)), _PRODUCT
-            case _ if name == "reshape" or name in IMAGE_FUNCTIONS:
+            case "from_pairs" | "to_largest":
+                others = others[:1]  # the weights, and the number of pieces, stand beside the formula
+            case "reshape" | "group_mean" | "largest_piece" | "pairs":
+                others = []  # sizes and shapes do, too
+            case _ if name in IMAGE_FUNCTIONS:
                 others = []  # sizes and shapes stand beside the formula
         named = self.symbols[name].letter if name in self.symbols else _NAMES.get(name, name)
         return printer.function(

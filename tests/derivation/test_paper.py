@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from branched import branched_nets, data
 from nets import X, Y, notes_net, rich_data, rich_net
 
 import deepbp
@@ -19,8 +20,11 @@ from deepbp.formulas.printer import Printer, TextPrinter, print_expression
 from deepbp.layers import (
     GELU,
     BatchNorm,
+    Bilinear,
     Dense,
     Dropout,
+    Embedding,
+    Flatten,
     GroupNorm,
     LayerNorm,
     Maxout,
@@ -60,6 +64,30 @@ def test_a_page_fits_on_paper(name: str, tmp_path: Path) -> None:
     log = done.stdout.decode(errors="replace")
     assert done.returncode == 0, [line for line in log.splitlines() if line.startswith("!")]
     assert max(map(float, re.findall(r"Overfull \\hbox \((\d+\.?\d*)pt", log)), default=0) < 5  # a millimetre or two
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs TeX")
+def test_no_branch_is_led_off_the_paper(tmp_path: Path) -> None:
+    """All networks with branches, and one with all else, as one document."""
+    rest = [
+        Embedding(7, 3),
+        Flatten(),
+        LayerNorm(),
+        Residual([Dense(12), Dropout(0.1)]),
+        GroupNorm(1),
+        Bilinear(2, sizes=(6, 6)),
+    ]
+    found: list[Renderable] = [Sequential(rest, input_shape=4, rng=0).derivation(SoftmaxFocal())]
+    for net in branched_nets().values():
+        found += [net.derivation(SumSquaredError()), net.trace(*data(), SumSquaredError(), optimizer=SGD(0.1))]
+    opening, _, _ = found[0].to_latex(document=True).partition("\\begin{document}")
+    bodies = "\n".join(one.to_latex() for one in found)
+    (tmp_path / "page.tex").write_text(f"{opening}\\begin{{document}}\n{bodies}\n\\end{{document}}", encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-no-shell-escape", "page.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    log = done.stdout.decode(errors="replace")
+    assert done.returncode == 0, [line for line in log.splitlines() if line.startswith("!")]
+    assert max(map(float, re.findall(r"Overfull \\hbox \((\d+\.?\d*)pt", log)), default=0) < 5
 
 
 @pytest.mark.skipif(not any(map(shutil.which, paper.PROGRAMS)), reason="needs TeX")
