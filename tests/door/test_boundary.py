@@ -25,7 +25,8 @@ MAKE: dict[str, Callable[[], Layer[Any]]] = {
         for name in (
             *("CELU", "ELU", "GELU", "Gaussian", "HardSigmoid", "HardSwish", "LeakyReLU", "LogSigmoid", "LogSoftmax"),
             *("Mish", "PReLU", "ReLU", "ReLU6", "SELU", "SiLU", "Sigmoid", "Sine", "Softmax", "Softplus", "Softsign"),
-            *("Tanh", "BatchNorm", "LayerNorm", "RMSNorm", "Scale", "Shift", "Dropout", "StopGradient", "Flatten"),
+            *("Tanh", "BatchNorm", "LayerNorm", "RMSNorm", "Scale", "Shift", "Standardize", "Dropout"),
+            *("StopGradient", "Flatten"),
         )
     },
     "Activation": lambda: layers.Activation(np.sin, np.cos),
