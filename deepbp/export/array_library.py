@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from deepbp.errors import ConfigurationError
 from deepbp.formulas.language import FUNCTIONS
 from deepbp.formulas.values import STABLE
 from deepbp.layers.pooling import window_counts
@@ -128,13 +129,27 @@ class ArrayLibrary(ABC):
         """The functions of the language by their names."""
         made: dict[str, Callable[..., Any]] = {name: self._one(name) for name in ELEMENTWISE}
         for name in (*FUNCTIONS, *STABLE):
-            if name not in made and name not in GRADIENTS_ONLY and name != "before":  # ``Inference`` solves equations
-                made[name] = getattr(self, _OWN_NAMES.get(name, name))
+            own = getattr(self, _OWN_NAMES.get(name, name), None)
+            if name not in made and own is not None:
+                made[name] = own
         return made
 
     def _one(self, name: str) -> Callable[[Any], Any]:
         own = STABLE.get(name) or FUNCTIONS[name]
         return lambda e: float(own(e)) if isinstance(e, int | float) else self.elementwise(name, e)
+
+    def applied(self, f: Callable[..., Any], e: Any) -> Any:
+        """A function of an ``Activation``: one of NumPy's that the language has, or one made of operators alone."""
+        name = getattr(f, "__name__", repr(f))
+        own = self.functions.get({"absolute": "abs"}.get(name, name)) if isinstance(f, np.ufunc) else f
+        try:
+            if own is None:
+                raise TypeError(f"the language of formulas has no {name}")
+            return own(e)
+        except Exception as error:
+            raise ConfigurationError(
+                f"its function {name} is not for arrays of other libraries: use a FormulaLayer"
+            ) from error
 
     def size(self, e: Any, axis: int) -> Any:
         return self.sizes(e)[axis]

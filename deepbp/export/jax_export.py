@@ -8,6 +8,7 @@ import numpy as np
 from attrs import define
 
 from deepbp._validation import require_built
+from deepbp.errors import ConfigurationError
 from deepbp.export.array_library import ArrayLibrary, Step
 from deepbp.export.inference import Inference, check_export, optional_package, parts_of
 from deepbp.layers import Layer
@@ -126,7 +127,7 @@ class JaxInference(Inference[JaxLibrary]):
     values: Mapping[str, Any]
 
     def held(self, part: Parameter | Buffer) -> Any:
-        return self.values[self.names[id(part)]]
+        return self.library.constant(self.values[self.names[id(part)]])
 
 
 def jax_function(network: Layer[Any]) -> tuple[Callable[[Mapping[str, Any], Any], Any], dict[str, Array]]:
@@ -148,13 +149,17 @@ def jax_function(network: Layer[Any]) -> tuple[Callable[[Mapping[str, Any], Any]
         network: the built network.
 
     Raises:
-        ConfigurationError: for a layer that states no formula, and where JAX is not installed.
+        ConfigurationError: for a layer that states no formula; for float64 that is not enabled; where JAX is not
+            installed.
         NotBuiltError: if the sizes are not known yet.
     """
     built, kept = require_built(network, network.built), deepcopy(network)
+    if built.dtype == np.float64 and not optional_package("jax", "JAX").config.jax_enable_x64:
+        raise ConfigurationError('for float64, JAX needs jax.config.update("jax_enable_x64", True) first')
 
     def function(parameters: Mapping[str, Any], x: Any) -> Any:
-        return JaxInference(JaxLibrary(built.dtype), parameters).run(kept, x)
+        library = JaxLibrary(built.dtype)
+        return JaxInference(library, parameters).run(kept, library.constant(x))
 
     parameters = {name: part.value.copy() for name, part in parts_of(network).items()}
     check_export(network, "JAX", lambda x: np.asarray(function(parameters, x)))

@@ -92,6 +92,8 @@ def test_there_and_back(layers: list[Layer[Any]], shape: Shape, dtype: str) -> N
 
 def cases(module: str) -> list[Any]:
     """The node tests in one of ONNX's modules, which makes them when it is imported."""
+    if tuple(map(int, onnx.__version__.split(".")[:2])) < (1, 23):
+        pytest.skip("older versions have other modules")
     from onnx.backend.test.case import node
 
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -173,7 +175,7 @@ def test_the_node_tests_of_onnx(module: str) -> None:
             made = np.asarray(predict(given)).reshape(expected.shape)
             np.testing.assert_allclose(made, expected, rtol=1e-4, atol=1e-6, err_msg=case.name)
         agree += 1
-    assert agree == AGREE[module]
+    assert agree >= AGREE[module]  # newer versions of onnx may have more
 
 
 def test_other_graphs_are_refused_by_their_node() -> None:

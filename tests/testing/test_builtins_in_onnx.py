@@ -10,19 +10,23 @@ from every_builtin import BUILTIN_LAYERS, CATEGORY_LAYERS
 
 from deepbp import Sequential
 from deepbp.export.inference import sample_inputs
-from deepbp.layers import Activation, EncoderDecoder, Layer, Masked
+from deepbp.layers import EncoderDecoder, Layer, Masked
 from deepbp.typing import Array, Shape
 
 onnx = pytest.importorskip("onnx")
 reference = pytest.importorskip("onnx.reference")
 onnx_export = pytest.importorskip("deepbp.onnx.onnx_export")
 
-PAIRS = [*BUILTIN_LAYERS, *((layer, shape) for layer, shape, _ in CATEGORY_LAYERS)]
-PAIRS = [pair for pair in PAIRS if not isinstance(pair[0], Activation) and not getattr(pair[0], "dtype", None)]
+PAIRS = deepcopy([*BUILTIN_LAYERS, *((layer, shape) for layer, shape, _ in CATEGORY_LAYERS)])  # which nobody has built
+PAIRS = [pair for pair in PAIRS if not getattr(pair[0], "dtype", None)]
 TOLERANCE = {"float32": 1e-6, "float64": 1e-13}
 WRONG_IN_REFERENCE = ("LogSoftmax", "ConvTranspose2D(2, 2, stride=3", "MaxPool1D(stride=1, padding=(0, 1)")
 """ONNX's own evaluator takes the logarithm of a softmax that is 0, exchanges groups of dilated kernels, and forgets the
 padding behind a sequence."""
+
+
+IS_OLD = tuple(map(int, onnx.__version__.split(".")[:2])) < (1, 23)
+"""Older evaluators have other loops, and wrong recurrences."""
 
 
 def network_of(layer: Layer[Any], shape: Shape, dtype: str) -> Sequential:
@@ -56,7 +60,7 @@ def test_each_layer_gives_the_numbers_of_predict(pair: tuple[Layer[Any], Shape],
     model = onnx_export._model(net, 17, None)
     onnx.checker.check_model(model, full_check=True)
     for name, run in runs(model).items():
-        if name == "reference" and str(pair[0]).startswith(WRONG_IN_REFERENCE):
+        if name == "reference" and (IS_OLD or str(pair[0]).startswith(WRONG_IN_REFERENCE)):
             continue
         for scale in (1.0, 1e2, 1e4):
             for x in sample_inputs(net, 2):
@@ -78,5 +82,5 @@ def test_newer_operators_give_the_same_numbers() -> None:
             model = onnx_export._model(net, opset, None)
             assert model.opset_import[0].version == opset
             (x, *_), run = sample_inputs(net), runs(model)["reference"]
-            if not str(layer).startswith(WRONG_IN_REFERENCE):
+            if not IS_OLD and not str(layer).startswith(WRONG_IN_REFERENCE):
                 np.testing.assert_allclose(run(x), net.predict(x), rtol=1e-5, atol=1e-5)
