@@ -1,5 +1,6 @@
 """The site: its pages run, their links resolve, each public name has one page, and it builds without a warning."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -7,12 +8,14 @@ from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pages import BLOCK, PAGES, ROOT, dead_links, links_in, printed_and_shown, sections_in
 from test_floors import FLOORS
 
 import deepbp
 from deepbp.errors import ConfigurationError
+from deepbp.typing import Array, ArrayLike
 
 sys.path.insert(0, str(ROOT / "docs"))  # where Sphinx finds it, too
 from building import gallery, reference
@@ -139,16 +142,24 @@ def test_bars_are_escaped_outside_of_code() -> None:
     assert lines == [r"\|x\| + ``a | b``", "", ">>> x | y", "|", "", r"\|z\|"]
 
 
+def test_types_of_arrays_have_their_names_in_signatures() -> None:
+    sphinx = pytest.importorskip("sphinx.util.inspect")
+
+    def evaluate(y: ArrayLike | None = None, *, w: ArrayLike) -> Array:
+        return np.asarray(y)
+
+    long = sphinx.stringify_signature(inspect.signature(evaluate))
+    short, _ = reference.shorten_signature(None, "", "", None, None, long, None)
+    assert len(long) > 300
+    assert short == "(y: ArrayLike | None = None, *, w: ArrayLike) -> Array"
+
+
 def test_names_of_code_that_become_links() -> None:
     pytest.importorskip("sphinx")
     from building.links import target_name
 
-    assert [target_name(text) for text in ("Dense", "Dense(32)", "layers.Dense.weight", "derive(...)")] == [
-        "Dense",
-        "Dense",
-        "layers.Dense.weight",
-        "derive",
-    ]
+    named = ("Dense", "Dense(32)", "layers.Dense.weight", "derive(...)", "check_layer")
+    assert [target_name(text) for text in named] == ["Dense", "Dense", "layers.Dense.weight", "derive", "check_layer"]
     assert [target_name(text) for text in ("epochs", "x @ W", "pip install", "a = 1")] == ["", "", "", ""]
 
 

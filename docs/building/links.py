@@ -24,18 +24,21 @@ def names(app: Any) -> dict[str, tuple[str, str]]:
     found: dict[str, set[tuple[str, str]]] = {}
     for path, entry in app.env.domains["py"].objects.items():
         parts = path.split(".")
-        for start in range(len(parts)):
+        least = (
+            1 if entry.objtype in ("class", "data", "exception", "function", "module") else 2
+        )  # Trainer.step, not step
+        for start in range(len(parts) - least + 1):
             found.setdefault(".".join(parts[start:]), set()).add((entry.docname, entry.node_id))
     return {name: targets.pop() for name, targets in found.items() if len(targets) == 1}
 
 
 def target_name(text: str) -> str:
-    """The name that a piece of code may refer to; empty if it is none, such as ``epochs`` or ``net.fit``."""
+    """The name that a piece of code may refer to; empty if it is none, or only a word, such as ``epochs``."""
     match = CALL.fullmatch(text)
     if match is None:
         return ""
     path = match["path"]
-    plain_word = "." not in path and path.islower() and not match["call"]
+    plain_word = path.isalpha() and path.islower() and not match["call"]
     return "" if plain_word else path
 
 

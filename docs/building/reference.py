@@ -235,6 +235,7 @@ def escape_docstring(app: Any, what: str, name: str, value: Any, options: Any, l
 ANY = r"(~?typing\.)?Any"
 SHORTER = [
     (rf"(~?numpy\.)?ndarray\[tuple\[{ANY}, \.\.\.\], (~?numpy\.)?dtype\[{ANY}\]\]", "Array"),
+    (r"([~\w.]*_Buffer \| )?[~\w.]*_SupportsArray\[.*?_NestedSequence\[complex \| bytes \| str\]", "ArrayLike"),
     (r"= NOTHING", "= ..."),
 ]
 
@@ -242,7 +243,7 @@ SHORTER = [
 def shorten_signature(
     app: Any, what: str, name: str, value: Any, options: Any, signature: str | None, result: str | None
 ) -> tuple[str | None, str | None]:
-    """Write the types of arrays as people do."""
+    """Write the types of arrays by their names in ``deepbp.typing``, which Python has forgotten."""
     texts = [signature, result]
     for pattern, short in SHORTER:
         texts = [None if text is None else re.sub(pattern, short, text) for text in texts]
