@@ -50,6 +50,8 @@ HELPERS = {
     "feature_sum": """def feature_sum(a):
     rows = a.reshape(-1, a.shape[-1])
     return np.ones(len(rows), a.dtype).dot(rows)""",
+    "batch_sum": """def batch_sum(a):
+    return np.ones(len(a), a.dtype).dot(a.reshape(len(a), -1)).reshape(a.shape[1:])""",
     "sigmoid_derivative": """def sigmoid_derivative(a):
     return a * (1 - a)  # of σ, written with its output""",
     "tanh_derivative": """def tanh_derivative(a):
@@ -57,7 +59,8 @@ HELPERS = {
 }
 """Functions that a script defines where it needs them, each with those that it calls before it."""
 
-_WORDS = {name: f"{name}(a)" for name in ("row_sum", "row_mean", "row_variance", "softplus", "feature_sum")}
+_WORDS = {name: f"{name}(a)" for name in ("row_sum", "row_mean", "row_variance", "softplus")}
+_WORDS |= {name: f"{name}(a)" for name in ("feature_sum", "batch_sum")}
 
 Lines: TypeAlias = list[str]
 

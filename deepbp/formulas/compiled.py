@@ -46,6 +46,13 @@ def feature_sum(a: Array) -> Array:
     return np.asarray(one.dot(rows) if len(rows) <= LONG_BATCH else long_product(one, rows))
 
 
+def batch_sum(a: Array) -> Array:
+    """Σ over the samples."""
+    one = ones(len(a), a.dtype)
+    rows = a.reshape(len(a), -1)
+    return np.asarray(one.dot(rows) if len(a) <= LONG_BATCH else long_product(one, rows)).reshape(a.shape[1:])
+
+
 def feature_mean(a: Array) -> Array:
     """The mean over all axes but the last."""
     return np.asarray(feature_sum(a) / max(math.prod(a.shape[:-1]), 1))
@@ -63,7 +70,8 @@ def feature_variance(a: Array) -> Array:
     return feature_mean(centred * centred)
 
 
-_FAST = {function.__name__: function for function in (row_sum, row_mean, feature_sum, feature_mean)}
+_FAST = {function.__name__: function for function in (row_sum, row_mean, batch_sum, feature_sum)}
+_FAST |= {"feature_mean": feature_mean}
 _FAST |= {"row_variance": row_variance, "feature_variance": feature_variance}
 _STABLE = {name: STABLE[name] for name in ("softplus", "log_softmax", "log_row_sum_exp", "log_cosh")}
 _KERNELS = ("erf", "sigmoid", "softmax", "tanh")
@@ -175,12 +183,12 @@ def compiled(expression: str, input_shape: Shape, shapes: Key, constants: Key) -
     names = [name for name, _ in (*shapes, *constants)]
     local = {name: f"{name}_" for name in names}  # no name of the formula hides one of the code
     wanted = ("x", *dict(shapes))
-    passes = Passes.of(derived, wanted, local, WORDS)
+    passes = Passes.of(derived, wanted, local, WORDS, grouped=True)
     arguments = "".join(f", {one}" for one in local.values())
     remembered = _listed(passes.saved) or "x"
     functions = {"forward": _function("forward", f"x{arguments}", [*passes.forward, f"return y, {remembered}"])}
     for name, own in (("backward", wanted), ("backward_parameters", wanted[1:])):
-        part = passes if own == wanted else Passes.of(derived, own, local, WORDS, passes.remembered)
+        part = passes if own == wanted else Passes.of(derived, own, local, WORDS, passes.remembered, grouped=True)
         opening = [f"{remembered} = saved"] if passes.saved else []
         results = _listed([part.gradients[one] for one in own], always=True)
         functions[name] = _function(name, f"saved, delta{arguments}", [*opening, *part.backward, f"return {results}"])

@@ -108,6 +108,7 @@ class Passes:
         names: Mapping[str, str],
         words: Mapping[str, str] | None = None,
         remember: Sequence[Node] | None = None,
+        grouped: bool = False,
     ) -> Self:
         """Write the passes of a derived formula for these gradients.
 
@@ -115,6 +116,7 @@ class Passes:
             names: how the code calls parameters and constants, such as ``self.slope.value``.
             words: other words for functions of the language.
             remember: the expressions to remember, if they are given; else the smallest set.
+            grouped: whether factors of one number for each row are multiplied first, which takes less time.
         """
         vocabulary = {**PLAIN, **(words or {})}
         whole = _with_roots(derived.forward)
@@ -123,7 +125,7 @@ class Passes:
         if Y not in saved:
             gradients = {name: replaced(node, {Y: whole}) for name, node in gradients.items()}
         constants = {name: ast.parse(text, mode="eval").body for name, text in names.items()}
-        forward = _Writer(derived.values, vocabulary, constants, "x.dtype")
+        forward = _Writer(derived.values, vocabulary, constants, "x.dtype", grouped)
         letters = {_with_roots(one.node): one.name for one in derived.quantities}
         order = [X, *letters]
         saved = sorted(saved, key=lambda node: order.index(node) if node in letters or node == X else len(order))
@@ -141,7 +143,7 @@ class Passes:
         elif _is_truth(whole):
             output = _filled("a.astype(x.dtype)", a=output)
         forward.lines.append(f"y = {unparsed(output)}")
-        backward = _Writer(derived.values, vocabulary, constants, "delta.dtype", forward.started)
+        backward = _Writer(derived.values, vocabulary, constants, "delta.dtype", grouped, forward.started)
         backward.known.update({node: ast.Name(taken[node]) for node in saved})
         if Y in saved:
             backward.known[whole] = backward.known[Y] = ast.Name("y")
@@ -242,6 +244,7 @@ class _Writer:
     words: Mapping[str, str]
     constants: Mapping[str, ast.expr]
     dtype: str
+    grouped: bool
     started: int = 0
     lines: list[str] = field(factory=list)
     known: dict[Node, ast.expr] = field(factory=dict)
@@ -372,6 +375,9 @@ class _Writer:
             below_scalars = [ast.Constant(denominator)] if denominator != 1 else []
         arrays: list[ast.expr] = []
         below: list[ast.expr] = []
+        small: list[ast.expr] = []  # of one number for each row
+        below_small: list[ast.expr] = []
+        wide = self.values.shape(node) if self.grouped else ()
         conditions: list[ast.expr] = []
         roots: list[ast.expr] = []
         below_roots: list[ast.expr] = []
@@ -386,14 +392,22 @@ class _Writer:
                     (below_scalars if is_below else scalars).append(written)
             elif isinstance(base, Call) and base.function in COMPARISONS:
                 conditions.append(written)
+            elif wide and wide[-1] > 1 and self.values.shape(base) == (*wide[:-1], 1):
+                (below_small if is_below else small).append(written)
             else:
                 (below if is_below else arrays).append(written)
+        if below_small and arrays:  # a product takes less time than a quotient
+            arrays.append(ast.BinOp(_chain(small or [ast.Constant(1)]), ast.Div(), _chain(below_small)))
+        else:
+            arrays, below = [*arrays, *small], [*below, *below_small]
         for under_root in (roots, below_roots):
             under_root.sort(key=lambda one: not _is_number(one))
         if roots and below_roots:
             scalars.append(_filled("math.sqrt(a / b)", a=_chain(roots), b=_chain(below_roots)))
         elif roots or below_roots:
             (scalars if roots else below_scalars).append(_filled("math.sqrt(a)", a=_chain(roots or below_roots)))
+        if self.grouped and below_scalars and arrays:
+            scalars, below_scalars = [*scalars, ast.BinOp(ast.Constant(1), ast.Div(), _chain(below_scalars))], []
         if conditions and not arrays and not below:
             conditions[0] = _filled(f"a.astype({self.dtype})", a=conditions[0])
         above = [*scalars, *arrays, *conditions] or [ast.Constant(1)]

@@ -1,6 +1,6 @@
 """Layers that run from a formula alone, with a derived backward pass."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from attrs import define, field
@@ -60,6 +60,7 @@ class FormulaLayer(Layer[Any]):
     shapes: dict[str, Shape] = field(factory=dict, kw_only=True)
     held: dict[str, Parameter] = field(init=False, factory=dict)
     _key: tuple[Key, Key] = field(init=False, default=((), ()))  # parameters with their shapes, and constants
+    _passes: dict[Shape, CompiledFormula] = field(init=False, factory=dict)  # those that were used
 
     def __init__(
         self,
@@ -94,14 +95,20 @@ class FormulaLayer(Layer[Any]):
         initializers = {name: value for name, value in self.names.items() if isinstance(value, Initializer)}
         shapes = {name: self.shapes.get(name, input_shape[-1:]) for name in initializers}
         self._key = tuple(shapes.items()), self._key[1]
+        self._passes = {}
         output_shape = compiled(self.expression, input_shape, *self._key).output_shape
         self.held = {name: builder.parameter(shapes[name], value) for name, value in initializers.items()}
         return output_shape
 
     def forward(self, x: Array) -> tuple[Array, Memory]:
-        passes = compiled(self.expression, x.shape[1:], *self._key)
+        passes = self._passes.get(x.shape[1:]) or self._compiled(x.shape[1:])
         y, saved = passes.forward(x, *self._values())
         return y, (saved, passes, x.shape)
+
+    def _compiled(self, shape: Shape) -> CompiledFormula:
+        found = compiled(self.expression, shape, *self._key)
+        self._passes = {shape: found, **dict(list(self._passes.items())[:7])}  # of the last few lengths
+        return found
 
     def backward(self, saved: Memory, delta: Array) -> Array:
         remembered, passes, shape = saved
@@ -118,7 +125,9 @@ class FormulaLayer(Layer[Any]):
         for parameter, gradient in zip(self.held.values(), gradients, strict=True):
             parameter.accumulate(gradient)
 
-    def _values(self) -> list[Any]:
+    def _values(self) -> Sequence[Any]:
+        if not self.names:
+            return ()
         return [*[parameter.value for parameter in self.held.values()], *[number for _, number in self._key[1]]]
 
     def stated_formula(self) -> Formula:
