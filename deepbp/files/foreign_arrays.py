@@ -136,8 +136,8 @@ def from_keras(shapes: Mapping[str, Shape], network: Layer[Any]) -> dict[str, Co
     if found != [f"arr_{i}" for i in range(len(wanted))]:
         raise ConfigurationError(
             f"the file: expected {len(wanted)} arrays of a Keras model, arr_0, arr_1, ..., got {', '.join(found)}: "
-            "write them with safetensors.numpy.save_file({f'arr_{i}': a for i, a in enumerate(model.get_weights())}, "
-            "path)"
+            "write them with safetensors.numpy.save_file({f'arr_{i}': numpy.ascontiguousarray(a) for i, a in "
+            "enumerate(model.get_weights())}, path)"
         )
     made: dict[str, Combined] = {}
     for name, (owner, own) in zip(found, wanted, strict=True):
