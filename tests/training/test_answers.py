@@ -11,7 +11,7 @@ from attrs import frozen
 
 import deepbp
 from deepbp import Sequential, Trainer
-from deepbp.callbacks import ModelCheckpoint
+from deepbp.callbacks import Callback, ModelCheckpoint
 from deepbp.errors import ConfigurationError, DataError, FileFormatError, NotBuiltError
 from deepbp.files.network import describe_model, deserialize_model
 from deepbp.kernels import sigmoid, softmax
@@ -35,7 +35,7 @@ from deepbp.storage.contents import Spec
 
 X = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
 NAMES = ("blue", "green", "red")
-LABELS = np.arange(30) % 3
+LABELS = (np.arange(30) + 2) % 3  # the first is not the first in the alphabet
 COLOURS = np.array(NAMES)[LABELS]
 
 
@@ -187,6 +187,18 @@ def test_names_that_do_not_fit() -> None:
             net.classes = wrong  # type: ignore[assignment]
     with pytest.raises(TypeError, match="number the texts first"):
         net.fit(X, COLOURS, loss=MeanSquaredError(), optimizer=SGD(0.1))
+
+
+def test_nothing_is_remembered_of_a_training_that_never_began() -> None:
+    class Fails(Callback):
+        def on_fit_start(self, trainer: Trainer) -> None:
+            raise RuntimeError("mine")
+
+    net = Sequential([Dense(3)], input_shape=2, rng=0)
+    with pytest.raises(RuntimeError):
+        net.fit(X, COLOURS, loss=SoftmaxCrossEntropy(), optimizer=SGD(0.1), callbacks=[Fails()])
+    assert net.classes is None
+    assert net.loss is None
 
 
 def test_a_stream_of_texts_needs_the_names_before() -> None:
