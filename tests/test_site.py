@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,7 +15,13 @@ from pages import BLOCK, PAGES, ROOT, dead_links, links_in, printed_and_shown, s
 from test_floors import FLOORS
 
 import deepbp
-from deepbp.errors import ConfigurationError
+from deepbp import Sequential
+from deepbp.errors import ConfigurationError, DeepBPError
+from deepbp.layers import Dense, Softmax
+from deepbp.losses import MeanSquaredError, SoftmaxCrossEntropy
+from deepbp.optimizers import SGD
+from deepbp.plots import weight_images
+from deepbp.training.full_batch import need_scipy
 from deepbp.typing import Array, ArrayLike
 
 sys.path.insert(0, str(ROOT / "docs"))  # where Sphinx finds it, too
@@ -89,6 +96,37 @@ def test_the_floors_of_the_house_are_those_that_are_enforced() -> None:
     named = [(module, int(floor)) for floor, cell in rows for module in re.findall(r"`deepbp\.(\w+)`", cell)]
     assert len(named) > 20
     assert [(module, floor) for module, floor in named if FLOORS.get(module) != floor] == []
+
+
+def raised_messages() -> Iterator[str]:
+    """The messages that the table of the page on troubleshooting explains, as they are raised."""
+    x, loss = np.zeros((4, 2)), MeanSquaredError()
+    net = Sequential([Dense(1)], input_shape=2, rng=0)
+    named = Sequential([Dense(1)], rng=0)
+    named.fit(pytest.importorskip("polars").DataFrame({"a": [0.0], "b": [1.0]}), [[1.0]], loss=loss, optimizer=SGD(0.1))
+    for call in (
+        lambda: net.predict(x[0]),
+        lambda: net.fit(x, np.zeros((4, 3)), loss=loss, optimizer=SGD(0.1)),
+        lambda: named.predict(pytest.importorskip("polars").DataFrame({"a": [0.0]})),
+        lambda: weight_images(Dense(3)),
+        lambda: Sequential([Dense(3), Softmax()], input_shape=2).fit(
+            x, np.zeros(4, int), loss=SoftmaxCrossEntropy(), optimizer=SGD(0.1)
+        ),
+    ):
+        with pytest.raises((DeepBPError, UserWarning)) as error:
+            call()
+        yield str(error.value)
+    yield inspect.getsource(need_scipy)  # the package is installed here
+
+
+def test_messages_on_the_page_are_those_that_are_raised() -> None:
+    table = (DOCS / "troubleshooting.md").read_text(encoding="utf-8").partition("| message | meaning |")[2]
+    cells = re.findall(r"^\| `(.*?)` \|", table.partition("\n## ")[0], re.MULTILINE)
+    raised = list(raised_messages())
+    explained = [cell.strip("…").split("…") for cell in cells if not cell.isalpha()]
+    assert len(explained) == len(raised)
+    for parts in explained:
+        assert any(all(part in message for part in parts) for message in raised), parts
 
 
 def test_the_version_to_cite_is_this_one() -> None:
