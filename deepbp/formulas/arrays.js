@@ -311,13 +311,156 @@ const formulas = (() => {
     }));
   };
 
+  // Images (B, H, W, C) and sequences (B, T, C). For each place of a window, the numbers of the image in it; -1 outside.
+  const of_axes = (value, axes) => (Array.isArray(value) && axes > 1 ? value : Array(axes).fill(value));
+  const indices = (sizes) =>
+    sizes.reduce((all, n) => all.flatMap((index) => Array.from({ length: n }, (_, i) => [...index, i])), [[]]);
+  function around(padding, n, reach, stride) {
+    if (padding === "same") {
+      const short = Math.max((Math.ceil(n / stride) - 1) * stride + reach - n, 0);
+      return [Math.floor(short / 2), Math.ceil(short / 2)];
+    }
+    if (padding === "causal") return [reach - 1, 0];
+    if (padding === "valid") return [0, 0];
+    return Array.isArray(padding) ? padding : [padding, padding];
+  }
+  function laid(shape, window, stride, padding, dilation) {
+    const axes = window.length;
+    const along = window.map((k, i) => {
+      const [n, s, d] = [shape[i], of_axes(stride, axes)[i], of_axes(dilation, axes)[i]];
+      const reach = (k - 1) * d + 1;
+      const [start, behind] = around(of_axes(padding, axes)[i], n, reach, s);
+      return { n, s, d, start, count: Math.floor((n + start + behind - reach) / s) + 1 };
+    });
+    const counts = along.map((axis) => axis.count);
+    const inside = (place, number) => {
+      let found = 0;
+      for (let i = 0; i < axes; i++) {
+        const { n, s, d, start } = along[i];
+        const at = place[i] * s + number[i] * d - start;
+        if (at < 0 || at >= n) return -1;
+        found = found * n + at;
+      }
+      return found;
+    };
+    const numbers = indices(window);
+    return { counts, table: indices(counts).map((place) => numbers.map((number) => inside(place, number))) };
+  }
+
+  // Calls visit(place of the image, place of the output, place of the kernel) for each product of a convolution.
+  function products(batch, image, channels, outputs, w, options, visit) {
+    const axes = w.shape.length - 2;
+    const [stride = 1, padding = "valid", dilation = 1, groups = 1] = options;
+    const { counts, table } = laid(image, w.shape.slice(0, axes), stride, padding, dilation);
+    const [own, pixels] = [channels / groups, size(image)];
+    for (let b = 0; b < batch; b++) {
+      table.forEach((window, place) => window.forEach((pixel, number) => {
+        if (pixel < 0) return;
+        for (let o = 0; o < outputs; o++) {
+          const group = Math.floor((o * groups) / outputs);
+          for (let c = 0; c < own; c++) {
+            const [x, y] = [(b * pixels + pixel) * channels + group * own + c, (b * table.length + place) * outputs + o];
+            visit(x, y, (number * own + c) * outputs + o);
+          }
+        }
+      }));
+    }
+    return counts;
+  }
+  const correlate = (x, w, ...options) => {
+    const data = [];
+    const visit = (i, j, k) => { data[j] = (data[j] ?? 0) + x.data[i] * w.data[k]; };
+    const counts = products(x.shape[0], x.shape.slice(1, -1), end(x), end(w), w, options, visit);
+    const shape = [x.shape[0], ...counts, end(w)];
+    return filled(shape, (i) => data[i] ?? 0);
+  };
+  const correlate_samples = (x, delta, w, ...options) => {
+    const made = filled(w.shape, () => 0);
+    const visit = (i, j, k) => { made.data[k] += x.data[i] * delta.data[j]; };
+    products(x.shape[0], x.shape.slice(1, -1), end(x), end(delta), w, options, visit);
+    return made;
+  };
+  const convolve = (delta, w, shape, ...options) => {
+    const channels = w.shape.at(-2) * (options[3] ?? 1);
+    const made = filled([delta.shape[0], ...shape.slice(1, -1), channels], () => 0);
+    const visit = (i, j, k) => { made.data[i] += delta.data[j] * w.data[k]; };
+    products(delta.shape[0], shape.slice(1, -1), channels, end(delta), w, options, visit);
+    return made;
+  };
+
+  // For each window of each channel: the places of the numbers in it, within the image.
+  function windows(x, window, stride, padding = "valid") {
+    const [axes, image, channels] = [x.shape.length - 2, x.shape.slice(1, -1), end(x)];
+    const { counts, table } = laid(image, of_axes(window, axes), stride ?? window, padding, 1);
+    const shape = [x.shape[0], ...counts, channels];
+    const cells = [];
+    for (let b = 0; b < x.shape[0]; b++) {
+      for (const own of table) {
+        const pixels = own.filter((pixel) => pixel >= 0);
+        for (let c = 0; c < channels; c++) cells.push(pixels.map((pixel) => (b * size(image) + pixel) * channels + c));
+      }
+    }
+    return { shape, cells };
+  }
+  const window_of = (f) => (x, ...options) => {
+    const { shape, cells } = windows(x, ...options);
+    return array(shape, cells.map((cell) => f(cell.map((i) => x.data[i]))));
+  };
+  const window_max = window_of(largest);
+  const window_mean = window_of(average);
+  const to_windows = (d, x, ...options) => {
+    const made = filled(x.shape, () => 0);
+    const share = (cell, i) => cell.forEach((j) => { made.data[j] += d.data[i] / cell.length; });
+    windows(x, ...options).cells.forEach(share);
+    return made;
+  };
+  const to_winners = (d, x, ...options) => {
+    const made = filled(x.shape, () => 0);
+    windows(x, ...options).cells.forEach((cell, i) => {
+      const values = cell.map((j) => x.data[j]);
+      made.data[cell[values.indexOf(largest(values))]] += d.data[i];
+    });
+    return made;
+  };
+  // Each number of an image of this shape, taken from a place of another one; 0 from outside.
+  const moved_image = (e, rows_of, columns_of, from) => {
+    const [n, height, width, channels] = e.shape;
+    const pixels = indices([n, rows_of(height), columns_of(width)]).flatMap(([b, i, j]) => {
+      const [u, v] = from(i, j);
+      const inside = u >= 0 && u < height && v >= 0 && v < width;
+      const start = ((b * height + u) * width + v) * channels;
+      return Array.from({ length: channels }, (_, c) => (inside ? e.data[start + c] : 0));
+    });
+    return array([n, rows_of(height), columns_of(width), channels], pixels);
+  };
+  const border = (padding) => of_axes(padding, 2).map((one) => around(one, 1, 1, 1));
+  const pad = (x, padding) => {
+    const [[above, below], [left, right]] = border(padding);
+    return moved_image(x, (n) => n + above + below, (n) => n + left + right, (i, j) => [i - above, j - left]);
+  };
+  const crop = (d, padding) => {
+    const [[above, below], [left, right]] = border(padding);
+    return moved_image(d, (n) => n - above - below, (n) => n - left - right, (i, j) => [i + above, j + left]);
+  };
+  const upsample = (x, factor) => {
+    const [r, c] = of_axes(factor, 2);
+    return moved_image(x, (n) => n * r, (n) => n * c, (i, j) => [Math.floor(i / r), Math.floor(j / c)]);
+  };
+  const block_sum = (d, factor) => {
+    const [r, c] = of_axes(factor, 2);
+    return indices([r, c])
+      .map(([u, v]) => moved_image(d, (n) => n / r, (n) => n / c, (i, j) => [i * r + u, j * c + v]))
+      .reduce((one, other) => add(one, other));
+  };
+
   return {
-    abs, add, after, at_first, at_last, batch_mean, batch_size, batch_sum, before, beside, columns, concat, cos, cosh,
+    abs, add, after, at_first, at_last, batch_mean, batch_size, batch_sum, before, beside, block_sum, columns, concat,
+    convolve, correlate, correlate_samples, cos, cosh, crop,
     divide, equal, erf, exp, expm1, feature_mean, feature_size, feature_sum, feature_variance, first, from_pairs, greater,
     greater_equal, group_mean, join_heads, largest_piece, last, less, less_equal, log, log1p, log_cosh, log_row_sum_exp,
-    log_softmax, matmul, maximum, minimum, multiply, negative, not_equal, not_later, one_hot, over_places, pairs, part,
+    log_softmax, matmul, maximum, minimum, multiply, negative, not_equal, not_later, one_hot, over_places, pad, pairs, part,
     place_max, place_mean, power, reshape, row_max, row_mean, row_size, row_sum, row_variance, rows, shaped_like, sigmoid,
     sign, sin, sinh, sinusoids, softmax, softplus, split_heads, spread, sqrt, step_products, subtract, sum_like, sum_rows,
-    take, tanh, to_largest, to_winner, total, transposed, turned,
+    take, tanh, to_largest, to_windows, to_winner, to_winners, total, transposed, turned, upsample, window_max, window_mean,
   };
 })();

@@ -65,6 +65,8 @@ def javascript(tree: ast.expr, names: Mapping[str, str]) -> str:
                 return "Math.PI"
             case ast.Constant(value=value):
                 return literal(value)
+            case ast.Tuple(elts=elements):
+                return f"[{', '.join(map(write, elements))}]"
             case ast.UnaryOp(op=op, operand=operand):
                 return call(_OPERATORS[type(op)], operand)
             case ast.BinOp(left=left, op=op, right=right):

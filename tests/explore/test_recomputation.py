@@ -17,7 +17,6 @@ from deepbp import Sequential, Trainer
 from deepbp.derivation.explore.recomputation import Recomputation, expected, recomputation
 from deepbp.derivation.trace import Trace
 from deepbp.errors import ConfigurationError
-from deepbp.formulas.image_functions import IMAGE_FUNCTIONS
 from deepbp.formulas.javascript import functions, javascript, literal, runtime
 from deepbp.formulas.language import FUNCTIONS
 from deepbp.formulas.values import STABLE
@@ -25,8 +24,11 @@ from deepbp.layers import (
     GELU,
     GRU,
     LSTM,
+    AveragePool2D,
     BatchNorm,
     Bilinear,
+    Conv2D,
+    ConvTranspose2D,
     Dense,
     Dropout,
     Embedding,
@@ -37,6 +39,7 @@ from deepbp.layers import (
     LayerNorm,
     LogSoftmax,
     Maxout,
+    MaxPool2D,
     Mish,
     PReLU,
     SelfAttention,
@@ -89,6 +92,30 @@ def held(array: Any) -> str:
     return literal({"shape": list(array.shape), "data": array.ravel().tolist()})
 
 
+def images() -> dict[str, dict[str, Any]]:
+    """Convolutions and poolings, each with strides, borders, dilations, groups."""
+    x, w = RNG.standard_normal((2, 6, 5, 4)), RNG.standard_normal((3, 2, 2, 6))
+    flat, v = RNG.standard_normal((2, 7, 3)), RNG.standard_normal((3, 3, 2))
+    wide, long = "2, ((1, 0), 2), (1, 2), 2", '1, "causal", 2, 1'
+    plain, same = '(2, 1), "valid", 1, 2', '1, "same"'
+    found: dict[str, dict[str, Any]] = {}
+    for options, e, kernel in ((wide, x, w), (plain, x, w), (long, flat, v), (same, flat, v)):
+        d = eval(f"correlate(e, kernel, {options})", dict(FUNCTIONS), {"e": e, "kernel": kernel})
+        back = {"d": RNG.standard_normal(d.shape), "e": e, "w": kernel, "s": e.shape}
+        found[f"correlate(e, w, {options})"] = {"e": e, "w": kernel}
+        found[f"correlate_samples(e, d, w, {options})"] = back
+        found[f"convolve(d, w, s, {options})"] = back
+    tied = np.round(x)
+    for options, e in (("2", tied), ("(3, 2), 1, 1", tied), ('3, 2, "same"', flat), ('2, 1, "same"', flat)):
+        for name in ("max", "mean"):
+            d = eval(f"window_{name}(e, {options})", dict(FUNCTIONS), {"e": e})
+            found[f"window_{name}(e, {options})"] = {"e": e}
+            found[f"{'to_winners' if name == 'max' else 'to_windows'}(d, e, {options})"] = {"d": d, "e": e}
+    found["crop(pad(e, ((1, 2), 0)), (1, 0)) * 1"] = {"e": x}
+    found["block_sum(upsample(e, (2, 3)) ** 2, (2, 3))"] = {"e": x}
+    return found
+
+
 A, B, T, Q = (RNG.standard_normal(shape) for shape in ((3, 4), (3, 4), (2, 5, 6), (2, 3, 5, 4)))
 W, M, I3 = RNG.standard_normal((4, 3)), RNG.standard_normal((2, 2, 5)), RNG.standard_normal((2, 3, 4))
 ELEMENTWISE = "abs cos cosh erf exp expm1 log_cosh sigmoid sign sin sinh softplus tanh"
@@ -127,6 +154,7 @@ CALLS: dict[str, dict[str, Any]] = {  # expressions in which every function occu
     "from_pairs(e, x, M)": {"x": RNG.standard_normal((3, 4)), "M": M, "e": A},
     "group_mean(T, 3)": {"T": T},
     "over_places(d, T)": {"d": RNG.standard_normal((2, 6)), "T": T},
+    **images(),
     "to_winner(d, T)": {"d": RNG.standard_normal((2, 6)), "T": np.round(T)},
 }
 
@@ -144,10 +172,10 @@ def test_every_function_has_the_values_of_python() -> None:
 
 def test_no_function_is_left_out_unawares() -> None:
     in_calls = {n.id for e in CALLS for n in ast.walk(ast.parse(e)) if isinstance(n, ast.Name)}
-    assert (FUNCTIONS.keys() | STABLE.keys()) - in_calls == (IMAGE_FUNCTIONS.keys() | {"applied"}) - in_calls
+    assert (FUNCTIONS.keys() | STABLE.keys()) - in_calls == {"applied"}
     assert functions() >= in_calls & (FUNCTIONS.keys() | STABLE.keys())
-    with pytest.raises(ConfigurationError, match="the function convolve has no form in JavaScript"):
-        javascript(ast.parse("convolve(x, w)", mode="eval").body, {"x": "x", "w": "w"})
+    with pytest.raises(ConfigurationError, match="the function applied has no form in JavaScript"):
+        javascript(ast.parse("applied(f, x)", mode="eval").body, {"f": "f", "x": "x"})
 
 
 X3, Y2, LABELS = RNG.standard_normal((4, 3)), RNG.standard_normal((4, 2)), np.array([0, 1, 1, 0])
@@ -180,6 +208,11 @@ def traces() -> dict[str, Trace]:
         "quantiles": step_of(Dense(2), loss=Quantile((0.1, 0.9)), y=Y2[:, :1]),
         "recurrent": step_of(LSTM(2), **first),
         "gates": step_of(GRU(2, return_sequences=True), Flatten(), Dense(2), **first),
+        "images": step_of(
+            *(Conv2D(2, 3, padding="same"), MaxPool2D(), ConvTranspose2D(2, 2), AveragePool2D(), Flatten(), Dense(2)),
+            x=RNG.standard_normal((2, 4, 4, 1)),
+            y=Y2[:2],
+        ),
         "attention": step_of(SelfAttention(2, causal=True), Flatten(), Dense(2), loss=MeanSquaredError(), **first),
     }
 
