@@ -11,7 +11,7 @@ from chromium import Browser, started
 from explored import X, Y, branched_net, write_large
 
 from deepbp import Sequential, Trainer
-from deepbp.layers import Dense, Sigmoid
+from deepbp.layers import GRU, Conv2D, Dense, Flatten, Sigmoid
 from deepbp.losses import SoftmaxCrossEntropy, SumSquaredError
 from deepbp.optimizers import SGD
 
@@ -180,6 +180,25 @@ def test_fields_are_reached_by_keys_and_have_names(browser: Browser, page: Path)
     browser.press("\ue014")
     assert browser.status == before
     assert numbers(browser, "W⁰")[1] == 0.75
+
+
+def test_kernels_and_gates_can_be_changed(browser: Browser, tmp_path: Path) -> None:
+    images = Sequential([Conv2D(2, 2), Flatten(), Dense(1)], input_shape=(3, 3, 1), rng=0, dtype="float64")
+    x, y = np.arange(18.0).reshape(2, 3, 3, 1) / 9, np.ones((2, 1))
+    browser.open(images.explore(x, y, SumSquaredError(), path=tmp_path / "images.html"))
+    change(browser, "W⁰", 5, "0.5")
+    kernels = images.layers[0]
+    assert isinstance(kernels, Conv2D)
+    changed = kernels.weight.value.copy()
+    changed.reshape(-1)[5] = 0.5
+    kernels.weight.value = changed
+    trace = images.trace(x, y, SumSquaredError())
+    np.testing.assert_allclose(numbers(browser, "∂L/∂W⁰"), trace.gradients["0.weight"].ravel(), rtol=1e-11)
+    steps = Sequential([GRU(2)], input_shape=(3, 1), rng=0, dtype="float64")
+    browser.open(steps.explore(x[:, 0], y * [1, 2], SumSquaredError(), path=tmp_path / "steps.html"))
+    browser.press_button("Layer 0: GRU(2)")
+    assert "σ(" in browser.run("document.querySelector('.panel:not([hidden]) .forward').textContent")
+    assert browser.console() == []
 
 
 def test_a_large_network_is_played_and_says_why(browser: Browser, tmp_path: Path) -> None:

@@ -200,6 +200,7 @@ def test_small_arrays_are_shown_in_full_and_large_ones_in_summary() -> None:
     tall, flat = figure("", "y", np.array([3, 1])), figure("", "b", np.array([3, 1]), samples=False)
     assert (tall.count("<tr>"), flat.count("<tr>")) == (2, 1)
     assert cells(figure("", "a", np.arange(16.0).reshape(2, 2, 2, 2))) == list(map(str, range(16)))
+    assert cells(figure("", "W", np.arange(8.0).reshape(2, 1, 2, 2), samples=False)) == list(map(str, range(8)))
     values = np.zeros((11, 4))
     values[0, :2] = 3, -4
     assert cells(figure("", "W", values)) == ["−4.0000", "−0.0227", "3.0000", "5.0000", "95%"]

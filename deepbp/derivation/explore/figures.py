@@ -28,6 +28,8 @@ def figure(
     """
     shape = " × ".join(map(str, array.shape))
     rows = array.reshape(len(array), -1) if samples else np.atleast_2d(array)
+    if rows.ndim > 2:  # kernels, with a column for each channel of the output
+        rows = rows.reshape(-1, rows.shape[-1])
     small = rows.ndim == 2 and max(rows.shape) <= most
     label = escape(f"{name}, {shape}" if small else f"{name}, {shape}, in summary", quote=True)
     named = f' data-name="{escape(value, quote=True)}"' if value else ""

@@ -18,7 +18,7 @@ from deepbp.derivation.explore.figures import LOSS, PRINTER, TEXT, Quantity, num
 from deepbp.derivation.explore.recomputation import Recomputation, recomputation
 from deepbp.derivation.explore.statements import after, gradient_name, key, share_name
 from deepbp.derivation.expressions import Math, with_values
-from deepbp.derivation.forward import PREDICTION, forward_row, value_row
+from deepbp.derivation.forward import PREDICTION, equation_rows, forward_row, value_row
 from deepbp.derivation.recording import TraceStep
 from deepbp.derivation.steps import (
     OperationStep,
@@ -125,7 +125,7 @@ def _forward_half(traced: TraceStep, position: int, own: Step) -> Half:
         direction="forward",
         heading="Forward",
         title=f"Forward: {_name(step)}, makes {made}, {what}",
-        rows=[_equation(step)],
+        rows=[*equation_rows(step), _equation(step)],
         quantities=[
             *(Quantity(signal, array) for signal, array in dict(zip(step.inputs, traced.inputs, strict=True)).items()),
             *(Quantity(step.parameters[name], p.value, samples=False) for name, p in own.held.items()),
@@ -141,7 +141,7 @@ def _backward_half(trace: Trace, position: int) -> Half:
     signals = list(dict.fromkeys(step.inputs))
     shared = [signal for signal in signals if len(uses_of(letters, signal)) > 1]
     shares = [share_name(trace, position, index) for index in range(len(step.inputs))]
-    rows = list(gradient_rows([step]).values())
+    rows = [*equation_rows(step, back=True), *gradient_rows([step]).values()]
     for signal in signals:
         rows.append(error_row(letters, signal) if signal in shared else backward_row(step, step.inputs.index(signal)))
     notes = [f"{TEXT.symbol(error_signal(one))} is a sum: this step passes one share of it back." for one in shared]
