@@ -123,7 +123,7 @@ def test_messages_on_the_page_are_those_that_are_raised() -> None:
     table = (DOCS / "troubleshooting.md").read_text(encoding="utf-8").partition("| message | meaning |")[2]
     cells = re.findall(r"^\| `(.*?)` \|", table.partition("\n## ")[0], re.MULTILINE)
     raised = list(raised_messages())
-    explained = [cell.strip("…").split("…") for cell in cells if not cell.isalpha()]
+    explained = [re.split(r" ?… ?", cell.strip("…")) for cell in cells if not cell.isalpha()]
     assert len(explained) == len(raised)
     for parts in explained:
         assert any(all(part in message for part in parts) for message in raised), parts
