@@ -10,7 +10,9 @@ from together_cases import Lazy
 from deepbp import Sequential
 from deepbp.layers import Dense
 from deepbp.losses import MeanSquaredError
+from deepbp.metrics import R2, MeanAbsoluteError
 from deepbp.processes import Processes
+from deepbp.training import evaluation
 from deepbp.training.data import Data, as_source
 from deepbp.training.lazy import Blocks
 from deepbp.typing import Array
@@ -96,3 +98,23 @@ def test_an_uneven_batch_is_divided_as_evenly_as_can_be() -> None:
         lengths = [one.part(count).stop - one.part(count).start for one in processes(6)]
         assert sum(lengths) == count
         assert max(lengths) - min(lengths) <= 1
+
+
+@pytest.mark.parametrize("pending", [0, 2**16])
+def test_the_meters_of_several_processes_are_one(pending: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "PENDING", pending)  # bytes of predictions, after which they become sums
+    rng = np.random.default_rng(0)
+    target = rng.normal(size=(60, 2)) + 100
+    prediction, weight = target + rng.normal(size=target.shape), rng.uniform(size=60)
+    metrics = [R2(), MeanAbsoluteError()]
+
+    def meter(part: slice) -> evaluation.Meter:
+        made = evaluation.Meter(MeanSquaredError(), metrics)
+        for start in range(part.start, part.stop, 7):
+            rows = slice(start, min(start + 7, part.stop))
+            made.add(float(start), prediction[rows], target[rows], weight[rows])
+        return made
+
+    meters = [meter(part) for part in (slice(0, 21), slice(21, 21), slice(21, 60))]
+    whole = meters[1].merged([one.content() for one in meters]).row()
+    assert whole == pytest.approx(meter(slice(0, 60)).row(), rel=1e-12)

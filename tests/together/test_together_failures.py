@@ -48,6 +48,7 @@ def test_all_stop_at_the_same_update(tmp_path: Path) -> None:
         "nan, caught": "9 steps, 0 epochs, False, True, process 1: epoch 1, step 10: the loss became inf; ",
         "nan in shared statistics": "9 steps, 0 epochs, False, True, process 1: epoch 1, step 10: the loss became nan; "
         "the first place that is not finite: layer 0, BatchNorm()",
+        "nan in own statistics": "9 steps, 0 epochs, False, True, process 1: epoch 1, step 10: the loss became nan; ",
         "nothing": "30 steps, 3 epochs, False, True, ",
     }
     result = launch(2, "together_failures.py", tmp_path, *ways, seconds=SECONDS)

@@ -61,7 +61,8 @@ def train(
     kind: dict[str, Any] = {"loss": loss or SoftmaxCrossEntropy(), "optimizer": optimizer or Adam(0.01)}
     trainer = Trainer(net, **kind, **given, processes=processes)
     history = trainer.fit(options.pop("x"), options.pop("y"), **options)
-    return results(net, history)
+    rows = trainer.generator.bit_generator.state["state"]["state"]  # all must have drawn the same
+    return {**results(net, history), "rows": np.array([rows % 2**50, rows // 2**50 % 2**50], float)}
 
 
 TRAINER = ("metrics", "callbacks", "clip_norm", "clip_value", "accumulate", "non_finite")

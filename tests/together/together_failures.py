@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attrs import define
+from attrs import define, field
 from mpi4py import MPI
 
 from deepbp import Sequential, Trainer
@@ -28,9 +28,10 @@ class Happens(Callback):
     """In the last process alone, after some updates."""
 
     how: str
+    buffers: list[Any] = field(factory=list)  # after the last update
 
     def on_step_end(self, trainer: Trainer, loss: float) -> None:
-        how = self.how
+        how, self.buffers = self.how, [buffer.value.copy() for buffer in trainer.buffers]
         if not here or trainer.steps != 7:
             return
         if how == "raise":
@@ -54,12 +55,13 @@ def run(folder: Path, how: str) -> None:
         x[3] = np.nan
     if how == "before" and here:
         raise RuntimeError("boom")
-    layers: list[Any] = [BatchNorm() if how == "nan in shared statistics" else Dense(4), Dense(2)]
+    layers: list[Any] = [BatchNorm() if "statistics" in how else Dense(4), Dense(2)]
     net = Sequential(layers if "nan" in how else [*layers, Tanh()], input_shape=5, rng=0, dtype="float64")
-    callbacks: list[Callback] = [Happens(how), ModelCheckpoint(folder / "run.npz")]
+    callbacks: list[Any] = [happens := Happens(how), ModelCheckpoint(folder / "run.npz")]
     if how == "time":
         callbacks.append(TimeLimit(1e-6 if here else 1000.0))
-    trainer = Trainer(net, MeanSquaredError(), SGD(0.01), callbacks=callbacks, processes=processes)
+    given = Processes(comm, batch_statistics="own") if how == "nan in own statistics" else processes
+    trainer = Trainer(net, MeanSquaredError(), SGD(0.01), callbacks=callbacks, processes=given)
     caught = ""
     try:
         trainer.fit(x, y, epochs=3, batch_size=12, shuffle=False)
@@ -67,6 +69,8 @@ def run(folder: Path, how: str) -> None:
         if how == "nan":
             raise
         caught = str(error)
+        for buffer, kept in zip(trainer.buffers, happens.buffers, strict=True):  # rolled back in all
+            assert np.array_equal(buffer.value, kept)
     history = trainer.history
     comm.Barrier()
     stored = (folder / "run.npz").exists()
