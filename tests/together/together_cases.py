@@ -196,7 +196,15 @@ CASES: dict[str, Case] = {
     "clipping": lambda p: train(dense(), p, clip_norm=0.2, clip_value=0.05),
     "accumulation": lambda p: train(dense(), p, accumulate=3, metrics=[Accuracy()]),
     "accumulation of sums": lambda p: train(dense(), p, SumSquaredError(), SGD(0.001), y=TARGETS, accumulate=3),
-    "sum": lambda p: train(dense(), p, SumSquaredError(), SGD(0.001), y=TARGETS, metrics=[R2(), MeanAbsoluteError()]),
+    "sum": lambda p: train(
+        dense(),
+        p,
+        SumSquaredError(),
+        SGD(0.001),
+        y=TARGETS,
+        metrics=[R2(), MeanAbsoluteError()],
+        validation_data=(X[:31], TARGETS[:31]),
+    ),
     "missing targets": lambda p: train(dense(), p, IgnoreMissing(MeanSquaredError()), y=GAPS, batch_size=20),
     "penalty": lambda p: train(dense(first=Penalized(Dense(16), weights=L2(0.01), outputs=L1(0.001))), p),
     "penalty of a sum": lambda p: train(
