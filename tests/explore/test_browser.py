@@ -239,7 +239,8 @@ def test_everything_has_a_name_for_a_screen_reader(browser: Browser, pages: dict
         if ("button", "The input") in named:
             break
         time.sleep(0.1)
-    for role in ("button", "slider", "region", "group", "image", "heading"):
+    fields = ["textbox"] * (name in ("small", "branched"))  # of the learning rate, and of numbers
+    for role in ("button", "slider", "region", "group", "image", "heading", *fields):
         names = [text for kind, text in named if kind == role]
         assert names, role
         assert all(names), role

@@ -9,6 +9,7 @@ from every_builtin import ACTIVATIONS, BUILTIN_LAYERS, BUILTIN_LOSSES, OTHERS
 
 from deepbp import Sequential
 from deepbp.derivation.steps import OperationStep, PenaltyStep, steps
+from deepbp.export.jax_export import JaxLibrary
 from deepbp.formulas.algebra import ONE
 from deepbp.formulas.derive import Derived
 from deepbp.formulas.formula_text import read
@@ -48,23 +49,45 @@ def test_a_sum_of_losses_is_the_only_one_without_a_formula() -> None:
 STATED = [(loss, shape) for loss, shape, _ in BUILTIN_LOSSES if loss.stated_formula() is not None]
 
 
-@pytest.mark.parametrize(("loss", "shape"), STATED, ids=lambda value: str(value))
-def test_the_gradient_of_a_loss_follows_from_its_value(loss: Loss[Any], shape: Shape) -> None:
-    stated = loss.stated_formula()
-    assert stated is not None
+def names_of(loss: Loss[Any], shape: Shape) -> dict[str, Any]:
+    """The values of all names in the formulas of a loss, for random predictions and targets."""
     rng = np.random.default_rng(0)
     prediction, target = rng.uniform(0.1, 0.9, (5, *shape)), rng.uniform(0.1, 0.9, (5, *shape))
     fields = {name: np.asarray(v) if isinstance(v, tuple) else v for name, v in values_of_fields(loss).items()}
     if "quantiles" in fields and np.ndim(fields["quantiles"]):
         target = target[..., :1]
-    if "Focal" in str(loss):
+    if "Focal" in str(loss):  # whose formulas hold for targets of 0 and 1
         classes = max(2, shape[-1])
         target = np.eye(classes)[rng.integers(0, classes, (5, *shape[:-1]))][..., : shape[-1]]
     counts = {"n": prediction.size, "rows": prediction.size // shape[-1], "classes": shape[-1]}
-    names = {**fields, **counts, "prediction": prediction, "target": target}
+    return {**fields, **counts, "prediction": prediction, "target": target}
+
+
+@pytest.mark.parametrize(("loss", "shape"), STATED, ids=lambda value: str(value))
+def test_the_gradient_of_a_loss_follows_from_its_value(loss: Loss[Any], shape: Shape) -> None:
+    stated, names = loss.stated_formula(), names_of(loss, shape)
+    assert stated is not None
     derived = Derived.of(read(stated.value), ("prediction",), names, ONE)
     found, right = evaluate(derived.text("prediction"), names), evaluate(stated.delta, names)
     np.testing.assert_allclose(np.broadcast_to(found, right.shape), right, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize(("loss", "shape"), STATED, ids=lambda value: str(value))
+def test_jax_finds_the_same_gradient_of_a_loss(loss: Loss[Any], shape: Shape) -> None:
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)
+    stated, names = loss.stated_formula(), names_of(loss, shape)
+    assert stated is not None
+    known = {"__builtins__": {}, **JaxLibrary(np.dtype("float64")).functions}
+
+    def value(prediction: Any) -> Any:
+        return eval(stated.value, known, {**names, "prediction": prediction})
+
+    right = evaluate(stated.delta, names)
+    found = np.asarray(jax.grad(value)(names["prediction"]))
+    np.testing.assert_allclose(
+        found, np.broadcast_to(right, found.shape), rtol=0, atol=1e-12 * (1 + np.abs(right).max())
+    )
 
 
 @pytest.mark.parametrize("penalty", [L1(0.3), L2(0.2), L1L2(0.1, 0.4)], ids=str)
