@@ -18,6 +18,7 @@ from deepbp.typing import Array
 __all__ = ["Processes"]
 
 TURN, NEXT, MOST = 1.0, 0.1, 4.0  # seconds that the first process has to report an error that all may have; others
+EVERYWHERE = "_raised_by_all_processes"  # an attribute of exceptions that all raise, and of what reports them
 FORWARD = 0.3  # seconds that mpiexec has to forward what was printed, before it ends all
 Result = TypeVar("Result")
 
@@ -71,7 +72,6 @@ class Processes:
     seconds: float = field(default=0.0, init=False)
     rank: int = field(default=0, init=False)
     size: int = field(default=1, init=False)
-    _known: BaseException | None = field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if self.comm is not None:
@@ -121,12 +121,12 @@ class Processes:
 
     def _agreed(self, error: Exception) -> Exception:
         """Note an exception that all processes raise at once: if nobody catches it, the first one reports it."""
-        self._known = error
+        error.__dict__[EVERYWHERE] = True
         return error
 
     def _end_all(self, error: BaseException) -> None:
         """End all processes because of an exception in this one, after printing it; return if all have raised it."""
-        if self.size == 1 or error is self._known:
+        if self.size == 1 or EVERYWHERE in error.__dict__:
             return
         code = 1
         if isinstance(error, SystemExit):
@@ -153,15 +153,18 @@ class Processes:
     def _watch_exceptions(self) -> None:
         """Have an exception that nobody catches end all processes: the others would wait for this one for ever."""
         usual = sys.excepthook
+        if getattr(usual, EVERYWHERE, False):
+            return
 
         def report(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
-            everywhere = error is self._known
+            everywhere = EVERYWHERE in error.__dict__
             self._wait_turn()
             if not everywhere or self.rank == 0:
                 usual(kind, error, at)
             if not everywhere:
                 self._abort(130 if issubclass(kind, KeyboardInterrupt) else 1)
 
+        setattr(report, EVERYWHERE, True)
         sys.excepthook = report
 
 

@@ -20,6 +20,8 @@ from deepbp.processes import Processes
 
 comm = MPI.COMM_WORLD
 processes = Processes(comm)
+for _ in range(30):
+    Processes(comm)  # of which each would wait before it reports an exception
 here = comm.rank == comm.size - 1  # where it happens
 
 
