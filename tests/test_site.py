@@ -15,7 +15,7 @@ from pages import BLOCK, PAGES, ROOT, dead_links, links_in, printed_and_shown, s
 from test_floors import FLOORS
 
 import deepbp
-from deepbp import Sequential
+from deepbp import Sequential, kernels
 from deepbp.errors import ConfigurationError, DeepBPError
 from deepbp.layers import Dense, Softmax
 from deepbp.losses import MeanSquaredError, SoftmaxCrossEntropy
@@ -134,11 +134,14 @@ def test_the_version_to_cite_is_this_one() -> None:
 
 
 @pytest.fixture(scope="module")
-def pages() -> dict[str, str]:
+def pages() -> Iterator[dict[str, str]]:
+    before = kernels.current()
     try:
-        return dict(reference.pages())
+        yield dict(reference.pages())  # which selects the kernels of NumPy, whose signatures can be read
     except ConfigurationError as error:  # of a module whose extra is not installed
         pytest.skip(str(error))
+    finally:
+        kernels.use("numba" if before == "numba" else "numpy")
 
 
 def test_every_public_name_has_one_page(pages: dict[str, str]) -> None:
