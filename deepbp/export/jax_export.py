@@ -68,7 +68,7 @@ class JaxLibrary(ArrayLibrary):
         return self.jnp.concatenate(parts, axis=axis)
 
     def take(self, table: Any, x: Any) -> Any:
-        return table[x.astype(int)]
+        return table[x.astype("int32")]
 
     def constant(self, array: Any) -> Any:
         return self.jnp.asarray(array)

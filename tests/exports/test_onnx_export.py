@@ -1,5 +1,6 @@
 """Networks as files of ONNX: shared weights, names, losses, layers of users, refusals."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -15,25 +16,33 @@ from deepbp.formulas.language import FUNCTIONS
 from deepbp.formulas.values import STABLE
 from deepbp.initializers import Ones
 from deepbp.layers import (
+    GRU,
+    LSTM,
     Activation,
     AveragePool2D,
     BatchNorm,
+    Bidirectional,
     Conv1D,
     Conv2D,
     ConvTranspose2D,
+    CrossAttention,
     Dense,
     Dropout,
+    EncoderDecoder,
     Expression,
     Formula,
     FormulaLayer,
     GlobalAveragePool,
+    GlobalMaxPool,
     InnerGraph,
     Layer,
+    Masked,
     MaxPool2D,
     Node,
     Parallel,
     Repeat,
     Residual,
+    SelfAttention,
     Sigmoid,
     Tanh,
     TiedDense,
@@ -100,6 +109,36 @@ def test_images_of_any_size(dtype: str) -> None:
     for shape in ((2, 14, 19, 1), (1, 31, 12, 1)):
         x = np.random.default_rng(0).normal(size=shape).astype(dtype)
         np.testing.assert_allclose(run(x)[0], net.predict(x), rtol=1e-5 if dtype == "float32" else 1e-12, atol=1e-7)
+
+
+def attending() -> list[Layer[Any]]:
+    return [SelfAttention(2, causal=True, rotary=True), SelfAttention(1)]
+
+
+MASKED: dict[str, Callable[[], Layer[Any]]] = {
+    "sequences": lambda: Masked([Bidirectional(GRU(2, return_sequences=True)), *attending()]),
+    "states": lambda: Masked(GRU(2, return_sequences=True)),
+    "last states": lambda: Masked([LSTM(4, return_sequences=True, initial_state="learned"), GRU(3, reverse=True)]),
+    "means": lambda: Masked([Dense(3), Parallel([GlobalAveragePool(), GlobalMaxPool()])]),
+    "memory": lambda: EncoderDecoder(
+        GRU(4, return_sequences=True), [GRU(4, return_sequences=True), CrossAttention(2)], source_steps=3, padding=0
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", MASKED)
+def test_padding_anywhere(name: str, dtype: str) -> None:
+    """Also a sequence of nothing else, and one without any."""
+    net = Sequential([MASKED[name]()], input_shape=(None, 4), rng=0, dtype=dtype)
+    for parameter in net.parameters():
+        parameter.value = np.random.default_rng(1).normal(size=parameter.value.shape)
+    x = np.random.default_rng(0).normal(size=(4, 7, 4)).astype(dtype)
+    x[0, [1, 2, 6]] = 0
+    x[1] = 0
+    x[2, :3] = 0
+    y = onnx_export.runner_of(export(net))(x)[0]
+    np.testing.assert_allclose(y, net.predict(x), rtol=0, atol=1e-5 if dtype == "float32" else 1e-12)
 
 
 def test_padding_that_depends_on_an_unknown_size() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deepbp.layers import BatchNorm, Dense, ReLU, Tanh
-from deepbp.losses import CrossEntropy, Hinge, LogPoisson, SigmoidBinaryCrossEntropy
+from deepbp.losses import BinaryCrossEntropy, CrossEntropy, Hinge, LogPoisson, SigmoidBinaryCrossEntropy
 from deepbp.typing import Array
 
 pytest.importorskip("sklearn", minversion="1.6")
@@ -39,7 +39,7 @@ def outputs(fitted: Any, x: Array, **options: Any) -> list[Any]:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kind", TARGETS)
-@pytest.mark.parametrize("loss", [None, SigmoidBinaryCrossEntropy(), CrossEntropy()], ids=str)
+@pytest.mark.parametrize("loss", [None, SigmoidBinaryCrossEntropy(), BinaryCrossEntropy(), CrossEntropy()], ids=str)
 def test_classifiers_in_a_pipeline(kind: str, loss: Any, dtype: str) -> None:
     if kind == "several" and isinstance(loss, CrossEntropy):
         pytest.skip("a loss of one class a sample")
