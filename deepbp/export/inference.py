@@ -33,7 +33,7 @@ from deepbp.layers import (
     SliceColumns,
     SliceSteps,
 )
-from deepbp.layers.boundary import place_of
+from deepbp.layers.boundary import Built, place_of
 from deepbp.layers.inner_graph import InnerGraph
 from deepbp.layers.observed_pass import stated_graph
 from deepbp.layers.recurrent import Recurrent
@@ -96,9 +96,7 @@ class Inference(Generic[Library]):
             ConfigurationError: for a layer that the library cannot run; the message names it.
             NotBuiltError: if the network is not built.
         """
-        if not isinstance(network, Layer):
-            raise ArgumentTypeError(f"network: expected a Sequential, or another layer, got {network!r}")
-        built = require_built(network, network.built)
+        built = built_of(network)
         self.names = {id(part): name for name, part in parts_of(network).items()}
         return self._layer(network, "", Signal(x, built.input_shape), built.output_shape).value
 
@@ -327,9 +325,16 @@ def sample_inputs(network: Layer[Any], count: int = 3, seed: int = 0) -> list[Ar
     return made
 
 
+def built_of(network: Layer[Any]) -> Built:
+    """What a network was built for. Raises ArgumentTypeError for something else, and NotBuiltError."""
+    if not isinstance(network, Layer):
+        raise ArgumentTypeError(f"network: expected a Sequential, or another layer, got {network!r:.200}")
+    return require_built(network, network.built)
+
+
 def parts_of(network: Layer[Any]) -> dict[str, Parameter | Buffer]:
     """The parameters and buffers of a built network by their paths, each once."""
-    require_built(network, network.built)
+    built_of(network)
     return {name: part for name, part in network.named_members() if isinstance(part, Parameter | Buffer)}
 
 

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from attrs import define
 
-from deepbp._validation import require_built
 from deepbp.errors import ConfigurationError
 from deepbp.export.array_library import ArrayLibrary, Step
-from deepbp.export.inference import Inference, check_export, optional_package, parts_of
+from deepbp.export.inference import Inference, built_of, check_export, optional_package, parts_of
 from deepbp.layers import Layer
 from deepbp.layers.windows import Windows
 from deepbp.parameters import Buffer, Parameter
@@ -153,7 +152,7 @@ def jax_function(network: Layer[Any]) -> tuple[Callable[[Mapping[str, Any], Any]
             installed.
         NotBuiltError: if the sizes are not known yet.
     """
-    built, kept = require_built(network, network.built), deepcopy(network)
+    built, kept = built_of(network), deepcopy(network)
     if built.dtype == np.float64 and not optional_package("jax", "JAX").config.jax_enable_x64:
         raise ConfigurationError('for float64, JAX needs jax.config.update("jax_enable_x64", True) first')
 

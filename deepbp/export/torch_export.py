@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from attrs import define
 
-from deepbp._validation import require_built
 from deepbp.export.array_library import ArrayLibrary, Step
-from deepbp.export.inference import Inference, Operator, Signal, check_export, optional_package, parts_of
+from deepbp.export.inference import Inference, Operator, Signal, built_of, check_export, optional_package, parts_of
 from deepbp.formulas.language import Formula
 from deepbp.layers import BatchNorm, Dropout, GaussianNoise, Layer
 from deepbp.layers.windows import Windows
@@ -169,7 +168,7 @@ def module_class() -> Any:
 
         def __init__(self, network: Layer[Any]) -> None:
             super().__init__()
-            self.dtype, self.network = require_built(network, network.built).dtype, deepcopy(network)
+            self.dtype, self.network = built_of(network).dtype, deepcopy(network)
             for path, part in parts_of(network).items():
                 *owners, name = path.split(".")
                 module: Any = self

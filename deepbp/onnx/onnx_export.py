@@ -11,10 +11,9 @@ import onnx
 from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
-from deepbp._validation import require_built
 from deepbp._version import __version__
 from deepbp.errors import ArgumentTypeError, ConfigurationError
-from deepbp.export.inference import check_export, sample_inputs
+from deepbp.export.inference import built_of, check_export, sample_inputs
 from deepbp.formulas.language import FUNCTIONS
 from deepbp.layers import Layer
 from deepbp.layers.chain import columns_of
@@ -93,7 +92,7 @@ def export(
 
 
 def _model(network: Layer[Any], opset: int, loss: Loss[Any] | None) -> onnx.ModelProto:
-    built = require_built(network, network.built)
+    built = built_of(network)
     size = sum(part.value.nbytes for part in network.parameters())
     if size > LARGEST:
         raise ConfigurationError(f"a file of ONNX holds at most 2 GiB, got parameters of {size:,} bytes: use save")

@@ -10,7 +10,7 @@ import pytest
 from attrs import define, field
 
 from deepbp import Parameter, Sequential
-from deepbp.errors import ConfigurationError, NotBuiltError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError
 from deepbp.export.array_library import GRADIENTS_ONLY
 from deepbp.formulas.language import FUNCTIONS
 from deepbp.formulas.values import STABLE
@@ -253,6 +253,8 @@ def test_functions_of_gradients_are_refused() -> None:
 def test_an_unbuilt_network_and_unknown_operators_are_refused() -> None:
     with pytest.raises(NotBuiltError):
         export(Sequential([Dense(2)]))
+    with pytest.raises(ArgumentTypeError, match="network: expected a Sequential, or another layer, got 3"):
+        export(3)
     with pytest.raises(ConfigurationError, match="opset: expected 17 to "):
         export(Sequential([Dense(2)], input_shape=3), opset=16)
 
