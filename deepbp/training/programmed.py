@@ -188,6 +188,10 @@ class Lowered:
         program, state = self.program, self._state
         if not program.training:
             return program.run(first, 0)
+        began = None
+        if self._kind == "gradients":  # of one batch of several: a rollback goes to where the first of them began
+            state.begin(self._optimizer)
+            began, state.before = state.before, None
         if not program.accumulated:
             self._vector._unwritten.clear()  # every step writes all of them
         self._updating = False
@@ -202,7 +206,7 @@ class Lowered:
                 generator.bit_generator.state = drawn
                 for _ in range(made):
                     generator.random(count, np.float32)
-        state.before = None
+        state.before = began
         return made
 
     def raise_error(self) -> None:
@@ -320,8 +324,9 @@ class Programs:
         return made[key]
 
     def _lowered(self, kind: Kind, batch: Data) -> Lowered | None:
+        before = self.state.before
         self.state.begin(self.trainer.optimizer)  # acquires parameters that have moved
-        self.state.before = None
+        self.state.before = before
         try:
             return Lowered(self.trainer, self.state, batch, len(batch.x), kind, self.update)
         except NotLoweredError:
