@@ -20,7 +20,7 @@ UNANNOTATED = ("untyped-defs", "incomplete-defs", "untyped-calls", "untyped-glob
 CONFIGURATION = """
 [mypy]
 strict = true
-[mypy-matplotlib.*,pandas.*,scipy.*,sklearn.*]
+[mypy-matplotlib.*,onnxruntime.*,pandas.*,scipy.*,skl2onnx.*,sklearn.*]
 ignore_missing_imports = true
 [mypy-deepbp.*]
 follow_imports = silent
