@@ -63,7 +63,7 @@ def stored_and_loaded(net: Sequential) -> Sequential:
         (CategoricalHinge(), LABELS, 3, (), None, lambda raw: raw.argmax(axis=1)),
         (Hinge(), LABELS > 0, 1, (), None, lambda raw: raw[:, 0] > 0),
     ],
-    ids=str,
+    ids=["softmax", "probabilities", "yes or no", "probability", "several", "with missing", "margins", "margin"],
 )
 def test_the_loss_says_what_outputs_mean(
     loss: Loss[Any], y: Any, outputs: int, last: tuple[Any, ...], probabilities: Any, classes: Any
