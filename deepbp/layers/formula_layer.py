@@ -60,7 +60,7 @@ class FormulaLayer(Layer[Any]):
     shapes: dict[str, Shape] = field(factory=dict, kw_only=True)
     held: dict[str, Parameter] = field(init=False, factory=dict)
     _key: tuple[Key, Key] = field(init=False, default=((), ()))  # parameters with their shapes, and constants
-    _passes: dict[Shape, CompiledFormula] = field(init=False, factory=dict)  # those that were used
+    _passes: dict[Shape, CompiledFormula] = field(init=False, factory=dict)  # those of the shape it was built for
 
     def __init__(
         self,
@@ -95,20 +95,15 @@ class FormulaLayer(Layer[Any]):
         initializers = {name: value for name, value in self.names.items() if isinstance(value, Initializer)}
         shapes = {name: self.shapes.get(name, input_shape[-1:]) for name in initializers}
         self._key = tuple(shapes.items()), self._key[1]
-        self._passes = {}
-        output_shape = compiled(self.expression, input_shape, *self._key).output_shape
+        passes = compiled(self.expression, input_shape, *self._key)
+        self._passes = {input_shape: passes}
         self.held = {name: builder.parameter(shapes[name], value) for name, value in initializers.items()}
-        return output_shape
+        return passes.output_shape
 
     def forward(self, x: Array) -> tuple[Array, Memory]:
-        passes = self._passes.get(x.shape[1:]) or self._compiled(x.shape[1:])
+        passes = self._passes.get(x.shape[1:]) or compiled(self.expression, x.shape[1:], *self._key)
         y, saved = passes.forward(x, *self._values())
         return y, (saved, passes, x.shape)
-
-    def _compiled(self, shape: Shape) -> CompiledFormula:
-        found = compiled(self.expression, shape, *self._key)
-        self._passes = {shape: found, **dict(list(self._passes.items())[:7])}  # of the last few lengths
-        return found
 
     def backward(self, saved: Memory, delta: Array) -> Array:
         remembered, passes, shape = saved

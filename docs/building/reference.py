@@ -5,6 +5,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from importlib import import_module
 from itertools import pairwise, takewhile
 from pathlib import Path
@@ -76,7 +77,7 @@ def _at_home(places: list[tuple[str, str, Any]]) -> Name:
 
 
 def examples() -> dict[type, Any]:
-    """A configured instance of each built-in class: layers with an input shape, losses, optimizers."""
+    """A configured instance of each built-in class: layers with an input shape, losses, optimizers. They are copies."""
     sys.path.insert(0, str(ROOT / "tests" / "testing"))
     try:
         built_in = import_module("every_builtin")
@@ -89,7 +90,7 @@ def examples() -> dict[type, Any]:
         found.setdefault(type(loss), loss)
     for optimizer in built_in.BUILTIN_OPTIMIZERS:
         found.setdefault(type(optimizer), optimizer)
-    return found
+    return deepcopy(found)
 
 
 def formula_of(kind: Any, instances: dict[type, Any]) -> str:
