@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test long docs matrix mutants coverage lint bench fuzz attack release-check clean
+.PHONY: demo test long docs matrix mutants coverage lint types pages bench fuzz attack release-check clean
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/digits.py
@@ -36,8 +36,14 @@ coverage: $(VENV)/dev
 lint: $(VENV)/dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(MAKE) --jobs 2 types pages
+
+types: $(VENV)/dev
 	$(BIN)/mypy
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
+
+# The code of the README, of the pages and of the examples, as users type-check it.
+pages: $(VENV)/dev
 	$(BIN)/python tests/typing/checkers.py
 
 $(VENV)/bin/python:

@@ -94,7 +94,8 @@ def test_builtin_passes_its_checks(check: deepbp.testing.Check) -> None:
     check.run()
 
 
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 11))])
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(1, 11))
 def test_builtins_pass_with_other_seeds(seed: int) -> None:
     for check in (*layers_checks(seed), *others_checks(seed)):
         check.run()
