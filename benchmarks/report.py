@@ -124,9 +124,14 @@ def quote(runs: list[dict[str, Any]]) -> str:
     names = ["floor", "handwritten NumPy", "PyTorch eager", "JAX jit", "JAX scan", "scikit-learn MLP"]
     for entry in next(iter(run["workloads"].values())):
         found = entry["results"]
-        medians = ["–" if "skip" in found[n] else f"{spread(ratios(found, n, own))[1]:.2g}" for n in names]
+        medians = ["–" if "skip" in found[n] else _short(spread(ratios(found, n, own))[1]) for n in names]
         rows.append([entry["workload"], *medians])
     return _table(["network", *names], rows)
+
+
+def _short(ratio: float) -> str:
+    """Two digits, or all of a whole number."""
+    return f"{ratio:.2g}" if ratio < 99.5 else f"{ratio:.0f}"
 
 
 def _skipped(workloads: list[dict[str, Any]]) -> str:

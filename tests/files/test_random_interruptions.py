@@ -33,6 +33,17 @@ def default_handler() -> Iterator[None]:
 @pytest.mark.parametrize("seed", range(TRAININGS))
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_a_training_interrupted_at_random_resumes_to_the_same_bytes(seed: int, tmp_path: Path) -> None:
+    interrupt_and_resume(seed, tmp_path)
+
+
+@pytest.mark.parametrize("seed", [2, 6, 10, 38])  # cut off in the second batch of an update, or later
+@pytest.mark.usefixtures("kernel_form")  # with compiled ones, steps are programs
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_training_by_programs_resumes_to_the_same_bytes(seed: int, tmp_path: Path) -> None:
+    interrupt_and_resume(seed, tmp_path)
+
+
+def interrupt_and_resume(seed: int, tmp_path: Path) -> None:
     draw, whole, path = Random(seed + 1000), Training(seed, tmp_path / "whole.npz"), tmp_path / "run.npz"
     whole.trainer.fit(**whole.arguments)
     if seed % 3 == 0:  # another training begins where one was complete, with the same trainer, or with its file

@@ -136,6 +136,7 @@ CASES: dict[str, tuple[Loss[Any], Array, float]] = {
 }
 
 
+@pytest.mark.usefixtures("kernel_form")  # with compiled ones, steps are programs
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("case", CASES)
 def test_each_loss_gets_its_own_targets(case: str, way: str) -> None:
