@@ -224,9 +224,10 @@ def chart(run: dict[str, Any], path: Path) -> None:
             if "skip" not in entry["results"][name]
         ]
         if points:
-            marker = "|" if name == "floor" else "osDv^<>PX*"[number % 10]
+            marker = "|" if name == "floor" else "osDv^<>PX*hdp8"[number % 14]
+            color = f"C{number}" if number < 10 else "black"  # there are ten
             across, down = zip(*points, strict=True)
-            axes.scatter(across, down, label=name, marker=marker, s=70, alpha=0.85, color=f"C{number}")
+            axes.scatter(across, down, label=name, marker=marker, s=70, alpha=0.85, color=color)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
     axes.set_xlabel("time of a step, as a multiple of deepbp's (log scale)")
