@@ -72,9 +72,8 @@ class Meter:
         ``penalties`` has one for each batch, or none where they are 0.
         """
         share = 1 if self._loss.reduction == "sum" else samples
-        self.total = float(
-            np.add.accumulate(np.append(self.total, values * share))[-1]
-        )  # one after another, as in ``add``
+        totals = np.add.accumulate(np.append(self.total, values * share))  # one after another, as ``add`` does
+        self.total = float(totals[-1])
         if self.penalty is not None:
             for penalty in penalties:
                 self.penalty += penalty * share
