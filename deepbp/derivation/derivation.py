@@ -8,12 +8,11 @@ from attrs import frozen
 from deepbp.derivation.backward import backward_blocks, chain_rule_blocks, gradient_rows
 from deepbp.derivation.document import Block, Document, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import Math, alone, names_in
-from deepbp.derivation.forward import batch, forward_blocks, loss_blocks, sizes_text, sums_explained
+from deepbp.derivation.forward import batch, forward_blocks, loss_blocks, sizes_text, sums_explained, words_explained
 from deepbp.derivation.notes import notes_blocks
 from deepbp.derivation.rendering import Renderable
 from deepbp.derivation.steps import OperationStep, Step, is_plain_descent, layers_in, steps
 from deepbp.errors import ArgumentTypeError
-from deepbp.formulas.language import in_time
 from deepbp.formulas.printer import Symbol
 from deepbp.layers import Layer, UpdateFormula
 from deepbp.losses import Loss
@@ -163,14 +162,7 @@ def conventions(steps: Sequence[Step]) -> list[Block]:
         laid = " lays w on u at every place and adds the products, and "
         words = " does so with w turned round, its inputs and outputs exchanged. Strides, zeros around images and "
         blocks.append(Paragraph((one, laid, other, words + "dilations stand beside the layers.")))
-    if any(step.formula is not None and in_time(step.formula.where.values()) for step in steps):
-        h = {"h": Symbol("hₜ")}
-        words = " belongs to the step before, and is 0 before the first one."
-        blocks.append(Paragraph(("The letter t counts the steps: ", Math(("before(h)",), h), words)))
-    if any(step.formula is not None and step.formula.where for step in steps):
-        parts, beside = Math(("part(u, 1, 3)",), {}), Math(("beside(u, v)",), {})
-        text = " is the second of the equal parts of its columns, and "
-        blocks.append(Paragraph((parts, text, beside, " has the columns of both side by side.")))
+    blocks += words_explained([step.formula for step in steps if step.formula is not None])
     used = {name for step in steps if isinstance(step, OperationStep) for name in names_in(step.made()[0][0])}
     if used & {"concat", "columns"}:
         beside, part = Math(("concat(u, v)",), {}), Math(("columns(u, 2, 5)",), {})

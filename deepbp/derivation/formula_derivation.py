@@ -1,7 +1,7 @@
 """The derivation of one formula's backward pass, step by step, in the layout of the notes."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 from attrs import frozen
@@ -10,6 +10,7 @@ from deepbp._validation import as_shape
 from deepbp.derivation.document import Block, Document, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import Math
 from deepbp.derivation.formula_class import layer_class, loss_class, penalty_class
+from deepbp.derivation.layer_derivation import LayerDerivation
 from deepbp.derivation.rendering import Renderable
 from deepbp.errors import ArgumentTypeError, ConfigurationError
 from deepbp.formulas.algebra import Name, Node, add, names_of, replaced
@@ -22,6 +23,7 @@ from deepbp.formulas.rules import Share
 from deepbp.formulas.simplify import Simplifier
 from deepbp.formulas.source import remembered
 from deepbp.initializers import GlorotUniform, Initializer, Ones, Zeros
+from deepbp.layers import Layer
 from deepbp.typing import Shape, ShapeLike
 
 Kind: TypeAlias = Literal["layer", "loss", "penalty"]
@@ -181,24 +183,39 @@ def _listed(items: Sequence[str]) -> str:
     return f"{', '.join(items[:-1])} and {items[-1]}" if len(items) > 1 else items[0]
 
 
+@overload
+def derive(forward: Layer[Any], *, input_shape: ShapeLike = 4) -> LayerDerivation: ...
+
+
+@overload
 def derive(
     forward: str,
     parameters: str | Sequence[str] | Mapping[str, Any] = (),
     *,
     constants: Mapping[str, float] | None = None,
     input_shape: ShapeLike = 4,
-) -> FormulaDerivation:
+) -> FormulaDerivation: ...
+
+
+def derive(
+    forward: str | Layer[Any],
+    parameters: str | Sequence[str] | Mapping[str, Any] = (),
+    *,
+    constants: Mapping[str, float] | None = None,
+    input_shape: ShapeLike = 4,
+) -> FormulaDerivation | LayerDerivation:
     """Derive the backward pass of a formula, with every step and its reason.
 
     The formula of a layer is an expression of ``x``, the input, and of its parameters; that of a loss one of
     ``prediction`` and ``target``; that of a penalty one of ``w``.
 
     Args:
-        forward: such as ``"x * sigmoid(slope * x)"``.
+        forward: such as ``"x * sigmoid(slope * x)"``; or a layer, such as a recurrent one, whose stated formula is
+            derived, with one line for each quantity in it.
         parameters: the names of parameters, or a mapping from names to shapes or initializers; without a shape, a
             parameter has one number for each feature.
         constants: other names, with numbers: ``{"beta": 2.0}``.
-        input_shape: the shape of one sample, for a layer.
+        input_shape: the shape of one sample, for a layer; a built one has its own.
 
     Raises:
         ConfigurationError: for what is not of the language, an unknown name, or a formula that has no derivative.
@@ -211,6 +228,8 @@ def derive(
     >>> deepbp.derive("total((prediction - target)**2) / n").gradients
     {'prediction': '2 * (prediction - target) / n'}
     """
+    if isinstance(forward, Layer):
+        return LayerDerivation.of(forward, as_shape(input_shape))
     used = names_of(read(forward))
     numbers = {name: float(value) for name, value in (constants or {}).items()}
     if "prediction" in used and "x" not in used:

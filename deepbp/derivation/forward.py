@@ -7,6 +7,7 @@ from typing import Any
 from deepbp.derivation.document import Block, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import Expression, Math, alone, names_in, substituted, tree, with_values
 from deepbp.derivation.steps import OperationStep, PenaltyStep, Step, last_signal, layers_in
+from deepbp.formulas.language import Formula, in_time
 from deepbp.formulas.printer import Symbol, TextPrinter
 from deepbp.losses import Loss
 from deepbp.typing import AnySize, Shape
@@ -164,6 +165,35 @@ def sums_explained(expressions: Iterable[Expression]) -> list[Block]:
     for name in (name for name in words if name in found):
         parts += [Math((f"{name}(it)",), {"it": Symbol("u")}), words[name], ", "]
     return [Paragraph((*parts[:-1], "."))]
+
+
+def words_explained(formulas: Sequence[Formula]) -> list[Block]:
+    """The meaning of the signs in equations in time, and of parts, that occur in these formulas."""
+    blocks: list[Block] = []
+    texts = [" ".join([one.forward, *one.where.values()]) for one in formulas]
+    moving = [text for text in texts if in_time([text])]
+    if moving:
+        h = {"h": Symbol("hₜ")}
+        parts: list[str | Math] = ["The letter t counts the steps: "]
+        for word, words in (("before", "before, and"), ("after", "after, and")):
+            if any(f"{word}(" in text for text in moving):
+                edge = "before the first one" if word == "before" else "behind the last one"
+                held = any("nth(initial" in text for text in moving)
+                state = f"{edge} to a row of the initial states, which are learned" if held else f"is 0 {edge}"
+                parts += [Math((f"{word}(h)",), h), f" belongs to the step {words} {state}", "; "]
+        blocks.append(Paragraph((*parts[:-1], ".")))
+    if any("part(" in text for text in texts):
+        piece, beside = Math(("part(u, 1, 3)",), {}), Math(("beside(u, v)",), {})
+        words = " is the second of the equal parts of its columns, and "
+        blocks.append(Paragraph((piece, words, beside, " has the columns of both side by side.")))
+    if any("not_later(" in text for text in texts):
+        words = " leaves out the columns of later steps, which do not count."
+        blocks.append(Paragraph((Math(("not_later(u)",), {}), words)))
+    if any("rotate(" in text for text in texts):
+        words = " turns pairs of numbers of each head by the angle of their step, and "
+        back = Math(("rotate_back(u)",), {})
+        blocks.append(Paragraph((Math(("rotate(u)",), {}), words, back, " turns them back.")))
+    return blocks
 
 
 def batch(shape: Shape) -> str:

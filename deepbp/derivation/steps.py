@@ -86,6 +86,7 @@ class Step:
         """The symbols of all names in the formula's expressions."""
         letters = self.formula.symbols if self.formula else {}
         known = {"x": self.input, "y": self.output, "delta": self.delta, "delta_input": self.delta_input}
+        known |= dict(zip(["memory"], self.inputs[1:], strict=False))
         drawn: tuple[str, ...] = ()  # of this pass, and so with the number of this step
         if self.formula is not None:
             drawn = (*self.formula.saved, *self.formula.where, *self.formula.where_back)
@@ -111,9 +112,10 @@ class Step:
     def passed_back(self, index: int = 0) -> Forms:
         """The backpropagated gradient ∂L/∂input as an expression: a share of it if other steps take that input."""
         symbols, formula = dict(self.symbols), self.formula
-        if formula is None or not formula.passed_back or index:
+        stated = "" if formula is None else formula.gradients.get("memory", "") if index else formula.passed_back
+        if formula is None or not stated:
             return ("back(delta)",), symbols | {"back": Symbol(f"{self.kind}.backward")}
-        passed = with_values(formula.passed_back, self.layer)
+        passed = with_values(stated, self.layer)
         if formula.derivative and formula.function:
             return ("delta * prime(x)", passed), symbols | {"prime": Symbol(f"{formula.function}′")}
         return (passed,), symbols

@@ -28,7 +28,18 @@ ELEMENTWISE = (
 GRADIENTS_ONLY = frozenset(
     (
         *("after", "at_first", "at_last", "block_sum", "correlate_samples", "crop", "from_pairs", "over_places"),
-        *("step_products", "sum_like", "sum_rows", "to_largest", "to_windows", "to_winner", "to_winners"),
+        *(
+            "rotate_back",
+            "stack",
+            "up_to_now",
+            "step_products",
+            "sum_like",
+            "sum_rows",
+            "to_largest",
+            "to_windows",
+            "to_winner",
+            "to_winners",
+        ),
     )
 )
 """Functions of the language that only gradients use, which the other library derives itself."""

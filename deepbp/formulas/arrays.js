@@ -198,6 +198,22 @@ const formulas = (() => {
     return permuted(reshape(a, [b, t, heads, n / heads]), [0, 2, 1, 3]);
   };
   const join_heads = (a) => reshape(permuted(a, [0, 2, 1, 3]), [a.shape[0], a.shape[2], -1]);
+  function rotate(a, direction = 1) {
+    const [steps, n] = a.shape.slice(2);
+    const half = n / 2;
+    return array(a.shape, a.data.map((v, i) => {
+      const pair = (i % n) % half;
+      const angle = (direction * (Math.floor(i / n) % steps)) / 10000 ** (pair / half);
+      return i % n < half
+        ? v * Math.cos(angle) - a.data[i + half] * Math.sin(angle)
+        : a.data[i - half] * Math.sin(angle) + v * Math.cos(angle);
+    }));
+  }
+  const rotate_back = (a) => rotate(a, -1);
+  const up_to_now = (a) => {
+    const [n, m] = a.shape.slice(-2);
+    return array(a.shape, a.data.map((v, i) => (i % m <= Math.floor(i / m) % n ? v : 0)));
+  };
   const not_later = (a) => {
     const [n, m] = a.shape.slice(-2);
     return array(a.shape, a.data.map((v, i) => (i % m <= Math.floor(i / m) % n ? v : -Infinity)));
@@ -205,17 +221,23 @@ const formulas = (() => {
 
   // Steps along axis 1.
   const step_size = (a) => size(a.shape.slice(2));
-  function moved(a, by) {
+  function moved(a, by, outside) { // where there is no such step: zeros, or a state of all samples
     if (a === null) return null;
     const steps = a.shape[1];
     const one = step_size(a);
     return array(a.shape, a.data.map((_, i) => {
       const from = (Math.floor(i / one) % steps) - by;
-      return from >= 0 && from < steps ? a.data[i - by * one] : 0;
+      if (from >= 0 && from < steps) return a.data[i - by * one];
+      return outside === undefined ? 0 : outside.data[i % one];
     }));
   }
-  const before = (a) => moved(a, 1);
-  const after = (a) => moved(a, -1);
+  const before = (a, outside) => moved(a, 1, outside);
+  const after = (a, outside) => moved(a, -1, outside);
+  const nth = (a, k) => {
+    const n = size(a.shape.slice(1));
+    return array(a.shape.slice(1), a.data.slice(k * n, (k + 1) * n));
+  };
+  const stack = (...parts) => array([parts.length, ...parts[0].shape], parts.flatMap((one) => [...one.data]));
   const at_step = (a, t) => {
     const [n, steps] = a.shape;
     const one = step_size(a);
@@ -458,9 +480,10 @@ const formulas = (() => {
     convolve, correlate, correlate_samples, cos, cosh, crop,
     divide, equal, erf, exp, expm1, feature_mean, feature_size, feature_sum, feature_variance, first, from_pairs, greater,
     greater_equal, group_mean, join_heads, largest_piece, last, less, less_equal, log, log1p, log_cosh, log_row_sum_exp,
-    log_softmax, matmul, maximum, minimum, multiply, negative, not_equal, not_later, one_hot, over_places, pad, pairs, part,
-    place_max, place_mean, power, reshape, row_max, row_mean, row_size, row_sum, row_variance, rows, shaped_like, sigmoid,
-    sign, sin, sinh, sinusoids, softmax, softplus, split_heads, spread, sqrt, step_products, subtract, sum_like, sum_rows,
-    take, tanh, to_largest, to_windows, to_winner, to_winners, total, transposed, turned, upsample, window_max, window_mean,
+    log_softmax, matmul, maximum, minimum, multiply, negative, not_equal, not_later, nth, one_hot, over_places, pad, pairs,
+    part, place_max, place_mean, power, reshape, rotate, rotate_back, row_max, row_mean, row_size, row_sum, row_variance,
+    rows, shaped_like, sigmoid, sign, sin, sinh, sinusoids, softmax, softplus, split_heads, spread, sqrt, stack,
+    step_products, subtract, sum_like, sum_rows, take, tanh, to_largest, to_windows, to_winner, to_winners, total,
+    transposed, turned, up_to_now, upsample, window_max, window_mean,
   };
 })();

@@ -23,7 +23,7 @@ from deepbp.formulas.algebra import (
 )
 from deepbp.formulas.formula_text import written
 from deepbp.formulas.identities import plain, recognized
-from deepbp.formulas.rules import Share, shares, summed
+from deepbp.formulas.rules import CONSTANT, Share, shares, summed
 from deepbp.formulas.simplify import Simplifier
 from deepbp.formulas.values import Values
 
@@ -82,20 +82,20 @@ class Derived:
         missing = names_of(forward) - values.keys()
         if missing:
             raise ConfigurationError(f"formula: {sorted(missing)[0]!r} is not defined")
-        relevant = _containing(forward, [Name(name) for name in wanted])
-        named = _named(forward, relevant)
+        relevant = containing(forward, [Name(name) for name in wanted])
+        inside = named(forward, relevant)
         full: dict[Node, Node] = {forward: upstream}
         reached: list[tuple[Node, Name, tuple[Share, ...]]] = []
-        for node in reversed(named):
+        for node in reversed(inside):
             if node not in full:
                 continue
             gradient = Name(f"gradient {len(reached)}")
             known.names[gradient.name] = known.of(full[node])
-            passed = tuple(_passed(node, gradient, known, relevant, named))
-            for share in passed:
+            own_shares = tuple(passed(node, gradient, known, relevant, inside))
+            for share in own_shares:
                 own = replaced(share.gradient, {gradient: full[node]})
                 full[share.part] = add(full[share.part], own) if share.part in full else own
-            reached.append((node, gradient, passed))
+            reached.append((node, gradient, own_shares))
         names = [*(f"u{i}" for i in range(1, len(reached))), "y"]
         quantities = tuple(Quantity(name, *one) for name, one in zip(names, reversed(reached), strict=True))
         simplify = Simplifier(known, forward)
@@ -118,16 +118,22 @@ class Derived:
         return written(plain(self.gradients[name]))
 
 
-def _containing(forward: Node, wanted: Sequence[Node]) -> set[Node]:
+_TOLD = frozenset({"after", "before", "nth", "part", "rotate"})
+_REARRANGED = _TOLD | {"join_heads", "not_later", "split_heads", "turned"}
+"""Functions that only move numbers, and need no name for what they make; those whose rule is told nevertheless."""
+
+
+def containing(forward: Node, wanted: Sequence[Node]) -> set[Node]:
     """All parts that contain one of the wanted names."""
     found: set[Node] = set()
     for node in inner_first(forward):
-        if node in wanted or any(part in found for part in children(node)):
+        is_constant = isinstance(node, Call) and node.function in CONSTANT
+        if node in wanted or (not is_constant and any(part in found for part in children(node))):
             found.add(node)
     return found
 
 
-def _named(forward: Node, relevant: set[Node]) -> list[Node]:
+def named(forward: Node, relevant: set[Node]) -> list[Node]:
     """The parts that are quantities of their own, in forward order: all but names and multiples of them."""
     found = []
     for node in inner_first(forward):
@@ -145,6 +151,8 @@ def _is_simple(node: Node, relevant: set[Node]) -> bool:
             return True
         case Call("T", (inner,)):
             return _is_simple(inner, relevant)
+        case Call(function) if function in _REARRANGED:
+            return True
         case Product(_, factors):
             changing = [(base, exponent) for base, exponent in factors if base in relevant or exponent in relevant]
             if len(changing) != 1:
@@ -154,7 +162,7 @@ def _is_simple(node: Node, relevant: set[Node]) -> bool:
     return False
 
 
-def _passed(node: Node, g: Node, values: Values, relevant: set[Node], named: Sequence[Node]) -> list[Share]:
+def passed(node: Node, g: Node, values: Values, relevant: set[Node], named: Sequence[Node]) -> list[Share]:
     """The shares of the quantities and names inside a quantity, passed on through its simple parts."""
     found: list[Share] = []
     open_shares = [*shares(node, g, values, relevant)]
@@ -164,5 +172,8 @@ def _passed(node: Node, g: Node, values: Values, relevant: set[Node], named: Seq
             found.append(share)
         else:
             inner = shares(share.part, share.gradient, values, relevant)
-            open_shares += [Share(one.part, one.gradient, share.rule) for one in inner]
+            again = isinstance(share.part, Call) and share.part.function in _TOLD
+            open_shares += [
+                Share(one.part, one.gradient, f"{share.rule}; {one.rule}" if again else share.rule) for one in inner
+            ]
     return found

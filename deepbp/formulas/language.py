@@ -94,6 +94,9 @@ class _Zero:
     def __rsub__(self, other: Any) -> Any:
         return other
 
+    def __neg__(self) -> Any:
+        return self
+
     __rmul__ = __matmul__ = __rmatmul__ = __truediv__ = __mul__
     __radd__ = __add__
 
@@ -101,16 +104,24 @@ class _Zero:
 ANY_ZEROS = _Zero()
 
 
-def _moved(e: Any, steps: int) -> Any:
-    """e (B, T, …), one step later or earlier, and zeros where there is no such step."""
+def _moved(e: Any, steps: int, outside: Any = 0) -> Any:
+    """e (B, T, …), one step later or earlier; where there is no such step, zeros, or a state (U,) of all samples."""
     if e is ANY_ZEROS:
         return e
-    moved = np.zeros_like(e)
+    moved = np.empty_like(e)
     if steps > 0:
-        moved[:, 1:] = e[:, :-1]
+        moved[:, 1:], moved[:, :1] = e[:, :-1], outside
     else:
-        moved[:, :-1] = e[:, 1:]
+        moved[:, :-1], moved[:, -1:] = e[:, 1:], outside
     return moved
+
+
+def _rotated(e: Any, direction: int = 1) -> Any:
+    """Pairs of numbers of the heads e (B, H, T, D), turned by the angle of their step."""
+    steps, half = e.shape[2], e.shape[3] // 2
+    angles = direction * np.arange(steps)[:, None] / 10000.0 ** (np.arange(half) / half)
+    a, b = e[..., :half], e[..., half:]
+    return np.concatenate([a * np.cos(angles) - b * np.sin(angles), a * np.sin(angles) + b * np.cos(angles)], axis=-1)
 
 
 def _at_step(delta: Any, h: Any, step: int) -> Any:
@@ -122,11 +133,11 @@ def _at_step(delta: Any, h: Any, step: int) -> Any:
 
 def _part(e: Any, k: int, count: int) -> Any:
     """Part number k of so many equal parts of the last axis."""
-    return e if e is ANY_ZEROS else np.split(e, count, axis=-1)[k]
+    return e if e is ANY_ZEROS else np.split(e, int(count), axis=-1)[int(k)]
 
 
 def _split_heads(e: Any, heads: int) -> Any:
-    return e.reshape(*e.shape[:2], heads, e.shape[2] // heads).swapaxes(1, 2)
+    return e.reshape(*e.shape[:2], int(heads), e.shape[2] // int(heads)).swapaxes(1, 2)
 
 
 def _join_heads(e: Any) -> Any:
@@ -135,14 +146,14 @@ def _join_heads(e: Any) -> Any:
 
 FUNCTIONS: dict[str, Any] = {
     "abs": np.abs,
-    "after": lambda e: _moved(e, -1),  # of each step, the one after it
+    "after": lambda e, outside=0: _moved(e, -1, outside),  # of each step, the one after it
     "applied": lambda f, x: f(x),  # of a function that is no word of the language
     "at_first": lambda delta, h: _at_step(delta, h, 0),
     "at_last": lambda delta, h: _at_step(delta, h, -1),
     "batch_mean": lambda e: np.mean(e, axis=0),  # over the samples
     "batch_size": len,
     "batch_sum": lambda e: np.sum(e, axis=0),  # Σ over the samples
-    "before": lambda e: _moved(e, 1),  # of each step, the one before it
+    "before": lambda e, outside=0: _moved(e, 1, outside),  # of each step, the one before it; before the first, a state
     "beside": lambda *parts: np.concatenate(np.broadcast_arrays(*parts), axis=-1),
     "cos": np.cos,
     "cosh": np.cosh,
@@ -162,9 +173,12 @@ FUNCTIONS: dict[str, Any] = {
     "maximum": np.maximum,
     "minimum": np.minimum,
     "not_later": lambda s: np.where(np.tri(*s.shape[-2:]) > 0, s, -np.inf),  # rows see no later columns
+    "nth": lambda e, k: e[int(k)],  # number k along axis 0
     "pairs": _pairs,
     "part": _part,
     "reshape": np.reshape,
+    "rotate": _rotated,  # pairs of numbers of each head, by the angle of their step
+    "rotate_back": lambda e: _rotated(e, -1),
     "row_max": lambda e: np.max(e, axis=-1, keepdims=True),  # along the last axis, one for each row
     "row_mean": lambda e: np.mean(e, axis=-1, keepdims=True),  # along the last axis, one for each row
     "row_size": lambda e: np.shape(e)[-1],  # the numbers in a row
@@ -181,6 +195,7 @@ FUNCTIONS: dict[str, Any] = {
     "split_heads": _split_heads,  # (B, T, H·D) as (B, H, T, D): printed as e itself
     "spread": lambda e, x: np.broadcast_to(e, np.shape(x)),  # repeated to the shape of x
     "sqrt": np.sqrt,
+    "stack": lambda *parts: np.stack(np.broadcast_arrays(*parts)),  # along a new axis 0
     "step_products": lambda a, b: a.reshape(-1, a.shape[-1]).T @ b.reshape(-1, b.shape[-1]),  # Σ over samples and steps
     "sum_like": _sum_like,
     "sum_rows": _sum_rows,
@@ -189,6 +204,7 @@ FUNCTIONS: dict[str, Any] = {
     "to_largest": _to_largest,
     "total": np.sum,  # Σ over everything
     "turned": lambda e: np.swapaxes(e, -1, -2),  # the last two axes: printed as a transpose
+    "up_to_now": np.tril,  # of what rows and columns of steps have, that of columns that are not later
 }
 FUNCTIONS = dict(sorted({**FUNCTIONS, **IMAGE_FUNCTIONS}.items()))
 
@@ -264,7 +280,7 @@ class Formula:
         forward: the output y.
         backward: the backpropagated gradient; for an elementwise function give ``derivative``, ∂y/∂x, instead: the
             gradient is then ``delta * derivative``.
-        gradients: ∂L/∂parameter, for each parameter's field.
+        gradients: ∂L/∂parameter, for each parameter's field; ∂L/∂memory, for a layer that looks at a ``memory``.
         input, output: the letters of input and output: z for a pre-activation.
         function: the symbol of the function, such as σ, if it has one.
         symbols: symbols of fields, such as ``{"slope": "s"}``; other fields keep their names.

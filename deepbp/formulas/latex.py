@@ -82,6 +82,8 @@ def visible_length(text: str) -> int:
 
 def _letter(letter: str) -> str:
     """LaTeX of a name: Greek letters, hats, primes, subscripts; words are upright."""
+    if letter.endswith("⁻¹"):
+        return f"{_letter(letter[:-2])}^{{-1}}"
     stem = letter.rstrip("′,₀₁₂₃₄₅₆₇₈₉ᵢⱼₖₜ₊₋")
     below = letter[len(stem) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉ᵢⱼₖₜ₊₋", "0123456789ijkt+-", "′"))
     if len(stem) > 1 and stem[0] == "Δ":

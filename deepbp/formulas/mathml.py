@@ -55,6 +55,8 @@ def _letter(letter: str, above: str = "") -> str:
     """MathML of a name: hats are accents, primes superscripts, trailing numbers subscripts."""
     stem = letter.rstrip("′,₀₁₂₃₄₅₆₇₈₉ᵢⱼₖₜ₊₋")
     below = letter[len(stem) :].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉ᵢⱼₖₜ₊₋", "0123456789ijkt+-", "′"))
+    if letter.endswith("⁻¹"):
+        return _letter(letter[:-2], "<mn>−1</mn>")
     above = "<mo>′</mo>" * letter.count("′") + above
     base = "<mover accent='true'><mi>y</mi><mo>^</mo></mover>" if stem == "ŷ" else f"<mi>{escape(stem)}</mi>"
     kind = "mi" if below.isalpha() else "mn"

@@ -147,6 +147,7 @@ _NAMES = {
     "minimum": "min",
     "not_later": "causal",
     "pi": "π",
+    "rotate_back": "rotate⁻¹",
     "row_max": "maxⱼ",
     "row_mean": "meanⱼ",
     "block_sum": "sum",
@@ -155,6 +156,7 @@ _NAMES = {
     "place_mean": "mean",
     "row_variance": "varⱼ",
     "to_largest": "route",
+    "up_to_now": "causal",
     "to_windows": "spread",
     "to_winner": "route",
     "to_winners": "route",
@@ -273,8 +275,23 @@ class _Writer:
             symbol = self.symbols.get(arguments[0].id, Symbol(arguments[0].id))
             step = "ₜ₋₁" if name == "before" else "ₜ₊₁"
             return printer.symbol(evolve(symbol, letter=symbol.letter.rstrip("ₜ") + step)), _ATOM
+        if name == "first" and isinstance(arguments[0], ast.Name):
+            symbol = self.symbols.get(arguments[0].id, Symbol(arguments[0].id))
+            if symbol.letter.endswith("ₜ"):
+                return printer.symbol(evolve(symbol, letter=symbol.letter[:-1] + "₁")), _ATOM
+        if name in ("at_first", "at_last"):  # 1 at this step, else 0
+            step = printer.row(
+                printer.letter(Symbol("t")),
+                printer.sign("="),
+                printer.number("1") if name == "at_first" else printer.letter(Symbol("T")),
+            )
+            here = printer.row(printer.number("𝟙"), printer.group(step, "[", "]"))
+            return printer.row(here, printer.sign("·"), self._inside(arguments[0], _PRODUCT)), _PRODUCT
         if name == "applied" and isinstance(arguments[0], ast.Name):
             return self._function(arguments[0].id, arguments[1:])
+        if name == "nth":  # one of the states that a recurrence begins with
+            symbol = self.symbols.get(ast.unparse(arguments[0]), Symbol(ast.unparse(arguments[0])))
+            return printer.row(printer.symbol(symbol), printer.group(self.write(arguments[1])[0], "[", "]")), _ATOM
         first, *others = (self.write(argument)[0] for argument in arguments)
         match name:
             case "part":
@@ -299,6 +316,11 @@ class _Writer:
                 return printer.group(
                     printer.row(first, *(printer.row(printer.comma, other) for other in others)), "[", "]"
                 ), _ATOM
+            case "stack":  # rows below one another
+                below = (printer.row(printer.sign(";"), other) for other in others)
+                return (
+                    printer.group(printer.row(first, *below), "[", "]") if others else first
+                ), _ATOM if others else _SUM
             case "brace":
                 return printer.group(first, "{", "}"), _ATOM
             case "partial":

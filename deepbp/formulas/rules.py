@@ -17,6 +17,7 @@ from deepbp.formulas.algebra import (
     ONE,
     PI,
     TWO,
+    ZERO,
     Call,
     Name,
     Node,
@@ -27,6 +28,7 @@ from deepbp.formulas.algebra import (
     join,
     multiply,
     negative,
+    number,
     power,
     split,
     subtract,
@@ -83,20 +85,20 @@ def shares(node: Node, g: Node, values: Values, wanted: Collection[Node]) -> Ite
                     slope = multiply(node, call("log", base))
                     yield Share(exponent, summed(multiply(g, slope), exponent, values), "(aᵘ)′ = aᵘ ln a")
         case Call(function, arguments):
-            if function in COMPARISONS or function in _CONSTANT:
+            if function in COMPARISONS or function in CONSTANT:
                 return
             if function in ("maximum", "minimum") and len(arguments) == 2:
                 yield from _extreme(node, g, values, wanted)
                 return
             if function not in RULES:
                 raise NoDerivative(function, "there is no rule for its derivative")
-            reason, passed = RULES[function]
-            for part, gradient in zip(arguments, passed(node, g, values), strict=False):
+            reasons, passed = RULES[function]
+            for i, (part, gradient) in enumerate(zip(arguments, passed(node, g, values), strict=False)):
                 if gradient is not None and part in wanted:
-                    yield Share(part, gradient, _with_sum(reason, g, part, values))
+                    yield Share(part, gradient, reasons if isinstance(reasons, str) else reasons[i])
 
 
-_CONSTANT = frozenset({"batch_size", "feature_size", "row_size", "sign", "sinusoids"})
+CONSTANT = frozenset({"batch_size", "feature_size", "row_size", "sign", "sinusoids"})
 """Functions whose derivative is 0 wherever they have one."""
 
 
@@ -181,6 +183,8 @@ def _matrix_rule(node: Call, g: Node, values: Values) -> list[Node | None]:
     one, other = node.arguments
     shapes = values.shape(one), values.shape(other)
     if any(len(shape) != 2 for shape in shapes):
+        if len(shapes[0]) == len(shapes[1]) and shapes[0][:-2] == shapes[1][:-2]:  # a matrix for each sample and head
+            return [call("@", g, _turned(other)), call("@", _turned(one), g)]
         if len(shapes[0]) > 2 and len(shapes[1]) == 2:  # rows of many places: as one long matrix
             return [
                 matrix_product(g, transposed(other)),
@@ -188,6 +192,37 @@ def _matrix_rule(node: Call, g: Node, values: Values) -> list[Node | None]:
             ]
         raise NoDerivative("@", f"expected matrices to derive a product, got shapes {shapes[0]} and {shapes[1]}")
     return [matrix_product(g, transposed(other)), matrix_product(transposed(one), g)]
+
+
+def _turned(node: Node) -> Node:
+    match node:
+        case Call("turned", (inner,)):
+            return inner
+        case Call("@", (one, other)):
+            return call("@", _turned(other), _turned(one))
+    return call("turned", node)
+
+
+def _moved_in_time(back: str, edge: str) -> Rule:
+    """What a step takes from the one beside it sends its signal there; at the edge, to the state that stands there."""
+
+    def rule(node: Call, g: Node, values: Values) -> list[Node | None]:
+        return [call(back, g), *(summed(call(edge, g), outside, values) for outside in node.arguments[1:])]
+
+    return rule
+
+
+def _among(build: str) -> Rule:
+    """The rule of one of several equal parts: the signal at its place, and 0 at the others."""
+
+    def rule(node: Call, g: Node, values: Values) -> list[Node | None]:
+        whole, k, *count = node.arguments
+        size = count[0] if count else Number(Fraction(values.shape(whole)[0]))
+        assert isinstance(k, Number)
+        assert isinstance(size, Number)
+        return [call(build, *(g if i == k.value else ZERO for i in range(int(size.value))))]
+
+    return rule
 
 
 def _largest(node: Call, g: Node, values: Values) -> list[Node | None]:
@@ -208,15 +243,35 @@ def _image_rule(backward: str) -> Rule:
     return lambda node, g, values: [call(backward, g, *node.arguments)]
 
 
-RULES: dict[str, tuple[str, Rule]] = {
-    "@": ("a product with weights is passed back through the transposed ones", _matrix_rule),
+RULES: dict[str, tuple[str | tuple[str, str], Rule]] = {
+    "@": (
+        (
+            "a product with weights is passed back through the transposed ones",
+            "product rule for matrices: the left factor, transposed, times the signal",
+        ),
+        _matrix_rule,
+    ),
     "T": ("transposed back", lambda node, g, values: [transposed(g)]),
     "abs": ("|u|′ = sgn u", _elementwise(lambda node, u: call("sign", u))),
+    "after": (
+        (
+            "moved by one step in time: what the step before sends back",
+            "the last step sends it to the state that it began with",
+        ),
+        _moved_in_time("before", "last"),
+    ),
     "batch_mean": (
         "a mean passes each of its numbers the same share",
         _repeating(lambda u: power(call("batch_size", u), MINUS_ONE)),
     ),
     "batch_sum": ("a sum passes each of its numbers the same signal", _repeating(lambda u: ONE)),
+    "before": (
+        (
+            "moved by one step in time: what the step after sends back",
+            "the first step sends it to the state that it began with",
+        ),
+        _moved_in_time("after", "first"),
+    ),
     "cos": ("cos′ = −sin", _elementwise(lambda node, u: negative(call("sin", u)))),
     "cosh": ("cosh′ = sinh", _elementwise(lambda node, u: call("sinh", u))),
     "erf": (
@@ -233,14 +288,20 @@ RULES: dict[str, tuple[str, Rule]] = {
     ),
     "feature_sum": ("a sum passes each of its numbers the same signal", _repeating(lambda u: ONE)),
     "feature_variance": ("var′ = 2 (u − mean) / n", _variance("feature_mean", "feature_size")),
+    "first": ("to the first step alone", lambda node, g, values: [call("at_first", g, *node.arguments)]),
     "group_mean": (
         "a mean passes each of its numbers the same share",
         lambda node, g, values: [call("group_mean", g, node.arguments[1])],
+    ),
+    "join_heads": (
+        "cut into heads again",
+        lambda node, g, values: [call("split_heads", g, number(values.shape(node.arguments[0])[1]))],
     ),
     "largest_piece": (
         "the maximum passes the signal to the largest piece",
         lambda node, g, values: [call("to_largest", g, *node.arguments)],
     ),
+    "last": ("to the last step alone", lambda node, g, values: [call("at_last", g, *node.arguments)]),
     "log": ("(ln u)′ = 1/u", _elementwise(lambda node, u: power(u, MINUS_ONE))),
     "log_cosh": ("(ln cosh u)′ = tanh u", _elementwise(lambda node, u: call("tanh", u))),
     "log_row_sum_exp": (
@@ -248,11 +309,18 @@ RULES: dict[str, tuple[str, Rule]] = {
         lambda node, g, values: [multiply(g, call("softmax", node.arguments[0]))],
     ),
     "log_softmax": ("ln softmax: δ − softmax(u) · Σ δ", _log_softmax),
+    "not_later": (
+        "later columns do not count, and get nothing",
+        lambda node, g, values: [call("up_to_now", g)],
+    ),
+    "nth": ("each state its own signal", _among("stack")),
     "pairs": (
         "product rule: of a product of two parts, each gets the other one",
         lambda node, g, values: [call("from_pairs", g, *node.arguments)],
     ),
+    "part": ("each part its own signal", _among("beside")),
     "reshape": ("reshaped back", lambda node, g, values: [call("reshape", g, _shape_name(node.arguments[0]))]),
+    "rotate": ("turned back", lambda node, g, values: [call("rotate_back", g)]),
     "row_max": ("the maximum passes the signal to the largest number", _largest),
     "row_mean": (
         "a mean passes each of its numbers the same share",
@@ -269,6 +337,7 @@ RULES: dict[str, tuple[str, Rule]] = {
     "sinh": ("sinh′ = cosh", _elementwise(lambda node, u: call("cosh", u))),
     "softmax": ("softmax: each output depends on all of the row", _softmax),
     "softplus": ("(ln(1 + eᵘ))′ = σ(u)", _elementwise(lambda node, u: subtract(ONE, call("exp", negative(node))))),
+    "split_heads": ("put side by side again", lambda node, g, values: [call("join_heads", g)]),
     "spread": (
         "what was repeated is summed",
         lambda node, g, values: [summed(g, node.arguments[0], values)],
@@ -286,6 +355,7 @@ RULES: dict[str, tuple[str, Rule]] = {
         _elementwise(lambda node, u: subtract(ONE, power(node, TWO))),
     ),
     "total": ("a sum passes each of its numbers the same signal", _repeating(lambda u: ONE)),
+    "turned": ("transposed back", lambda node, g, values: [_turned(g)]),
     # Of images: functions of the language whose ways back are functions of the language, too.
     "convolve": (
         "moved through a transposed convolution",
@@ -308,7 +378,7 @@ RULES: dict[str, tuple[str, Rule]] = {
     "window_max": ("the maximum of a window passes the signal to the largest number", _image_rule("to_winners")),
     "window_mean": ("the mean of a window passes each number the same share", _image_rule("to_windows")),
 }
-"""For each function of the language, the reason in words, and the rule."""
+"""For each function of the language, the reason in words, or that of each argument, and the rule."""
 
 
 def _shape_name(node: Node) -> Node:

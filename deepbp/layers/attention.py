@@ -20,6 +20,18 @@ from deepbp.typing import AnySize, Array, Shape
 
 Heads: TypeAlias = tuple[Array, Array, Array, Array, Array]
 """What the kernel saves: the arrays with q, and with k and v, the lengths, the heads' outputs, ln Σ eˢ."""
+SavedOfBoth: TypeAlias = tuple[Array, Array, Heads, StepOrder, StepOrder, Parameter]
+"""x and the memory, what the kernel saves, the order of both, and what collects ∂L/∂memory."""
+
+_SCORES = "q @ turned(k) / sqrt(row_size(q))"
+_BACK = {
+    "d": "split_heads(delta @ output_weight.T, heads)",
+    "G": "d @ turned(v)",
+    "S": "A * (G - row_sum(A * G)) / sqrt(row_size(q))",
+}
+_OF_KEYS_AND_VALUES = "join_heads(turned(S) @ q), join_heads(turned(A) @ d)"
+_LETTERS = {"weight": "W", "bias": "b", "output_weight": "O", "output_bias": "o", "d": "δ", "dz": "∂L/∂z"}
+_OUTPUT = {"output_weight": "step_products(join_heads(A @ v), delta)", "output_bias": "feature_sum(delta)"}
 
 
 def _with_bias(rows: Array, weight: Parameter, bias: Parameter) -> Array:
@@ -113,22 +125,12 @@ class SelfAttention(Layer[tuple[Array, Heads, StepOrder]]):
             "q": "split_heads(part(z, 0, 3), heads)",
             "k": "split_heads(part(z, 1, 3), heads)",
             "v": "split_heads(part(z, 2, 3), heads)",
-            "A": "softmax(q @ turned(k) / sqrt(row_size(q)))",
+            "A": f"softmax({_SCORES})",
         },
-        where_back={
-            "d": "split_heads(delta @ output_weight.T, heads)",
-            "G": "d @ turned(v)",
-            "S": "A * (G - row_sum(A * G)) / sqrt(row_size(q))",
-            "dz": "beside(join_heads(S @ k), join_heads(turned(S) @ q), join_heads(turned(A) @ d))",
-        },
+        where_back={**_BACK, "dz": f"beside(join_heads(S @ k), {_OF_KEYS_AND_VALUES})"},
         backward="dz @ weight.T",
-        gradients={
-            "weight": "step_products(x, dz)",
-            "bias": "feature_sum(dz)",
-            "output_weight": "step_products(join_heads(A @ v), delta)",
-            "output_bias": "feature_sum(delta)",
-        },
-        symbols={"weight": "W", "bias": "b", "output_weight": "O", "output_bias": "o", "d": "δ", "dz": "∂L/∂z"},
+        gradients={"weight": "step_products(x, dz)", "bias": "feature_sum(dz)", **_OUTPUT},
+        symbols=_LETTERS,
     )
     any_length = True
 
@@ -156,14 +158,16 @@ class SelfAttention(Layer[tuple[Array, Heads, StepOrder]]):
         return input_shape
 
     def stated_formula(self) -> Formula | None:
-        """The formula for each head; None for rotary positions, which it does not include."""
+        """The formula for each head."""
         stated = self.formula
-        if self.rotary or stated is None:
-            return None
-        if not self.causal:
-            return stated
-        scores = "softmax(not_later(q @ turned(k) / sqrt(row_size(q))))"
-        return evolve(stated, where={**stated.where, "A": scores})
+        if stated is not None and self.rotary:
+            turned = {name: f"rotate({stated.where[name]})" for name in "qk"}
+            signal = stated.where_back["dz"].replace("(S @ k)", "(rotate_back(S @ k))")
+            signal = signal.replace("(turned(S) @ q)", "(rotate_back(turned(S) @ q))")
+            stated = evolve(stated, where={**stated.where, **turned}, where_back={**stated.where_back, "dz": signal})
+        if stated is not None and self.causal:
+            stated = evolve(stated, where={**stated.where, "A": f"softmax(not_later({_SCORES}))"})
+        return stated
 
     def forward(self, x: Array) -> tuple[Array, tuple[Array, Heads, StepOrder]]:
         return self._forward(x, None)
@@ -251,7 +255,7 @@ def attention_weights(q: Array, kv: Array, width: int, heads: int, causal: bool)
 
 
 @define(eq=False)
-class CrossAttention(Layer[tuple[Array, Array, Heads, StepOrder, StepOrder, Parameter]]):
+class CrossAttention(Layer[SavedOfBoth]):
     """Multi-head cross-attention: as ``SelfAttention``, with the queries from x, and keys and values from the memory m,
     the output of the encoder of an ``EncoderDecoder``: q = x W + b, [k, v] = m M + c.
 
@@ -275,6 +279,27 @@ class CrossAttention(Layer[tuple[Array, Array, Heads, StepOrder, StepOrder, Para
     Source: Bahdanau, Cho & Bengio 2015; Vaswani et al. 2017.
     """
 
+    formula = Formula(
+        "join_heads(A @ v) @ output_weight + output_bias",
+        where={
+            "q": "split_heads(x @ weight + bias, heads)",
+            "z": "memory @ memory_weight + memory_bias",
+            "k": "split_heads(part(z, 0, 2), heads)",
+            "v": "split_heads(part(z, 1, 2), heads)",
+            "A": f"softmax({_SCORES})",
+        },
+        where_back={**_BACK, "dq": "join_heads(S @ k)", "dz": f"beside({_OF_KEYS_AND_VALUES})"},
+        backward="dq @ weight.T",
+        gradients={
+            "weight": "step_products(x, dq)",
+            "bias": "feature_sum(dq)",
+            "memory": "dz @ memory_weight.T",
+            "memory_weight": "step_products(memory, dz)",
+            "memory_bias": "feature_sum(dz)",
+            **_OUTPUT,
+        },
+        symbols={**_LETTERS, "memory": "m", "memory_weight": "M", "memory_bias": "c", "dq": "∂L/∂q"},
+    )
     any_length = takes_memory = True
 
     heads: int = field(validator=positive_int)
@@ -304,12 +329,10 @@ class CrossAttention(Layer[tuple[Array, Array, Heads, StepOrder, StepOrder, Para
         self.output_bias = builder.parameter((input_shape[1],), Zeros())
         return input_shape
 
-    def forward(self, x: Array) -> tuple[Array, tuple[Array, Array, Heads, StepOrder, StepOrder, Parameter]]:
+    def forward(self, x: Array) -> tuple[Array, SavedOfBoth]:
         raise ConfigurationError(f"{self}: forward: there is no memory: run the EncoderDecoder around it")
 
-    def forward_with(
-        self, x: Array, context: Context
-    ) -> tuple[Array, tuple[Array, Array, Heads, StepOrder, StepOrder, Parameter]]:
+    def forward_with(self, x: Array, context: Context) -> tuple[Array, SavedOfBoth]:
         if context.memory is None:
             raise ConfigurationError(f"{self}: forward: there is no memory: run the EncoderDecoder around it")
         order, seen = StepOrder.of(x, context.mask), StepOrder.of(context.memory.value, context.memory_mask)
@@ -322,17 +345,13 @@ class CrossAttention(Layer[tuple[Array, Array, Heads, StepOrder, StepOrder, Para
     def predict_with(self, x: Array, context: Context) -> Array:
         return self.forward_with(x, context)[0]
 
-    def backward(self, saved: tuple[Array, Array, Heads, StepOrder, StepOrder, Parameter], delta: Array) -> Array:
+    def backward(self, saved: SavedOfBoth, delta: Array) -> Array:
         return saved[3].put(_moved(self._backward_heads(saved, delta), self.weight))
 
-    def backward_parameters(
-        self, saved: tuple[Array, Array, Heads, StepOrder, StepOrder, Parameter], delta: Array
-    ) -> None:
+    def backward_parameters(self, saved: SavedOfBoth, delta: Array) -> None:
         self._backward_heads(saved, delta)
 
-    def _backward_heads(
-        self, saved: tuple[Array, Array, Heads, StepOrder, StepOrder, Parameter], delta: Array
-    ) -> Array:
+    def _backward_heads(self, saved: SavedOfBoth, delta: Array) -> Array:
         x, memory, (q, kv, lengths, y, logs), order, seen, held = saved
         check_delta(self, delta, x.shape)
         delta = order.take_real(delta)

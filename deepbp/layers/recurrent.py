@@ -1,6 +1,8 @@
 """Recurrent layers: SimpleRNN, GRU and LSTM, which read a sequence step by step, and both directions of them."""
 
+import re
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -36,6 +38,9 @@ class Recurrent(Layer[Saved]):
     any_length = True
     gates: ClassVar[int]
     states: ClassVar[int] = 1  # arrays that a step hands to the next one
+    first_signals: ClassVar[
+        Mapping[str, str]
+    ] = {}  # of each state in the formula, what the first step sends back to it
 
     units: int = field(validator=positive_int)
     return_sequences: bool = field(default=False, kw_only=True, validator=boolean)
@@ -52,10 +57,12 @@ class Recurrent(Layer[Saved]):
     initial: Parameter | None = field(init=False, default=None)
 
     def stated_formula(self) -> Formula | None:
-        """The formula in time; None for a learned initial state, which it does not include."""
+        """The formula in time, with the initial states if they are learned."""
         stated = self.formula
-        if stated is None or self.initial is not None:
+        if stated is None or (self.initial is not None and not self.first_signals):
             return None
+        if self.initial is not None:
+            stated = _with_initial(stated, self.first_signals)
         if not self.return_sequences:
             signal = {name: text.replace("delta", "at_last(delta, h)") for name, text in stated.where_back.items()}
             stated = evolve(stated, forward="last(h)", where_back=signal)
@@ -169,7 +176,18 @@ _GRADIENTS = {
     "recurrent_weight": "step_products(before(h), dz)",
     "bias": "feature_sum(dz)",
 }
-_LETTERS = {"weight": "W", "recurrent_weight": "R", "bias": "b", "h": "hₜ"}
+_LETTERS = {"weight": "W", "recurrent_weight": "R", "bias": "b", "h": "hₜ", "initial": "s₀"}
+
+
+def _with_initial(stated: Formula, signals: Mapping[str, str]) -> Formula:
+    """The formula with states before the first step, in the order of the signals that go back to them."""
+    first = {state: f"before({state}, nth(initial, {i}))" for i, state in enumerate(signals)}
+    where, where_back, gradients = (
+        {name: re.sub(r"before\((\w+)\)", lambda found: first[found[1]], text) for name, text in each.items()}
+        for each in (stated.where, stated.where_back, stated.gradients)
+    )
+    sums = ", ".join(f"batch_sum({signal})" for signal in signals.values())
+    return evolve(stated, where=where, where_back=where_back, gradients={**gradients, "initial": f"stack({sums})"})
 
 
 @define(eq=False)
@@ -211,6 +229,7 @@ class SimpleRNN(Recurrent):
         symbols={**_LETTERS, "dz": "δₜ"},
     )
     gates = 1
+    first_signals: ClassVar[Mapping[str, str]] = {"h": "first(dz) @ recurrent_weight.T"}
 
     def run_steps(self, z: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         kernels.rnn(z, self.recurrent_weight.value, *states)
@@ -281,6 +300,10 @@ class LSTM(Recurrent):
     )
     gates = 4
     states = 2
+    first_signals: ClassVar[Mapping[str, str]] = {
+        "h": "first(dz) @ recurrent_weight.T",
+        "c": "first(dc) * first(f)",
+    }
 
     forget_bias: float = field(default=1.0, kw_only=True, validator=finite)
 
@@ -367,6 +390,9 @@ class GRU(Recurrent):
         },
     )
     gates = 3
+    first_signals: ClassVar[Mapping[str, str]] = {
+        "h": "first(dp) @ recurrent_weight.T + first(dh) * first(u)",
+    }
 
     hidden_bias: Parameter = field(init=False, default=UNBUILT)
 

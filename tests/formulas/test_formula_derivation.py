@@ -99,7 +99,7 @@ def test_parameters_are_names_shapes_or_initializers() -> None:
     assert derive("x @ weight", {"weight": (4, 2)}).shapes == {"weight": (4, 2)}
     assert "builder.parameter(input_shape, Constant(" in derive("x * a", {"a": Constant(0.1)}).source()
     with pytest.raises(ArgumentTypeError, match="expected names"):
-        derive("x * a", 3)  # type: ignore[arg-type]
+        derive("x * a", 3)  # type: ignore[call-overload]
 
 
 def test_the_command_line_prints_derivation_and_source(capsys: pytest.CaptureFixture[str]) -> None:

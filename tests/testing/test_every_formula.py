@@ -1,45 +1,82 @@
 """Every built-in layer, loss and penalty states a formula; losses and penalties follow from theirs by the rules."""
 
+from collections.abc import Iterator
 from copy import deepcopy
+from inspect import isabstract
 from typing import Any
 
 import numpy as np
 import pytest
-from every_builtin import ACTIVATIONS, BUILTIN_LAYERS, BUILTIN_LOSSES, OTHERS
+from every_builtin import ACTIVATIONS, BUILTIN_LAYERS, BUILTIN_LOSSES, CATEGORY_LAYERS, OTHERS
 
-from deepbp import Sequential
-from deepbp.derivation.steps import OperationStep, PenaltyStep, steps
+from deepbp import Sequential, layers
+from deepbp.derivation.layer_derivation import LayerDerivation, sample_names
+from deepbp.derivation.steps import OperationStep, PenaltyStep, Step, steps
 from deepbp.export.jax_export import JaxLibrary
 from deepbp.formulas.algebra import ONE
 from deepbp.formulas.derive import Derived
 from deepbp.formulas.formula_text import read
-from deepbp.formulas.language import evaluate
-from deepbp.layers import L1, L1L2, L2, Penalty
+from deepbp.formulas.language import evaluate, solved
+from deepbp.formulas.rules import NoDerivative
+from deepbp.layers import L1, L1L2, L2, Layer, Penalty
 from deepbp.losses import Loss, OnOutputs, SumOfLosses
 from deepbp.testing.comparisons import values_of_fields
 from deepbp.typing import Shape
 
-EVERY = [*ACTIVATIONS, *OTHERS, *BUILTIN_LAYERS]
-OPEN = {
-    "CrossAttention",  # its source comes beside its input
-    "SelfAttention(1, causal=True, rotary=True, width=6)",  # turns of rotary positions are no word of the language
-    "SimpleRNN(2, return_sequences=True, reverse=True, initial_state='learned')",  # nor are learned first states
-    "GRU(2, reverse=True, initial_state='learned')",
-    "LSTM(2, reverse=True, initial_state='learned', forget_bias=0.5)",
+EVERY = [*ACTIVATIONS, *OTHERS, *BUILTIN_LAYERS, *((layer, shape) for layer, shape, _ in CATEGORY_LAYERS)]
+OTHER_DERIVATIVES = {
+    "Activation",  # whose two functions, f and its derivative, are the user's
+    "StopGradient",  # which passes back 0 on purpose
 }
-"""What states no complete formula, by class or configuration: a place in the chain, with its shapes."""
+"""The layers whose backward pass is not derived from their formula: those whose definition says so."""
+
+
+def every_step() -> Iterator[Step]:
+    """The steps of all layers, in all configurations, each once; penalties are losses, operations state their rules."""
+    seen: set[str] = set()
+    for layer, shape in EVERY:
+        for step in steps(Sequential([deepcopy(layer)], input_shape=shape, rng=0)):
+            is_layer = not isinstance(step, OperationStep | PenaltyStep)
+            if is_layer and (known := f"{step.layer!r} {step.input_shapes}") not in seen:
+                seen.add(known)
+                yield step
 
 
 def test_every_layer_states_its_formula_or_its_graph() -> None:
+    for step in every_step():
+        formula = step.formula
+        assert formula is not None, step.layer
+        assert formula.passed_back, step.layer
+        assert step.parameters.keys() <= formula.gradients.keys(), step.layer
+
+
+def test_every_backward_pass_is_derived_from_its_formula() -> None:
     found: set[str] = set()
-    for layer, shape in EVERY:
-        for step in steps(Sequential([deepcopy(layer)], input_shape=shape, rng=0)):
-            formula = step.formula
-            known = formula is not None and formula.passed_back and step.parameters.keys() <= formula.gradients.keys()
-            if not known and not isinstance(step, OperationStep | PenaltyStep):
-                kind = type(step.layer).__name__
-                found.add(kind if kind in OPEN else repr(layer))
-    assert found == OPEN
+    for step in every_step():
+        stated = step.formula
+        assert stated is not None
+        try:
+            derivation = LayerDerivation.of(step.layer, step.input_shape)
+        except NoDerivative:
+            found.add(step.kind)
+            continue
+        names = solved(stated.where, sample_names(derivation.layer, stated))
+        names["y"] = evaluate(stated.forward, names)
+        names["delta"] = np.random.default_rng(1).standard_normal(names["y"].shape)
+        derived, solution = derivation.derived.gradients(names), solved(stated.where_back, names)
+        for name, expression in {"x": stated.passed_back, **stated.gradients}.items():
+            expected = np.asarray(evaluate(expression, solution))
+            got = np.broadcast_to(derived.get(name, np.zeros(expected.shape)), expected.shape)
+            if not np.allclose(got, expected, rtol=1e-9, atol=1e-11 * (1 + np.abs(expected).max())):
+                found.add(step.kind)
+    assert found == OTHER_DERIVATIVES
+
+
+def test_every_public_layer_is_in_the_table_above() -> None:
+    public = (getattr(layers, name) for name in layers.__all__)
+    wanted = {one for one in public if isinstance(one, type) and issubclass(one, Layer) and not isabstract(one)}
+    tabled = {type(one) for layer, _ in EVERY for one in (layer, *layer.named_layers().values())}
+    assert {one.__name__ for one in wanted - tabled} == set()
 
 
 def test_a_sum_of_losses_is_the_only_one_without_a_formula() -> None:

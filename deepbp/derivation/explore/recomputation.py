@@ -232,6 +232,7 @@ class _Statements:
         """The names in the formulas of a step, and the values of its layer's fields."""
         one, formula = self.trace.steps[position], step.formula
         names = {"x": key(step.input), "y": key(step.output), "delta": key(step.delta)}
+        names |= dict(zip(["memory"], map(key, step.inputs[1:]), strict=False))
         names |= {name: key(symbol) for name, symbol in step.parameters.items()}
         if formula is not None:
             names |= {name: f"{position}: {name}" for name in (*formula.where, *formula.where_back, *one.drawn)}
@@ -314,7 +315,8 @@ class _Statements:
         self._equations(position, step, formula.where_back)
         for name in step.parameters:
             self._add(gradient_name(self.trace, position, name), formula.gradients[name], *self._names(position, step))
-        self._add(share_name(self.trace, position, 0), formula.passed_back, *self._names(position, step))
+        for index, text in enumerate((formula.passed_back, formula.gradients.get("memory", ""))[: len(step.inputs)]):
+            self._add(share_name(self.trace, position, index), text, *self._names(position, step))
 
     def _slice_or_merge(self, position: int, step: OperationStep, index: int, names: Mapping[str, str]) -> None:
         name, text = (
