@@ -175,7 +175,7 @@ def _mpi() -> str:
         times = f"sum over 2 processes {1e6 * float(short):.0f} µs for 8 numbers, {1e3 * float(long):.2f} ms for 1 MB"
     except (OSError, subprocess.TimeoutExpired, ValueError):
         return f"{mpiexec} does not run two processes of this Python"
-    return f"{name}, {times}"
+    return f"{name}, {times}; programs there compute gradients alone, and none where BatchNorm is shared"
 
 
 def _measure(core_types: list[str], repeats: int) -> dict[str, float]:

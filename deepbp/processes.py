@@ -1,11 +1,14 @@
 """Processes that train one network together, each on a part of every batch, connected by MPI."""
 
+import atexit
+import pickle
 import sys
 import traceback
 from collections.abc import Callable
+from threading import Event, Thread
 from time import perf_counter, sleep
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from attrs import Attribute, define, field
@@ -20,6 +23,7 @@ __all__ = ["Processes"]
 TURN, NEXT, MOST = 1.0, 0.1, 4.0  # seconds that the first process has to report an error that all may have; others
 EVERYWHERE = "_raised_by_all_processes"  # an attribute of exceptions that all raise, and of what reports them
 FORWARD = 0.3  # seconds that mpiexec has to forward what was printed, before it ends all
+LEFT, LOOK = 32_001, 0.5  # the tag of a message that its sender ends, and the seconds between looks for it
 Result = TypeVar("Result")
 
 
@@ -41,7 +45,8 @@ class Processes:
     g = Σ n_r g_r / N, gives each the gradient of the whole batch. The weights are those of one process, up to rounding.
     The first process shows the progress and writes files. Needs the extra ``deepbp[mpi]``.
 
-    Where one process alone raises an exception within ``fit``, its traceback is printed, and all processes end.
+    Where one process alone raises an exception within ``fit``, its traceback is printed, and all processes end. They
+    also end where some wait for one whose script has ended, such as by ``sys.exit`` or a branch without ``fit``.
 
     >>> from deepbp.processes import Processes
     >>> alone = Processes()  # with MPI: from mpi4py import MPI, then Processes(MPI.COMM_WORLD)
@@ -72,12 +77,14 @@ class Processes:
     seconds: float = field(default=0.0, init=False)
     rank: int = field(default=0, init=False)
     size: int = field(default=1, init=False)
+    _watch: "Watch" = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         if self.comm is not None:
             self.rank, self.size = int(self.comm.Get_rank()), int(self.comm.Get_size())
         if self.size > 1:
             self._watch_exceptions()
+            self._watch = Watch.of(self.comm)
 
     def __deepcopy__(self, memo: Any) -> Self:
         return self  # a copied trainer trains with the same processes
@@ -94,6 +101,7 @@ class Processes:
         if self.size > 1:
             from mpi4py import MPI
 
+            self._watch.exchanges += 1
             start = perf_counter()
             self.comm.Allreduce(MPI.IN_PLACE, numbers)
             self.seconds += perf_counter() - start
@@ -102,7 +110,10 @@ class Processes:
 
     def gather(self, value: Any) -> list[Any]:
         """The values of all processes, in the order of their ranks; any object that can be pickled."""
-        return [value] if self.size == 1 else list(self.comm.allgather(value))
+        if self.size == 1:
+            return [value]
+        self._watch.exchanges += 1
+        return list(self.comm.allgather(value))
 
     def of_first(self, make: Callable[[], Result]) -> Result:
         """What ``make`` returns in the first process, which alone calls it. All raise what it raises there."""
@@ -112,11 +123,30 @@ class Processes:
             try:
                 result = make()
             except Exception as raised:
-                error = raised
+                error = raised if self.size == 1 else _portable(raised)
         if self.size > 1:
+            self._watch.exchanges += 1
             result, error = self.comm.bcast((result, error), root=0)
         if error is not None:
             raise self._agreed(error)
+        return result  # type: ignore[no-any-return]
+
+    def of_each(self, make: Callable[..., Result], *arguments: Any) -> Result:
+        """What ``make`` returns in this process. All raise what it raises in any of them, in the first one of those."""
+        result: Any = None
+        error: Exception | None = None
+        try:
+            result = make(*arguments)
+        except Exception as raised:
+            if self.size == 1:
+                raise
+            error = raised
+        errors = [(rank, one) for rank, one in enumerate(self.gather(error and _portable(error))) if one is not None]
+        if errors:
+            rank, first = errors[0]
+            if len(errors) < self.size:
+                first.add_note(f"in process {rank}")
+            raise self._agreed(first)
         return result  # type: ignore[no-any-return]
 
     def _agreed(self, error: Exception) -> Exception:
@@ -166,6 +196,78 @@ class Processes:
 
         setattr(report, EVERYWHERE, True)
         sys.excepthook = report
+
+
+@define(eq=False)
+class Watch:
+    """Ends all processes of a communicator where one waits for another that has ended, which would be for ever.
+
+    Processes form a ring. When the interpreter of one ends, it tells the next in how many exchanges it has taken part.
+    A thread of the next ends all, once that one is in an exchange of a higher number. Where several have ended, the
+    next of the last one in the ring has not, so somebody notices.
+    """
+
+    comm: Any
+    exchanges: int = 0  # that this process has entered
+    _known: ClassVar[list["Watch"]] = []
+    _left: int | None = None  # the exchanges of the process before this one, after its end
+    _ends: Event = field(factory=Event)
+
+    @classmethod
+    def of(cls, comm: Any) -> "Watch":
+        """The one of this communicator."""
+        from mpi4py import MPI
+
+        for one in cls._known:
+            if MPI.Comm.Compare(one.comm, comm) == MPI.IDENT:
+                return one
+        made = cls(comm)
+        cls._known.append(made)
+        if MPI.Query_thread() == MPI.THREAD_MULTIPLE:
+            thread = Thread(target=made._look, name="deepbp-watch", daemon=True)
+            thread.start()
+            atexit.register(made._leave, thread)
+        return made
+
+    @property
+    def _neighbors(self) -> tuple[int, int]:
+        rank, size = self.comm.Get_rank(), self.comm.Get_size()
+        return (rank - 1) % size, (rank + 1) % size
+
+    def _look(self) -> None:
+        from mpi4py import MPI
+
+        before, _ = self._neighbors
+        while not (self._ends.wait(LOOK) or MPI.Is_finalized()):
+            if self._left is None and self.comm.Iprobe(before, LEFT):
+                self._left = self.comm.recv(source=before, tag=LEFT)
+            if self._left is not None and self.exchanges > self._left:
+                waiting = f"process {self.comm.Get_rank()} waits for process {before}, which has ended"
+                print(f"deepbp: {waiting}: all processes end", file=sys.stderr, flush=True)
+                sleep(FORWARD)
+                self.comm.Abort(1)
+
+    def _leave(self, thread: Thread) -> None:
+        from mpi4py import MPI
+
+        self._ends.set()
+        thread.join()
+        if MPI.Is_finalized():
+            return
+        before, after = self._neighbors
+        sent = self.comm.isend(self.exchanges, after, LEFT)
+        if self._left is None:  # no message is left over; MPI would wait for the others next, anyway
+            self.comm.recv(source=before, tag=LEFT)
+        sent.wait()
+
+
+def _portable(error: Exception) -> Exception:
+    """The exception, or one with its words, if other processes could not make it from a pickle."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def measured_sum(processes: Processes, numbers: int, dtype: Any = np.float32, repeats: int = 20) -> float:

@@ -12,6 +12,7 @@ from deepbp.formulas.language import in_time
 from deepbp.formulas.printer import Symbol, TextPrinter, print_expression
 from deepbp.layers.boundary import Built
 from deepbp.layers.layer import Layer
+from deepbp.layers.normalization import BatchNorm
 from deepbp.layers.observed_pass import stated_graph
 from deepbp.program.layout import NotLoweredError
 from deepbp.program.program import Program, Slot
@@ -87,7 +88,10 @@ def _programs(model: Layer[Any], built: Built) -> str:
         return f"no program: {error}"
     paths = {id(layer): f"{path} {type(layer).__name__}" for path, layer in reversed(model.named_layers().items())}
     inside = [paths.get(id(layer), type(layer).__name__) for layer in program.in_python]
-    return f"in Python: {', '.join(inside)}" if inside else "all layers have instructions"
+    found = f"in Python: {', '.join(inside)}" if inside else "all layers have instructions"
+    if any(isinstance(layer, BatchNorm) for layer in (model, *model.named_layers().values())):
+        found += "; no program on several processes, which share the statistics of BatchNorm"
+    return found
 
 
 def _add_rows(layer: Layer[Any], prefix: str, rows: list[tuple[str, str, str, str]], seen: set[int]) -> None:

@@ -5,7 +5,7 @@ from attrs import define
 
 from deepbp import Sequential
 from deepbp.errors import NotBuiltError
-from deepbp.layers import Dense, Flatten, Layer, ReLU, Sigmoid
+from deepbp.layers import BatchNorm, Dense, Flatten, Layer, ReLU, Sigmoid
 from deepbp.typing import Array
 
 
@@ -72,6 +72,8 @@ def test_what_runs_in_python_in_a_program() -> None:
     )
     net = Sequential([Dense(3), Own(), Sequential([Own(), Dense(2)])], input_shape=2)
     assert net.summary().programs == "in Python: 1 Own, 2.0 Own"
+    normalized = Sequential([Dense(3), BatchNorm(), Own()], input_shape=2).summary().programs
+    assert normalized == "in Python: 2 Own; no program on several processes, which share the statistics of BatchNorm"
     shared = Dense(2)
     assert Sequential([shared, shared], input_shape=2).summary().programs == (
         "no program: a parameter is used more than once"

@@ -1,7 +1,7 @@
 """Scale and shift of features: trainable, or learned from data before the training."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 from attrs import define, field
@@ -107,6 +107,28 @@ class Shift(Elementwise[Array]):
         accumulate_features(self.shift, delta)  # ∂L/∂β = Σ δ
 
 
+Moments: TypeAlias = tuple[int, Array, Array]
+"""The number of rows, the mean of each feature, and its Σ (x − μ)²."""
+
+
+def _moments(rows: Array) -> Moments:
+    rows = np.asarray(rows, np.float64)
+    mean = rows.mean(axis=0) if len(rows) else np.zeros(rows.shape[1:])
+    return len(rows), mean, ((rows - mean) ** 2).sum(axis=0)
+
+
+def _merged(parts: Iterable[Moments], shape: Shape) -> Moments:
+    """The moments of all parts together, after Chan, Golub & LeVeque 1983."""
+    count, mean, squares = 0, np.zeros(shape), np.zeros(shape)
+    for rows, center, deviations in parts:
+        if rows:
+            total = count + rows
+            squares += deviations + (center - mean) ** 2 * (count * rows / total)
+            mean += (center - mean) * (rows / total)
+            count = total
+    return count, mean, squares
+
+
 @define(eq=False)
 class Standardize(Elementwise[Array]):
     """Standardization of inputs: y = (x − μ) / σ, with the mean and standard deviation of each feature in the data.
@@ -164,18 +186,16 @@ class Standardize(Elementwise[Array]):
 
     def adapt_to(self, batches: Iterable[Array]) -> None:
         """Learn μ and σ from batches of validated inputs, without all of them in memory."""
-        count: int = 0
-        mean: Any = np.zeros(self.mean.value.shape)
-        squares = np.zeros_like(mean)  # Σ (x − μ)²
-        for batch in batches:  # means and squares of parts are combined, after Chan, Golub & LeVeque 1983
-            rows = np.asarray(batch, np.float64).reshape(-1, len(mean))
-            if not len(rows):
-                continue
-            center = rows.mean(axis=0)
-            total = count + len(rows)
-            squares += ((rows - center) ** 2).sum(axis=0) + (center - mean) ** 2 * (count * len(rows) / total)
-            mean += (center - mean) * (len(rows) / total)
-            count = total
+        self._learn([self._moments(batches)])
+
+    def _moments(self, batches: Iterable[Array]) -> Moments:
+        """The rows in these batches of validated inputs, their means and sums of squared deviations from those."""
+        features = self.mean.value.shape
+        return _merged((_moments(batch.reshape(-1, *features)) for batch in batches), features)
+
+    def _learn(self, parts: Iterable[Moments]) -> None:
+        """Learn μ and σ from the moments of all parts of the inputs."""
+        count, mean, squares = _merged(parts, self.mean.value.shape)
         if not count:
             raise DataError("Standardize: expected at least one sample to learn from, got none")
         deviation = np.sqrt(squares / count)

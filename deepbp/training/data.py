@@ -76,10 +76,12 @@ class Data(Splittable):
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | str | None = None,
+        part: Callable[[int], slice] = slice,
     ) -> Self:
         """Validate the data and convert them to the model's dtype; arrays that have it are not copied.
 
-        A ``numpy.memmap`` of another dtype may be larger than the memory, so its batches are converted one by one.
+        A ``numpy.memmap`` may be larger than the memory, so the batches of one of another dtype are converted one by
+        one, and one of several processes looks for NaN only in its ``part`` of n rows.
         """
         if not isinstance(model, Layer):
             raise ArgumentTypeError(f"model: expected a layer, such as a Sequential, got {model!r}")
@@ -93,8 +95,11 @@ class Data(Splittable):
         if type(x) is not np.ndarray:
             x = in_order(x, columns_of(model), "x")
         later, categories = None, built.takes_categories
-        if isinstance(x, np.memmap) and x.dtype != (dtype := input_dtype(x, built.dtype, categories)):
-            x, later = as_numbers(x, "x"), dtype
+        if isinstance(x, np.memmap):
+            if x.dtype != (dtype := input_dtype(x, built.dtype, categories)):
+                later = dtype
+            _check_part(x, part, lambda rows: as_numbers(rows, "x"))
+            x = np.asarray(x)
             check_sample_shape(x, "x", built.input_shape)
         else:
             x = as_samples(x, "x", built.input_shape, built.dtype, categories=categories)
@@ -102,7 +107,10 @@ class Data(Splittable):
             y = in_order(y, built.target_columns, "y", "target_columns")
         if built.classes is not None:
             y = as_class_numbers(y, built.classes, loss, built.output_shape)
-        y = loss.prepare_target(y, built.output_shape, built.dtype)
+        if isinstance(y, np.memmap) and y.ndim:
+            y = _targets_of_file(y, loss, built.output_shape, built.dtype, part)
+        else:
+            y = loss.prepare_target(y, built.output_shape, built.dtype)
         if sample_weight is not None:
             sample_weight = as_type(as_numbers(sample_weight, "sample_weight"), "sample_weight", built.dtype)
             if sample_weight.shape[1:] != y.shape[1 : sample_weight.ndim]:
@@ -183,6 +191,30 @@ class Data(Splittable):
         return map(self.take, parts if rows is None else (rows[one] for one in parts))
 
 
+def _check_part(array: Any, part: Callable[[int], slice], check: Callable[[Any], Array]) -> Array:
+    """``check`` of this process's rows of a file, at least one; if it raises, of all, for the place in the error."""
+    if array.ndim == 0:
+        return check(array)
+    start = part(len(array)).start or 0
+    rows = array[start : max(part(len(array)).stop, start + 1)]
+    try:
+        return check(rows)
+    except DeepBPError:
+        if len(rows) < len(array):
+            check(array)
+        raise
+
+
+def _targets_of_file(
+    y: Any, loss: Loss[Any], shape: Shape, dtype: np.dtype[Any], part: Callable[[int], slice]
+) -> Array:
+    """Validated targets, which stay where they are if the loss takes them so; otherwise they are converted."""
+    prepared = _check_part(y, part, lambda rows: loss.prepare_target(rows, shape, dtype))
+    if type(prepared) is np.ndarray and np.may_share_memory(prepared, y):
+        return np.asarray(y).reshape(len(y), *prepared.shape[1:])
+    return loss.prepare_target(y, shape, dtype)
+
+
 class Source(Protocol):
     """A source of batches: arrays, a data set, or a stream."""
 
@@ -214,16 +246,17 @@ def as_source(
     class_weight: Mapping[int, float] | str | None = None,
     steps_per_epoch: int | None = None,
     learns: bool = False,
+    part: Callable[[int], slice] = slice,
 ) -> Data | Items | Stream | Blocks:
     """The source of batches for ``fit``: arrays x and y, or x alone, a data set or a stream of batches.
 
-    ``learns`` is whether the model remembers the names of columns.
+    ``learns`` is whether the model remembers the names of columns; ``part`` is one process's share of n rows.
     """
 
-    def check(x: Any, y: Any, sample_weight: Any = None) -> Data:
+    def check(x: Any, y: Any, sample_weight: Any = None, part: Callable[[int], slice] = slice) -> Data:
         if learns and isinstance(loss, Loss) and isinstance(model, Layer):
             learn_classes(model, loss, y)
-        data = Data.of(model, loss, x, y, sample_weight, class_weight)
+        data = Data.of(model, loss, x, y, sample_weight, class_weight, part)
         if learns:
             learn_columns(model, labels_of(x), labels_of(y))
         return data
@@ -235,12 +268,18 @@ def as_source(
             if isinstance(class_weight, str):
                 raise ConfigurationError(f"class_weight: {class_weight!r} counts labels, all in memory: {AS_DICT}")
             return Blocks(x, y, sample_weight, check)
-        return check(x, y, sample_weight)
+        return check(x, y, sample_weight, part)
     if sample_weight is not None:
         raise ConfigurationError("sample_weight: batches without y bring their weights themselves: (x, y, weight)")
     if is_mapping(x):
         return as_source(
-            model, loss, *_arrays(x), class_weight=class_weight, steps_per_epoch=steps_per_epoch, learns=learns
+            model,
+            loss,
+            *_arrays(x),
+            class_weight=class_weight,
+            steps_per_epoch=steps_per_epoch,
+            learns=learns,
+            part=part,
         )
     if isinstance(class_weight, str):
         raise ConfigurationError(f"class_weight: {class_weight!r} counts all labels: {AS_DICT}")

@@ -295,8 +295,7 @@ class Fit:
                 meter.add(loss, prediction, batch.y, batch.sample_weight, state.penalty)
             else:
                 if batch is not None:
-                    loss, prediction = self._gradients(batch) or backpropagate(trainer, state, batch)
-                    accumulation.add(state.parameters, loss, prediction, batch, state.penalty)
+                    self._accumulate(batch)
                     if len(accumulation.results) < trainer.accumulate:
                         return
                 loss = accumulation.write_gradients(state.parameters)
@@ -313,6 +312,21 @@ class Fit:
         state.position.batches, state.consistent = taken, True
         if self._display is not None or trainer.callbacks:
             self._show_step(loss, meter)
+
+    def _accumulate(self, batch: Data) -> None:
+        """Add a batch to the gradients of an update, unless the update is to be skipped."""
+        trainer, state, accumulation = self.trainer, self.state, self._accumulation
+        if accumulation.problem is not None:
+            accumulation.leave_out()
+            return
+        try:
+            loss, prediction = self._gradients(batch) or backpropagate(trainer, state, batch)
+        except NonFiniteError as error:
+            if trainer.non_finite == "raise":
+                raise
+            accumulation.leave_out(error)
+        else:
+            accumulation.add(state.parameters, loss, prediction, batch, state.penalty)
 
     def _count(self, meter: Meter) -> None:
         """Add the batches of an update to a meter."""

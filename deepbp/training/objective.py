@@ -70,8 +70,9 @@ class Objective:
     ) -> None:
         self.loss = loss
         self.processes = processes if processes is not None and processes.size > 1 else None
-        part = slice if self.processes is None else self.processes.part
-        self.data = next(Data.of(model, loss, x, y, sample_weight).batches(None, part=part))
+        part, group = (slice if self.processes is None else self.processes.part), self.processes or Processes()
+        every = group.of_each(Data.of, model, loss, x, y, sample_weight, None, part)
+        self.data = next(every.batches(None, part=part))
         self._original, self._columns = model, (labels_of(x), labels_of(y))
         self.model = deepcopy(model)
         self.parameters = ParameterVector.of(self.model.trainable_parameters())

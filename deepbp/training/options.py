@@ -1,6 +1,6 @@
 """The options of a call of ``fit``: validation, and the data that they select."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -63,11 +63,18 @@ class FitOptions:
             raise ConfigurationError("validation_every: there is nothing to validate on: give validation_data=...")
 
     def sources(
-        self, model: Layer[Any], loss: Loss[Any], x: Any, y: Any, learns: bool, rng: np.random.Generator
+        self,
+        model: Layer[Any],
+        loss: Loss[Any],
+        x: Any,
+        y: Any,
+        learns: bool,
+        rng: np.random.Generator,
+        part: Callable[[int], slice] = slice,
     ) -> tuple[Source, Source | None]:
         """The training data, and the validation data, which may be a share of them that ``rng`` draws.
 
-        ``learns`` is whether the model remembers the names of columns.
+        ``learns`` is whether the model remembers the names of columns; ``part`` is one process's share of n rows.
         """
         source = as_source(
             model,
@@ -78,10 +85,11 @@ class FitOptions:
             class_weight=self.class_weight,
             steps_per_epoch=self.steps_per_epoch,
             learns=learns,
+            part=part,
         )
         if self.validation_data is None and not self.validation_split:
             return source, None
-        validation = self._validation_data(model, loss)
+        validation = self._validation_data(model, loss, part)
         if not self.validation_split:
             return source, validation
         if validation is not None:
@@ -101,7 +109,7 @@ class FitOptions:
             y = loss.prepare_target(np.asarray(y[:]), built.output_shape, built.dtype)
         return class_labels(y, built.output_shape, "stratify")
 
-    def _validation_data(self, model: Layer[Any], loss: Loss[Any]) -> Source | None:
+    def _validation_data(self, model: Layer[Any], loss: Loss[Any], part: Callable[[int], slice]) -> Source | None:
         given = self.validation_data
         if given is None:
             return None
@@ -115,7 +123,8 @@ class FitOptions:
                 f"None: give validation_steps=..., such as {self.steps_per_epoch}"
             )
         try:
-            return as_source(model, loss, *(given if pair else (given,)), steps_per_epoch=self.validation_steps)
+            arrays = given if pair else (given,)
+            return as_source(model, loss, *arrays, steps_per_epoch=self.validation_steps, part=part)
         except DeepBPError as error:
             raise error.placed("validation_data") from None
 

@@ -9,6 +9,7 @@ import numpy as np
 from deepbp.errors import ConfigurationError
 from deepbp.layers import BatchNorm, Chain, GroupNorm, Layer, LayerNorm, RMSNorm, Standardize
 from deepbp.losses import Loss
+from deepbp.processes import Processes
 from deepbp.training.data import ROWS_AT_ONCE, Data, Source
 from deepbp.training.state import TrainingState
 from deepbp.training.streams import Stream
@@ -24,14 +25,14 @@ def fit_scale(state: TrainingState, loss: Loss[Any], source: Source, y: Any, fir
     Raises ConfigurationError for a ``Standardize`` that has learned nothing and does not get the inputs themselves.
     """
     if state.buffers:
-        _adapt(state.model, source)
+        _adapt(state.model, source, state.processes)
     if first and isinstance(source, Data):
         _warn_of_inputs(state.model, source)
         if loss.expects == "values":
             _warn_of_targets(source, y)
 
 
-def _adapt(model: Layer[Any], source: Source) -> None:
+def _adapt(model: Layer[Any], source: Source, shared: Processes | None) -> None:
     start = _first_layer(model)
     every: dict[str, Layer[Any]] = {"": model, **model.named_layers()}
     waiting = [(name, one) for name, one in every.items() if isinstance(one, Standardize) and not one.is_adapted]
@@ -42,7 +43,10 @@ def _adapt(model: Layer[Any], source: Source) -> None:
                 f"layer {name}, Standardize: it has learned no mean, and its data are {inputs}: call "
                 f"net.named_layers()[{name!r}].adapt(x) with its data before fit"
             )
-        layer.adapt_to(batch.x for batch in source.batches(ROWS_AT_ONCE))
+        processes = shared or Processes()
+        batches = source.batches(ROWS_AT_ONCE, part=processes.part if processes.size > 1 else slice)
+        own = processes.of_each(layer._moments, (batch.x for batch in batches if batch is not None))
+        layer._learn(processes.gather(own))
 
 
 def _first_layer(layer: Layer[Any]) -> Layer[Any]:
@@ -76,9 +80,11 @@ def _warn(what: str, fix: str, fix_in_pipelines: str) -> None:
 
 
 def _warn_of_inputs(model: Layer[Any], data: Data) -> None:
-    size, feature = _largest(data.x, data.rows)
     normalizes = Standardize | BatchNorm | LayerNorm | GroupNorm | RMSNorm
-    if size > LARGE and not isinstance(_first_layer(model), normalizes) and not _takes_categories(model):
+    if isinstance(_first_layer(model), normalizes):
+        return
+    size, feature = _largest(data.x, data.rows)
+    if size > LARGE and not _takes_categories(model):
         _warn(
             f"x: feature {feature} has numbers of about ±{size:.3g}, and a network learns well from ±1",
             "begin with a layer that learns the scale, "

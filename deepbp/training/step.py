@@ -115,11 +115,12 @@ class Accumulation:
     """Gradient accumulation: combines the gradients of several batches into those of one large batch.
 
     For a loss that is a mean, each batch is weighted by its number of samples; for a sum, gradients are added. Only one
-    batch is in memory at a time.
+    batch is in memory at a time. As of one large batch, a number that is not finite in one batch is one of the update.
     """
 
     loss: Loss[Any]
     results: list[Result | None] = field(factory=list, init=False)  # for a Meter; None for a batch without samples
+    problem: NonFiniteError | None = field(default=None, init=False)  # of a batch of this update
     _grads: Array | None = field(default=None, init=False)
     _loss: float = field(default=0.0, init=False)
     _weight: float = field(default=0, init=False)
@@ -134,8 +135,15 @@ class Accumulation:
         self._weight += weight
         self.results.append((loss, prediction, batch.y, batch.sample_weight, penalty))
 
+    def leave_out(self, problem: NonFiniteError | None = None) -> None:
+        """Leave out a batch, because it is not finite or one before it was not: the update will raise this error."""
+        self.problem = self.problem or problem
+        self.results.append(None)
+
     def write_gradients(self, parameters: ParameterVector) -> float:
         """Write the combined gradients into the parameters; returns the loss of all samples."""
+        if self.problem is not None:
+            raise self.problem
         assert self._grads is not None, "no batch was added"
         divisor = 1 if self.loss.reduction == "sum" else self._weight or 1  # no targets at all: 0 / 1
         np.divide(self._grads, divisor, out=parameters.grads)
@@ -143,4 +151,4 @@ class Accumulation:
 
     def clear(self) -> None:
         """Discard what was added."""
-        self._grads, self._loss, self._weight, self.results = None, 0.0, 0, []
+        self._grads, self._loss, self._weight, self.results, self.problem = None, 0.0, 0, [], None

@@ -1,6 +1,7 @@
 """A training on several processes: their parts of a batch, the exchange of each update, and what all agree on."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,7 @@ from deepbp.losses import Loss
 from deepbp.processes import Processes
 from deepbp.training.data import Data
 from deepbp.training.evaluation import Meter
-from deepbp.training.freezing import Snapshot
-from deepbp.training.programmed import counts_all
+from deepbp.training.programmed import Programs, counts_all
 from deepbp.training.state import Settings, TrainingState
 from deepbp.training.step import Accumulation, backpropagate, update
 from deepbp.typing import Array
@@ -44,7 +44,7 @@ class Together(Accumulation):
     - a sum: a_r = 1 and d = 1, and with penalties a_r = n_r / N, with the loss times N / n_r.
 
     Only the second, and a sum with penalties, need to know N and C before the pass: one more exchange of two numbers.
-    If a loss is not finite in one process, all leave out this update, with ``accumulate`` all batches of it.
+    If a loss is not finite in one process, all leave out this update, as one process does: all batches of it.
     """
 
     processes: Processes
@@ -58,8 +58,6 @@ class Together(Accumulation):
     _ended: bool = field(default=False, init=False)
     _has_sums: bool = field(default=False, init=False)  # otherwise the gradients in the buffer are those before
     _buffer: Array = field(init=False, factory=lambda: np.empty(0))
-    _problem: NonFiniteError | None = field(default=None, init=False)
-    _before: Snapshot | None = field(default=None, init=False)
     _norms: list[BatchNorm] = field(init=False, factory=list)
     _has_agreed: bool = field(default=False, init=False)  # on whether the loss of this pass is finite
 
@@ -88,7 +86,6 @@ class Together(Accumulation):
         if not self.results:
             state.before = None
             state.begin(trainer.optimizer)
-            self._before = state.before
             self._clear_sums()
         self._add_part(part)
         if len(self.results) < trainer.accumulate and not last:
@@ -136,8 +133,7 @@ class Together(Accumulation):
         except NonFiniteError as error:
             if not self._has_agreed:  # the others wait for this process's statistics
                 raise
-            self._problem = error
-            self.results.append(None)
+            self.leave_out(error)
             return
         finally:
             self._normalize_alone()
@@ -191,7 +187,7 @@ class Together(Accumulation):
 
     def _exchange_and_update(self) -> float | None:
         state, trainer, buffer, processes = self.state, self.trainer, self._buffer, self.processes
-        problem, self._problem = self._problem, None
+        problem = self.problem
         if problem is not None or not self._has_sums:
             buffer[:BAD] = 0
         buffer[BAD] = problem is not None
@@ -200,7 +196,6 @@ class Together(Accumulation):
         processes.sum(buffer)
         self.stopped, self.interrupted = bool(buffer[STOPPED] > 0), bool(buffer[INTERRUPTED] > 0)
         self.all_ended = int(buffer[ENDED]) == processes.size
-        state.before = self._before  # a program may have committed what this process has seen of the batch
         if buffer[BAD]:
             state.rollback()
             raise self._failure(problem)
@@ -249,7 +244,10 @@ def weights_of(
     return rows * all_counted / all_rows, counted, counted * all_rows / (rows * all_counted)
 
 
-def learn_at_once(trainer: Settings, state: TrainingState, batch: Data, processes: Processes) -> float:
+def learn_at_once(
+    trainer: Settings, state: TrainingState, batch: Data, processes: Processes, programs: Programs
+) -> float:
     """Make one update from this process's part of a batch, and return the loss of all of it before that."""
     part = batch.take(processes.part(len(batch)))
-    return Together(trainer.loss, processes, trainer, state).learn(part, True) or 0.0
+    program = partial(programs.run, "gradients")
+    return Together(trainer.loss, processes, trainer, state, program).learn(part, True) or 0.0

@@ -287,19 +287,20 @@ class Trainer:
 
     def _step(self, batch: Data, takes_more: bool = False) -> float:
         """A step with validated data; ``takes_more``: the program for it takes other data of these shapes, too."""
-        if self._training.processes is not None:
-            return ignoring_errors(learn_at_once, self, self._training, batch, self._training.processes)
-        lowered = self._programs.of("step", batch)
+        state, shared = self._training, self._training.processes
+        lowered = self._programs.of("step", batch) if shared is None else None
         if self._last is not (last := lowered if takes_more else None):
             self._last = last
         try:
             value = None if lowered is None else lowered.once(batch)
-            if value is None:
-                value, _ = ignoring_errors(step, self, self._training, batch)
+            if shared is not None:
+                value = ignoring_errors(learn_at_once, self, state, batch, shared, self._programs)
+            elif value is None:
+                value, _ = ignoring_errors(step, self, state, batch)
         finally:
-            if self._training.before is not None:
-                self._training.rollback()
-        self._training.consistent = True
+            if state.before is not None:
+                state.rollback()
+        state.consistent = True
         if (built := self.model.built) is not None and built.loss is not self.loss:
             self.model.built = evolve(built, loss=self.loss)
         return value
@@ -379,7 +380,9 @@ class Trainer:
             self.callbacks = [*self.callbacks, *further]
         try:
             position, rng = state.next_position()
-            training, validation = options.sources(self.model, self.loss, x, y, learns, rng)
+            given, group = (self.model, self.loss, x, y, learns, rng), state.processes
+            found = options.sources(*given) if group is None else group.of_each(options.sources, *given, group.part)
+            training, validation = found
             fit_scale(state, self.loss, training, y, first=not steps and self.is_first)
             built: Any = self.model.built
             self.model.built = evolve(built, loss=self.loss)
@@ -405,10 +408,7 @@ class Trainer:
         sample_weight: ArrayLike | None = None,
         steps: int | None = None,
     ) -> dict[str, float]:
-        """Compute the loss and the metrics on these data, without training on them.
-
-        The data may be anything that ``fit`` takes; ``steps`` is the number of batches of a stream, None for all.
-        """
+        """Compute the loss and the metrics on data as ``fit`` takes them; ``steps`` counts batches of a stream."""
         check_batch_size(batch_size)
         data = as_source(self.model, self.loss, x, y, sample_weight, steps_per_epoch=steps)
         programmed = partial(self._programs.run, "evaluation")

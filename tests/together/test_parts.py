@@ -1,6 +1,7 @@
 """What each of several processes reads of arrays, data sets and lazy arrays: together all, and no sample twice."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from together_cases import Lazy
 
 from deepbp import Sequential
+from deepbp.errors import DataError
 from deepbp.layers import Dense
 from deepbp.losses import MeanSquaredError
 from deepbp.metrics import R2, MeanAbsoluteError
@@ -118,3 +120,20 @@ def test_the_meters_of_several_processes_are_one(pending: int, monkeypatch: pyte
     meters = [meter(part) for part in (slice(0, 21), slice(21, 21), slice(21, 60))]
     whole = meters[1].merged([one.content() for one in meters]).row()
     assert whole == pytest.approx(meter(slice(0, 60)).row(), rel=1e-12)
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("x", "float64"), ("y", "float64"), ("x", "float32")])
+def test_each_process_looks_for_what_is_missing_in_its_part_of_a_file(tmp_path: Path, name: str, dtype: str) -> None:
+    files = {"x": X.astype(dtype), "y": Y.astype(dtype)}
+    files[name][70, 0] = np.nan
+    for one, array in files.items():
+        np.save(tmp_path / f"{one}.npy", array)
+    x, y = (np.load(tmp_path / f"{one}.npy", mmap_mode="r") for one in "xy")
+    first, second, third = (one.part for one in processes(3))
+    data = Data.of(NET, MeanSquaredError(), x, y, part=first)
+    assert np.shares_memory(data.x, x)
+    assert np.shares_memory(data.y, y) == (dtype == "float64")
+    np.testing.assert_array_equal(data.take(slice(3, 9)).y, Y[3:9])
+    Data.of(NET, MeanSquaredError(), x, y, part=second)
+    with pytest.raises(DataError, match=rf"^{name}: expected finite numbers, got nan at {name}\[70, 0\]"):
+        Data.of(NET, MeanSquaredError(), x, y, part=third)

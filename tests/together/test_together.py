@@ -13,7 +13,18 @@ from deepbp.typing import Array
 
 pytestmark = needs_mpi
 NAMES = [*CASES, *DIFFERENT]
-PROGRAMS = ("plain", "sum", "penalty", "sample weights", "missing targets", "batch normalization", "images", "skipping")
+PROGRAMS = (
+    "plain",
+    "sum",
+    "penalty",
+    "sample weights",
+    "missing targets",
+    "batch normalization",
+    "images",
+    "by step",
+    "skipping",
+    "skipping and accumulation",
+)
 FUSED = pytest.mark.skipif(not find_spec("numba"), reason="programs need Numba")
 Numbers: TypeAlias = dict[str, Array]
 
@@ -56,9 +67,12 @@ def test_any_number_of_processes_gives_the_same_training(tmp_path: Path, count: 
         assert not np.allclose(together[name]["0.weight"], alone[name]["0.weight"], rtol=1e-6)
 
     for rank in range(count):
-        of_rank = {name: int(found) for name, found in together[f"traffic {rank}"].items()}
+        of_rank = {name: found.item() for name, found in together[f"traffic {rank}"].items()}
         ends = 1 + 3  # before the first epoch, and after each, of three numbers
         assert of_rank["steps"] == 3 * 7
         assert of_rank["messages"] == of_rank["steps"] + ends
         assert of_rank["numbers"] == of_rank["steps"] * (of_rank["parameters"] + 7) + 3 * ends
         assert of_rank["programs"] == (2 if kernels == "numba" else 0)  # for whole batches, and for the last one
+        assert of_rank["messages by hand"] == 3
+        assert of_rank["programs by hand"] == (1 if kernels == "numba" else 0)
+        assert of_rank.get("resident", 0) < 1 / count + 0.15

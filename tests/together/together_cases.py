@@ -4,7 +4,8 @@ Without mpiexec, the same trainings by one process, which knows of no others. Ea
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,22 @@ import numpy as np
 
 from deepbp import Sequential, Trainer
 from deepbp.callbacks import EarlyStopping, ReduceOnPlateau, WeightAverage
-from deepbp.layers import L1, L2, BatchNorm, Conv2D, Dense, Dropout, Embedding, Flatten, Penalized, ReLU, Tanh
+from deepbp.layers import (
+    L1,
+    L2,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    Layer,
+    LayerNorm,
+    Penalized,
+    ReLU,
+    Standardize,
+    Tanh,
+)
 from deepbp.losses import IgnoreMissing, MeanSquaredError, SoftmaxCrossEntropy, SumSquaredError
 from deepbp.metrics import R2, Accuracy, MeanAbsoluteError
 from deepbp.optimizers import (
@@ -148,12 +164,21 @@ def twice(processes: Shared) -> dict[str, Array]:
     return results(net, {})
 
 
-def skipping(processes: Shared) -> dict[str, Array]:
-    """The second sample overflows; its batch is left out everywhere."""
-    net = Sequential([Dense(9), BatchNorm(), Tanh(), Dense(3)], input_shape=12, rng=0, dtype="float64")
-    x = X.copy()
-    x[1] = 1e200
-    return train(net, processes, MeanSquaredError(), SGD(0.1), x=x, y=TARGETS, non_finite="skip", batch_size=99)
+def skipping(accumulate: int, inner: Sequence[Layer[Any]], *rows: int) -> Case:
+    """Some samples overflow; the updates that they are part of are left out everywhere."""
+
+    def run(processes: Shared) -> dict[str, Array]:
+        net = Sequential([Dense(9), *deepcopy(inner), Dense(3)], input_shape=12, rng=0, dtype="float64")
+        x = X.copy()
+        x[[*rows]] = 1e200
+        options: dict[str, Any] = {
+            "non_finite": "skip",
+            "accumulate": accumulate,
+            "batch_size": 99 if accumulate == 1 else 7,
+        }
+        return train(net, processes, MeanSquaredError(), SGD(0.1), x=x, y=TARGETS, **options)
+
+    return run
 
 
 OPTIMIZERS: list[Optimizer] = [
@@ -254,7 +279,10 @@ CASES: dict[str, Case] = {
     "images": image,
     "a table": table,
     "two calls": twice,
-    "skipping": skipping,
+    "skipping": skipping(1, [BatchNorm(), Tanh()], 1),
+    "skipping and accumulation": skipping(4, [], 1),
+    "skipping several batches of an update": skipping(3, [BatchNorm()], 1, 5),
+    "standardization": lambda p: train(dense(first=Standardize()), p, x=3 + 5 * X),
     **{
         f"{optimizer}": lambda p, optimizer=optimizer: train(dense(), p, optimizer=optimizer, epochs=2)  # type: ignore[misc]
         for optimizer in OPTIMIZERS
@@ -279,14 +307,38 @@ def traffic(processes: Processes) -> dict[str, int]:
     trainer = Trainer(net, SoftmaxCrossEntropy(), Adam(0.01), processes=processes)
     messages, numbers = processes.messages, processes.numbers
     trainer.fit(X, LABELS, epochs=3, batch_size=32)
-    programs = [one for key, one in trainer._programs._made.items() if key[0] == "gradients" and one is not None]
-    return {
+    found = {
         "messages": processes.messages - messages,
         "numbers": processes.numbers - numbers,
         "steps": trainer.steps,
         "parameters": trainer.parameters.values.size,
-        "programs": len(programs),
+        "programs": programs_of(trainer),
     }
+    by_hand = Trainer(dense(dtype="float32"), SoftmaxCrossEntropy(), Adam(0.01), processes=processes)
+    messages = processes.messages
+    for _ in range(3):
+        by_hand.step(X.astype("float32"), LABELS)
+    return found | {"messages by hand": processes.messages - messages, "programs by hand": programs_of(by_hand)}
+
+
+def programs_of(trainer: Trainer) -> int:
+    return sum(key[0] == "gradients" and one is not None for key, one in trainer._programs._made.items())
+
+
+def resident(processes: Processes, path: Path) -> float:
+    """The share of a file that this process has read to train on it."""
+    rows = 131_072  # 32 MiB: the system reads up to 2 MiB beyond what is asked for
+    if processes.rank == 0:
+        np.save(path, np.ones((rows, 32)) * np.arange(32))
+    processes.gather(None)
+    x = np.load(path, mmap_mode="r")
+    net = Sequential([LayerNorm(), Dense(3)], input_shape=32, rng=0, dtype="float64")
+    options: dict[str, Any] = {"loss": SoftmaxCrossEntropy(), "optimizer": SGD(0.1), "processes": processes}
+    net.fit(x, np.arange(rows) % 3, epochs=1, batch_size=None, validation_data=(x, np.arange(rows) % 3), **options)
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    next(line for line in lines if line.endswith(str(path)))
+    kilobytes: float = int(next(line for line in lines if line.startswith("Rss:")).split()[1])
+    return 1024 * kilobytes / int(x.nbytes)
 
 
 def main(folder: Path, *names: str) -> None:
@@ -307,6 +359,8 @@ def main(folder: Path, *names: str) -> None:
             np.savez(folder / f"{number}.npz", name=name, alike=alike, rerun=rerun, **numbers)
     if processes is not None:
         counts: dict[str, Any] = traffic(processes)
+        if sys.platform == "linux" and not names:
+            counts["resident"] = resident(processes, folder / "x.npy")
         np.savez(folder / f"traffic_{comm.rank}.npz", **counts)
 
 

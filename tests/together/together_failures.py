@@ -12,7 +12,7 @@ from mpi4py import MPI
 
 from deepbp import Sequential, Trainer
 from deepbp.callbacks import Callback, ModelCheckpoint, TimeLimit
-from deepbp.errors import NonFiniteError
+from deepbp.errors import DataError, NonFiniteError
 from deepbp.layers import BatchNorm, Dense, Tanh
 from deepbp.losses import MeanSquaredError
 from deepbp.optimizers import SGD
@@ -51,12 +51,20 @@ class Happens(Callback):
 def run(folder: Path, how: str) -> None:
     x = np.random.default_rng(0).normal(size=(120, 5))
     y = x[:, :2].copy()
+    if how == "missing in a file":  # which only the last process sees
+        x[119] = np.nan
+        np.save(folder / f"x{comm.rank}.npy", x)
+        x = np.load(folder / f"x{comm.rank}.npy", mmap_mode="r")
     if "nan" in how:
         x[119] = 1e200  # a row of the last process's part, where rows are in order
     if how == "wrong everywhere":
         x[3] = np.nan
     if how == "before" and here:
         raise RuntimeError("boom")
+    if how == "leave" and here:
+        sys.exit()
+    if how == "leave in error" and here:
+        raise SystemExit(3)
     layers: list[Any] = [BatchNorm() if "statistics" in how else Dense(4), Dense(2)]
     net = Sequential(layers if "nan" in how else [*layers, Tanh()], input_shape=5, rng=0, dtype="float64")
     callbacks: list[Any] = [happens := Happens(how), ModelCheckpoint(folder / "run.npz")]
@@ -67,6 +75,10 @@ def run(folder: Path, how: str) -> None:
     caught = ""
     try:
         trainer.fit(x, y, epochs=3, batch_size=12, shuffle=False)
+    except DataError as error:  # which all raise
+        caught = str(error)
+        if how == "wrong everywhere":
+            raise
     except NonFiniteError as error:  # which all raise
         if how == "nan":
             raise
@@ -81,7 +93,7 @@ def run(folder: Path, how: str) -> None:
         print(f"{how}, {rank}: {line}", flush=True)
     comm.Barrier()
     if comm.rank == 0:
-        (folder / "run.npz").unlink()
+        (folder / "run.npz").unlink(missing_ok=True)
     comm.Barrier()
 
 

@@ -16,7 +16,14 @@ from deepbp.parameters import Buffer
 from deepbp.typing import Array, Shape
 
 X, Y, LOSS = SQUARES.x, SQUARES.y, SQUARES.loss
-HUGE = np.where(np.arange(23)[:, None] == 3, 1e200, X)  # row 3 overflows the squares of its loss
+
+
+def overflowing(row: int) -> Array:
+    """The inputs, of which this row overflows the squares of its loss."""
+    return np.where(np.arange(23)[:, None] == row, 1e200, X)
+
+
+HUGE = overflowing(3)
 
 
 @define(eq=False)
@@ -44,14 +51,14 @@ def network(rng: int = 0) -> Sequential:
     return Sequential([Mean(), Dense(5), Mean(), Dense(4)], input_shape=3, rng=rng, dtype="float64")
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_bad_batches_are_left_out(accumulate: int) -> None:
+@pytest.mark.parametrize(("accumulate", "row", "group"), [(1, 3, 4), (2, 3, 8), (2, 6, 8)])
+def test_updates_with_bad_batches_are_left_out(accumulate: int, row: int, group: int) -> None:
     skipping = Trainer(network(), LOSS, Adam(0.01), non_finite="skip", accumulate=accumulate)
     plain = Trainer(network(), LOSS, Adam(0.01), accumulate=accumulate)
-    history = skipping.fit(HUGE, Y, batch_size=4, shuffle=False, epochs=2)
+    history = skipping.fit(overflowing(row), Y, batch_size=4, shuffle=False, epochs=2)
 
-    def others() -> Iterator[tuple[Array, Array]]:
-        for start in range(4, 23, 4):
+    def others() -> Iterator[tuple[Array, Array]]:  # after the first update, all of whose batches are left out
+        for start in range(group, 23, 4):
             yield X[start : start + 4], Y[start : start + 4]
 
     expected = plain.fit(others, epochs=2)
@@ -62,6 +69,19 @@ def test_bad_batches_are_left_out(accumulate: int) -> None:
     for name, buffer in skipping.model.named_buffers().items():
         np.testing.assert_array_equal(buffer.value, plain.model.named_buffers()[name].value)
         assert np.isfinite(buffer.value).all()
+
+
+@pytest.mark.parametrize("row", [3, 6, 17, 22])
+def test_accumulation_skips_what_a_large_batch_skips(row: int) -> None:
+    results = []
+    for batch_size, accumulate in ((8, 1), (4, 2), (2, 4)):
+        net = Sequential([Dense(5), Dense(4)], input_shape=3, rng=0, dtype="float64")
+        trainer = Trainer(net, LOSS, Adam(0.01), non_finite="skip", accumulate=accumulate)
+        trainer.fit(overflowing(row), Y, batch_size=batch_size, shuffle=False, epochs=3)
+        results.append((trainer.parameters.values, trainer.skipped, trainer.steps))
+    for values, skipped, steps in results:
+        assert (skipped, steps) == (3, 6)
+        np.testing.assert_allclose(values, results[0][0], rtol=1e-12)
 
 
 def test_raising_leaves_no_overflow_in_the_buffers_either() -> None:
