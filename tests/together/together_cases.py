@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,7 @@ def by_step(processes: Shared) -> dict[str, Array]:
     net = dense()
     trainer = Trainer(net, SoftmaxCrossEntropy(), Adam(0.01), processes=processes)
     losses = [trainer.step(X[:n], LABELS[:n]) for n in (50, 2, 1)]
+    trainer.save(BytesIO())  # after complete updates
     return {**results(net, {}), "losses": np.array(losses)}
 
 
