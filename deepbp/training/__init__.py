@@ -14,6 +14,7 @@ from deepbp.training.evaluation import evaluate
 from deepbp.training.full_batch import Iterations, fit_lbfgs, fit_levenberg_marquardt
 from deepbp.training.history import Best, History
 from deepbp.training.objective import Objective
+from deepbp.training.parquet import Parquet
 from deepbp.training.selection import RangeTest, Scores, cross_validate, k_fold, learning_rate_range_test
 from deepbp.training.signals import SignalMonitor, Signals
 from deepbp.training.trainer import Callback, Trainer
@@ -47,6 +48,7 @@ __all__ = [
     "ModelCheckpoint",
     "NonNegative",
     "Objective",
+    "Parquet",
     "Precision",
     "RangeTest",
     "Recall",

@@ -335,10 +335,13 @@ def input_batches(x: Any, convert: Callable[[Any], Array], batch_size: int | Non
     kind: Any = x  # what is tested; x itself stays Any for type checkers
     in_memory = isinstance(kind, list | tuple | str | set | type | memoryview | None)
     in_memory = in_memory or hasattr(kind, "__array__") or bool(library_of(kind))
-    if is_lazy(kind) or (isinstance(kind, np.memmap) and batch_size is not None):
-        size = ROWS_AT_ONCE if batch_size is None else batch_size
-        for start in range(0, length_of(x, "x"), size):
-            yield _placed(convert, x[start : start + size], start)
+    if is_lazy(kind):
+        size, rows = ROWS_AT_ONCE if batch_size is None else batch_size, np.broadcast_to(False, length_of(x, "x"))
+        blocks = Blocks(x, rows, None, lambda inputs, _: inputs).batches(size) if len(rows) else ()
+        yield from (_placed(convert, inputs, number * size) for number, inputs in enumerate(blocks))
+    elif isinstance(kind, np.memmap) and batch_size is not None:
+        for start in range(0, len(x), batch_size):
+            yield _placed(convert, x[start : start + batch_size], start)
     elif in_memory or not (callable(kind) or isinstance(kind, Iterable) or hasattr(kind, "__getitem__")):
         array = convert(x)
         yield from (array[rows] for rows in blocks_of_rows(len(array), batch_size))

@@ -86,11 +86,12 @@ class Blocks(Splittable):
 
     Where all samples fit into one window, the order is that of an array in memory. Otherwise the blocks are drawn in a
     random order, and the samples of neighbouring blocks in that order are shuffled together: memory holds one window.
+    A block is a chunk of the file, also a large one, because files read and decompress chunks whole.
 
     Args:
         x, y, sample_weight: with samples along axis 0, each lazy or in memory.
         check: makes a validated batch of (x, y, sample_weight).
-        window: bytes of x and y that are in memory together.
+        window: bytes of x and y that are in memory together, at least a block.
         rows: the rows in use, in ascending order; None for all.
     """
 
@@ -100,7 +101,7 @@ class Blocks(Splittable):
     check: Check
     window: int = WINDOW
     rows: Array | None = None
-    _block: int = field(init=False)  # rows of a block
+    _borders: Array = field(init=False)  # the first row of each block, and the end
     _blocks_at_once: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -118,10 +119,9 @@ class Blocks(Splittable):
             raise DataError(f"x: expected at least one sample, got none (shape {self.x.shape})")
         self.y, self.sample_weight = held["y"], held.get("sample_weight")
         lazy = [part for part in held.values() if is_lazy(part)]
-        row = max(1, sum(part.dtype.itemsize * int(np.prod(part.shape[1:])) for part in lazy))
-        chunks = [part.chunks[0] for part in lazy if getattr(part, "chunks", None) and isinstance(part.chunks[0], int)]
-        self._block = max(1, min(max(chunks, default=BLOCK // row), self.window // row))
-        self._blocks_at_once = max(1, self.window // (row * self._block))
+        self._borders = _borders(lazy, lengths["x"], self.window)
+        largest = int(np.diff(self._borders).max()) * sum(map(_bytes_of_row, lazy))
+        self._blocks_at_once = max(1, self.window // max(1, largest))
 
     @property
     def samples(self) -> int:
@@ -176,9 +176,10 @@ class Blocks(Splittable):
         parts of the batches differ a little in size; otherwise (``windows`` is None) it is a part of each batch.
         """
         if windows is None:
+            block: dict[int, tuple[Array, ...]] = {}  # the last one, which the next batch may need again
             for place in parts_of_batches(self.samples, size, skip, part):
                 rows = np.arange(place.start, place.stop) if self.rows is None else self.rows[place]
-                yield self._checked([tuple(_read(one, rows) for one in self._parts())], [rows]) if len(rows) else None
+                yield self._checked(self._in_order(rows, block), [rows]) if len(rows) else None
             return
         pending: list[tuple[Array, ...]] = []
         rows_of: list[Array] = []
@@ -208,20 +209,33 @@ class Blocks(Splittable):
         if count:
             yield self._checked(pending, rows_of) if pending else None
 
+    def _in_order(self, rows: Array, held: dict[int, tuple[Array, ...]]) -> list[tuple[Array, ...]]:
+        """These rows, from each block that they are in; ``held`` has the one that was read last."""
+        pieces = []
+        first, last = np.searchsorted(self._borders, rows[[0, -1]], "right") - 1
+        for block in range(first, last + 1):
+            start, stop = self._borders[block : block + 2]
+            if block not in held:
+                held.clear()
+                held[block] = tuple(_read(one, np.arange(start, stop)) for one in self._parts())
+            own = rows[slice(*np.searchsorted(rows, (start, stop)))] - start
+            pieces.append(tuple(one[own] for one in held[block]))
+        return pieces
+
     def _parts(self) -> list[Any]:
         return [part for part in (self.x, self.y, self.sample_weight) if part is not None]
 
     def _rows(self, block: int) -> Array:
-        start, stop = block * self._block, min(int(self.x.shape[0]), (block + 1) * self._block)
+        start, stop = self._borders[block : block + 2]
         if self.rows is None:
             return np.arange(start, stop)
         return self.rows[slice(*np.searchsorted(self.rows, (start, stop)))]
 
     def _windows(self, rng: np.random.Generator | None) -> list[tuple[Array, Array]]:
         """(block numbers, order of their samples) of each window."""
-        blocks = np.arange(-(-int(self.x.shape[0]) // self._block))
+        blocks = np.arange(len(self._borders) - 1)
         if self.rows is not None:
-            blocks = np.unique(self.rows // self._block)
+            blocks = np.unique(np.searchsorted(self._borders, self.rows, "right") - 1)
         count = len(blocks)
         at_once = self._blocks_at_once if rng is not None else 1
         if rng is not None and count > at_once:
@@ -241,6 +255,35 @@ class Blocks(Splittable):
             numbers = np.concatenate(rows)
             span = f"row {numbers[0]}" if len(numbers) == 1 else f"rows {numbers.min()} to {numbers.max()}"
             raise error.placed(f"a batch of {span}") from None
+
+
+def _bytes_of_row(part: Any) -> int:
+    return int(part.dtype.itemsize * np.prod(part.shape[1:], dtype=int))
+
+
+def _borders(lazy: list[Any], count: int, window: int) -> Array:
+    """Where blocks begin, and the end: at chunks of the files, of which each is then in one block.
+
+    Where files have chunks of different sizes, it is those of the largest, unless the rows of one, with the others'
+    parts of them, take more than twice its own memory, and more than a window.
+    """
+    row = max(1, sum(map(_bytes_of_row, lazy)))
+    chunked = [(part.chunks[0], _bytes_of_row(part)) for part in lazy if getattr(part, "chunks", None)]
+    for lengths, _ in chunked:
+        if isinstance(lengths, tuple):  # chunks of uneven sizes
+            return np.concatenate([[0], np.cumsum([length for length in lengths if length])])
+    chunks = [(rows, own) for rows, own in chunked if isinstance(rows, int)]
+    most = max([window // row, *(2 * rows * own // row for rows, own in chunks)])
+    fitting = [rows for rows, _ in chunks if rows <= most]
+    if not chunks:
+        block = min(BLOCK, window) // row
+    elif len(fitting) == len(chunks):
+        block = max(fitting)
+    else:
+        block = window // row
+        if fitting and block > max(fitting):
+            block -= block % max(fitting)
+    return np.append(np.arange(0, count, max(1, block)), count)
 
 
 def _read(part: Any, rows: Array) -> Array:

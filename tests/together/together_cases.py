@@ -136,7 +136,7 @@ def lazily(rows_at_once: int, shuffle: bool) -> Case:
 
 
 class Lazy:
-    """An array as of an HDF5 file, which counts the rows that are read."""
+    """An array as of an HDF5 file, which counts the rows of the chunks that are read."""
 
     def __init__(self, array: Array, rows: int) -> None:
         self._array, self.chunks, self.read = array, (rows, *array.shape[1:]), 0
@@ -144,7 +144,8 @@ class Lazy:
 
     def __getitem__(self, place: Any) -> Array:
         found: Array = self._array[place]
-        self.read += len(found)
+        chunk = self.chunks[0]
+        self.read += min(len(self._array), -(-place.stop // chunk) * chunk) - place.start // chunk * chunk
         return found
 
 

@@ -1,6 +1,7 @@
 """Lazy arrays train to the same bytes as arrays in memory, and are never read whole."""
 
 import tracemalloc
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +213,37 @@ def test_labels_that_are_not_in_memory_cannot_be_counted() -> None:
     net = Sequential([Dense(2)], input_shape=4)
     with pytest.raises(ConfigurationError, match=r"class_weight: 'balanced' counts labels, .*\{0: 1.0, 1: 5.0\}"):
         net.fit(Counted(X), np.zeros(1000, int), loss=SoftmaxCrossEntropy(), optimizer=Adam(), class_weight="balanced")
+
+
+class Chunked(Counted):
+    """An array of a file that reads chunks whole."""
+
+    def __init__(self, array: Any, chunks: Any) -> None:
+        super().__init__(array)
+        self.chunks = chunks
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+@pytest.mark.parametrize("lengths", [[300, 300, 300, 100], [250, 100, 0, 650]])
+def test_a_chunk_larger_than_a_window_is_read_once_in_an_epoch(lengths: list[int], shuffled: bool) -> None:
+    x = Chunked(X, (300, 4) if lengths[0] == 300 else (tuple(lengths), (4,)))  # as of HDF5 and of Dask
+    source = Blocks(x, np.arange(1000), None, lambda x, y: y, window=1024)  # of 64 rows
+    seen = epoch(source, 32, np.random.default_rng(0) if shuffled else None)
+    assert sorted(np.concatenate(seen)) == [*range(1000)]
+    starts = np.cumsum([0, *lengths])
+    expected = {(start, stop) for start, stop in pairwise(starts) if start < stop}
+    assert len(x.reads) == len(expected)
+    assert set(x.reads) == expected
+
+
+def test_in_order_a_chunk_is_read_once_for_all_batches_of_a_process() -> None:
+    x = Chunked(X, (300, 4))
+    source = Blocks(x, np.arange(1000), None, lambda x, y: y)
+    assert [*source.batches(32, part=lambda count: slice(count // 2, count))][1].tolist() == [*range(48, 64)]
+    assert x.reads == [(0, 300), (300, 600), (600, 900), (900, 1000)]
+
+
+def test_blocks_are_of_the_small_chunks_where_those_of_other_arrays_take_all_rows() -> None:
+    x, y = Chunked(X, (64, 4)), Chunked(Y, (1000, 1))
+    epoch(Blocks(x, y, None, lambda x, y: y, window=2048), 32, np.random.default_rng(0))
+    assert set(x.reads) == {(start, min(start + 64, 1000)) for start in range(0, 1000, 64)}
