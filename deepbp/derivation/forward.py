@@ -136,8 +136,17 @@ def loss_blocks(steps: Sequence[Step], loss: Loss[Any]) -> list[Block]:
     counts = {name: text for name, text in counts.items() if letters[name] != Symbol("B")}
     if loss._takes_missing():
         counts |= {name: f"{text[:-1]}, without missing targets." for name, text in counts.items()}
+    if "columns" in used:
+        part, placed = Math(("columns(u, 2, 5)",), {}), Math(("into_columns(u, 2, 5, x)",), {})
+        words: list[str | Math] = [part, " is columns 2 to 4 of u, counted from 0; ", placed]
+        words.append(" has u in such columns, as many as u has, and 0 in all others")
+        if "indicators" in used:
+            words += ["; ", Math(("indicators(u, 3)",), {}), " has 1 in the column of each class, and 0 in the others"]
+        rows_of_columns = [Paragraph((*words, "."))]
+    else:
+        rows_of_columns = []
     notes = (Paragraph((alone(letters[name]), counts[name])) for name in counts if name in used)
-    return [Heading("The loss"), Equations(rows), *notes]
+    return [Heading("The loss"), Equations(rows), *notes, *rows_of_columns]
 
 
 def sums_explained(expressions: Iterable[Expression]) -> list[Block]:

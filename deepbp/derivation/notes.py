@@ -26,13 +26,13 @@ class Neurons:
 
 
 def notes_blocks(steps: Sequence[Step], loss: Loss[Any]) -> list[Block]:
-    """The section on signs, and for networks of dense layers and elementwise activations the notes' formulas."""
-    stated = loss.stated_formula()
-    if stated is None:
+    """The section on signs and the notes' formulas, for networks of dense layers and elementwise activations."""
+    stated, layers = loss.stated_formula(), as_in_the_notes(steps)
+    if stated is None or layers is None or "columns" in stated.value:
         return []
     delta = with_values(stated.delta, loss)
     letters = loss_symbols(steps, loss)
-    blocks: list[Block] = [
+    return [
         Heading("The sign, and the words of the notes"),
         Paragraph(
             (
@@ -45,12 +45,6 @@ def notes_blocks(steps: Sequence[Step], loss: Loss[Any]) -> list[Block]:
                 ", and the optimizer subtracts it. With a learning rate of 1 the two are the same numbers.",
             )
         ),
-    ]
-    layers = as_in_the_notes(steps)
-    if layers is None:
-        return blocks
-    return [
-        *blocks,
         Paragraph(
             (
                 "In the words of the notes, the changes of the weights are as follows. The notes count the weights, "

@@ -238,6 +238,8 @@ def _loss_lines(loss: Loss[Any], prediction: str, start: str) -> tuple[Lines, Li
     formula = loss.stated_formula()
     if formula is None:
         raise ConfigurationError(f"script: {loss}: expected a loss that states its formula")
+    if "columns" in names_in(formula.value):
+        raise ConfigurationError(f"script: {loss}: expected a loss of all outputs, got one of some columns")
     counts = {"n": f"{prediction}.size", "rows": f"{prediction}.size // {prediction}.shape[-1]"}
     counts |= {"classes": f"{prediction}.shape[-1]", "prediction": prediction, "target": "y"}
     held = {n: np.asarray(v) if isinstance(v, tuple) else v for n, v in values_of_fields(loss).items()}

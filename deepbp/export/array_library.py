@@ -27,19 +27,9 @@ ELEMENTWISE = (
 )
 GRADIENTS_ONLY = frozenset(
     (
-        *("after", "at_first", "at_last", "block_sum", "correlate_samples", "crop", "from_pairs", "over_places"),
-        *(
-            "rotate_back",
-            "stack",
-            "up_to_now",
-            "step_products",
-            "sum_like",
-            "sum_rows",
-            "to_largest",
-            "to_windows",
-            "to_winner",
-            "to_winners",
-        ),
+        *("after", "at_first", "at_last", "block_sum", "correlate_samples", "crop", "from_pairs", "into_columns"),
+        *("over_places", "rotate_back", "stack", "step_products", "sum_like", "sum_rows", "to_largest", "to_windows"),
+        *("to_winner", "to_winners", "up_to_now"),
     )
 )
 """Functions of the language that only gradients use, which the other library derives itself."""
@@ -251,6 +241,9 @@ class ArrayLibrary(ABC):
 
     def columns(self, e: Any, start: int, stop: int) -> Any:
         return self.sliced(e, -1, start, stop)
+
+    def indicators(self, column: Any, classes: int) -> Any:
+        return self.where(column == self.constant(np.arange(classes, dtype=self.dtype)), 1.0, 0.0)
 
     def at_step(self, e: Any, step: int) -> Any:
         """One step of a sequence, the first or the last."""

@@ -181,6 +181,15 @@ const formulas = (() => {
     const n = end(a);
     return array([...a.shape.slice(0, -1), stop - start], a.data.filter((_, i) => i % n >= start && i % n < stop));
   };
+  const into_columns = (a, start, stop, x) => {
+    const [n, wide] = [end(x), spread(a, { shape: [...x.shape.slice(0, -1), stop - start] })];
+    return array(x.shape, x.data.map((_, i) => {
+      const j = i % n;
+      return j >= start && j < stop ? wide.data[Math.floor(i / n) * (stop - start) + j - start] : 0;
+    }));
+  };
+  const indicators = (a, classes) =>
+    array([...a.shape.slice(0, -1), classes], a.data.flatMap((k) => Array.from({ length: classes }, (_, j) => Number(j === k))));
   const concat = (...parts) => {
     const outer = common(...parts.map((one) => one.shape.slice(0, -1)));
     const wide = parts.map((one) => spread(one, { shape: [...outer, end(one)] }));
@@ -479,7 +488,7 @@ const formulas = (() => {
     abs, add, after, at_first, at_last, batch_mean, batch_size, batch_sum, before, beside, block_sum, columns, concat,
     convolve, correlate, correlate_samples, cos, cosh, crop,
     divide, equal, erf, exp, expm1, feature_mean, feature_size, feature_sum, feature_variance, first, from_pairs, greater,
-    greater_equal, group_mean, join_heads, largest_piece, last, less, less_equal, log, log1p, log_cosh, log_row_sum_exp,
+    greater_equal, group_mean, indicators, into_columns, join_heads, largest_piece, last, less, less_equal, log, log1p, log_cosh, log_row_sum_exp,
     log_softmax, matmul, maximum, minimum, multiply, negative, not_equal, not_later, nth, one_hot, over_places, pad, pairs,
     part, place_max, place_mean, power, reshape, rotate, rotate_back, row_max, row_mean, row_size, row_sum, row_variance,
     rows, shaped_like, sigmoid, sign, sin, sinh, sinusoids, softmax, softplus, split_heads, spread, sqrt, stack,

@@ -144,6 +144,13 @@ def _join_heads(e: Any) -> Any:
     return e.swapaxes(1, 2).reshape(e.shape[0], e.shape[2], -1)
 
 
+def _into_columns(e: Any, start: int, stop: int, x: Any) -> Any:
+    """Zeros like x, but for these columns."""
+    whole = np.zeros(np.shape(x), np.asarray(e).dtype)
+    whole[..., int(start) : int(stop)] = e
+    return whole
+
+
 FUNCTIONS: dict[str, Any] = {
     "abs": np.abs,
     "after": lambda e, outside=0: _moved(e, -1, outside),  # of each step, the one after it
@@ -155,6 +162,7 @@ FUNCTIONS: dict[str, Any] = {
     "batch_sum": lambda e: np.sum(e, axis=0),  # Σ over the samples
     "before": lambda e, outside=0: _moved(e, 1, outside),  # of each step, the one before it; before the first, a state
     "beside": lambda *parts: np.concatenate(np.broadcast_arrays(*parts), axis=-1),
+    "columns": lambda e, start, stop: np.asarray(e)[..., int(start) : int(stop)],
     "cos": np.cos,
     "cosh": np.cosh,
     "erf": np.vectorize(math.erf, otypes=[float]),  # not the kernel, which is held against it
@@ -166,6 +174,8 @@ FUNCTIONS: dict[str, Any] = {
     "first": lambda e: e[:, 0],
     "from_pairs": _from_pairs,
     "group_mean": _group_mean,
+    "indicators": lambda column, classes: (column == np.arange(int(classes))) * 1.0,  # one-hot rows of a column (…, 1)
+    "into_columns": _into_columns,
     "join_heads": _join_heads,  # printed as e itself
     "largest_piece": _largest_piece,
     "last": lambda e: e[:, -1],
@@ -242,6 +252,24 @@ def solved(equations: Mapping[str, str], names: Mapping[str, Any]) -> dict[str, 
         for name, expression in equations.items():
             known[name] = evaluate(expression, known)
     return known
+
+
+def renamed(expression: str, by: Mapping[str, str]) -> str:
+    """The expression with others in place of some of its names.
+
+    >>> from deepbp.formulas.language import renamed
+    >>> renamed("exp(a) * b", {"a": "x - y", "b": "2"})
+    'exp(x - y) * 2'
+    """
+
+    class Renaming(ast.NodeTransformer):
+        def visit_Name(self, node: ast.Name) -> ast.expr:
+            return ast.parse(by[node.id], mode="eval").body if node.id in by else node
+
+        def visit_Call(self, node: ast.Call) -> ast.expr:  # whose function may have the name of a number: rows
+            return ast.Call(node.func, [self.visit(one) for one in node.args], [])
+
+    return ast.unparse(Renaming().visit(parse(expression))).replace(" ** ", "**")
 
 
 def in_time(expressions: Iterable[str]) -> bool:

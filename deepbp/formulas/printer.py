@@ -142,6 +142,7 @@ _NAMES = {
     "from_pairs": "contract",
     "group_mean": "mean",
     "largest_piece": "maxₖ",
+    "indicators": "onehot",
     "log": "ln",
     "maximum": "max",
     "minimum": "min",
@@ -316,6 +317,10 @@ class _Writer:
                 return printer.group(
                     printer.row(first, *(printer.row(printer.comma, other) for other in others)), "[", "]"
                 ), _ATOM
+            case "into_columns":  # 0 in the columns before, if there are any, and in those behind
+                zero, comma = printer.number("0"), printer.comma
+                before = [] if ast.unparse(arguments[1]) == "0" else [zero, comma]
+                return printer.group(printer.row(*before, first, comma, zero), "[", "]"), _ATOM
             case "stack":  # rows below one another
                 below = (printer.row(printer.sign(";"), other) for other in others)
                 return (

@@ -272,6 +272,10 @@ RULES: dict[str, tuple[str | tuple[str, str], Rule]] = {
         ),
         _moved_in_time("after", "first"),
     ),
+    "columns": (
+        "other columns get nothing",
+        lambda node, g, values: [call("into_columns", g, *node.arguments[1:], node.arguments[0])],
+    ),
     "cos": ("cos′ = −sin", _elementwise(lambda node, u: negative(call("sin", u)))),
     "cosh": ("cosh′ = sinh", _elementwise(lambda node, u: call("sinh", u))),
     "erf": (

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import attrs
 import numpy as np
 from attrs import field, frozen
 
@@ -17,7 +18,7 @@ from deepbp.errors.validators import (
     positive_int,
     scalar_or_each,
 )
-from deepbp.formulas.language import LossFormula
+from deepbp.formulas.language import LossFormula, renamed
 from deepbp.losses.loss import Expects, Loss, not_arrays, weight_column
 from deepbp.losses.targets import ClassTargetLoss, PreparedTarget, same_targets
 from deepbp.typing import Array, ArrayLike, Shape
@@ -107,6 +108,20 @@ class OnOutputs(Loss[tuple[Any, Shape]]):
         self._own_targets(converted, name)[...] = prepared
         return converted
 
+    def stated_formula(self) -> LossFormula | None:
+        """The formula of the inner loss, for its columns."""
+        stated, width = self.loss.stated_formula(), self.stop - self.start
+        if stated is None:
+            return None
+        first, end = self._targets
+        target = f"columns(target, {first}, {end})"
+        if end - first == 1 < width and _of_classes(self.loss):
+            target = f"indicators({target}, {width})"
+        names = {"prediction": f"columns(prediction, {self.start}, {self.stop})", "target": target}
+        names |= {"n": f"(rows * {width})" if width > 1 else "rows", "classes": str(width)}
+        delta = f"into_columns({renamed(stated.delta, names)}, {self.start}, {self.stop}, prediction)"
+        return LossFormula(renamed(stated.value, names), delta, symbols=stated.symbols)
+
     def _keeps_targets(self) -> bool:
         return self.loss._keeps_targets()
 
@@ -150,6 +165,15 @@ class OnOutputs(Loss[tuple[Any, Shape]]):
 
     def _own_targets(self, target: Array, name: str) -> Array:
         return _columns(target, name, *self._targets)
+
+
+def _fields_of(loss: Loss[Any]) -> dict[str, Any]:
+    """The values of the names in the formula of a loss, which may be that of a loss inside it."""
+    if isinstance(loss, SumOfLosses):
+        return loss.formula_values()
+    kind = type(loss)
+    held = {one.name: getattr(loss, one.name) for one in attrs.fields(kind)} if attrs.has(kind) else {}
+    return (_fields_of(held["loss"]) if isinstance(held.get("loss"), Loss) else {}) | held
 
 
 def _of_classes(loss: Loss[Any]) -> bool:
@@ -364,6 +388,27 @@ class SumOfLosses(Loss[list[Any]]):
                 start, stop = loss.targets or (loss.start, loss.stop)
                 whole[..., start:stop] = own[..., start:stop]
         return PreparedTarget.of(whole, prepared)
+
+    def stated_formula(self) -> LossFormula | None:
+        """The sum of the formulas, with numbers for the fields of each loss; names of arrays end in its number."""
+        stated = [loss.stated_formula() for loss in self.losses]
+        values, deltas, symbols = list[str](), list[str](), dict[str, str]()
+        for k, (formula, loss, weight) in enumerate(zip(stated, self.losses, self._weights, strict=True)):
+            if formula is None:
+                return None
+            fields = _fields_of(loss)
+            numbers = {name: repr(v) for name, v in fields.items() if type(v) in (int, float)}
+            names = {name: numbers.get(name, f"{name}_{k}") for name in fields}
+            symbols |= {names[name]: letter for name, letter in formula.symbols.items() if name in names}
+            times = "" if weight == 1 else f"{weight!r} * "
+            values.append(f"{times}({renamed(formula.value, names)})")
+            deltas.append(f"{times}({renamed(formula.delta, names)})")
+        return LossFormula(" + ".join(values), " + ".join(deltas), symbols=symbols)
+
+    def formula_values(self) -> dict[str, Any]:
+        """The values of the names in the formula."""
+        fields = enumerate(map(_fields_of, self.losses))
+        return {f"{name}_{k}": value for k, held in fields for name, value in held.items()}
 
     def _keeps_targets(self) -> bool:
         return all(loss._keeps_targets() for loss in self.losses)

@@ -8,8 +8,8 @@ from nets import X, Y, notes_net
 
 from deepbp import Sequential
 from deepbp.errors import ArgumentTypeError
-from deepbp.layers import Dense, Softmax
-from deepbp.losses import CrossEntropy, SumSquaredError
+from deepbp.layers import Dense, Sigmoid, Softmax
+from deepbp.losses import CrossEntropy, MeanSquaredError, SumSquaredError
 from deepbp.optimizers import SGD, AdamW, Optimizer
 
 
@@ -52,9 +52,11 @@ def test_the_page_of_a_step_shows_the_changes(tmp_path: Path) -> None:
 
 
 def test_the_notes_are_named_only_where_their_update_is_meant() -> None:
-    net = Sequential([Dense(3), Softmax()], input_shape=3, rng=0)
+    other_net = Sequential([Dense(3), Softmax()], input_shape=3, rng=0)
+    assert "notes" not in str(other_net.derivation(CrossEntropy()))  # which know no softmax
+    net = Sequential([Dense(3), Sigmoid()], input_shape=3, rng=0)
     for optimizer in (None, SGD(0.1)):
-        text = " ".join(str(net.derivation(CrossEntropy(), optimizer)).split())
+        text = " ".join(str(net.derivation(MeanSquaredError(), optimizer)).split())
         assert "The handwritten notes with which deepbp began" in text
     for other in (AdamW(0.1), SGD(0.1, 0.9)):
-        assert "notes" not in str(net.derivation(CrossEntropy(), other))
+        assert "notes" not in str(net.derivation(MeanSquaredError(), other))

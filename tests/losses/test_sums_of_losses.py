@@ -7,6 +7,10 @@ import pytest
 
 from deepbp import Sequential
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DeepBPError, ShapeError
+from deepbp.formulas import language
+from deepbp.formulas.algebra import ONE
+from deepbp.formulas.derive import Derived
+from deepbp.formulas.formula_text import read
 from deepbp.layers import Dense, Tanh
 from deepbp.losses import (
     CrossEntropy,
@@ -182,3 +186,42 @@ def test_labels_in_a_column_are_those_of_one_head(dtype: str, rng: np.random.Gen
         loss.forward(p, target * np.nan)
     with pytest.raises(DataError, match="expected labels from 0 to 2, for the network has 3 outputs, got 3"):
         loss.prepare_target(np.full((2, 2), 3), (4,), np.dtype(dtype))
+
+
+def test_the_formula_of_a_sum_has_the_numbers_of_each_loss() -> None:
+    loss = SumOfLosses(
+        [
+            OnOutputs(Huber(0.5), 0, 1),
+            OnOutputs(Huber(2.0), 1, 3),
+            OnOutputs(SoftmaxCrossEntropy(), 3, 6, targets=(3, 4)),
+        ],
+        weights=(1.0, 0.5, 2.0),
+    )
+    rng = np.random.default_rng(0)
+    prediction, target = 2 * rng.standard_normal((5, 6)), rng.standard_normal((5, 4))
+    target[:, 3] = [0, 2, 1, 1, 0]
+    value, saved = loss.forward(prediction, target)
+    stated = loss.stated_formula()
+    assert stated is not None
+    names = {"prediction": prediction, "target": target, "n": 30, "rows": 5, "classes": 6}
+    assert language.evaluate(stated.value, names) == pytest.approx(value, rel=1e-13)
+    np.testing.assert_allclose(language.evaluate(stated.delta, names), loss.backward(saved), rtol=0, atol=1e-14)
+    derived = Derived.of(read(stated.value), ("prediction",), names, ONE)
+    np.testing.assert_allclose(
+        language.evaluate(derived.text("prediction"), names), loss.backward(saved), rtol=0, atol=1e-13
+    )
+
+
+def test_arrays_of_the_losses_keep_their_own_names() -> None:
+    loss = SumOfLosses([Quantile((0.1, 0.9)), Quantile((0.3, 0.5))])
+    rng = np.random.default_rng(0)
+    prediction, target = rng.standard_normal((5, 2)), rng.standard_normal((5, 1))
+    value, saved = loss.forward(prediction, target)
+    stated = loss.stated_formula()
+    assert stated is not None
+    held = {name: np.asarray(one) for name, one in loss.formula_values().items()}
+    names = {**held, "prediction": prediction, "target": target, "n": 10, "rows": 5, "classes": 2}
+    assert language.evaluate(stated.value, names) == pytest.approx(value, rel=1e-13)
+    np.testing.assert_allclose(language.evaluate(stated.delta, names), loss.backward(saved), rtol=0, atol=1e-14)
+    net = Sequential([Dense(2)], input_shape=3, rng=0)
+    assert "onehot" not in str(net.derivation(loss))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from every_builtin import ACTIVATIONS, BUILTIN_LAYERS, BUILTIN_LOSSES, CATEGORY_LAYERS, OTHERS
 
-from deepbp import Sequential, layers
+from deepbp import Sequential, layers, losses
 from deepbp.derivation.layer_derivation import LayerDerivation, sample_names
 from deepbp.derivation.steps import OperationStep, PenaltyStep, Step, steps
 from deepbp.export.jax_export import JaxLibrary
@@ -19,7 +19,7 @@ from deepbp.formulas.formula_text import read
 from deepbp.formulas.language import evaluate, solved
 from deepbp.formulas.rules import NoDerivative
 from deepbp.layers import L1, L1L2, L2, Layer, Penalty
-from deepbp.losses import Loss, OnOutputs, SumOfLosses
+from deepbp.losses import Loss
 from deepbp.testing.comparisons import values_of_fields
 from deepbp.typing import Shape
 
@@ -79,11 +79,15 @@ def test_every_public_layer_is_in_the_table_above() -> None:
     assert {one.__name__ for one in wanted - tabled} == set()
 
 
-def test_a_sum_of_losses_is_the_only_one_without_a_formula() -> None:
-    assert {type(loss) for loss, *_ in BUILTIN_LOSSES if loss.stated_formula() is None} == {SumOfLosses, OnOutputs}
+def test_every_public_loss_states_its_formula() -> None:
+    public = (getattr(losses, name) for name in losses.__all__)
+    wanted = {one for one in public if isinstance(one, type) and issubclass(one, Loss) and not isabstract(one)}
+    stated = {type(loss) for loss, *_ in BUILTIN_LOSSES if loss.stated_formula() is not None}
+    assert {one.__name__ for one in wanted - stated} == set()
+    assert [loss for loss, *_ in BUILTIN_LOSSES if loss.stated_formula() is None] == []
 
 
-STATED = [(loss, shape) for loss, shape, _ in BUILTIN_LOSSES if loss.stated_formula() is not None]
+STATED = [(loss, shape) for loss, shape, _ in BUILTIN_LOSSES]
 
 
 def names_of(loss: Loss[Any], shape: Shape) -> dict[str, Any]:
