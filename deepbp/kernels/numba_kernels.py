@@ -11,6 +11,7 @@ from deepbp.kernels.blocks import NO_SCORES, NOT_ROWS, NOT_SHARES, OTHER_LENGTH,
 from deepbp.kernels.numba_attention import attention as attention
 from deepbp.kernels.numba_attention import attention_backward as attention_backward
 from deepbp.kernels.numba_erf import gelu as gelu
+from deepbp.kernels.numba_lanes import BYTES
 from deepbp.kernels.numba_math import compiled, inner
 from deepbp.kernels.numba_normalization import batch_norm as batch_norm
 from deepbp.kernels.numba_normalization import batch_norm_backward as batch_norm_backward
@@ -181,13 +182,12 @@ def cross_entropy_residual(z: Any, labels: Any, weight: Any) -> Any:
     rows, classes = z.shape
     check_rows(rows, labels, weight)
     source, target, value, one = z.ravel(), residual.ravel(), 0.0, z.dtype.type(1)
-    loops.exponentials(source, target, z.size, classes)
+    scratch = np.empty(loops.filled(z.size) if classes <= BYTES // z.itemsize else 0, z.dtype)
+    terms = np.empty(loops.filled(rows), z.dtype)
+    if not loops.cross_entropies(source, labels, scratch, terms, target, classes, rows, one):
+        raise IndexError("label out of range")
     for row in range(rows):
-        label = labels[row]
-        if label < 0 or label >= classes:
-            raise IndexError("label out of range")
-        term = loops.cross_entropy_row(source, row * classes, classes, label, target, one)
-        value += term if weight is None else term * weight[row]
+        value += terms[row] if weight is None else terms[row] * weight[row]
     return value, residual
 
 

@@ -69,7 +69,12 @@ def _operation(symbol: Any, name: str) -> None:
     untyped(extending.lower_builtin)(symbol, Lanes, Lanes)(generate)
 
 
-for _symbol, _name in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
+for _symbol, _name in (
+    (operator.add, "fadd"),
+    (operator.sub, "fsub"),
+    (operator.mul, "fmul"),
+    (operator.truediv, "fdiv"),
+):
     _operation(_symbol, _name)
 
 
@@ -77,16 +82,20 @@ def _all_or_some(
     builder: Any, array: Any, place: Any, left: Any, number: Any, count: int, use: Callable[[Any, Any], Any]
 ) -> None:
     """Let ``use`` access array[place:place + count], or as many of them as are ``left``, given a pointer and a mask."""
-    kind, whole = _vector(number, count), ir.IntType(64)
-    pointer = builder.bitcast(builder.gep(array.data, [place]), kind.as_pointer())
-    with builder.if_else(builder.icmp_signed(">=", left, whole(count))) as (all_, some):
+    pointer = builder.bitcast(builder.gep(array.data, [place]), _vector(number, count).as_pointer())
+    with builder.if_else(builder.icmp_signed(">=", left, ir.IntType(64)(count))) as (all_, some):
         with all_:
             use(pointer, None)
         with some:
-            places = ir.VectorType(whole, count)
-            one = builder.insert_element(ir.Constant(places, ir.Undefined), left, ir.IntType(32)(0))
-            many = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), count), [0] * count))
-            use(pointer, builder.icmp_signed("<", ir.Constant(places, list(range(count))), many))
+            use(pointer, _compared(builder, "<", left, count))
+
+
+def _compared(builder: Any, symbol: str, number: Any, count: int) -> Any:
+    """A mask: how the places of the lanes compare with a whole number."""
+    places = ir.VectorType(ir.IntType(64), count)
+    one = builder.insert_element(ir.Constant(places, ir.Undefined), number, ir.IntType(32)(0))
+    many = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), count), [0] * count))
+    return builder.icmp_signed(symbol, ir.Constant(places, list(range(count))), many)
 
 
 def _masked(builder: Any, what: str, kind: Any, arguments: list[Any]) -> Any:
@@ -148,6 +157,51 @@ def store(context: Any, array: Any, place: Any, left: Any, lanes: Any) -> Any:
 
 
 @intrinsic
+def load_few(context: Any, array: Any, place: Any, few: Any, fill: Any) -> Any:
+    """The same for at most as many numbers as there are lanes, with one masked instruction instead of two ways."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        made = context.make_array(array)(context, builder, arguments[0])
+        kind, size, mask = (
+            arguments[3].type,
+            array.dtype.bitwidth // 8,
+            _compared(builder, "<", arguments[2], fill.count),
+        )
+        pointer = builder.bitcast(builder.gep(made.data, [arguments[1]]), kind.as_pointer())
+        return _masked(builder, "load", kind, [pointer, ir.IntType(32)(size), mask, arguments[3]])
+
+    return fill(array, types.int64, types.int64, fill), generate
+
+
+@intrinsic
+def store_few(context: Any, array: Any, place: Any, few: Any, lanes: Any) -> Any:
+    """Write that many of the lanes."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        made = context.make_array(array)(context, builder, arguments[0])
+        value, size, mask = arguments[3], array.dtype.bitwidth // 8, _compared(builder, "<", arguments[2], lanes.count)
+        pointer = builder.bitcast(builder.gep(made.data, [arguments[1]]), value.type.as_pointer())
+        _masked(builder, "store", value.type, [value, pointer, ir.IntType(32)(size), mask])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64, lanes), generate
+
+
+@intrinsic
+def replaced(context: Any, lanes: Any, place: Any, number: Any) -> Any:
+    """The lanes with another number in one place."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        whole, place, number = arguments
+        one = builder.insert_element(ir.Constant(whole.type, ir.Undefined), number, ir.IntType(32)(0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes.count), [0] * lanes.count)
+        many = builder.shuffle_vector(one, one, zeros)
+        return builder.select(_compared(builder, "==", place, lanes.count), many, whole)
+
+    return lanes(lanes, types.int64, lanes.number), generate
+
+
+@intrinsic
 def add_to(context: Any, array: Any, place: Any, left: Any, lanes: Any) -> Any:
     """Add lanes, as many as are left, to an array of float64 from array[place] on."""
 
@@ -176,30 +230,34 @@ def spread(context: Any, number: Any) -> Any:
     return Lanes(number)(number), generate
 
 
+def _halved(builder: Any, whole: Any, joined: Callable[[Any, Any], Any]) -> Any:
+    """The number that is left of all lanes when halves are joined again and again."""
+    count = whole.type.count
+    while count > 1:
+        count //= 2
+        halves = [ir.Constant(ir.VectorType(ir.IntType(32), count), [*range(at, at + count)]) for at in (0, count)]
+        whole = joined(*(builder.shuffle_vector(whole, whole, half) for half in halves))
+    return builder.extract_element(whole, ir.IntType(32)(0))
+
+
 @intrinsic
 def total(context: Any, lanes: Any) -> Any:
-    """The sum of all lanes: halves are added until one number is left."""
+    """The sum of all lanes."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        (whole,), count = arguments, lanes.count
-        while count > 1:
-            count //= 2
-            halves = [ir.Constant(ir.VectorType(ir.IntType(32), count), [*range(at, at + count)]) for at in (0, count)]
-            low, high = (builder.shuffle_vector(whole, whole, half) for half in halves)
-            whole = builder.fadd(low, high)
-        return builder.extract_element(whole, ir.IntType(32)(0))
+        return _halved(builder, arguments[0], builder.fadd)
 
     return lanes.number(lanes), generate
+
+
+def _larger(builder: Any, a: Any, b: Any) -> Any:
+    return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
 
 @intrinsic
 def larger(context: Any, a: Any, b: Any) -> Any:
     """The larger number of each pair; b where one is NaN."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.select(builder.fcmp_ordered(">", *arguments), *arguments)
-
-    return a(a, a), generate
+    return a(a, a), lambda context, builder, signature, arguments: _larger(builder, *arguments)
 
 
 @intrinsic
@@ -207,11 +265,7 @@ def largest(context: Any, lanes: Any) -> Any:
     """The largest of all lanes."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        numbers = [builder.extract_element(arguments[0], ir.IntType(32)(k)) for k in range(lanes.count)]
-        while len(numbers) > 1:
-            pairs = zip(numbers[::2], numbers[1::2], strict=True)
-            numbers = [builder.select(builder.fcmp_ordered(">", *pair), *pair) for pair in pairs]
-        return numbers[0]
+        return _halved(builder, arguments[0], lambda a, b: _larger(builder, a, b))
 
     return lanes.number(lanes), generate
 

@@ -10,8 +10,19 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from deepbp.kernels.numba_lanes import largest_of_many, sum_of_many
-from deepbp.kernels.numba_math import INLINE, exp_negative, expm1_negative, inner, log1p_share
+from deepbp.kernels.numba_lanes import (
+    BYTES,
+    exact,
+    largest,
+    largest_of_many,
+    load_few,
+    replaced,
+    spread,
+    store_few,
+    sum_of_many,
+    total,
+)
+from deepbp.kernels.numba_math import INLINE, exp_negative, expm1_negative, inner, log1p_positive, log1p_share
 from deepbp.kernels.numpy_kernels import TINY
 
 
@@ -215,20 +226,68 @@ def divide(y: Any, start: Any, stop: Any, total: Any, factor: Any) -> None:
 
 
 @inner
-def cross_entropy_row(z: Any, start: Any, classes: Any, label: Any, residual: Any, factor: Any) -> Any:
-    """The cross-entropy of a row, and factor · (softmax(z) − y) with the digits of classes that are nearly sure.
+def cross_entropies(
+    z: Any, labels: Any, scratch: Any, terms: Any, d: Any, classes: Any, count: Any, factor: Any
+) -> Any:  # fmt: skip
+    """The cross-entropies of rows, and factor · (softmax(z) − y) with the digits of classes that are nearly sure.
 
-    ``residual`` begins as the ``exponentials`` of z.
+    ``terms`` has place for ``filled(count)`` numbers; ``scratch``, where a row is one vector, for as many as fill up z;
+    else it is not used. Returns False, and computes nothing, if a label is out of range.
     """
-    zero, one, tiny = z.dtype.type(0), z.dtype.type(1), z.dtype.type(TINY)
-    stop = start + classes
-    own = residual[start + label]
-    residual[start + label] = zero
+    for row in range(count):
+        if labels[row] < 0 or labels[row] >= classes:
+            return False
+    if classes <= BYTES // z.itemsize:
+        _cross_entropies_of_few(z, labels, scratch, terms, d, classes, count, factor)
+    else:
+        exponentials(z, d, count * classes, classes)
+        for row in range(count):
+            terms[row] = _cross_entropy_of_many(z, row * classes, classes, labels[row], d, factor)
+    return True
+
+
+@inlined
+def filled(count: Any) -> Any:
+    """As many numbers, or a few more, so that they fill vectors: a loop over the last ones alone would take as long."""
+    return -(-count // 16) * 16
+
+
+@exact
+def _cross_entropies_of_few(
+    z: Any, labels: Any, e: Any, terms: Any, d: Any, classes: Any, count: Any, factor: Any
+) -> None:  # fmt: skip
+    """A row is one vector. Nothing is read near what was just written: a processor would wait for that."""
+    none, tiny = z.dtype.type(0), z.dtype.type(TINY)
+    zero, lowest, scale = spread(none), spread(z.dtype.type(-np.inf)), spread(factor)
+    for row in range(count):
+        scores = load_few(z, row * classes, classes, lowest)
+        store_few(e, row * classes, classes, scores - spread(largest(scores)))
+    for k in range(filled(count * classes)):
+        e[k] = exp_negative(e[k])
+    for row in range(count):
+        start, label = row * classes, labels[row]
+        own, powers = e[start + label], load_few(e, start, classes, zero)
+        others = total(replaced(powers, label, none))
+        store_few(d, start, classes, replaced(powers, label, -others) / spread(others + own) * scale)
+        terms[row] = others / own  # whose logarithm is that of total / own, and keeps the digits of a small ratio
+    for row in range(filled(count)):
+        terms[row] = log1p_positive(terms[row])
+    for row in range(count):
+        start, place = row * classes, row * classes + labels[row]
+        if not e[place] > tiny:  # also NaN
+            stop = start + classes
+            terms[row] = np.log(sum_of(e, start, stop)) - (z[place] - largest_of(z, start, stop))
+
+
+@inner
+def _cross_entropy_of_many(z: Any, start: Any, classes: Any, label: Any, residual: Any, factor: Any) -> Any:
+    """``residual`` begins as the ``exponentials`` of z."""
+    place, stop, tiny = start + label, start + classes, z.dtype.type(TINY)
+    own = residual[place]
+    residual[place] = z.dtype.type(0)
     others = sum_of(residual, start, stop)
-    total = others + own
-    divide(residual, start, stop, total, factor)
-    residual[start + label] = -others / total * factor
+    divide(residual, start, stop, others + own, factor)
+    residual[place] = -others / (others + own) * factor
     if own <= tiny:
-        return np.log(total) - (z[start + label] - largest_of(z, start, stop))
-    ratio = others / own  # whose logarithm is that of total / own, and keeps the digits of a small ratio
-    return log1p_share(ratio) if ratio <= one else np.log(one + ratio)
+        return np.log(others + own) - (z[place] - largest_of(z, start, stop))
+    return log1p_positive(others / own)

@@ -152,6 +152,25 @@ def _power_of_two(context: Any, number: Any) -> Any:
     return number(number), generate
 
 
+@intrinsic
+def _binary(context: Any, x: Any) -> Any:
+    """(n, m) with x = 2ⁿ m and 1 ≤ m < 2, for a normal x > 0."""
+    width, mantissa, one, kind = (
+        (32, 23, 127, ir.FloatType()) if x == types.float32 else (64, 52, 1023, ir.DoubleType())
+    )
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        whole = ir.IntType(width)
+        bits = builder.bitcast(arguments[0], whole)
+        n = builder.sitofp(builder.sub(builder.lshr(bits, whole(mantissa)), whole(one)), kind)
+        kept = builder.and_(bits, whole((1 << mantissa) - 1))
+        m = builder.bitcast(builder.or_(kept, whole(one << mantissa)), kind)
+        return context.make_tuple(builder, signature.return_type, (n, m))
+
+    both: Any = types.UniTuple(x, 2)  # type: ignore[no-untyped-call]
+    return both(x), generate
+
+
 def exp_negative(x: Any) -> Any:
     """eˣ for x ≤ 0, within 2 units in the last place; NaN stays NaN. Only for compiled code.
 
@@ -267,5 +286,26 @@ def _log1p_share(x: Any) -> Any:
         square = s * s
         s = s + s
         return s + s * square * series(square)
+
+    return implementation
+
+
+def log1p_positive(x: Any) -> Any:
+    """ln(1 + x) for 0 ≤ x ≤ 10³⁰, within 3 units in the last place. Only for compiled code.
+
+    Up to 1, it is ``log1p_share``; beyond, with 1 + x = 2ⁿ (1 + r), it is n ln 2 + ln(1 + r).
+    """
+    raise NotImplementedError
+
+
+@overload(log1p_positive, jit_options=INLINE)
+def _log1p_positive(x: Any) -> Any:
+    t: Any = np.float32 if x == types.float32 else np.float64
+    zero, one, ln2 = t(0), t(1), t(log(2))
+
+    def implementation(x: Any) -> Any:
+        parts: Any = _binary(one + x)  # type: ignore[call-arg]
+        is_share = x <= one
+        return (zero if is_share else parts[0]) * ln2 + log1p_share(x if is_share else parts[1] - one)
 
     return implementation

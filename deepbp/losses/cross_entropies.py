@@ -240,12 +240,15 @@ class SoftmaxCrossEntropy(_SmoothedClassLoss[SoftmaxSaved]):
         z = prediction.value
         plain = not self.label_smoothing and self.class_weight is None and self.ignore_label is None and weight is None
         places = prod(z.shape[1:-1])
+        count = program.rows * places
+        scratches = program.scratch(16 * (count + 1)), program.scratch(count + 16)
         if plain and z.ndim > 1 and target.shape == z.shape[:-1] and target.dtype == np.int64:
-            program.then("softmax_cross_entropy", z, target, prediction.delta, z.shape[-1], places)
+            program.then("softmax_cross_entropy", z, target, prediction.delta, z.shape[-1], places, *scratches)
         elif plain and z.ndim > 1 and target.shape == z.shape and target.dtype == z.dtype:
-            labels = np.zeros(program.rows * places, np.int64)
+            labels = np.zeros(count, np.int64)
             others = program.function_of(self, prediction, target)
-            program.then("one_hot_cross_entropy", z, target, prediction.delta, z.shape[-1], places, labels, others)
+            row = "one_hot_cross_entropy", z, target, prediction.delta, z.shape[-1], places
+            program.then(*row, *scratches, labels, others)
         else:
             super().lower(program, prediction, target, weight)
 

@@ -4,6 +4,7 @@ import ctypes
 import importlib
 import platform
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,10 @@ NUMBA = (
     *("NRT_Free", "NRT_MemInfo_call_dtor", "NRT_decref", "NRT_incref", "numba_do_raise", "numba_gil_ensure"),
     *("numba_gil_release", "numba_runtime_build_excinfo_struct", "numba_unpickle"),
 )
+
+
+KERNEL = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 4)
+"""The type of an instruction."""
 
 
 class NotLoweredError(Exception):
@@ -53,6 +58,11 @@ def blas_addresses(dtype: "np.dtype[np.floating]") -> tuple[int, ...] | None:
             continue
         return tuple(map(_address, routines))
     return None
+
+
+def address_of(operand: Any) -> int:
+    """The address of an array; a whole number is one already."""
+    return operand.ctypes.data if isinstance(operand, np.ndarray) else int(operand)
 
 
 def _address(function: object) -> int:

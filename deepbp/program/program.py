@@ -5,7 +5,6 @@ Nothing here imports Numba before a program is assembled.
 
 import ctypes
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any, TypeAlias
 
 import attrs
@@ -14,6 +13,7 @@ from attrs import define, field
 
 from deepbp.kernels.blocks import LONG_BATCH
 from deepbp.parameters import Buffer, Parameter, changes
+from deepbp.program import products
 from deepbp.program.layout import (
     DOT,
     FIRST,
@@ -22,6 +22,7 @@ from deepbp.program.layout import (
     GEMM,
     GEMV,
     INSTRUCTIONS,
+    KERNEL,
     LENGTH,
     LOSSES,
     RATES,
@@ -31,6 +32,7 @@ from deepbp.program.layout import (
     VALUE,
     WHOLES,
     NotLoweredError,
+    address_of,
     blas_addresses,
 )
 from deepbp.program.store import kernel_address
@@ -101,6 +103,7 @@ class Program:
     _lowered: list[tuple[Any, list[Any]]] = field(factory=list, init=False)  # layers with instructions, as they were
     _seen: object = field(init=False)  # the last change of any layer or parameter that was looked at
     _held: list[Any] = field(factory=list, init=False)  # what instructions have addresses of
+    _scratches: dict[int, Array] = field(factory=dict, init=False)
     _machine: Any = field(default=None, init=False)
     _arguments: tuple[ctypes.c_int64, ...] = field(default=(), init=False)
 
@@ -250,15 +253,19 @@ class Program:
         self.on_the_way_back(*back)
         return z
 
-    def _product(self, kind: str, sizes: "Sizes", a: Array, b: Array, out: Array) -> Row:
+    def _product(self, kind: str, sizes: products.Sizes, a: Array, b: Array, out: Array) -> Row:
         """The instruction of a product that gives the very bits that NumPy's product gives."""
         if self.plans:
             return (kind,)
-        name = _same_bits(kind, sizes)
+        name = products.quickest(kind, sizes)
         if name is None:
-            reference = _PRODUCTS[kind][1]
-            return (lambda: reference(a, b, out),)
-        return (name, a, b, out, *sizes[1:3])
+            return (lambda: products.in_numpy(kind, a, b, out),)
+        row = (name, a, b, out, *sizes[1:3])
+        return (*row, self.scratch(b.size)) if name in products.WITH_SCRATCH else row
+
+    def scratch(self, size: int) -> Array:
+        """Memory for an instruction alone, which all of one size share, so that it stays in the cache."""
+        return self._scratches.setdefault(size, np.empty(size, self.dtype))
 
     def loss(self, loss: Any, prediction: Slot, target: Array, weight: Array | None = None) -> None:
         """A function of Python that calls the loss's own forward and backward pass: the default."""
@@ -316,14 +323,14 @@ class Program:
             own = [operand for operand in operands if isinstance(operand, float)]
             self.listing.append(name)
             code[place, 0] = kernel_address(name, self.dtype)
-            code[place, 1 : 1 + len(whole)] = [_address(operand) for operand in whole]
+            code[place, 1 : 1 + len(whole)] = [address_of(operand) for operand in whole]
             reals[place, : len(own)] = own
             self._held += whole
         self._held += [code, reals]
         self.calls_python |= any(callable(row[0]) for row in rows)
         self.context[INSTRUCTIONS] = len(rows)
-        self._machine = _KERNEL(kernel_address("machine", self.dtype))
-        places = (_address(code), _address(reals), self.rows, _address(self.context))
+        self._machine = KERNEL(kernel_address("machine", self.dtype))
+        places = (address_of(code), address_of(reals), self.rows, address_of(self.context))
         self._arguments = tuple(map(ctypes.c_int64, places))  # converted once: each would take 0.1 µs in each call
 
     def _function(self, function: Callable[[], object]) -> int:
@@ -335,13 +342,13 @@ class Program:
                 return 1
             return 0
 
-        made = _KERNEL(guarded)
+        made = KERNEL(guarded)
         self._held.append(made)
         return ctypes.cast(made, ctypes.c_void_p).value or 0
 
     def prepare(self, rates: Array, losses: Array) -> None:
         """Set the number of the next steps, their rates, and where their losses are written."""
-        self.context[[STEPS, RATES, LOSSES]] = len(rates), _address(rates), _address(losses)
+        self.context[[STEPS, RATES, LOSSES]] = len(rates), address_of(rates), address_of(losses)
 
     def run(self, first: int, count: int) -> int:
         """Run the steps, from sample ``first`` of the epoch on, after ``count`` updates.
@@ -394,63 +401,7 @@ def _total(penalties: list[Callable[[], float]]) -> float:
     return total
 
 
-_KERNEL = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 4)
-
-
-def _address(operand: Any) -> int:
-    return operand.ctypes.data if isinstance(operand, np.ndarray) else int(operand)
-
-
 def _copy(output: Array, place: Array) -> None:
     if output.shape != place.shape or output.dtype != place.dtype:
         raise NotLoweredError(f"an array of shape {output.shape} and dtype {output.dtype} does not fit the program")
     place[...] = output
-
-
-Sizes: TypeAlias = tuple[int, int, int, np.dtype[Any]]
-"""Rows, inputs, outputs, and the dtype."""
-
-# The products of a dense layer, as its ordinary passes compute them: the shapes of both factors and of the result.
-_PRODUCTS: dict[str, tuple[Callable[[int, int, int], tuple[Shape, Shape, Shape]], Callable[..., Any]]] = {
-    "product": (lambda rows, i, o: ((rows, i), (i, o), (rows, o)), lambda x, weight, z: np.dot(x, weight, z)),
-    "gradient": (lambda rows, i, o: ((rows, i), (rows, o), (i, o)), lambda x, delta, grad: np.dot(x.T, delta, grad)),
-    "bias": (lambda rows, _, o: ((rows,), (rows, o), (o,)), lambda ones, delta, grad: np.dot(ones, delta, grad)),
-    "moved": (lambda rows, i, o: ((rows, o), (i, o), (rows, i)), lambda delta, w, moved: np.dot(delta, w.T, moved)),
-}
-# The instructions for each, with those of rows (0), inputs (1) and outputs (2) that must be 1 for it.
-_FORMS: dict[str, dict[str, set[int]]] = {
-    "product": {
-        "product_by_gemm": set(),
-        "product_by_rows": {2},
-        "product_by_columns": {0},
-        "product_by_dot": {0, 2},
-    },
-    "gradient": {
-        "gradient_by_gemm": set(),
-        "gradient_by_rows": {2},
-        "gradient_by_columns": {1},
-        "gradient_by_dot": {1, 2},
-    },
-    "bias": {"gradient_by_columns": {1}, "gradient_by_gemm": {1}, "gradient_by_dot": {1, 2}},
-    "moved": {"moved_by_gemm": set(), "moved_by_rows": {0}, "moved_by_dot": {0, 1}},
-}
-
-
-@cache
-def _same_bits(kind: str, sizes: Sizes) -> str | None:
-    """The instruction with the BLAS routine that NumPy takes for these sizes, found by comparison on random numbers."""
-    *numbers, dtype = sizes
-    shapes, reference = _PRODUCTS[kind]
-    rng, program = np.random.default_rng(0), Program(dtype, sizes[0])
-    names = [name for name, ones in _FORMS[kind].items() if all(numbers[one] == 1 for one in ones)]
-    size = int(np.prod(numbers, dtype=np.int64))
-    for _ in range(max(2, min(200, 100_000 // size))):  # on few numbers, two routines often agree by chance
-        a, b, expected = (rng.normal(size=shape).astype(dtype) for shape in shapes(*numbers))
-        reference(a, b, expected)
-        for name in tuple(names):
-            out = np.full_like(expected, np.nan)
-            operands = np.array([0, *map(_address, (a, b, out)), *numbers[1:]], np.int64)
-            _KERNEL(kernel_address(name, dtype))(_address(operands), 0, sizes[0], _address(program.context))
-            if not np.array_equal(out, expected):
-                names.remove(name)
-    return names[0] if names else None

@@ -92,25 +92,27 @@ def losses(floats: Any, number: Any) -> dict[str, Any]:
     """Both passes of losses."""
 
     @inner
-    def of_labels(z: Any, labels: Any, d: Any, classes: Any, count: Any, place: Any) -> Any:
+    def of_labels(z: Any, labels: Any, d: Any, classes: Any, count: Any, scratch: Any, terms: Any, place: Any) -> Any:
         share, value = number(1) / number(count), 0.0
-        loops.exponentials(z, d, count * classes, classes)
+        if not loops.cross_entropies(z, labels, scratch, terms, d, classes, count, share):
+            return STOP
         for row in range(count):
-            if labels[row] < 0 or labels[row] >= classes:
-                return STOP
-            value += loops.cross_entropy_row(z, row * classes, classes, labels[row], d, share)
+            value += terms[row]
         reals(place)[VALUE] = value / count
         return CONTINUE
 
     def softmax_cross_entropy(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """The mean cross-entropy of labels, and δ: z, labels, δ, classes, labels of a sample."""
+        """The mean cross-entropy of labels, and δ: z, labels, δ, classes, labels of a sample, two scratches."""
         i = wholes(own)
-        return of_labels(floats(i[1]), wholes(i[2]), floats(i[3]), i[4], rows * i[5], place)
+        scratches = floats(i[6]), floats(i[7])
+        return of_labels(floats(i[1]), wholes(i[2]), floats(i[3]), i[4], rows * i[5], *scratches, place)
 
     def one_hot_cross_entropy(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """The same for one-hot rows: z, rows, δ, classes, rows of a sample, labels, a function of Python for others."""
+        """The same for one-hot rows: z, rows, δ, classes, rows of a sample, two scratches, labels, a function of
+        Python for others.
+        """
         i = wholes(own)
-        targets, classes, labels = floats(i[2]), i[4], wholes(i[6])
+        targets, classes, labels = floats(i[2]), i[4], wholes(i[8])
         for row in range(rows * i[5]):
             label, others = -1, 0
             for j in range(classes):
@@ -122,11 +124,12 @@ def losses(floats: Any, number: Any) -> dict[str, Any]:
             if label < 0 or others > 0:
                 flushing: Any = control_word()
                 set_control_word(np.uint32(wholes(place)[CONTROL]))
-                status = call(i[7], own, numbers, rows, place)
+                status = call(i[9], own, numbers, rows, place)
                 set_control_word(flushing)
                 return status
             labels[row] = label
-        return of_labels(floats(i[1]), labels, floats(i[3]), classes, rows * i[5], place)
+        scratches = floats(i[6]), floats(i[7])
+        return of_labels(floats(i[1]), labels, floats(i[3]), classes, rows * i[5], *scratches, place)
 
     def mean_of_terms(terms_of: Any) -> Any:
         def instruction(own: Any, numbers: Any, rows: Any, place: Any) -> Any:

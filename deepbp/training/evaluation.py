@@ -72,8 +72,10 @@ class Meter:
         ``penalties`` has one for each batch, or none where they are 0.
         """
         share = 1 if self._loss.reduction == "sum" else samples
-        totals = np.add.accumulate(np.append(self.total, values * share))  # one after another, as ``add`` does
-        self.total = float(totals[-1])
+        if len(values):
+            totals = values * share
+            totals[0] += self.total
+            self.total = float(np.add.accumulate(totals)[-1])  # one after another, as ``add`` does
         if self.penalty is not None:
             for penalty in penalties:
                 self.penalty += penalty * share

@@ -1,5 +1,6 @@
 """The two forms of every kernel give the same numbers, and both are as accurate as they say."""
 
+from itertools import product
 from types import ModuleType
 from typing import Any
 
@@ -270,9 +271,9 @@ def test_tanh_is_accurate_everywhere(form: ModuleType, dtype: Any) -> None:
 @in_both_forms
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_softmax_cross_entropy_is_accurate_for_any_scores(form: ModuleType, dtype: Any) -> None:
-    """One row at a time, for differences from 0 to 80: within 4 units in the last place of the larger of loss and 1."""
-    for gap in np.linspace(0, 80, 41):
-        z = np.array([[0, gap, gap / 2]], dtype)
+    """One row at a time, of few or many classes: within 4 units in the last place of the larger of loss and 1."""
+    for gap, classes in product((*np.linspace(0, 80, 41), 150, 1e4), (3, 20)):
+        z = np.array([[0, gap, *[gap / 2] * (classes - 2)]], dtype)
         for label in range(3):
             wide = z.astype(np.longdouble)
             truth = float(np.log(np.exp(wide).sum()) - wide[0, label])

@@ -51,7 +51,9 @@ from deepbp.losses import (
     SoftmaxCrossEntropy,
 )
 from deepbp.optimizers import SGD, Adadelta, Adagrad, AdamW, AMSGrad, Lion, Optimizer, RMSprop
-from deepbp.program.layout import blas_addresses
+from deepbp.program import products
+from deepbp.program.layout import DOT, GEMM, GEMV, KERNEL, LENGTH, address_of, blas_addresses
+from deepbp.program.store import kernel_address
 from deepbp.training import programmed
 
 pytestmark = pytest.mark.skipif(
@@ -206,3 +208,37 @@ def test_an_overflow_of_a_variance_is_noticed(monkeypatch: pytest.MonkeyPatch) -
         assert trainer.skipped == 2
 
     both(monkeypatch, make, fit)
+
+
+@pytest.mark.parametrize("dtype", [np.dtype("float32"), np.dtype("float64")], ids=str)
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (4, 3, 1), (3, 1, 5), (2, 8, 8), (5, 17, 9), (3, 4, 30), (7, 33, 16)])
+def test_products_are_right_in_each_of_their_forms(sizes: tuple[int, int, int], dtype: "np.dtype[Any]") -> None:
+    """Also in forms that this processor's BLAS would not have the bits for, or that are slower here."""
+    rng, context = np.random.default_rng(0), np.zeros(LENGTH, np.int64)
+    context[[GEMM, GEMV, DOT]] = blas_addresses(dtype) or 0
+    for kind, forms in products._FORMS.items():
+        if kind == "bias":
+            continue  # a gradient of one input
+        for name, ones in forms.items():
+            if any(sizes[one] > 1 for one in ones):
+                continue
+            a, b, expected = (rng.standard_normal(shape, dtype) for shape in products._PRODUCTS[kind][0](*sizes))
+            products.in_numpy(kind, a, b, expected)
+            out, scratch = np.full_like(expected, np.nan), np.full(b.size, np.nan, dtype)
+            arrays = [0, *map(address_of, (a, b, out)), *sizes[1:], address_of(scratch)]
+            operands = np.array(arrays, np.int64)
+            KERNEL(kernel_address(name, dtype))(address_of(operands), 0, sizes[0], address_of(context))
+            np.testing.assert_allclose(out, expected, rtol=0, atol=64 * float(np.finfo(dtype).eps), err_msg=name)
+
+
+def test_the_logarithm_of_the_cross_entropy() -> None:
+    from numba import njit
+
+    from deepbp.kernels.numba_math import log1p_positive
+
+    logarithm: Any = njit(lambda x: log1p_positive(x))
+    for dtype in (np.float32, np.float64):
+        powers = 10.0 ** np.random.default_rng(0).uniform(-30, 30, 2000)
+        x = np.concatenate([powers, [0, 1, np.nextafter(1, 2), 3, 2.0**60]]).astype(dtype)
+        exact = np.log1p(x.astype(np.longdouble))
+        np.testing.assert_allclose([logarithm(one) for one in x], exact, rtol=4 * float(np.finfo(dtype).eps), atol=0)

@@ -1,0 +1,87 @@
+"""The products of dense layers: which instruction gives the very bits that NumPy gives, and is the quickest."""
+
+from collections.abc import Callable
+from functools import cache
+from time import perf_counter
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from deepbp.program.layout import DOT, GEMM, GEMV, KERNEL, LENGTH, address_of, blas_addresses
+from deepbp.program.store import kernel_address
+from deepbp.typing import Array, Shape
+
+Sizes: TypeAlias = tuple[int, int, int, np.dtype[Any]]
+"""Rows, inputs, outputs, and the dtype."""
+
+# As the ordinary passes of a dense layer compute them: the shapes of both factors and of the result.
+_PRODUCTS: dict[str, tuple[Callable[[int, int, int], tuple[Shape, Shape, Shape]], Callable[..., Any]]] = {
+    "product": (lambda rows, i, o: ((rows, i), (i, o), (rows, o)), lambda x, weight, z: np.dot(x, weight, z)),
+    "gradient": (lambda rows, i, o: ((rows, i), (rows, o), (i, o)), lambda x, delta, grad: np.dot(x.T, delta, grad)),
+    "bias": (lambda rows, _, o: ((rows,), (rows, o), (o,)), lambda ones, delta, grad: np.dot(ones, delta, grad)),
+    "moved": (lambda rows, i, o: ((rows, o), (i, o), (rows, i)), lambda delta, w, moved: np.dot(delta, w.T, moved)),
+}
+# The instructions for each, with those of rows (0), inputs (1) and outputs (2) that must be 1 for it.
+_FORMS: dict[str, dict[str, set[int]]] = {
+    "product": {
+        "product_by_gemm": set(),
+        "product_by_rows": {2},
+        "product_by_columns": {0},
+        "product_by_dot": {0, 2},
+    },
+    "gradient": {
+        "gradient_by_gemm": set(),
+        "gradient_by_rows": {2},
+        "gradient_by_columns": {1},
+        "gradient_by_dot": {1, 2},
+    },
+    "bias": {"gradient_by_columns": {1}, "gradient_by_gemm": {1}, "gradient_by_dot": {1, 2}},
+    "moved": {
+        "moved_by_gemm": set(),
+        "moved_by_transpose": set(),
+        "moved_by_rows": {0},
+        "moved_by_columns": {1},
+        "moved_by_dot": {0, 1},
+    },
+}
+WITH_SCRATCH = {"moved_by_transpose"}
+_LARGE = 1 << 22  # multiplications, from which a routine of a BLAS arranges the factors itself
+
+
+def in_numpy(kind: str, a: Array, b: Array, out: Array) -> None:
+    """The product as the ordinary passes compute it."""
+    _PRODUCTS[kind][1](a, b, out)
+
+
+@cache
+def quickest(kind: str, sizes: Sizes) -> str | None:
+    """The instruction for a product of these sizes, None if there is none.
+
+    NumPy has several routines for a product, which add in different orders. Those that add as NumPy does for these
+    sizes are found by comparison on random numbers, and the quickest of them by a trial.
+    """
+    *numbers, dtype = sizes
+    shapes, reference = _PRODUCTS[kind]
+    rng, context = np.random.default_rng(0), np.zeros(LENGTH, np.int64)
+    context[[GEMM, GEMV, DOT]] = blas_addresses(dtype) or 0
+    size = int(np.prod(numbers, dtype=np.int64))
+    names = [name for name, ones in _FORMS[kind].items() if all(numbers[one] == 1 for one in ones)]
+    if size > _LARGE:
+        names = [name for name in names if name not in WITH_SCRATCH]
+    kernels = {name: KERNEL(kernel_address(name, dtype)) for name in names}
+    least = dict.fromkeys(names, np.inf)
+    for trial in range(max(1, min(60, 100_000 // size))):  # on few numbers, two routines often agree by chance
+        a, b, expected = (rng.standard_normal(shape, dtype) for shape in shapes(*numbers))
+        reference(a, b, expected)
+        out, scratch = np.empty_like(expected), np.empty(b.size, dtype)
+        operands = np.array([0, *map(address_of, (a, b, out)), *numbers[1:], address_of(scratch)], np.int64)
+        arguments = address_of(operands), 0, sizes[0], address_of(context)
+        for name in tuple(names):
+            out.fill(np.nan)
+            for _ in range(1 if trial or len(names) == 1 else 9):
+                start = perf_counter()
+                kernels[name](*arguments)
+                least[name] = min(least[name], perf_counter() - start)
+            if not np.array_equal(out, expected):
+                names.remove(name)
+    return min(names, key=least.__getitem__, default=None)
