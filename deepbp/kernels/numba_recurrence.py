@@ -12,24 +12,40 @@ from numba import types
 
 from deepbp.kernels import numpy_sequences as plain
 from deepbp.kernels.numba_lanes import intrinsic
-from deepbp.kernels.numba_math import ordinary, stored
+from deepbp.kernels.numba_math import inner, ordinary, stored
 from deepbp.kernels.numba_vectors import I64, MANY, Vectors, add_product, lanes
 from deepbp.typing import Array
 
 
-def _add_states(
-    v: Vectors, sums: Any, before: Any, units: Any, weights: Any, wide: Any, blocks: Any, mask: Any
-) -> None:
-    """sums[m][g] += Σ_q h[m, q] · R[q, block g]."""
-    place = v.variable(weights)
+@inner
+def _packed(r: Any, u: Any, gates: Any) -> Any:
+    """R with the columns that one tile reads side by side, for each vector of units: (vectors, U, gates, lanes).
+
+    The panel of a tile stays in the nearest cache, where columns that lie a row of R apart would not.
+    """
+    size = lanes(r)
+    out = np.zeros((u + size - 1) // size * size * u * gates, r.dtype)
+    for o in range(0, u, size):
+        for q in range(u):
+            for gate in range(gates):
+                to, at = ((o // size * u + q) * gates + gate) * size, (q * gates + gate) * u + o
+                for k in range(min(size, u - o)):
+                    out[to + k] = r[at + k]
+    return out
+
+
+def _add_states(v: Vectors, sums: Any, before: Any, units: Any, panels: Any, gates: int) -> None:
+    """sums[m][g] += Σ_q h[m, q] · R[q, g], with R in packed panels of some gates each."""
+    places = [v.variable(panel) for panel in panels]
     with v.loop(units) as q:
-        row = v.builder.load(place)
-        factors = [v.load(v.at(row, block), mask) for block in blocks]
+        rows = [v.builder.load(place) for place in places]
+        factors = [v.load(v.at(row, gate * v.lanes)) for row in rows for gate in range(gates)]
         for own, state in zip(sums, before, strict=True):
             number = v.spread_from(v.at(state, q.index))
             for total, factor in zip(own, factors, strict=True):
                 v.add_product(number, factor, total)
-        v.builder.store(v.at(row, wide), place)
+        for row, place in zip(rows, places, strict=True):
+            v.builder.store(v.at(row, gates * v.lanes), place)
 
 
 def _rnn_tile(rows: int, vectors: int, is_masked: bool) -> Any:
@@ -45,7 +61,7 @@ def _rnn_tile(rows: int, vectors: int, is_masked: bool) -> Any:
             before = [v.at(v.array(6, h_at), v.times(m, h_row)) for m in range(rows)]
             inputs = [v.at(v.array(0, z_at), v.times(m, z_row)) for m in range(rows)]
             sums = [[v.variable(v.load(v.at(one, block), mask)) for block in blocks] for one in inputs]
-            _add_states(v, sums, before, u, v.array(3), u, blocks, mask)
+            _add_states(v, sums, before, u, [v.array(3, v.times(block, u)) for block in blocks], 1)
             for own, state in zip(sums, before, strict=True):
                 for total, block in zip(own, blocks, strict=True):
                     v.store(v.tanh(builder.load(total)), v.at(state, block, u), mask)
@@ -62,23 +78,25 @@ _rnn_tall, _rnn_tall_rest, _rnn_one = _rnn_tile(RNN_ROWS, 2, False), _rnn_tile(R
 
 @stored
 def _rnn(z: Any, r: Any, h: Any, batch: Any, steps: Any, u: Any) -> None:
-    size = lanes(z)
+    size, packed = lanes(z), _packed(r, u, 1)
     for t in range(steps):
-        b = 0
-        while b < batch:
-            is_tall, o = batch - b >= RNN_ROWS, 0
-            z_at, h_at = (b * steps + t) * u, (b * (steps + 1) + t) * u
-            while o < u:
-                if is_tall and u - o >= 2 * size:
-                    _rnn_tall(z, z_at, steps * u, r, u, o, h, h_at, (steps + 1) * u)
-                    o += 2 * size
-                elif is_tall:
-                    _rnn_tall_rest(z, z_at, steps * u, r, u, o, h, h_at, (steps + 1) * u)
-                    o += size
+        o = 0
+        while o < u:
+            is_wide, b = u - o >= 2 * size, 0
+            while b < batch:
+                z_at, h_at = (b * steps + t) * u, (b * (steps + 1) + t) * u
+                if batch - b < RNN_ROWS:
+                    _rnn_one(z, z_at, steps * u, packed, u, o, h, h_at, (steps + 1) * u)
+                    if is_wide:
+                        _rnn_one(z, z_at, steps * u, packed, u, o + size, h, h_at, (steps + 1) * u)
+                    b += 1
+                    continue
+                if is_wide:
+                    _rnn_tall(z, z_at, steps * u, packed, u, o, h, h_at, (steps + 1) * u)
                 else:
-                    _rnn_one(z, z_at, steps * u, r, u, o, h, h_at, (steps + 1) * u)
-                    o += size
-            b += RNN_ROWS if is_tall else 1
+                    _rnn_tall_rest(z, z_at, steps * u, packed, u, o, h, h_at, (steps + 1) * u)
+                b += RNN_ROWS
+            o += 2 * size if is_wide else size
 
 
 @intrinsic
@@ -125,7 +143,7 @@ def _lstm_tile(rows: int) -> Any:
             inputs = [v.at(v.array(0, z_at), v.times(m, z_row)) for m in range(rows)]
             sums = [[v.variable(v.load(v.at(one, block), mask)) for block in blocks] for one in inputs]
             before = [v.at(v.array(6, h_at), v.times(m, h_row)) for m in range(rows)]
-            _add_states(v, sums, before, u, v.array(3), v.times(4, u), blocks, mask)
+            _add_states(v, sums, before, u, [v.array(3, v.times(v.times(4, u), o))], 4)
             for m in range(rows):
                 i, f, g, out = (builder.load(total) for total in sums[m])
                 i, f, g, out = v.sigmoid(i), v.sigmoid(f), v.tanh(g), v.sigmoid(out)
@@ -142,24 +160,24 @@ def _lstm_tile(rows: int) -> Any:
     return tile
 
 
-LSTM_ROWS = 6 if MANY else 2
+LSTM_ROWS = 4 if MANY else 2
 _lstm_tall, _lstm_one = _lstm_tile(LSTM_ROWS), _lstm_tile(1)
 
 
 @stored
 def _lstm(z: Any, r: Any, h: Any, c: Any, batch: Any, steps: Any, u: Any) -> None:
-    wide = 4 * u
+    wide, packed = 4 * u, _packed(r, u, 4)
     for t in range(steps):
-        b = 0
-        while b < batch:
-            is_tall = batch - b >= LSTM_ROWS
-            z_at, h_at = (b * steps + t) * wide, (b * (steps + 1) + t) * u
-            for o in range(0, u, lanes(z)):
-                if is_tall:
-                    _lstm_tall(z, z_at, steps * wide, r, u, o, h, c, h_at, (steps + 1) * u)
+        for o in range(0, u, lanes(z)):
+            b = 0
+            while b < batch:
+                z_at, h_at = (b * steps + t) * wide, (b * (steps + 1) + t) * u
+                if batch - b >= LSTM_ROWS:
+                    _lstm_tall(z, z_at, steps * wide, packed, u, o, h, c, h_at, (steps + 1) * u)
+                    b += LSTM_ROWS
                 else:
-                    _lstm_one(z, z_at, steps * wide, r, u, o, h, c, h_at, (steps + 1) * u)
-            b += LSTM_ROWS if is_tall else 1
+                    _lstm_one(z, z_at, steps * wide, packed, u, o, h, c, h_at, (steps + 1) * u)
+                    b += 1
 
 
 @intrinsic
@@ -227,7 +245,7 @@ def _gru_tile(rows: int) -> Any:
             for each in sums:
                 each.append(v.variable(own))
             before = [v.at(v.array(6, h_at), v.times(m, h_row)) for m in range(rows)]
-            _add_states(v, sums, before, u, v.array(3), v.times(3, u), blocks, mask)
+            _add_states(v, sums, before, u, [v.array(3, v.times(v.times(3, u), o))], 3)
             for m in range(rows):
                 reset, update, product = (builder.load(total) for total in sums[m])
                 reset, update = v.sigmoid(reset), v.sigmoid(update)
@@ -251,18 +269,18 @@ _gru_tall, _gru_one = _gru_tile(GRU_ROWS), _gru_tile(1)
 
 @stored
 def _gru(z: Any, r: Any, bias: Any, h: Any, p: Any, batch: Any, steps: Any, u: Any) -> None:
-    wide = 3 * u
+    wide, packed = 3 * u, _packed(r, u, 3)
     for t in range(steps):
-        b = 0
-        while b < batch:
-            is_tall = batch - b >= GRU_ROWS
-            z_at, h_at, p_at = (b * steps + t) * wide, (b * (steps + 1) + t) * u, (b * steps + t) * u
-            for o in range(0, u, lanes(z)):
-                if is_tall:
-                    _gru_tall(z, z_at, steps * wide, r, u, o, h, h_at, (steps + 1) * u, bias, p, p_at, steps * u)
+        for o in range(0, u, lanes(z)):
+            b = 0
+            while b < batch:
+                z_at, h_at, p_at = (b * steps + t) * wide, (b * (steps + 1) + t) * u, (b * steps + t) * u
+                if batch - b >= GRU_ROWS:
+                    _gru_tall(z, z_at, steps * wide, packed, u, o, h, h_at, (steps + 1) * u, bias, p, p_at, steps * u)
+                    b += GRU_ROWS
                 else:
-                    _gru_one(z, z_at, steps * wide, r, u, o, h, h_at, (steps + 1) * u, bias, p, p_at, steps * u)
-            b += GRU_ROWS if is_tall else 1
+                    _gru_one(z, z_at, steps * wide, packed, u, o, h, h_at, (steps + 1) * u, bias, p, p_at, steps * u)
+                    b += 1
 
 
 @intrinsic

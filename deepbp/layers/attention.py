@@ -12,6 +12,7 @@ from deepbp.errors.validators import boolean, instance_of, one_of, optional, pos
 from deepbp.formulas.language import Formula
 from deepbp.initializers import GlorotUniform, Initializer, Normal, Zeros
 from deepbp.kernels import unchecked as kernels
+from deepbp.kernels.memory import keep_memory
 from deepbp.layers.boundary import check_delta
 from deepbp.layers.layer import Builder, Layer
 from deepbp.layers.masking import Context, StepOrder
@@ -192,6 +193,7 @@ class SelfAttention(Layer[tuple[Array, Heads, StepOrder]]):
     def _projected(self, x: Array, positions: Array) -> Array:
         """[q, k, v], side by side, after rotation."""
         qkv = _with_bias(x, self.weight, self.bias)
+        keep_memory(qkv.nbytes)
         self._rotate(qkv, positions)
         return qkv
 

@@ -14,6 +14,7 @@ from deepbp.errors.validators import boolean, finite, instance_of, one_of, posit
 from deepbp.formulas.language import Formula, reversed_in_time
 from deepbp.initializers import GlorotUniform, Initializer, Orthogonal, Zeros
 from deepbp.kernels import unchecked as kernels
+from deepbp.kernels.memory import keep_memory
 from deepbp.layers.boundary import check_delta
 from deepbp.layers.composites import ParallelContainer
 from deepbp.layers.inner_graph import InnerGraph
@@ -109,6 +110,7 @@ class Recurrent(Layer[Saved]):
         ordered = order.take(x)
         batch, steps, features = x.shape
         z = self._with_inputs(ordered.reshape(batch * steps, features)).reshape(batch, steps, self.gates * self.units)
+        keep_memory(z.nbytes)
         states = tuple(np.zeros((batch, steps + 1, self.units), z.dtype) for _ in range(self.states))
         if self.initial is not None:
             for state, first in zip(states, self.initial.value, strict=True):
