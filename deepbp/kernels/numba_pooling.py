@@ -1,5 +1,6 @@
 """The Numba form of max pooling: the windows of a vector of channels at a time, with the places of the winners."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -36,41 +37,60 @@ def _bytes_of(v: Any, number: Any) -> Any:
     return v.builder.shuffle_vector(one, one, order)
 
 
-def largest_tile(masked: bool) -> Any:
-    """y[at + c] and winner[at + c]: the largest of kh · kw places, and which it was; the first is ``number``."""
+def _places(v: Vectors, first: Any, row: Any, step: Any, high: Any, wide: Any, two: bool) -> Iterator[tuple[Any, ...]]:
+    """(u, w, pointer) for each place of a window, written out for two rows of two; else once, inside of loops."""
+    if two:
+        for u in range(2):
+            for w in range(2):
+                yield v.whole(u), v.whole(w), v.at(first, v.times(u, row), v.times(w, step))
+        return
+    with v.loop(high) as u:
+        start = v.at(first, v.times(u.index, row))
+        with v.loop(wide) as w:
+            yield u.index, w.index, v.at(start, v.times(w.index, step))
+
+
+def largest_tile(masked: bool, two: bool) -> Any:
+    """y[at + c] and winner[at + c]: the largest of kh · kw places, and which it was; the first is ``number``.
+
+    If ``none`` is not −1, of the rectified numbers: where that is 0, ``none`` has won.
+    """
 
     @intrinsic
     def tile(
         context: Any, x: Any, x_at: Any, row: Any, step: Any, kh: Any, kw: Any, number: Any, kernel: Any, y: Any,
-        winner: Any, at: Any, left: Any,
+        winner: Any, at: Any, left: Any, none: Any,
     ) -> Any:  # fmt: skip
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             v = Vectors(context, builder, signature, arguments)
-            _, x_at, row, step, kh, kw, number, kernel, _, _, at, left = arguments
+            _, x_at, row, step, kh, kw, number, kernel, _, _, at, left, none = arguments
             mask, first = v.mask(left) if masked else None, v.array(0, x_at)
             best, which = v.variable(v.load(first, mask)), v.variable(_bytes_of(v, number))
-            with v.loop(kh) as u:
-                start = v.at(first, builder.mul(u.index, row))
-                with v.loop(kw) as w:
-                    here, known = v.load(v.at(start, builder.mul(w.index, step)), mask), builder.load(best)
-                    # A larger number wins, and NaN does, against which no number wins.
-                    wins = builder.and_(
-                        builder.fcmp_unordered("ugt", here, known), builder.fcmp_ordered("ord", known, known)
-                    )
-                    place = builder.add(number, builder.add(builder.mul(u.index, kernel), w.index))
-                    builder.store(builder.select(wins, here, known), best)
-                    builder.store(builder.select(wins, _bytes_of(v, place), builder.load(which)), which)
-            v.store(builder.load(best), v.array(8, at), mask)
-            _byte_masked(v, "store", v.array(9, at), builder.load(which), mask)
+            for u, w, pointer in _places(v, first, row, step, kh, kw, two):
+                here, known = v.load(pointer, mask), builder.load(best)
+                # A larger number wins, and NaN does, against which no number wins.
+                wins = builder.and_(
+                    builder.fcmp_unordered("ugt", here, known), builder.fcmp_ordered("ord", known, known)
+                )
+                place = builder.add(number, builder.add(builder.mul(u, kernel), w))
+                builder.store(builder.select(wins, here, known), best)
+                builder.store(builder.select(wins, _bytes_of(v, place), builder.load(which)), which)
+            found, place, zero = builder.load(best), builder.load(which), v.same(0.0)
+            # Rectified: no place has won where ReLU' = 0.
+            is_rectified = builder.icmp_signed(">=", none, v.whole(0))
+            flat = builder.select(builder.fcmp_ordered("<=", found, zero), zero, found)
+            lost = builder.select(builder.fcmp_ordered(">", found, zero), place, _bytes_of(v, none))
+            v.store(builder.select(is_rectified, flat, found), v.array(8, at), mask)
+            _byte_masked(v, "store", v.array(9, at), builder.select(is_rectified, lost, place), mask)
             return context.get_dummy_value()
 
-        return types.void(x, I64, I64, I64, I64, I64, I64, I64, y, winner, I64, I64), generate
+        return types.void(x, I64, I64, I64, I64, I64, I64, I64, y, winner, I64, I64, I64), generate
 
     return tile
 
 
 def unpool_tile(masked: bool, adds: bool) -> Any:
-    """moved[place + c] += d[at + c], or = where each place is in one window, at the place that has won; else 0."""
+    """moved[place + c] += d[at + c], or = for windows of two rows of two side by side, at the place that has won."""
 
     @intrinsic
     def tile(
@@ -83,16 +103,11 @@ def unpool_tile(masked: bool, adds: bool) -> Any:
             mask, first = v.mask(left) if masked else None, v.array(3, m_at)
             signal = v.load(v.array(0, at), mask)
             which = _byte_masked(v, "load", v.array(2, at), None, mask)
-            with v.loop(kh) as u:
-                start = v.at(first, builder.mul(u.index, row))
-                with v.loop(kw) as w:
-                    place = builder.add(number, builder.add(builder.mul(u.index, kernel), w.index))
-                    has_won = builder.icmp_unsigned("==", which, _bytes_of(v, place))
-                    share, target = (
-                        builder.select(has_won, signal, v.same(0.0)),
-                        v.at(start, builder.mul(w.index, step)),
-                    )
-                    v.store(builder.fadd(v.load(target, mask), share) if adds else share, target, mask)
+            for u, w, target in _places(v, first, row, step, kh, kw, not adds):
+                place = builder.add(number, builder.add(builder.mul(u, kernel), w))
+                has_won = builder.icmp_unsigned("==", which, _bytes_of(v, place))
+                share = builder.select(has_won, signal, v.same(0.0))
+                v.store(builder.fadd(v.load(target, mask), share) if adds else share, target, mask)
             return context.get_dummy_value()
 
         return types.void(d, I64, winner, moved, I64, I64, I64, I64, I64, I64, I64, I64), generate
@@ -100,8 +115,9 @@ def unpool_tile(masked: bool, adds: bool) -> Any:
     return tile
 
 
-largest, largest_rest = largest_tile(False), largest_tile(True)
-add, add_rest, put, put_rest = (unpool_tile(masked, adds) for adds in (True, False) for masked in (False, True))
+largest_two, largest_two_rest = largest_tile(False, True), largest_tile(True, True)
+largest = largest_tile(True, False)
+put, put_rest, add = unpool_tile(False, False), unpool_tile(True, False), unpool_tile(True, True)
 
 
 @inner
@@ -115,9 +131,12 @@ def window_at(i: Any, stride: Any, before: Any, kernel: Any, size: Any) -> Any:
 @stored
 def pool_places(
     x: Any, images: Any, height: Any, width: Any, channels: Any, kh: Any, kw: Any, sh: Any, sw: Any, up: Any, left: Any,
-    y: Any, winner: Any, rows: Any, columns: Any,
+    y: Any, winner: Any, rows: Any, columns: Any, none: Any,
 ) -> None:  # fmt: skip
-    """The largest number of each window, from the first place inside the image on, and which one it is."""
+    """The largest number of each window, from the first place inside the image on, and which one it is.
+
+    If ``none`` is not −1, the largest of the rectified numbers, and ``none`` where that is 0.
+    """
     lanes, row = BYTES // x.itemsize, width * channels
     for b in range(images):
         for i in range(rows):
@@ -125,13 +144,17 @@ def pool_places(
             for j in range(columns):
                 start, wide, behind = window_at(j, sw, left, kw, width)
                 at, to = (b * height + top) * row + start * channels, ((b * rows + i) * columns + j) * channels
-                number = above * kw + behind
-                for c in range(0, channels, lanes):
-                    rest = channels - c
-                    if rest >= lanes:
-                        largest(x, at + c, row, channels, high, wide, number, kw, y, winner, to + c, rest)
+                number, is_two = above * kw + behind, high == 2 and wide == 2
+                c = 0
+                while c < channels:  # the length of a range would be a division
+                    m, k, rest = at + c, to + c, channels - c
+                    c += lanes
+                    if is_two and rest >= lanes:
+                        largest_two(x, m, row, channels, 2, 2, number, kw, y, winner, k, rest, none)
+                    elif is_two:
+                        largest_two_rest(x, m, row, channels, 2, 2, number, kw, y, winner, k, rest, none)
                     else:
-                        largest_rest(x, at + c, row, channels, high, wide, number, kw, y, winner, to + c, rest)
+                        largest(x, m, row, channels, high, wide, number, kw, y, winner, k, rest, none)
 
 
 @stored
@@ -148,16 +171,16 @@ def unpool_places(
                 start, wide, behind = window_at(j, sw, left, kw, width)
                 to, at = (b * height + top) * row + start * channels, ((b * rows + i) * columns + j) * channels
                 number = above * kw + behind
-                for c in range(0, channels, lanes):
+                c = 0
+                while c < channels:
                     k, m, rest = at + c, to + c, channels - c
+                    c += lanes
                     if apart and rest >= lanes:
-                        put(d, k, winner, moved, m, row, channels, high, wide, number, kw, rest)
+                        put(d, k, winner, moved, m, row, channels, 2, 2, number, kw, rest)
                     elif apart:
-                        put_rest(d, k, winner, moved, m, row, channels, high, wide, number, kw, rest)
-                    elif rest >= lanes:
-                        add(d, k, winner, moved, m, row, channels, high, wide, number, kw, rest)
+                        put_rest(d, k, winner, moved, m, row, channels, 2, 2, number, kw, rest)
                     else:
-                        add_rest(d, k, winner, moved, m, row, channels, high, wide, number, kw, rest)
+                        add(d, k, winner, moved, m, row, channels, high, wide, number, kw, rest)
 
 
 def flat(array: Array) -> Array:
@@ -165,14 +188,14 @@ def flat(array: Array) -> Array:
     return (array if array.flags.carray else np.array(array, order="C", subok=True)).reshape(-1)
 
 
-def max_pool(x: Array, size: Pair, stride: Pair, pads: Pads) -> tuple[Array, Array]:
+def max_pool(x: Array, size: Pair, stride: Pair, pads: Pads, rectified: bool = False) -> tuple[Array, Array]:
     shape = plain.pooled_shape(x.shape, size, stride, pads)
-    numbers = flat(x)
-    if not ordinary(numbers) or size[0] * size[1] > 256:
-        return plain.max_pool(x, size, stride, pads)
+    numbers, places = flat(x), size[0] * size[1]
+    if not ordinary(numbers) or places > 255:
+        return plain.max_pool(x, size, stride, pads, rectified)
     y, winner = np.empty(shape, x.dtype), np.empty(shape, np.uint8)
     window = *x.shape, *size, *stride, pads[0][0], pads[1][0]
-    pool_places(numbers, *window, y.reshape(-1), winner.reshape(-1), *shape[1:3])
+    pool_places(numbers, *window, y.reshape(-1), winner.reshape(-1), *shape[1:3], places if rectified else -1)
     return y, winner
 
 
@@ -181,8 +204,8 @@ def max_pool_backward(winner: Array, delta: Array, shape: Shape, size: Pair, str
     signals = flat(delta)
     if not ordinary(signals) or type(winner) is not np.ndarray or winner.dtype != np.uint8:
         return plain.max_pool_backward(winner, delta, shape, size, stride, pads)
-    # Where windows lie side by side and leave nothing out, each number is written once.
-    apart = size == stride and not any(map(any, pads)) and shape[1] % size[0] == shape[2] % size[1] == 0
+    # Where windows of 2 by 2 lie side by side and leave nothing out, each number is written once.
+    apart = size == stride == (2, 2) and not any(map(any, pads)) and shape[1] % 2 == shape[2] % 2 == 0
     moved = np.empty(shape, delta.dtype) if apart else np.zeros(shape, delta.dtype)
     window = *shape, *size, *stride, pads[0][0], pads[1][0]
     unpool_places(flat(winner), signals, *window, moved.reshape(-1), *delta.shape[1:3], apart)

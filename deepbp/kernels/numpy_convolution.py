@@ -128,22 +128,26 @@ def pooled_shape(x: Shape, size: Pair, stride: Pair, pads: Pads) -> tuple[int, i
     return x[0], height, width, x[3]
 
 
-def max_pool(x: Array, size: Pair, stride: Pair, pads: Pads) -> tuple[Array, Array]:
+def max_pool(x: Array, size: Pair, stride: Pair, pads: Pads, rectified: bool = False) -> tuple[Array, Array]:
     """The largest number of each window of each channel, and its place in the window, u·KW + v, in one byte.
 
-    Of equal numbers the first wins; NaN wins, as in every maximum. Places of the padding never do.
+    Of equal numbers the first wins; NaN wins, as in every maximum. Places of the padding never do. ``rectified`` gives
+    the largest of max(x, 0), and where that is not above 0 the place KH·KW, which is none: no δ goes back.
     """
     y = np.full(pooled_shape(x.shape, size, stride, pads), -np.inf, x.dtype)
     first = [
         np.maximum(0, before - np.arange(n) * s) for n, s, (before, _) in zip(y.shape[1:3], stride, pads, strict=True)
     ]
-    winner = np.empty(y.shape, np.min_scalar_type(size[0] * size[1] - 1))
+    winner = np.empty(y.shape, np.min_scalar_type(size[0] * size[1] - (not rectified)))
     winner[...] = (first[0][:, None] * size[1] + first[1])[..., None]  # the first place inside the image
     around = np.pad(x, ((0, 0), *pads, (0, 0)), constant_values=-np.inf) if any(map(any, pads)) else x
     for u, v, shifted in _shifted(windows(around, size, stride, (1, 1))):
         wins = (shifted > y) | (np.isnan(shifted) & ~np.isnan(y))
         np.copyto(y, shifted, where=wins)
         np.copyto(winner, u * size[1] + v, where=wins, casting="unsafe")
+    if rectified:
+        np.copyto(winner, size[0] * size[1], where=~(y > 0), casting="unsafe")
+        np.copyto(y, 0, where=y <= 0)
     return y, winner
 
 

@@ -8,10 +8,12 @@ from attrs import define, evolve, field
 
 from deepbp._validation import require_built
 from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DeepBPError, NotBuiltError, ShapeError
+from deepbp.layers.activations.rectifiers import ReLU
 from deepbp.layers.boundary import locate, place_of
 from deepbp.layers.inner_graph import InnerGraph, Node
 from deepbp.layers.layer import Builder, Layer, check_class
 from deepbp.layers.masking import Context
+from deepbp.layers.pooling import MaxPool1D, MaxPool2D
 from deepbp.parameters import Parameter
 from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, Shape
@@ -86,6 +88,11 @@ def _are_names(columns: object) -> bool:
     return isinstance(columns, list | tuple) and all(isinstance(name, str) for name in columns)
 
 
+_POOLS = (MaxPool1D, MaxPool2D)
+_PASSED: Any = object()
+"""Saved for a ReLU before a max pooling: of a window, max max(z, 0) = max(max z, 0), so the pooling includes its pass,
+and neither reads nor writes the whole image again."""
+
 LayerLike: TypeAlias = Layer[Any] | Sequence[Layer[Any]]
 """A layer, or layers one after another."""
 
@@ -155,9 +162,14 @@ class Chain(Layer[list[Any]]):
 
     def forward(self, x: Array) -> tuple[Array, list[Any]]:
         saved: list[Any] = []
+        layers = self.layers
         try:
-            for layer in self.layers:
-                x, memory = layer._run_forward(x)
+            for layer, after in zip(layers, (*layers[1:], None), strict=True):
+                if type(layer) is ReLU and type(after) in _POOLS:
+                    saved.append(_PASSED)
+                    continue
+                run = layer.forward_rectified if saved and saved[-1] is _PASSED else layer._run_forward
+                x, memory = run(x)
                 saved.append(memory)
         except Exception as error:
             self._locate(error, len(saved), "forward", x)
@@ -169,7 +181,8 @@ class Chain(Layer[list[Any]]):
         try:
             while position:
                 position -= 1
-                delta = self.layers[position]._run_backward(saved[position], delta)
+                if saved[position] is not _PASSED:
+                    delta = self.layers[position]._run_backward(saved[position], delta)
         except Exception as error:
             self._check_saved(saved)
             self._locate(error, position, "backward", delta)
@@ -190,7 +203,8 @@ class Chain(Layer[list[Any]]):
         position = len(self.layers)
         try:
             while (position := position - 1) > first:
-                delta = self.layers[position]._run_backward(saved[position], delta)
+                if saved[position] is not _PASSED:
+                    delta = self.layers[position]._run_backward(saved[position], delta)
             self.layers[first]._run_backward_parameters(saved[first], delta)
         except Exception as error:
             self._check_saved(saved)

@@ -76,8 +76,16 @@ class _MaxPool(_Pool):
     formula = Formula("window_max(x, size, stride, padding)", backward="to_winners(delta, x, size, stride, padding)")
 
     def forward(self, x: Array) -> tuple[Array, Won]:
+        return self._largest(x, False)
+
+    def forward_rectified(self, x: Array) -> tuple[Array, Won]:
+        """The same behind a ReLU, whose pass this one includes: where no number is above 0, none has won."""
+        return self._largest(x, True)
+
+    def _largest(self, x: Array, rectified: bool) -> tuple[Array, Won]:
         images, windows = self._as_images(x), self._windows()
-        y, winner = kernels.max_pool(images, windows.size, windows.stride, windows.fitting_pads(images.shape[1:3]))
+        pads = windows.fitting_pads(images.shape[1:3])
+        y, winner = kernels.max_pool(images, windows.size, windows.stride, pads, rectified)
         return self._as_samples(y), (winner, images.shape)
 
     def lower(self, program: Program, x: Slot) -> Slot:
