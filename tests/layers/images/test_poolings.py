@@ -12,11 +12,13 @@ from deepbp.layers import (
     AveragePool1D,
     AveragePool2D,
     Builder,
+    Chain,
     GlobalAveragePool,
     GlobalMaxPool,
     Layer,
     MaxPool1D,
     MaxPool2D,
+    ReLU,
     UpSample2D,
     ZeroPad2D,
 )
@@ -68,6 +70,31 @@ def test_the_first_of_equal_numbers_wins(kernel_form: str) -> None:
     y, saved = layer.forward(np.array([[0.0, 7.0, 3.0, 3.0], [7.0, 7.0, 3.0, 3.0]]).reshape(1, 2, 4, 1))
     moved = layer.backward(saved, np.ones_like(y))[0, :, :, 0]
     np.testing.assert_array_equal(moved, [[0, 1, 1, 0], [0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("size", "stride", "padding"), WINDOWS, ids=str)
+def test_a_chain_runs_a_relu_with_the_pooling_behind_it(
+    size: Any, stride: Any, padding: Any, shape: Any, dtype: Any, kernel_form: str, rng: np.random.Generator
+) -> None:
+    """To the bit as one after the other, at kinks, ties and NaN, too."""
+    layers = [ReLU(), MaxPool2D(size, stride=stride, padding=padding)]
+    chain = Chain(layers)
+    Builder(rng=0, dtype=dtype).build(chain, shape)
+    x = rng.normal(-0.5, 1, size=(3, *shape)).astype(dtype)
+    x[rng.random(x.shape) < 0.2] = 0
+    x[0, 1, 1, 0], x[1, 0, 0, 0] = np.nan, -0.0
+    y, saved = chain.forward(x)
+    rectified, first = layers[0].forward(x)
+    expected, second = layers[1].forward(rectified)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(np.signbit(y), np.signbit(expected))
+    np.testing.assert_array_equal(chain.predict(x), expected)
+    delta = rng.normal(size=y.shape).astype(dtype)
+    moved = layers[0].backward(first, layers[1].backward(second, delta))
+    np.testing.assert_array_equal(chain.backward(saved, delta), moved)
+    assert np.count_nonzero(moved)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
