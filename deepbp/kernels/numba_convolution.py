@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numba import types
 
+from deepbp.kernels import numba_winograd
 from deepbp.kernels import numpy_convolution as plain
 from deepbp.kernels.numba_lanes import intrinsic
 from deepbp.kernels.numba_math import inner, ordinary, stored
@@ -293,6 +294,9 @@ def correlate(x: Array, weight: Array, bias: Array | None, stride: Pair, dilatio
     if not ordinary(numbers, factors, added) or 0 in shape:
         return plain.correlate(x, weight, bias, stride, dilation, groups)
     z = np.empty(shape, x.dtype)
+    if numba_winograd.is_worth_it(x, shape, (weight.shape[0], weight.shape[1]), stride, dilation, groups):
+        numba_winograd.correlate(numbers, x.shape[3], factors, added, z)
+        return z
     runs, length = _runs(x, (weight.shape[0], weight.shape[1]), dilation, groups)
     images, height, width, outputs = shape
     given = numbers, *_distances(x, stride), runs
@@ -309,6 +313,8 @@ def correlate_weights(x: Array, delta: Array, size: Pair, stride: Pair, dilation
     numbers, signals = flat(x), flat(delta)
     if not ordinary(numbers, signals) or 0 in shape or delta.size == 0:
         return plain.correlate_weights(x, delta, size, stride, dilation, groups)
+    if numba_winograd.is_worth_it(x, delta.shape, size, stride, dilation, groups):
+        return numba_winograd.correlate_weights(numbers, x.shape[3], signals, delta.shape)
     total = np.zeros(shape, x.dtype)
     runs, length = _runs(x, size, dilation, groups)
     shifts, given = (runs[:, None] + np.arange(length)).reshape(-1), (numbers, *_distances(x, stride))

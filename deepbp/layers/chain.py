@@ -88,10 +88,12 @@ def _are_names(columns: object) -> bool:
     return isinstance(columns, list | tuple) and all(isinstance(name, str) for name in columns)
 
 
-_POOLS = (MaxPool1D, MaxPool2D)
 _PASSED: Any = object()
-"""Saved for a ReLU before a max pooling: of a window, max max(z, 0) = max(max z, 0), so the pooling includes its pass,
-and neither reads nor writes the whole image again."""
+"""What is saved for a layer whose pass the next one includes."""
+
+_INCLUDED: set[tuple[type, type]] = {(ReLU, MaxPool1D), (ReLU, MaxPool2D)}
+"""Pairs of layers of which the second includes the pass of the first: a max pooling takes the largest of ReLU(z), of
+which a chain then neither writes nor reads the whole image."""
 
 LayerLike: TypeAlias = Layer[Any] | Sequence[Layer[Any]]
 """A layer, or layers one after another."""
@@ -165,7 +167,7 @@ class Chain(Layer[list[Any]]):
         layers = self.layers
         try:
             for layer, after in zip(layers, (*layers[1:], None), strict=True):
-                if type(layer) is ReLU and type(after) in _POOLS:
+                if (type(layer), type(after)) in _INCLUDED:
                     saved.append(_PASSED)
                     continue
                 run = layer.forward_rectified if saved and saved[-1] is _PASSED else layer._run_forward

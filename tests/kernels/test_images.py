@@ -12,6 +12,7 @@ from deepbp.kernels import numpy_convolution as plain
 from deepbp.typing import Array
 
 fused: Any = import_module("deepbp.kernels.numba_convolution") if find_spec("numba") else None
+winograd: Any = import_module("deepbp.kernels.numba_winograd") if find_spec("numba") else None
 needs_numba = pytest.mark.skipif(fused is None, reason="the fused kernels need Numba: pip install 'deepbp[fast]'")
 in_both_forms = pytest.mark.parametrize(
     "form", [pytest.param(plain, id="plain"), pytest.param(fused, id="fused", marks=needs_numba)]
@@ -60,6 +61,33 @@ def test_arrays_in_any_layout(form: Any, layout: str) -> None:
     np.testing.assert_array_equal(winner, place)
     moved = form.max_pool_backward(winner, arranged(y), x.shape, (2, 2), (2, 2), ((0, 1), (0, 0)))
     np.testing.assert_allclose(moved.sum(), expected.sum(), atol=max(close, 1e-9))
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("images", "size", "channels", "outputs"),
+    [(3, (4, 6), 32, 32), (1, (2, 2), 33, 47), (2, (12, 10), 64, 36), (2, (10, 12), 35, 256)],
+)
+def test_kernels_of_3_by_3_and_many_channels(
+    images: int, size: tuple[int, int], channels: int, outputs: int, dtype: Any
+) -> None:
+    """Winograd's form, in one block of tiles and several, with channels that fill vectors and others."""
+    height, width = size
+    x, w = draw(images, height + 2, width + 2, channels, dtype=dtype), draw(3, 3, channels, outputs, dtype=dtype)
+    b, delta = draw(outputs, dtype=dtype), draw(images, height, width, outputs, dtype=dtype)
+    assert winograd.is_worth_it(x, delta.shape, (3, 3), ONE, ONE, 1)
+    for found, expected in (
+        (fused.correlate(x, w, b, ONE, ONE, 1), plain.correlate(x, w, b, ONE, ONE, 1)),
+        (fused.correlate(x, w, None, ONE, ONE, 1), plain.correlate(x, w, None, ONE, ONE, 1)),
+        (
+            fused.correlate_weights(x, delta, (3, 3), ONE, ONE, 1),
+            plain.correlate_weights(x, delta, (3, 3), ONE, ONE, 1),
+        ),
+    ):
+        assert found.dtype == dtype
+        close = 32 * np.finfo(dtype).eps * np.abs(expected).max()
+        np.testing.assert_allclose(found, expected, rtol=0, atol=close)
 
 
 X, W, DELTA = draw(2, 5, 6, 4), draw(3, 2, 4, 6), draw(2, 3, 5, 6)
