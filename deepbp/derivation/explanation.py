@@ -9,7 +9,7 @@ import numpy as np
 from attrs import frozen
 
 from deepbp.derivation.backward import backward_row, error_row, output_signal, path_behind
-from deepbp.derivation.document import LARGEST, Block, Document, Equations, Heading, Paragraph, Row, Values
+from deepbp.derivation.document import LARGEST, Block, Document, Equations, Heading, Paragraph, Row, Values, as_math
 from deepbp.derivation.expressions import OUTER_PRODUCT, THROUGH_WEIGHTS, Math, alone, tree
 from deepbp.derivation.recording import StepRecord, TraceStep
 from deepbp.derivation.rendering import Renderable
@@ -35,7 +35,7 @@ def entry(symbol: Symbol, index: Index) -> Symbol:
 
 
 def rounded(value: Any) -> str:
-    """A number as text in a formula."""
+    """A number as text in an expression."""
     return f"{float(value):.6g}"
 
 
@@ -261,9 +261,11 @@ class Explanation(Renderable):
             Heading("The result, and its check"),
             Values(alone(derivative(weight)), np.asarray(self.gradient), added),
             Values(_DIFFERENCE, np.asarray(self.numeric), "the difference that defines it, in float64"),
-            Paragraph((f"They are {abs(self.gradient - self.numeric):.1e} apart.",)),
+            Paragraph((f"They are {as_math(f'{abs(self.gradient - self.numeric):.1e}')} apart.",)),
         ]
-        return Document(f"Why the gradient of {self.parameter}{shown} is {rounded(self.gradient)}", tuple(blocks))
+        return Document(
+            f"Why the gradient of {self.parameter}{shown} is {as_math(rounded(self.gradient))}", tuple(blocks)
+        )
 
 
 def _difference(trace: StepRecord, parameter: str, index: Index) -> float:

@@ -8,7 +8,18 @@ from pathlib import Path
 from textwrap import wrap
 
 from deepbp._plain_text import printable
-from deepbp.derivation.document import Block, Document, Equations, Heading, Paragraph, Row, Values, cells, measures
+from deepbp.derivation.document import (
+    Block,
+    Document,
+    Equations,
+    Heading,
+    Paragraph,
+    Row,
+    Values,
+    as_math,
+    cells,
+    measures,
+)
 from deepbp.derivation.expressions import Math
 from deepbp.derivation.paper import as_pdf, save
 from deepbp.formulas.latex import GREEK_LETTERS, LatexPrinter, as_number
@@ -61,11 +72,13 @@ def _wrapped(text: str) -> list[str]:
     ]
 
 
-def _text_array(start: str, rows: list[list[str]] | None, summary: str, axes: int) -> list[str]:
-    if rows is None:
+def _text_array(start: str, shown: tuple[list[list[str]], int] | None, summary: str, axes: int) -> list[str]:
+    if shown is None:
         return [start + summary]
+    rows, power = [[as_math(text) for text in row] for row in shown[0]], shown[1]
     if axes == 0:
-        return [start + rows[0][0]]
+        return [start + as_math(f"{rows[0][0]}e{power}" if power else rows[0][0])]
+    start += f"{as_math(f'1e{power}')} · " if power else ""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     texts = ["  ".join(f"{text:>{width}}" for text, width in zip(row, widths, strict=True)) for row in rows]
     if len(rows) == 1:
@@ -148,14 +161,16 @@ def _latex_value(array: Array) -> str:
     shown = cells(array)
     if shown is None:
         return escaped(measures(array))
+    entries, power = shown
     if array.ndim == 0:
-        return f"${as_number(shown[0][0])}$"
-    points = sum(6 * max(map(len, column)) + 10 for column in zip(*shown, strict=True))
+        return f"${as_number(f'{entries[0][0]}e{power}' if power else entries[0][0])}$"
+    points = sum(6 * max(map(len, column)) + 10 for column in zip(*entries, strict=True))
     size = next(
         (name for name, part in ((r"\footnotesize", 0.8), (r"\scriptsize", 0.7)) if points * part < _POINTS), r"\tiny"
     )
-    rows = r" \\ ".join(" & ".join(map(as_number, row)) for row in shown)
-    matrix = rf"$\begin{{bmatrix}} {rows} \end{{bmatrix}}$"
+    rows = r" \\ ".join(" & ".join(row) for row in entries)
+    factor = rf"{as_number(f'1e{power}')} \cdot " if power else ""
+    matrix = rf"${factor}\begin{{bmatrix}} {rows} \end{{bmatrix}}$"
     return matrix if points < _POINTS else f"{{{size}{matrix}}}"
 
 
@@ -237,9 +252,10 @@ def _html_block(block: Block) -> str:
             if shown is None:
                 text = f"<mtext>{escape(measures(array))}</mtext>"
             elif array.ndim == 0:
-                text = _html_number(shown[0][0])
+                text = _html_number(f"{shown[0][0][0]}e{shown[1]}" if shown[1] else shown[0][0][0])
             else:
-                text = _html_matrix(shown)
+                factor = _html_number(f"1e{shown[1]}") + _MATHML.sign("·") if shown[1] else ""
+                text = factor + _html_matrix(shown[0])
             whole = _MATHML.row(math.written(_MATHML), _MATHML.sign("="), text)
             return f"<div class='values math'><math displaystyle='true'>{whole}</math> {words}</div>"
 
@@ -274,7 +290,7 @@ def _html_padded(text: str, width: int, sign: bool) -> str:
 
 
 def _html_number(text: str) -> str:
-    return f"<mn>{text.replace('-', '−')}</mn>"
+    return _MATHML.number(text)
 
 
 class Renderable(ABC):

@@ -242,11 +242,23 @@ const formulas = (() => {
   }
   const before = (a, outside) => moved(a, 1, outside);
   const after = (a, outside) => moved(a, -1, outside);
-  const nth = (a, k) => {
-    const n = size(a.shape.slice(1));
+  const nth = (a, at) => {
+    const [n, k] = [size(a.shape.slice(1)), of(at).data[0]];
     return array(a.shape.slice(1), a.data.slice(k * n, (k + 1) * n));
   };
   const stack = (...parts) => array([parts.length, ...parts[0].shape], parts.flatMap((one) => [...one.data]));
+  const steps = (a, start, stop = a.shape[1]) => {
+    const [one, all] = [step_size(a), a.shape[1]];
+    const inside = (i) => Math.floor(i / one) % all >= start && Math.floor(i / one) % all < stop;
+    return array([a.shape[0], stop - start, ...a.shape.slice(2)], a.data.filter((_, i) => inside(i)));
+  };
+  const into_steps = (d, start, x) => { // zeros like x, but for these steps
+    const [one, own, all] = [step_size(x), d.shape[1], x.shape[1]];
+    return array(x.shape, x.data.map((_, i) => {
+      const t = (Math.floor(i / one) % all) - start;
+      return t >= 0 && t < own ? d.data[(Math.floor(i / (one * all)) * own + t) * one + (i % one)] : 0;
+    }));
+  };
   const at_step = (a, t) => {
     const [n, steps] = a.shape;
     const one = step_size(a);
@@ -488,11 +500,11 @@ const formulas = (() => {
     abs, add, after, at_first, at_last, batch_mean, batch_size, batch_sum, before, beside, block_sum, columns, concat,
     convolve, correlate, correlate_samples, cos, cosh, crop,
     divide, equal, erf, exp, expm1, feature_mean, feature_size, feature_sum, feature_variance, first, from_pairs, greater,
-    greater_equal, group_mean, indicators, into_columns, join_heads, largest_piece, last, less, less_equal, log, log1p, log_cosh, log_row_sum_exp,
+    greater_equal, group_mean, indicators, into_columns, into_steps, join_heads, largest_piece, last, less, less_equal, log, log1p, log_cosh, log_row_sum_exp,
     log_softmax, matmul, maximum, minimum, multiply, negative, not_equal, not_later, nth, one_hot, over_places, pad, pairs,
     part, place_max, place_mean, power, reshape, rotate, rotate_back, row_max, row_mean, row_size, row_sum, row_variance,
     rows, shaped_like, sigmoid, sign, sin, sinh, sinusoids, softmax, softplus, split_heads, spread, sqrt, stack,
-    step_products, subtract, sum_like, sum_rows, take, tanh, to_largest, to_windows, to_winner, to_winners, total,
+    step_products, steps, subtract, sum_like, sum_rows, take, tanh, to_largest, to_windows, to_winner, to_winners, total,
     transposed, turned, up_to_now, upsample, window_max, window_mean,
   };
 })();

@@ -22,8 +22,9 @@ class MathMLPrinter(Printer):
         mantissa, _, exponent = text.partition("e")
         if exponent.lstrip("+-").isdigit():
             power = f"<msup><mn>10</mn><mn>{str(int(exponent)).replace('-', '−')}</mn></msup>"
+            mantissa = mantissa.replace("-", "−")
             return power if mantissa == "1" else f"<mrow><mn>{mantissa}</mn><mo>·</mo>{power}</mrow>"
-        return f"<mn>{escape(text)}</mn>" if text[-1].isalnum() else f"<mo>{escape(text)}</mo>"
+        return f"<mn>{escape(text.replace('-', '−'))}</mn>" if text[-1].isalnum() else f"<mo>{escape(text)}</mo>"
 
     def sign(self, text: str) -> str:
         return f"<mo>{escape(text)}</mo>" if text else "<mspace width='0.2em'></mspace>"

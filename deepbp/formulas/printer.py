@@ -104,7 +104,7 @@ class TextPrinter(Printer):
         if not exponent.lstrip("+-").isdigit():
             return text
         power = "10" + str(int(exponent)).translate(_SUPERSCRIPTS)
-        return power if mantissa == "1" else f"{mantissa} · {power}"
+        return power if mantissa == "1" else f"{mantissa.replace('-', self.minus)} · {power}"
 
     def sign(self, text: str) -> str:
         return f" {text} " if text else " "

@@ -9,7 +9,10 @@ import pytest
 from nets import X, Y, notes_net, rich_data, rich_net
 
 from deepbp import Sequential
-from deepbp.derivation.document import cells, measures
+from deepbp.derivation.document import Document, Values, as_math, cells, measures
+from deepbp.derivation.expressions import Math
+from deepbp.derivation.rendering import as_fragment, as_latex, as_text
+from deepbp.formulas.printer import Symbol
 from deepbp.layers import Dense, Sigmoid
 from deepbp.losses import SoftmaxCrossEntropy, SumSquaredError
 from deepbp.typing import ArrayLike
@@ -96,7 +99,7 @@ def test_published_networks_without_biases(name: str, y: ArrayLike) -> None:
 def assert_printed(text: str, start: str, array: Any) -> None:
     shown = below(text, start)
     for entry in np.ravel(array):
-        assert f"{entry:.9f}" in shown, (start, entry)
+        assert as_math(f"{entry:.9f}") in shown, (start, entry)
 
 
 def test_mean_absolute_error_of_the_published_network() -> None:
@@ -154,9 +157,9 @@ def test_weights_of_samples_are_shown() -> None:
         (np.array([0.0, -0.0]), [["0", "0"]]),
         (np.array([1 / 3]), [["0.333333333"]]),
         (np.array([1 / 3], "float32"), [["0.333333"]]),
-        (np.array([1e-9, 2.5e-9]), [["1.000000e-09", "2.500000e-09"]]),
+        (np.array([1e-9, 2.5e-9]), ([["1.0", "2.5"]], -9)),
         (np.array([123456.789, 0.5], "float32"), [["123456.8", "0.5"]]),
-        (np.array([1e9]), [["1.000000e+09"]]),
+        (np.array([1e9]), ([["1"]], 9)),
         (np.array([np.inf, np.nan, 1.0]), [["inf", "nan", "1"]]),
         (np.array([np.nan]), [["nan"]]),
         (np.array([3, 10]), [["3", "10"]]),
@@ -169,11 +172,24 @@ def test_weights_of_samples_are_shown() -> None:
         (np.zeros((0, 2)), None),
     ],
 )
-def test_how_numbers_are_written(array: Any, expected: list[list[str]] | None) -> None:
-    assert cells(array) == expected
+def test_how_numbers_are_written(array: Any, expected: Any) -> None:
+    assert cells(array) == (expected if expected is None or isinstance(expected, tuple) else (expected, 0))
 
 
 def test_how_large_arrays_are_measured() -> None:
-    assert measures(np.array([[3.0, -4.0], [0, 0]])) == "2 × 2, norm 5, from -4 to 3, 50% zeros"
+    assert measures(np.array([[3.0, -4.0], [0, 0]])) == "2 × 2, norm 5, from −4 to 3, 50% zeros"
     assert measures(np.arange(8)) == "8, from 0 to 7"
     assert measures(np.zeros((0, 3))) == "0 × 3, empty"
+
+
+def test_a_matrix_of_large_or_small_numbers_has_one_power_of_ten() -> None:
+    values = Values(Math(("a",), {"a": Symbol("a")}), np.array([[1e-9, -2.5e-9], [0.0, 1e-10]]))
+    document = Document("", (values,))
+    assert "a = 10⁻⁹ · ⎣" in as_text(document)
+    assert "⎡ 1.0  −2.5 ⎤" in as_text(document)
+    assert r"10^{-9} \cdot \begin{bmatrix} 1.0 & -2.5 \\ 0 & 0.1 \end{bmatrix}" in as_latex(document, whole=False)
+    assert "<msup><mn>10</mn><mn>−9</mn></msup><mo>·</mo><mtable" in as_fragment(document)
+    one = Document("", (Values(Math(("a",), {"a": Symbol("a")}), np.array(-2.004e-05)),))
+    assert "a = −2.004 · 10⁻⁵" in as_text(one)
+    assert r"$-2.004 \cdot 10^{-5}$" in as_latex(one, whole=False)
+    assert "<mn>−2.004</mn><mo>·</mo>" in as_fragment(one)

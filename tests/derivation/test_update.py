@@ -7,6 +7,7 @@ import pytest
 from nets import X, Y, notes_net
 
 from deepbp import Sequential
+from deepbp.derivation.document import as_math
 from deepbp.errors import ArgumentTypeError
 from deepbp.layers import Dense, Sigmoid, Softmax
 from deepbp.losses import CrossEntropy, MeanSquaredError, SumSquaredError
@@ -34,8 +35,8 @@ def test_the_changes_stand_in_the_notes_order_with_their_numbers() -> None:
         < page.index("W⁰ ← W⁰ + d₁")
     )
     change = -trace.gradients["2.weight"][0, 0]
-    assert f"{change:.9f}" in page
-    assert f"{trace.updated['2.weight'][0, 0]:.9f}" in page
+    assert as_math(f"{change:.9f}") in page
+    assert as_math(f"{trace.updated['2.weight'][0, 0]:.9f}") in page
     assert "d₂ = −0.5 · ∂L/∂W²" in str(notes_net().trace(X, Y, SumSquaredError(), optimizer=SGD(0.5)))
     assert "The update" not in str(notes_net().trace(X, Y, SumSquaredError()))
     with pytest.raises(ArgumentTypeError, match="such as SGD"):

@@ -29,18 +29,22 @@ from deepbp.layers import (
     Bilinear,
     Conv2D,
     ConvTranspose2D,
+    CrossAttention,
     Dense,
     Dropout,
     Embedding,
+    EncoderDecoder,
     Flatten,
     FormulaLayer,
     GroupNorm,
     Layer,
     LayerNorm,
     LogSoftmax,
+    Masked,
     Maxout,
     MaxPool2D,
     Mish,
+    PerStep,
     PReLU,
     SelfAttention,
     Sigmoid,
@@ -51,12 +55,15 @@ from deepbp.losses import (
     CosineSimilarity,
     Huber,
     MeanSquaredError,
+    OnOutputs,
     Quantile,
     SigmoidFocal,
     SoftmaxCrossEntropy,
+    SumOfLosses,
     SumSquaredError,
 )
 from deepbp.optimizers import SGD, AdamW, NAdam, RMSprop, Rprop
+from deepbp.optimizers.schedules import StepDecay
 
 RNG = np.random.default_rng(3)
 
@@ -189,6 +196,17 @@ X3, Y2, LABELS = RNG.standard_normal((4, 3)), RNG.standard_normal((4, 2)), np.ar
 STEPS, WORDS = RNG.standard_normal((3, 4, 2)), RNG.integers(0, 5, (4, 3))
 
 
+TWO = SumOfLosses(
+    [OnOutputs(Huber(), 0, 1), OnOutputs(SoftmaxCrossEntropy(), 1, 4, targets=(1, 2))], weights=(2.0, 0.5)
+)
+WEIGHTED = (MeanSquaredError(), SumSquaredError(), CosineSimilarity(), SigmoidFocal())
+
+
+def weighted(loss: Any) -> Trace:
+    net = Sequential([Dense(2)], input_shape=3, rng=0, dtype="float64")
+    return net.trace(X3, np.eye(2)[LABELS], loss, [1.0, 2.0, 0.5, 3.0], SGD(0.1))
+
+
 def step_of(*layers: Layer[Any], loss: Any = None, by: Any = None, x: Any = X3, y: Any = Y2) -> Trace:
     """One step of a network, without a word from gradient descent on the squared error."""
     net = Sequential(layers, input_shape=np.shape(x)[1:], rng=0, dtype="float64")
@@ -211,6 +229,7 @@ def traces() -> dict[str, Trace]:
         "words": step_of(
             Embedding(5, 2), Flatten(), Dense(2), loss=SigmoidFocal(), by=AdamW(0.1), x=WORDS, y=np.eye(2)[LABELS]
         ),
+        **{f"weights of samples, {loss}": weighted(loss) for loss in WEIGHTED},
         "huber": step_of(Dense(2), loss=Huber(0.5)),
         "quantiles": step_of(Dense(2), loss=Quantile((0.1, 0.9)), y=Y2[:, :1]),
         "recurrent": step_of(LSTM(2), **first),
@@ -220,6 +239,15 @@ def traces() -> dict[str, Trace]:
             x=RNG.standard_normal((2, 4, 4, 1)),
             y=Y2[:2],
         ),
+        "learned states": step_of(
+            *(LSTM(2, initial_state="learned", return_sequences=True), GRU(2, initial_state="learned", reverse=True)),
+            **first,
+        ),
+        "positions": step_of(SelfAttention(1, rotary=True), Flatten(), Dense(2), **first),
+        "memory": step_of(
+            EncoderDecoder(Dense(2), [Dense(4), CrossAttention(2)], source_steps=2), x=STEPS, y=np.ones((3, 2, 4))
+        ),
+        "two losses": step_of(Dense(4), loss=TWO, y=np.stack([Y2[:, 0], LABELS], axis=1)),
         "attention": step_of(SelfAttention(2, causal=True), Flatten(), Dense(2), loss=MeanSquaredError(), **first),
     }
 
@@ -271,6 +299,25 @@ return {{ losses, weight: state["W⁰"] }};"""
     np.testing.assert_allclose(array_of(found["weight"]), first.weight.value, rtol=1e-11)
 
 
+def test_a_schedule_is_followed_from_step_to_step() -> None:
+    layers, loss, rate = (Dense(3), Tanh(), Dense(2)), MeanSquaredError(), StepDecay(0.5, every=2, factor=0.1)
+    made = recomputation(step_of(*layers, loss=loss, by=SGD(rate)))
+    assert isinstance(made, Recomputation)
+    source = f"""
+const compute = (v) => {{ {made.source()} return v; }};
+let state = {literal(made.state())};
+const found = [];
+for (let step = 0; step < 5; step++) {{
+  const v = compute({{ ...state }});
+  found.push([v.L.data[0], state["η"].data[0]]);
+  for (const [name, next] of Object.entries({literal(made.kept)})) state[name] = v[next];
+}}
+return found;"""
+    trainer = Trainer(Sequential(layers, input_shape=3, rng=0, dtype="float64"), loss, SGD(rate))
+    right = [(trainer.step(X3, Y2), rate(step)) for step in range(5)]
+    np.testing.assert_allclose(run(source), right, rtol=1e-12)
+
+
 @pytest.mark.parametrize("layer", [BatchNorm(), GELU(), LayerNorm(), Dropout(0.5)], ids=str)
 def test_networks_in_float32_can_be_changed_too(layer: Layer[Any]) -> None:
     net = Sequential([Dense(4), layer, Dense(2)], input_shape=3, rng=0)
@@ -284,8 +331,12 @@ def test_what_cannot_be_computed_is_said() -> None:
     assert recomputation(secret.trace(X, X[:, :2], SumSquaredError())) == (
         "Numbers cannot be changed here: layer 1, Secret('s'), states no formula."
     )
-    weighted = Sequential([Dense(1)], input_shape=3, rng=0).trace(X, Y, SumSquaredError(), [1, 2, 3, 4])
-    assert recomputation(weighted) == "Numbers cannot be changed here: the samples have weights."
+    masked = Sequential([Masked([LSTM(2)])], input_shape=(4, 2), rng=0).trace(STEPS, STEPS[:, 0], SumSquaredError())
+    assert recomputation(masked) == (
+        "Numbers cannot be changed here: layer 0.body.0, LSTM(2), leaves out padding, which its formula does not state."
+    )
+    each = Sequential([PerStep([Dense(2)])], input_shape=(4, 2), rng=0).trace(STEPS, STEPS, SumSquaredError())
+    assert "layer 0.layer.0, Dense(2), runs on each step alone" in str(recomputation(each))
 
 
 def test_formulas_that_do_not_give_the_numbers_of_the_step_are_noticed() -> None:

@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 from attrs import field, frozen
 
+from deepbp.derivation.document import as_math
 from deepbp.derivation.steps import OperationStep, PenaltyStep, Step, error_signal, last_signal, steps, uses_of
 from deepbp.derivation.trace import Trace
 from deepbp.formulas.printer import Symbol, TextPrinter
@@ -208,7 +209,7 @@ def neurons(trace: Trace, position: int) -> dict[int, str]:
 
 def _listed(values: Array) -> str:
     more = " …" if len(values) > SHOWN else ""
-    return " ".join(f"{float(value):.4g}".replace("-", "−") for value in values[:SHOWN]) + more
+    return " ".join(as_math(f"{float(value):.4g}") for value in values[:SHOWN]) + more
 
 
 def _roofs_by_lane(places: Sequence[Place], pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], float]:

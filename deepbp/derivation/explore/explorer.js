@@ -34,7 +34,7 @@
       const told = parts.map(([name, array]) => {
         const width = array.data.length / array.shape[0];
         const own = array.data.filter((_, i) => i % width === neuron);
-        const shown = own.slice(0, 6).map((v) => String(Number(v.toPrecision(4))).replace("-", "−"));
+        const shown = own.slice(0, 6).map((v) => numbers.math(String(Number(v.toPrecision(4)))));
         return `${name}, ${neuron}: ${shown.join(" ")}${own.length > 6 ? " …" : ""}`;
       });
       circle.querySelector("title").textContent = told.join("; ");
@@ -58,7 +58,7 @@
     root.querySelectorAll("svg [data-weight]").forEach(writeWeights);
     const loss = numbers.text(numbersOf("L")[0]);
     root.querySelectorAll("[data-loss]").forEach((one) => {
-      if (one.dataset.title) one.dataset.title = one.dataset.title.replace(/ is \S+$/, ` is ${loss}`);
+      if (one.dataset.title) one.dataset.title = one.dataset.title.replace(/ is .+$/, ` is ${loss}`);
       else one.textContent = loss;
     });
   }

@@ -7,6 +7,7 @@ from math import isfinite
 import numpy as np
 from attrs import frozen
 
+from deepbp.derivation.document import as_math
 from deepbp.derivation.explore.statements import key
 from deepbp.formulas.mathml import MathMLPrinter
 from deepbp.formulas.printer import Symbol, TextPrinter
@@ -47,7 +48,7 @@ def number(value: float, scale: float | None = None) -> str:
     scale = abs(value) if scale is None else scale
     if value == 0 and 0 < scale < 1e-2:
         return "0"  # an exact zero among numbers in scientific notation
-    return (f"{value:.4f}" if scale == 0 or 1e-2 <= scale < 1e4 else f"{value:.3e}").replace("-", "−")
+    return as_math(f"{value:.4f}" if scale == 0 or 1e-2 <= scale < 1e4 else f"{value:.3e}")
 
 
 def _matrix(rows: Array) -> str:
@@ -68,7 +69,7 @@ def _cell(value: float, text: str) -> str:
 
 
 def _whole(value: float) -> str:
-    return f"{int(value)}".replace("-", "−")
+    return as_math(f"{int(value)}")
 
 
 def _summary(array: Array) -> str:

@@ -16,7 +16,7 @@ from deepbp.derivation.document import Row
 from deepbp.derivation.explore.drawing import Place, draw, places_of
 from deepbp.derivation.explore.figures import LOSS, PRINTER, TEXT, Quantity, number
 from deepbp.derivation.explore.recomputation import Recomputation, recomputation
-from deepbp.derivation.explore.statements import after, gradient_name, key, share_name
+from deepbp.derivation.explore.statements import WEIGHTS, after, gradient_name, key, share_name
 from deepbp.derivation.expressions import Math, with_values
 from deepbp.derivation.forward import PREDICTION, equation_rows, forward_row, value_row
 from deepbp.derivation.recording import TraceStep
@@ -245,6 +245,7 @@ def _loss(trace: Trace) -> Panel:
     output = trace.last_signal
     delta, penalties = error_signal(output), [one for one in trace.steps if isinstance(one.step, PenaltyStep)]
     letters = {"prediction": PREDICTION, "output": output}
+    weights = trace.data.sample_weight
     forward = Half(
         stage=len(trace) + 1,
         direction="forward",
@@ -255,10 +256,12 @@ def _loss(trace: Trace) -> Panel:
             value_row(done, trace.loss_function),
         ],
         has_loss=True,
+        note="" if weights is None else "Each sample’s share of the loss is multiplied by the sample’s weight.",
         quantities=[
             Quantity(LOSS, np.asarray(trace.loss), samples=False),
             Quantity(PREDICTION, trace.prediction, value=key(output)),
             Quantity(TARGET, np.asarray(trace.target)),
+            *([] if weights is None else [Quantity(Symbol("w"), weights, words=WEIGHTS, value=WEIGHTS)]),
             *(Quantity(one.step.output, one.output, samples=False) for one in penalties),
         ],
     )
@@ -269,6 +272,7 @@ def _loss(trace: Trace) -> Panel:
         title=f"Backward: the error signal starts with {TEXT.symbol(delta)}",
         rows=[output_signal(done, trace.loss_function)],
         quantities=[Quantity(delta, trace.error_signals[output])],
+        note="" if weights is None else "What the loss passes back is multiplied by the weights of the samples.",
     )
     return Panel(f"The loss: {trace.loss_function}", [forward, backward], len(trace) + 1, LOSS, "loss", value)
 
@@ -284,6 +288,7 @@ def _update(trace: Trace) -> Panel:
         quantities.append(new)
     descent = optimizer is None or is_plain_descent(optimizer)
     how = "This is gradient descent with the learning rate η; other optimizers make more of the same gradients."
+    schedule = " η follows the schedule from step to step." * callable(getattr(optimizer, "learning_rate", None))
     note = "Only now do the parameters change, for all gradients belong to the values of the way forward. "
     half = Half(
         stage=2 * len(trace) + 3,
@@ -296,7 +301,7 @@ def _update(trace: Trace) -> Panel:
             if descent
         ],
         quantities=quantities,
-        note=note + (how if optimizer is None else f"The optimizer is {optimizer}; this is its first step."),
+        note=note + (how if optimizer is None else f"The optimizer is {optimizer}; this is its first step.") + schedule,
     )
     return Panel("The update", [half])
 

@@ -12,7 +12,9 @@ from deepbp.derivation.explore.statements import (
     COUNT,
     LOSS,
     RATE,
+    RATES,
     TARGET,
+    WEIGHTS,
     Equations,
     Line,
     Statement,
@@ -22,6 +24,7 @@ from deepbp.derivation.explore.statements import (
     share_name,
     stable,
     variables,
+    weighted,
 )
 from deepbp.derivation.expressions import Expression
 from deepbp.derivation.steps import (
@@ -37,6 +40,7 @@ from deepbp.errors import ConfigurationError
 from deepbp.formulas.javascript import literal
 from deepbp.formulas.language import ANY_ZEROS, in_time
 from deepbp.formulas.printer import Symbol
+from deepbp.layers import SliceSteps
 from deepbp.optimizers import SGD
 from deepbp.parameters import ParameterVector
 from deepbp.testing.comparisons import values_of_fields
@@ -44,6 +48,7 @@ from deepbp.typing import Array
 
 MOST_PARAMETERS = 500
 MOST_NUMBERS = 2000  # of one array
+MOST_RATES = 1000  # of a schedule; later steps have the last of them
 
 
 @frozen(eq=False)
@@ -184,7 +189,7 @@ class _Statements:
             ]
             self._added(key(derivative(symbol)), shares)
         kept = self._update()
-        editable = (key(letters[0].input), TARGET, *map(key, symbols))
+        editable = (key(letters[0].input), TARGET, *([WEIGHTS] if WEIGHTS in self.inputs else []), *map(key, symbols))
         made = Recomputation(self.inputs, tuple(self.lines), editable, kept)
         made.source()  # raises what has no form in JavaScript
         return evolve(made, values=made.run())
@@ -246,8 +251,14 @@ class _Statements:
             self._add(output, _stated(step.operation.forward_formula(step.input_shapes), step), names, {})
         elif isinstance(step, PenaltyStep):
             self._penalty(output, step, "value")
+        elif "padding" in step.condition:
+            raise _NoFormulaError(
+                f"layer {step.place}, {step.layer}, leaves out padding, which its formula does not state"
+            )
         elif step.formula is None:
             raise _NoFormulaError(f"layer {step.place}, {step.layer}, states no formula")
+        elif "each step" in step.condition and "@" in step.formula.forward:
+            raise _NoFormulaError(f"layer {step.place}, {step.layer}, runs on each step alone")
         else:
             self.inputs |= {f"{position}: {name}": array for name, array in one.drawn.items()}
             self._equations(position, step, step.formula.where)
@@ -266,8 +277,6 @@ class _Statements:
         formula = loss.stated_formula()
         if formula is None:
             raise _NoFormulaError(f"{loss} states no formula")
-        if self.trace.data.sample_weight is not None:
-            raise _NoFormulaError("the samples have weights")
         names = {"prediction": key(self.trace.last_signal), "target": TARGET}
         fields = values_of_fields(loss) | {"n": prediction.size, "classes": prediction.shape[-1]}
         fields |= {name: np.asarray(value) for name, value in fields.items() if isinstance(value, tuple)}
@@ -277,9 +286,14 @@ class _Statements:
             self._add(names["target"], "one_hot(y, classes)", {"y": TARGET}, fields)
         penalties = [key(step.output) for step in self.letters if isinstance(step, PenaltyStep)]
         value = f"{LOSS} of the predictions" if penalties else LOSS
-        self._add(value, formula.value, names, fields)
+        stated, delta, weight = formula.value, formula.delta, self.trace.data.sample_weight
+        if weight is not None:
+            self.inputs[WEIGHTS] = weight.reshape(-1, *(1,) * (prediction.ndim - 1))
+            names["sample_weight"] = WEIGHTS
+            stated, delta = weighted(stated), f"sample_weight * ({delta})"
+        self._add(value, stated, names, fields)
         self._added(LOSS, [value, *penalties])
-        self._add(self._start(), formula.delta, names, fields)
+        self._add(self._start(), delta, names, fields)
 
     def _start(self) -> str:
         """The name of what the loss passes back."""
@@ -326,6 +340,9 @@ class _Statements:
         if not step.is_slice:
             self._add(name, text, names, {})
             return
+        if isinstance(step.operation, SliceSteps):
+            self._add(name, "into_steps(delta, start, x0)", names, {"start": step.operation.start})
+            return
         start, stop, width = step.operation.start, step.operation.stop, step.input_shapes[0][-1]  # type: ignore[attr-defined]
         outer = self.trace.steps[position].input.shape[:-1]
         sides = {f"side{i}": np.zeros((*outer, n)) for i, n in enumerate((start, width - stop)) if n}
@@ -337,7 +354,7 @@ class _Statements:
         trace, kept = self.trace, dict[str, str]()
         optimizer = SGD(1.0) if trace.optimizer is None else trace.optimizer
         stated = optimizer.stated_formula()
-        rate = getattr(optimizer, "learning_rate", 1.0)
+        rate: Any = getattr(optimizer, "learning_rate", 1.0)
         number: Any = rate(0) if callable(rate) else rate
         if stated is None:
             raise _NoFormulaError(f"{optimizer} states no formula")
@@ -367,6 +384,12 @@ class _Statements:
                 names[name] = made
             self._add(key(change), "new - old", {"new": after(symbol), "old": key(symbol)}, {})
             kept[key(symbol)] = after(symbol)
+        if callable(rate):  # a schedule: the next rate is that of the next step
+            self.inputs[RATES] = np.array([float(rate(step)) for step in range(MOST_RATES)])
+            self._add(
+                f"{RATE} after", "nth(rates, minimum(t, last))", {"rates": RATES, "t": COUNT}, {"last": MOST_RATES - 1}
+            )
+            kept[RATE] = f"{RATE} after"
         self._add(f"{COUNT} after", "t + 1", {"t": COUNT}, {})
         return {**kept, COUNT: f"{COUNT} after"}
 

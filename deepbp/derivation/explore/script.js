@@ -5,12 +5,17 @@ const page = document.documentElement.outerHTML; // before anything is changed
 const numbers = (() => {
   let all = false;
   const minus = (text) => text.replaceAll("-", "−").replace("Infinity", "∞");
-  const power = (value) => value.toExponential(3).replace(/e([+-])(\d)$/, "e$10$2");
+  const raised = (digits) => [...digits].map((d) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[d] ?? "⁻").join("");
+  const math = (text) => { // −2.5 · 10⁻³ for -2.5e-3
+    const [mantissa, exponent] = text.split("e");
+    const power = exponent === undefined ? "" : `10${raised(exponent.replace("+", ""))}`;
+    return minus(power && mantissa === "1" ? power : power ? `${mantissa} · ${power}` : mantissa);
+  };
 
   function text(value, scale = Math.abs(value)) {
-    if (all || !Number.isFinite(value)) return minus(String(value));
+    if (all || !Number.isFinite(value)) return math(String(value));
     if (value === 0 && scale > 0 && scale < 1e-2) return "0"; // an exact zero among powers of ten
-    return minus(scale === 0 || (scale >= 1e-2 && scale < 1e4) ? value.toFixed(4) : power(value));
+    return math(scale === 0 || (scale >= 1e-2 && scale < 1e4) ? value.toFixed(4) : value.toExponential(3));
   }
 
   function write(cell, words) {
@@ -35,7 +40,7 @@ const numbers = (() => {
     refresh(document);
   });
   document.querySelector(".numbers-controls").hidden = false;
-  return { text, show };
+  return { text, show, math };
 })();
 
 // Every stage of the step is a section of the page. This shows the one it has come to; there is nothing to compute.

@@ -21,10 +21,14 @@ from deepbp.formulas.values import STABLE
 TARGET, LOSS, RATE, COUNT = "y", "L", "η", "t"
 """Names of values that every page has: the targets, the loss, the learning rate, and the number of the step."""
 
+WEIGHTS, RATES = "weights of the samples", "learning rates"
+"""Names of values that some pages have: one weight for each sample, and the rates of a schedule."""
+
 _OWN = {
     "one_hot": lambda labels, classes: np.eye(classes)[labels],
     "concat": lambda *parts: np.concatenate(parts, axis=-1),
-    "columns": lambda a, start, stop: a[..., start:stop],
+    "steps": lambda a, start, stop=None: a[:, start:stop],
+    "into_steps": lambda d, start, x: np.concatenate([0 * x[:, :start], d, 0 * x[:, start + d.shape[1] :]], axis=1),
 }
 _KNOWN: dict[str, Any] = {"__builtins__": {}, "pi": np.pi, **FUNCTIONS, **STABLE, **_OWN}
 
@@ -97,6 +101,19 @@ def variables(expression: ast.expr) -> set[str]:
     called = {node.func for node in ast.walk(expression) if isinstance(node, ast.Call)}
     found = [node for node in ast.walk(expression) if isinstance(node, ast.Name) and node not in called]
     return {node.id for node in found} - {"pi"}
+
+
+def weighted(expression: str) -> str:
+    """The value of a loss with a weight for each sample: in each sum over everything, a sample's share times it."""
+
+    class Weighting(ast.NodeTransformer):
+        def visit_Call(self, node: ast.Call) -> ast.expr:
+            made = ast.Call(node.func, [self.visit(one) for one in node.args], [])
+            if isinstance(node.func, ast.Name) and node.func.id == "total":
+                made.args = [ast.BinOp(ast.Name("sample_weight"), ast.Mult(), made.args[0])]
+            return made
+
+    return ast.unparse(Weighting().visit(tree(expression)))
 
 
 def stable(expression: Expression) -> ast.expr:
