@@ -99,6 +99,7 @@ class Report:
         form = "numpy"
         if self.kernels == "numba":
             form = f"numba, {self.kernels_cached} compiled on disk (DEEPBP_KERNELS=numpy does without)"
+        limit = ", one for small products (DEEPBP_LIMIT_THREADS=0 leaves them)" if self.threads > 1 else ""
         lines = [
             f"versions    {versions}",
             f"processor   {self.processor} ({', '.join(self.features) or 'features unknown'})",
@@ -109,7 +110,7 @@ class Report:
                 for folder, good in self.cache.items()
             ),
             *(f"not stored  {name}" for name in self.not_stored),
-            f"BLAS        {self.blas}, {self.threads} threads, kernels for {self.blas_core_type}",
+            f"BLAS        {self.blas}, {self.threads} threads{limit}, kernels for {self.blas_core_type}",
             f"memory      is freed {self.memory}"
             if not self.memory.startswith("kept")
             else f"memory      {self.memory}",

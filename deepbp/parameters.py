@@ -281,6 +281,8 @@ class ParameterVector:
     parameters: tuple[Parameter, ...]
     names: tuple[str, ...]
     shapes: tuple[Shape, ...]
+    largest: int = 0
+    """The numbers of the largest parameter."""
     sparse: tuple[Parameter, ...] = ()  # those whose gradient is 0 except in some rows
     outdated = False  # set when a parameter moves to another vector, or is frozen or unfrozen
 
@@ -289,6 +291,7 @@ class ParameterVector:
         self.parameters = tuple(sorted(named, key=lambda p: not p.is_decayed))
         self.names = tuple(named[p] for p in self.parameters)
         self.shapes = tuple(p.value.shape for p in self.parameters)
+        self.largest = max((p.value.size for p in self.parameters), default=0)
         self.sparse = tuple(p for p in self.parameters if p.is_sparse)
         dtypes = {p.value.dtype for p in self.parameters}
         if len(dtypes) > 1:

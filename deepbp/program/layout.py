@@ -1,12 +1,13 @@
 """The layout of programs in memory, the functions that they may call, and those of the BLAS that NumPy has loaded."""
 
 import ctypes
-import importlib
 import platform
 from functools import cache
 from typing import Any
 
 import numpy as np
+
+from deepbp.kernels.blas_threads import numpy_library
 
 # The context of a run, which all instructions share: whole numbers, but for VALUE and RATE.
 GEMM, GEMV, DOT, X, Y, WEIGHT, ORDER, FIRST, STEP, VALUE, RATE, CONTROL, FLUSH = range(13)
@@ -46,11 +47,7 @@ _NAMES = (("scipy_cblas_", "64_"), ("cblas_", "64_"), ("cblas_", "$NEWLAPACK$ILP
 def blas_addresses(dtype: "np.dtype[np.floating]") -> tuple[int, ...] | None:
     """The addresses of gemm, gemv and dot for this dtype; None where NumPy's BLAS has no known interface."""
     letter = {"float32": "s", "float64": "d"}.get(dtype.name)
-    core = "numpy._core" if hasattr(np, "_core") else "numpy.core"
-    try:  # what a library is linked to is found through it
-        library = ctypes.CDLL(importlib.import_module(f"{core}._multiarray_umath").__file__)
-    except (ImportError, OSError):
-        return None
+    library = numpy_library()
     for prefix, suffix in _NAMES:
         try:
             routines = [getattr(library, f"{prefix}{letter}{name}{suffix}") for name in ("gemm", "gemv", "dot")]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from deepbp.errors import ConfigurationError, DataError, FileFormatError
+from deepbp.kernels.blas_threads import threads_for
 from deepbp.layers import Layer, boundary
 from deepbp.losses import Loss
 from deepbp.losses.loss import broken_pair
@@ -267,13 +268,14 @@ def measure(
     programmed: Callable[[Data], tuple[float, Array] | None] = lambda batch: None,
 ) -> Meter:
     """The sums from which ``evaluate`` computes the loss and the metrics; a batch that is None has no samples."""
-    meter = Meter(loss, metrics)
+    meter, largest = Meter(loss, metrics), max((one.value.size for one in model.parameters()), default=0)
     with np.errstate(all="ignore"):
         for batch in batches:
             if batch is None:
                 continue
             if (found := programmed(batch)) is None:
-                prediction = boundary.predict(model, batch.x)
+                with threads_for(batch.x, largest):
+                    prediction = boundary.predict(model, batch.x)
                 pair = loss.forward(prediction, batch.y, batch.sample_weight)
                 try:
                     value = float(pair[0])

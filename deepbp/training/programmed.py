@@ -16,6 +16,7 @@ from attrs import define, field
 
 from deepbp import kernels
 from deepbp.errors import NonFiniteError
+from deepbp.kernels.blas_threads import threads_for
 from deepbp.losses import Loss
 from deepbp.optimizers.optimizer import LARGE_RATE
 from deepbp.program.layout import ORDER, WEIGHT, NotLoweredError, X, Y
@@ -78,12 +79,8 @@ class Lowered:
         weight = batch.sample_weight
         self.x, self.y = (program.array(one.shape[1:], one.dtype) for one in (batch.x, batch.y))
         self.weight = None if weight is None else program.array(weight.shape[1:], weight.dtype)
-        self._x_shape, self._y_shape, self._x_dtype, self._y_dtype = (
-            self.x.shape,
-            self.y.shape,
-            self.x.dtype,
-            self.y.dtype,
-        )
+        self._x_shape, self._x_dtype = self.x.shape, self.x.dtype
+        self._y_shape, self._y_dtype = self.y.shape, self.y.dtype
         for place, memory in ((X, self.x), (Y, self.y), (WEIGHT, self.weight)) if gathers else ():
             if memory is not None:
                 program.gather(place, memory)
@@ -118,6 +115,7 @@ class Lowered:
             rows_of_update += own or [(self._update_in_python,)]
         self._updates = own is not None
         program.assemble(rows_of_update)
+        self._threads = threads_for(self.x, vector.largest)
         self._rates, self._losses = np.zeros(1), np.zeros(1)
         program.prepare(self._rates, self._losses)
         self._lock = Lock()  # several threads may evaluate at once
@@ -187,7 +185,8 @@ class Lowered:
         """Run some steps; returns how many were complete."""
         program, state = self.program, self._state
         if not program.training:
-            return program.run(first, 0)
+            with self._threads:
+                return program.run(first, 0)
         began = None
         if self._kind == "gradients":  # of one batch of several: a rollback goes to where the first of them began
             state.begin(self._optimizer)
@@ -197,7 +196,8 @@ class Lowered:
         self._updating = False
         held = state.optimizer_state
         before = [generator.bit_generator.state for generator, _ in self._drawn]
-        made = program.run(first, held["step"])
+        with self._threads:
+            made = program.run(first, held["step"])
         if self._updates:
             held["step"] += made
         if made < steps:
