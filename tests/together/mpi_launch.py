@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
+PATHS = (HERE.parent / "testing", os.environ.get("PYTHONPATH", ""))  # with every_builtin
 MPIEXEC = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or shutil.which("mpiexec")
 needs_mpi = pytest.mark.skipif(
     not find_spec("mpi4py") or MPIEXEC is None, reason="needs mpi4py and mpiexec: pip install 'deepbp[mpi]'"
@@ -24,7 +25,8 @@ def launch(
     command = [sys.executable, *options, str(HERE / script), *map(str, arguments)]
     if count:
         command = [str(MPIEXEC), "-n", str(count), *command]
-    variables = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "DEEPBP_KERNELS": "numpy", **environment}
+    settings = {"OPENBLAS_NUM_THREADS": "1", "DEEPBP_KERNELS": "numpy", "PYTHONPATH": os.pathsep.join(map(str, PATHS))}
+    variables = {**os.environ, **settings, **environment}
     return subprocess.run(
         command, env=variables, capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL
     )

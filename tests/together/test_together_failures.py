@@ -26,7 +26,6 @@ UNDER_MPI4PY = ("-m", "mpi4py")
             UNDER_MPI4PY,
         ),
         ("leave", "deepbp: process 0 waits for process 1, which has ended: all processes end", 1, ()),
-        ("leave in error", "deepbp: process 0 waits for process 1, which has ended: all processes end", 1, ()),
         ("wrong everywhere", "DataError: x: expected finite numbers, got nan at x[3, 0]", 1, ()),
     ],
 )

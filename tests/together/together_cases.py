@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from every_builtin import BUILTIN_OPTIMIZERS
 
 from deepbp import Sequential, Trainer
 from deepbp.callbacks import EarlyStopping, ReduceOnPlateau, WeightAverage
@@ -33,20 +34,7 @@ from deepbp.layers import (
 )
 from deepbp.losses import IgnoreMissing, MeanSquaredError, SoftmaxCrossEntropy, SumSquaredError
 from deepbp.metrics import R2, Accuracy, MeanAbsoluteError
-from deepbp.optimizers import (
-    SGD,
-    Adadelta,
-    Adagrad,
-    Adam,
-    AdamW,
-    AMSGrad,
-    Lion,
-    NAdam,
-    Optimizer,
-    RAdam,
-    RMSprop,
-    Rprop,
-)
+from deepbp.optimizers import SGD, Adam
 from deepbp.processes import Processes
 from deepbp.training import fit_lbfgs
 from deepbp.typing import Array
@@ -184,18 +172,7 @@ def skipping(accumulate: int, inner: Sequence[Layer[Any]], *rows: int) -> Case:
     return run
 
 
-OPTIMIZERS: list[Optimizer] = [
-    SGD(0.1, momentum=0.9, nesterov=True),
-    Adadelta(),
-    Adagrad(0.01),
-    AdamW(0.01),
-    AMSGrad(0.01),
-    Lion(1e-3),
-    NAdam(0.01),
-    RAdam(0.01),
-    RMSprop(0.01),
-    Rprop(0.001),
-]
+OPTIMIZERS = {type(one).__name__: one for one in reversed(BUILTIN_OPTIMIZERS)}  # the first of each class
 
 
 def by_lbfgs(loss: Any, y: Array, first: Any = None) -> Case:
@@ -287,8 +264,8 @@ CASES: dict[str, Case] = {
     "skipping several batches of an update": skipping(3, [BatchNorm()], 1, 5),
     "standardization": lambda p: train(dense(first=Standardize()), p, x=3 + 5 * X),
     **{
-        f"{optimizer}": lambda p, optimizer=optimizer: train(dense(), p, optimizer=optimizer, epochs=2)  # type: ignore[misc]
-        for optimizer in OPTIMIZERS
+        name: lambda p, optimizer=optimizer: train(dense(), p, optimizer=optimizer, epochs=2)  # type: ignore[misc]
+        for name, optimizer in OPTIMIZERS.items()
     },
 }
 if find_spec("scipy"):
