@@ -235,7 +235,7 @@ def test_any_layout_in_memory_gives_the_same_numbers(name: str, kernel_form: str
     expected = passes(inputs(name))
     deltas = layouts(expected[-1])
     for layout, x in layouts(inputs(name)).items():
-        if (layout, kernel_form) == ("Fortran", "numba"):  # to compiled code, another strided array, to be compiled anew
+        if (layout, kernel_form) == ("Fortran", "numba"):  # compiled anew, as strided ones are
             continue
         for got, one in zip(passes(x, deltas[layout]), expected, strict=True):
             np.testing.assert_allclose(got, one, rtol=1e-5, atol=1e-6, err_msg=layout)
