@@ -1,6 +1,7 @@
 """Rendering of documents: plain text for a terminal, LaTeX, and HTML with MathML that needs no script."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from functools import partial
 from html import escape
 from os import PathLike
@@ -28,6 +29,7 @@ from deepbp.formulas.printer import TextPrinter
 from deepbp.typing import Array
 
 WIDTH = 100
+_WIDEST = 80  # of a formula beside which others have their remarks
 _TEXT = TextPrinter()
 
 
@@ -55,13 +57,22 @@ def _text_lines(block: Block) -> list[str]:
             return [line.replace("\N{NO-BREAK SPACE}", " ") for line in _wrapped(text)]
         case Equations(rows):
             written = [(row.math.written(_TEXT), row.shape, row.remark) for row in rows]
-            widths = [max(len(row[column]) for row in written) for column in (0, 1)]
-            return [f"    {math:<{widths[0]}}   {shape:<{widths[1]}}   {remark}" for math, shape, remark in written]
+            return list(_text_rows(written))
         case Values(math, array, remark):
             lines = _text_array(f"    {math.written(_TEXT)} = ", cells(array), measures(array), array.ndim)
             if remark:
                 lines[len(lines) // 2] += f"   {remark}"
             return lines
+
+
+def _text_rows(rows: list[tuple[str, str, str]]) -> Iterator[str]:
+    """Formulas with their shapes and remarks in columns; those of a long formula stand below it."""
+    widths = [max((len(row[column]) for row in rows if len(row[0]) <= _WIDEST), default=0) for column in (0, 1)]
+    for math, shape, remark in rows:
+        if len(math) > widths[0] and (shape or remark):
+            yield f"    {math}"
+            math = ""
+        yield f"    {math:<{widths[0]}}   {shape:<{widths[1]}}   {remark}"
 
 
 def _wrapped(text: str) -> list[str]:
@@ -115,6 +126,7 @@ _LATEX_ESCAPES = str.maketrans(
 )  # fmt: skip
 # Formulas are set within a line, where TeX breaks them at operators; what does not fit beside one goes below it.
 _LATEX_LINES = r"{\raggedright\binoppenalty=50\relpenalty=30\parindent=0pt\parskip=6pt plus 2pt" + "\n"
+_LATEX_LINES += r"\lineskip=3pt\lineskiplimit=3pt" + "\n"
 _POINTS = 430  # of a line, less the indentation
 _TOGETHER = 75  # characters of shape and remark that are kept in one line
 
@@ -137,7 +149,7 @@ def _latex_block(block: Block) -> str:
         case Paragraph(parts):
             return "".join(escaped(part) if isinstance(part, str) else rf"\({part.written(_LATEX)}\)" for part in parts)
         case Equations(rows):
-            return _LATEX_LINES + "\n\n".join(map(_latex_row, rows)) + "\n\\par}"
+            return _LATEX_LINES + "\n\n".join(map(_latex_row, rows)) + "\n\\par\\smallskip}"
         case Values(math, array, remark):
             return f"{_LATEX_LINES}{_latex_line(math, remark=remark, value=_latex_value(array))}\n\\par}}"
 
@@ -168,10 +180,16 @@ def _latex_value(array: Array) -> str:
     size = next(
         (name for name, part in ((r"\footnotesize", 0.8), (r"\scriptsize", 0.7)) if points * part < _POINTS), r"\tiny"
     )
-    rows = r" \\ ".join(" & ".join(row) for row in entries)
+    signed = [any(text.startswith("-") for text in column) for column in zip(*entries, strict=True)]
+    rows = r" \\ ".join(" & ".join(map(_latex_entry, row, signed)) for row in entries)
     factor = rf"{as_number(f'1e{power}')} \cdot " if power else ""
     matrix = rf"${factor}\begin{{bmatrix}} {rows} \end{{bmatrix}}$"
     return matrix if points < _POINTS else f"{{{size}{matrix}}}"
+
+
+def _latex_entry(text: str, signed: bool) -> str:
+    """An entry of a matrix; where others of its column have a minus, with the place of one."""
+    return rf"\phantom{{-}}{text}" if signed and not text.startswith("-") else text
 
 
 _MATHML = MathMLPrinter()

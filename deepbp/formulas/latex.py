@@ -30,7 +30,7 @@ class LatexPrinter(Printer):
         return rf"\frac{{\partial {of}}}{{\partial {by}}}"
 
     def number(self, text: str) -> str:
-        return r"\mathbf{1}" if text == "𝟙" else as_number(text)
+        return r"\mathbf{1}" if text == "𝟙" else as_number(text).replace(":", "{:}")
 
     def sign(self, text: str) -> str:
         return f" {_SIGNS.get(text, text)} "
@@ -48,7 +48,8 @@ class LatexPrinter(Printer):
 
     def fraction(self, above: str, below: str) -> str:
         if visible_length(above) > _WIDEST or visible_length(below) > _WIDEST:
-            return f"{self.group(above, '[', ']')} / {self.group(below, '[', ']')}"
+            divisor = below if visible_length(below) == 1 else self.group(below, "[", "]")
+            return f"{self.group(above, '[', ']')} / {divisor}"
         return rf"\frac{{{above}}}{{{below}}}"
 
     def power(self, base: str, exponent: str) -> str:

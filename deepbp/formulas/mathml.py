@@ -1,9 +1,12 @@
 """The printer of expressions as MathML, which browsers display without further software."""
 
+import re
 from typing import ClassVar
 from xml.sax.saxutils import escape
 
 from deepbp.formulas.printer import Printer, Symbol
+
+_TALL = ("<mfrac", "<msqrt", "<mtable", "∑")
 
 
 class MathMLPrinter(Printer):
@@ -33,7 +36,8 @@ class MathMLPrinter(Printer):
         return f"<mrow>{''.join(parts)}</mrow>"
 
     def group(self, inner: str, left: str = "(", right: str = ")") -> str:
-        return f"<mrow><mo>{left}</mo>{inner}<mo>{right}</mo></mrow>"
+        stretch = "" if any(part in inner for part in _TALL) else " stretchy='false'"  # which has space around it
+        return f"<mrow><mo{stretch}>{left}</mo>{inner}<mo{stretch}>{right}</mo></mrow>"
 
     def fraction(self, above: str, below: str) -> str:
         return f"<mfrac>{above}{below}</mfrac>"
@@ -52,6 +56,11 @@ class MathMLPrinter(Printer):
         return f"<msqrt>{inner}</msqrt>"
 
 
+def _kind(part: str) -> str:
+    """The element of a part of a subscript: of a letter, a number, or a sign."""
+    return "mi" if part.isalpha() else "mn" if part.isdigit() else "mo"
+
+
 def _letter(letter: str, above: str = "") -> str:
     """MathML of a name: hats are accents, primes superscripts, trailing numbers subscripts."""
     stem = letter.rstrip("′,₀₁₂₃₄₅₆₇₈₉ᵢⱼₖₜ₊₋")
@@ -60,9 +69,11 @@ def _letter(letter: str, above: str = "") -> str:
         return _letter(letter[:-2], "<mn>−1</mn>")
     above = "<mo>′</mo>" * letter.count("′") + above
     base = "<mover accent='true'><mi>y</mi><mo>^</mo></mover>" if stem == "ŷ" else f"<mi>{escape(stem)}</mi>"
-    kind = "mi" if below.isalpha() else "mn"
+    parts = re.findall("[0-9]+|.", below)
+    signs = [f"<{kind}>{one.replace('-', '−')}</{kind}>" for one in parts for kind in (_kind(one),)]
+    below = signs[0] if len(signs) == 1 else f"<mrow>{''.join(signs)}</mrow>" if signs else ""
     if below and above:
-        return f"<msubsup>{base}<{kind}>{below}</{kind}><mrow>{above}</mrow></msubsup>"
+        return f"<msubsup>{base}{below}<mrow>{above}</mrow></msubsup>"
     if below:
-        return f"<msub>{base}<{kind}>{below}</{kind}></msub>"
+        return f"<msub>{base}{below}</msub>"
     return f"<msup>{base}<mrow>{above}</mrow></msup>" if above else base

@@ -317,6 +317,9 @@ class _Writer:
                 return printer.group(
                     printer.row(first, *(printer.row(printer.comma, other) for other in others)), "[", "]"
                 ), _ATOM
+            case "columns":
+                places = printer.number(":".join(ast.unparse(one) for one in arguments[1:]))
+                return printer.row(self._inside(arguments[0], _ATOM), printer.group(places, "[", "]")), _ATOM
             case "into_columns":  # 0 in the columns before, if there are any, and in those behind
                 zero, comma = printer.number("0"), printer.comma
                 before = [] if ast.unparse(arguments[1]) == "0" else [zero, comma]

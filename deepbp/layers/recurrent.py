@@ -293,12 +293,20 @@ class LSTM(Recurrent):
         where_back={
             "dh": "delta + after(dz) @ recurrent_weight.T",
             "dc": "dh * o * (1 - tanh(c)**2) + after(dc) * after(f)",
-            "dz": "beside(dc * g * i * (1 - i), dc * before(c) * f * (1 - f), dc * i * (1 - g**2), "
-            "dh * tanh(c) * o * (1 - o))",
+            "di": "dc * g",
+            "df": "dc * before(c)",
+            "dg": "dc * i",
+            "do": "dh * tanh(c)",
+            "dz": "beside(di * i * (1 - i), df * f * (1 - f), dg * (1 - g**2), do * o * (1 - o))",
         },
         backward="dz @ weight.T",
         gradients=_GRADIENTS,
-        symbols={**_LETTERS, **{name: f"{name}ₜ" for name in "zifgoc"}, "dh": "∂L/∂hₜ", "dc": "∂L/∂cₜ", "dz": "δₜ"},
+        symbols={
+            **_LETTERS,
+            **{name: f"{name}ₜ" for name in "zifgoc"},
+            "dz": "δₜ",
+            **{f"d{name}": f"∂L/∂{name}ₜ" for name in "hcifgo"},
+        },
     )
     gates = 4
     states = 2
@@ -370,11 +378,11 @@ class GRU(Recurrent):
         },
         where_back={
             "dh": "delta + after(dp) @ recurrent_weight.T + after(dh) * after(u)",
-            "dn": "dh * (1 - u) * (1 - n**2)",
-            "du": "dh * (before(h) - n) * u * (1 - u)",
-            "dr": "dn * (part(p, 2, 3) + hidden_bias) * r * (1 - r)",
-            "dz": "beside(dr, du, dn)",
-            "dp": "beside(dr, du, dn * r)",
+            "dn": "dh * (1 - u)",
+            "du": "dh * (before(h) - n)",
+            "dr": "dn * (1 - n**2) * (part(p, 2, 3) + hidden_bias)",
+            "dz": "beside(dr * r * (1 - r), du * u * (1 - u), dn * (1 - n**2))",
+            "dp": "beside(part(dz, 0, 3), part(dz, 1, 3), part(dz, 2, 3) * r)",
         },
         backward="dz @ weight.T",
         gradients={

@@ -131,6 +131,7 @@ def test_latex_is_well_formed(name: str) -> None:
         " rho psi Delta star hangindent displaystyle hfill small itshape biggl biggr bigl bigr par raggedright mbox"
     )
     known += " binoppenalty relpenalty parindent parskip footnotesize scriptsize tiny surd ldots plus"
+    known += " lineskip lineskiplimit smallskip phantom"
     assert set(words) <= set(known.split())
     unknown = set("σ∂δΣ·ᵀ²√ŷ′ηε→−₁ᵢⱼπαωρψΔ⋆∗")  # letters that pdfTeX does not know
     assert not set(re.sub(r"\\text{[^}]*}", "", latex)) & unknown

@@ -355,7 +355,8 @@ class _Statements:
         optimizer = SGD(1.0) if trace.optimizer is None else trace.optimizer
         stated = optimizer.stated_formula()
         rate: Any = getattr(optimizer, "learning_rate", 1.0)
-        number: Any = rate(0) if callable(rate) else rate
+        follows = callable(rate)
+        number: Any = rate(0) if follows else rate
         if stated is None:
             raise _NoFormulaError(f"{optimizer} states no formula")
         self.inputs |= {RATE: float(number), COUNT: 1}
@@ -384,7 +385,7 @@ class _Statements:
                 names[name] = made
             self._add(key(change), "new - old", {"new": after(symbol), "old": key(symbol)}, {})
             kept[key(symbol)] = after(symbol)
-        if callable(rate):  # a schedule: the next rate is that of the next step
+        if follows:  # a schedule: the next rate is that of the next step
             self.inputs[RATES] = np.array([float(rate(step)) for step in range(MOST_RATES)])
             self._add(
                 f"{RATE} after", "nth(rates, minimum(t, last))", {"rates": RATES, "t": COUNT}, {"last": MOST_RATES - 1}
