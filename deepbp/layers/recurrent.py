@@ -178,7 +178,13 @@ _GRADIENTS = {
     "recurrent_weight": "step_products(before(h), dz)",
     "bias": "feature_sum(dz)",
 }
-_LETTERS = {"weight": "W", "recurrent_weight": "R", "bias": "b", "h": "hₜ", "initial": "s₀"}
+_LETTERS = {"weight": "W", "recurrent_weight": "R", "bias": "b", "h": "hₜ", "initial": "s₀", "dz": "δₜ"}
+
+
+def _letters(names: str, signals: str, **others: str) -> dict[str, str]:
+    """The letters of arrays in time, and of the signals ∂L/∂ of some of them."""
+    moving = {**{one: f"{one}ₜ" for one in names}, **{f"d{one}": f"∂L/∂{one}ₜ" for one in signals}}
+    return {**_LETTERS, **moving, **others}
 
 
 def _with_initial(stated: Formula, signals: Mapping[str, str]) -> Formula:
@@ -228,7 +234,7 @@ class SimpleRNN(Recurrent):
         where_back={"dz": "(delta + after(dz) @ recurrent_weight.T) * (1 - h**2)"},
         backward="dz @ weight.T",
         gradients=_GRADIENTS,
-        symbols={**_LETTERS, "dz": "δₜ"},
+        symbols=_LETTERS,
     )
     gates = 1
     first_signals: ClassVar[Mapping[str, str]] = {"h": "first(dz) @ recurrent_weight.T"}
@@ -301,12 +307,7 @@ class LSTM(Recurrent):
         },
         backward="dz @ weight.T",
         gradients=_GRADIENTS,
-        symbols={
-            **_LETTERS,
-            **{name: f"{name}ₜ" for name in "zifgoc"},
-            "dz": "δₜ",
-            **{f"d{name}": f"∂L/∂{name}ₜ" for name in "hcifgo"},
-        },
+        symbols=_letters("zifgoc", "hcifgo"),
     )
     gates = 4
     states = 2
@@ -390,14 +391,7 @@ class GRU(Recurrent):
             "recurrent_weight": "step_products(before(h), dp)",
             "hidden_bias": "feature_sum(part(dp, 2, 3))",
         },
-        symbols={
-            **_LETTERS,
-            **{name: f"{name}ₜ" for name in "zprun"},
-            "hidden_bias": "b₂",
-            **{f"d{name}": f"∂L/∂{name}ₜ" for name in "hnur"},
-            "dz": "δₜ",
-            "dp": "εₜ",
-        },
+        symbols=_letters("zprun", "hnur", hidden_bias="b₂", dp="εₜ"),
     )
     gates = 3
     first_signals: ClassVar[Mapping[str, str]] = {
