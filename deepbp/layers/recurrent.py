@@ -311,10 +311,7 @@ class LSTM(Recurrent):
     )
     gates = 4
     states = 2
-    first_signals: ClassVar[Mapping[str, str]] = {
-        "h": "first(dz) @ recurrent_weight.T",
-        "c": "first(dc) * first(f)",
-    }
+    first_signals: ClassVar[Mapping[str, str]] = {"h": "first(dz) @ recurrent_weight.T", "c": "first(dc) * first(f)"}
 
     forget_bias: float = field(default=1.0, kw_only=True, validator=finite)
 
@@ -394,9 +391,7 @@ class GRU(Recurrent):
         symbols=_letters("zprun", "hnur", hidden_bias="b₂", dp="εₜ"),
     )
     gates = 3
-    first_signals: ClassVar[Mapping[str, str]] = {
-        "h": "first(dp) @ recurrent_weight.T + first(dh) * first(u)",
-    }
+    first_signals: ClassVar[Mapping[str, str]] = {"h": "first(dp) @ recurrent_weight.T + first(dh) * first(u)"}
 
     hidden_bias: Parameter = field(init=False, default=UNBUILT)
 
