@@ -237,18 +237,34 @@ class SoftmaxCrossEntropy(_SmoothedClassLoss[SoftmaxSaved]):
         return np.asarray(kernels.cross_entropy_residual_backward(residual, weight)).reshape(shape)
 
     def lower(self, program: Program, prediction: Slot, target: Array, weight: Array | None = None) -> None:
-        z = prediction.value
-        plain = not self.label_smoothing and self.class_weight is None and self.ignore_label is None and weight is None
-        places = prod(z.shape[1:-1])
+        z, dtype = prediction.value, prediction.value.dtype
+        own = self.class_weight
+        plain = not self.label_smoothing and self.ignore_label is None and z.ndim > 1
+        fits = not isinstance(own, tuple) or len(own) == z.shape[-1]  # else the step itself raises
+        if not (plain and fits) or (weight is not None and (weight.dtype, weight.size) != (dtype, prod(z.shape[:-1]))):
+            super().lower(program, prediction, target, weight)
+            return
+        places, is_weighted = prod(z.shape[1:-1]), weight is not None or own is not None
         count = program.rows * places
-        scratches = program.scratch(16 * (count + 1)), program.scratch(count + 16)
-        if plain and z.ndim > 1 and target.shape == z.shape[:-1] and target.dtype == np.int64:
-            program.then("softmax_cross_entropy", z, target, prediction.delta, z.shape[-1], places, *scratches)
-        elif plain and z.ndim > 1 and target.shape == z.shape and target.dtype == z.dtype:
-            labels = np.zeros(count, np.int64)
+        row = (
+            z,
+            target,
+            prediction.delta,
+            z.shape[-1],
+            places,
+            program.scratch(16 * count + 16),
+            program.scratch(count + 16),
+        )
+        if target.shape == z.shape[:-1] and target.dtype == np.int64:
+            if is_weighted:
+                of_classes = 0 if own is None else np.full(z.shape[-1], own, dtype)
+                of_rows = 0 if weight is None else weight
+                program.then("weighted_cross_entropy", *row, of_rows, of_classes, np.zeros(count, dtype))
+            else:
+                program.then("softmax_cross_entropy", *row)
+        elif target.shape == z.shape and target.dtype == dtype and not is_weighted:
             others = program.function_of(self, prediction, target)
-            row = "one_hot_cross_entropy", z, target, prediction.delta, z.shape[-1], places
-            program.then(*row, *scratches, labels, others)
+            program.then("one_hot_cross_entropy", *row, np.zeros(count, np.int64), others)
         else:
             super().lower(program, prediction, target, weight)
 

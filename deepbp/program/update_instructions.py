@@ -107,6 +107,32 @@ def losses(floats: Any, number: Any) -> dict[str, Any]:
         scratches = floats(i[6]), floats(i[7])
         return of_labels(floats(i[1]), wholes(i[2]), floats(i[3]), i[4], rows * i[5], *scratches, place)
 
+    def weighted_cross_entropy(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
+        """The same with weights of rows, of classes, or both: two scratches, weights, weights of classes, a scratch."""
+        i = wholes(own)
+        labels, d, classes, count, terms, weight = (
+            wholes(i[2]),
+            floats(i[3]),
+            i[4],
+            rows * i[5],
+            floats(i[7]),
+            floats(i[10]),
+        )
+        of_rows, of_classes = floats(i[8]), floats(i[9])
+        if not loops.cross_entropies(floats(i[1]), labels, floats(i[6]), terms, d, classes, count, number(1)):
+            return STOP
+        for row in range(count):
+            w = of_classes[labels[row]] if i[9] != 0 else number(1)
+            weight[row] = w * of_rows[row] if i[8] != 0 else w
+        share, value = number(1) / number(count), 0.0
+        for row in range(count):
+            value += terms[row] * weight[row]
+            factor = share * weight[row]
+            for j in range(row * classes, (row + 1) * classes):
+                d[j] = d[j] * factor
+        reals(place)[VALUE] = value / count
+        return CONTINUE
+
     def one_hot_cross_entropy(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
         """The same for one-hot rows: z, rows, δ, classes, rows of a sample, two scratches, labels, a function of
         Python for others.
@@ -160,6 +186,7 @@ def losses(floats: Any, number: Any) -> dict[str, Any]:
         **{name: mean_of_terms(terms_of) for name, terms_of in _TERMS.items()},
         "one_hot_cross_entropy": one_hot_cross_entropy,
         "softmax_cross_entropy": softmax_cross_entropy,
+        "weighted_cross_entropy": weighted_cross_entropy,
         "squared_error": squared_error,
     }
 

@@ -172,6 +172,28 @@ def test_losses(outputs: int, dtype: str, monkeypatch: pytest.MonkeyPatch, in_py
     assert in_python == set()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("classes", [3, 30])
+@pytest.mark.parametrize("of_classes", [False, True])
+@pytest.mark.parametrize("of_samples", [False, True])
+def test_weights(
+    of_samples: bool, of_classes: bool, classes: int, dtype: str, monkeypatch: pytest.MonkeyPatch, in_python: set[str]
+) -> None:
+    x, _ = problem(MeanSquaredError(), 13, 2, dtype)
+    labels, weights = np.arange(13) % classes, np.linspace(0, 2, 13).astype(dtype) if of_samples else None
+    loss = SoftmaxCrossEntropy(class_weight=tuple(np.linspace(0.5, 2, classes).tolist()) if of_classes else None)
+
+    def make() -> Trainer:
+        net = Sequential([Dense(7), ReLU(), Dense(classes)], input_shape=3, rng=0, dtype=dtype)
+        return Trainer(net, loss, SGD(0.01))
+
+    def fit(trainer: Trainer) -> None:
+        trainer.fit(x, labels, sample_weight=weights, batch_size=4, epochs=3, shuffle=False)
+
+    both(monkeypatch, make, fit)
+    assert in_python == set()
+
+
 def test_a_target_out_of_range_is_refused_by_the_ordinary_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEEPBP_PROGRAM", "1")
     x, y = problem(MeanSquaredError(), 4, 2, "float64")
