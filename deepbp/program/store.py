@@ -27,18 +27,19 @@ def kernel_address(name: str, dtype: "np.dtype[Any]") -> int:
 
     Raises NotLoweredError where it cannot be compiled; that is stored, too, so that nobody waits for it twice.
     """
-    if (address := _addresses.get((name, dtype.name))) is not None:
+    key = name, dtype.char  # its name takes longer to make than all of this
+    if (address := _addresses.get(key)) is not None:
         return address
     with _lock:
-        if (name, dtype.name) not in _addresses:
-            if (reason := _refused.get((name, dtype.name))) is not None:
+        if key not in _addresses:
+            if (reason := _refused.get(key)) is not None:
                 raise NotLoweredError(reason)
             try:
-                _addresses[name, dtype.name] = _link(*_code_of(name, dtype))
+                _addresses[key] = _link(*_code_of(name, dtype))
             except Exception as error:  # whatever another version of llvmlite or Numba raises
-                _refused[name, dtype.name] = str(error) or type(error).__name__
-                raise NotLoweredError(_refused[name, dtype.name]) from error
-        return _addresses[name, dtype.name]
+                _refused[key] = str(error) or type(error).__name__
+                raise NotLoweredError(_refused[key]) from error
+        return _addresses[key]
 
 
 def _code_of(name: str, dtype: "np.dtype[Any]") -> tuple[str, bytes]:
