@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 
 from deepbp._suggestions import suggest_names
-from deepbp.errors import ArgumentTypeError
+from deepbp.errors import ArgumentTypeError, shown
 
 
 def publish(package: str, *rooms: str) -> None:
@@ -39,7 +39,7 @@ def configuration(instance: Any) -> dict[str, Any]:
     {'rate': 0.5}
     """
     if not attrs.has(type(instance)):
-        raise ArgumentTypeError(f"configuration: expected a layer, loss or optimizer, got {instance!r}")
+        raise ArgumentTypeError(f"configuration: expected a layer, loss or optimizer, got {shown(instance)}")
     return {a.alias: getattr(instance, a.name) for a in attrs.fields(type(instance)) if a.init and a.alias}
 
 
@@ -98,4 +98,4 @@ def _text(value: Any) -> str:
         return f"[{', '.join(map(_text, value))}]"
     if isinstance(value, FunctionType | np.ufunc):
         return value.__name__  # without the address, which differs in each process
-    return repr(value)
+    return without_addresses(repr(value))

@@ -42,7 +42,7 @@ _NAMES = {
     "losses": {
         "MeanSquaredError": "mse l2loss squarederror",
         "MeanAbsoluteError": "mae l1loss absoluteerror",
-        "SoftmaxCrossEntropy": "crossentropyloss categoricalcrossentropy sparsecategoricalcrossentropy",
+        "SoftmaxCrossEntropy": "crossentropyloss categoricalcrossentropy sparsecategoricalcrossentropy softmax",
         "CrossEntropy": "nll log",
         "SigmoidBinaryCrossEntropy": "bcewithlogits",
         "BinaryCrossEntropy": "bce",
@@ -181,6 +181,14 @@ FOREIGN_METHODS = {
     "load_state_dict": "from a file: write net.load_weights(path)",
     "zero_grad": "fit and Trainer.step clear the gradients: write ParameterVector.of(net.parameters()).clear_grads()",
     "score": "write net.evaluate(x, y, loss=MeanSquaredError())",
+    "weights": "write net.named_parameters()",
+    "count_params": "write sum(parameter.value.size for parameter in net.parameters())",
+}
+
+# The same of a history.
+FOREIGN_ATTRIBUTES = {
+    "history": "it is the dict itself: write history['loss']",
+    "plot": "write deepbp.plots.learning_curves(history)",
 }
 
 
@@ -252,6 +260,8 @@ def named(value: object, kind: str) -> str:
     ': write MeanSquaredError(), from deepbp.losses'
     """
     home = _KINDS.get(kind, "")
+    if isinstance(value, type) and home:
+        return f": write {value.__name__}()"
     found = find(value, home) if isinstance(value, str) and home else None
     if found is None or found[0] != home:
         return ""
@@ -262,17 +272,17 @@ def named(value: object, kind: str) -> str:
 class ForeignMethod:
     """A method that a network has elsewhere: AttributeError with what to write here, at no cost for other names."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, fix: str) -> None:
+        self.name, self.fix = name, fix
 
     def __get__(self, instance: object, owner: type) -> Any:
-        raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}: {FOREIGN_METHODS[self.name]}")
+        raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}: {self.fix}")
 
 
-def add_foreign_methods(cls: type) -> None:
-    """Add them to the class of networks, where type checkers do not see them."""
-    for name in FOREIGN_METHODS:
-        setattr(cls, name, ForeignMethod(name))
+def add_foreign_methods(cls: type, foreign: Mapping[str, str] = FOREIGN_METHODS) -> None:
+    """Add them to the class of networks, or another, where type checkers do not see them."""
+    for name, fix in foreign.items():
+        setattr(cls, name, ForeignMethod(name, fix))
 
 
 def explain_arguments(function: Callable[..., Any], args: tuple[Any, ...], given: Mapping[str, Any]) -> str | None:

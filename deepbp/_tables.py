@@ -5,7 +5,7 @@ holds real numbers becomes a plain array. Anything else raises an error that nam
 that works when it is pasted.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from numbers import Real
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from deepbp.errors import DataError, DataTypeError
+from deepbp.errors import ConfigurationError, DataError, DataTypeError
 from deepbp.typing import Array, ArrayLike
 
 NUMBERS = "fiub"  # the kinds of dtypes that hold real numbers
@@ -104,6 +104,51 @@ def library_of(data: Any) -> str:
     return library if library in ("pandas", "polars", "pyarrow") else ""
 
 
+def as_texts(y: Any, name: str = "y") -> Array | None:
+    """Labels that are text, (N,) or a column (N, 1) of them, as (N,); None for anything else.
+
+    Raises DataError for texts of which some are missing.
+    """
+    if isinstance(y, np.ndarray):
+        array = y if y.dtype.kind in "OUT" else None
+    elif isinstance(y, list | tuple):
+        first = next((one for one in y if not _is_missing(one)), None)
+        array = np.asarray(y, dtype=object) if isinstance(first, str) else None
+    elif library_of(y):
+        kind = str(getattr(y, "dtype", getattr(y, "type", "object"))).lower()
+        array = np.asarray(y) if any(word in kind for word in ("object", "str", "cat", "enum", "dict")) else None
+    else:
+        return None
+    if array is None or array.ndim == 0 or array.shape[1:] not in ((), (1,)) or not len(array):
+        return None
+    flat = array.reshape(-1).tolist()
+    strange = [row for row, one in enumerate(flat) if not isinstance(one, str)]
+    if strange and len(strange) < len(flat) and all(_is_missing(flat[row]) for row in strange):
+        known = f"{name}.notna()" if library_of(y) == "pandas" else f"[isinstance(one, str) for one in {name}]"
+        raise DataError(
+            f"{name}: expected the name of a class in each row, got {flat[strange[0]]} in row {strange[0]}: keep the "
+            f"samples that have one, x[known] and numpy.asarray({name})[known], with known = {known}"
+        )
+    return None if strange else np.array(flat, dtype=str)
+
+
+def numbered(names: Sequence[str] | None, given: Mapping[str, Any]) -> tuple[Sequence[str] | None, list[Any]]:
+    """Labels that are text as numbers, in the order of the names, or of the alphabet if there are none; and the names.
+
+    Raises ConfigurationError for a text that is not among the names.
+    """
+    texts = [as_texts(labels, name) for name, labels in given.items()]
+    found = sorted({str(text) for labels in texts if labels is not None for text in labels})
+    if not found:
+        return names, list(given.values())
+    names = found if names is None else names
+    if strange := [text for text in found if text not in names]:
+        raise ConfigurationError(f"names: expected all classes, got {list(names)} without {strange[0]!r}")
+    places = {name: place for place, name in enumerate(names)}
+    pairs = zip(given.values(), texts, strict=True)
+    return names, [one if text is None else np.array([places[str(label)] for label in text]) for one, text in pairs]
+
+
 def _columns(data: Any) -> Iterator[Array]:
     """The columns of a frame by position, for two of them may have one name."""
     for position in range(len(column_names(data) or ())):
@@ -142,7 +187,8 @@ def _is_number(entry: Any) -> bool:
 
 
 def _is_missing(entry: Any) -> bool:
-    return entry is None or type(entry).__name__ in ("NAType", "NaTType")
+    nan = isinstance(entry, float) and entry != entry
+    return nan or entry is None or type(entry).__name__ in ("NAType", "NaTType")
 
 
 def _kind(array: Array) -> str:

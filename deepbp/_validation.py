@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepbp._tables import NUMBERS, as_plain_array, place_in
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, NotBuiltError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, NotBuiltError, ShapeError, shown
 from deepbp.typing import AnySize, Array, ArrayLike, Seed, Shape, ShapeLike
 
 FILL = "drop or fill such samples first"
@@ -40,11 +40,11 @@ def as_shape(value: ShapeLike, name: str = "input_shape", most_axes: int = 32, *
         places = zip(sizes, checked, strict=True)
         return tuple(AnySize() if given is None or type(given) is AnySize else size for given, size in places)
     if not all(isinstance(size, int | np.integer) and not isinstance(size, bool) for size in sizes):
-        raise ArgumentTypeError(f"{name}: expected whole numbers, such as (3,), got {value!r}")
+        raise ArgumentTypeError(f"{name}: expected whole numbers, such as (3,), got {shown(value)}")
     if len(sizes) > most_axes:
         raise ConfigurationError(f"{name}: expected at most {most_axes} axes, got {len(sizes)}")
     if any(size < 1 for size in sizes):
-        raise ConfigurationError(f"{name}: expected sizes of at least 1, got {value!r}")
+        raise ConfigurationError(f"{name}: expected sizes of at least 1, got {shown(value)}")
     if any(size >= 2**63 for size in sizes):
         raise ConfigurationError(f"{name}: expected sizes below 2**63, got {value!r:.200}")
     return tuple(int(size) for size in sizes)
@@ -57,7 +57,7 @@ def as_dtype(value: npt.DTypeLike | None) -> np.dtype[Any]:
     except (TypeError, ValueError, SyntaxError):
         dtype = np.dtype(object)
     if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise ConfigurationError(f"dtype: expected 'float32' or 'float64', got {value!r}")
+        raise ConfigurationError(f"dtype: expected 'float32' or 'float64', got {shown(value)}")
     return dtype
 
 
@@ -68,7 +68,7 @@ def as_generator(rng: Seed, name: str = "rng") -> np.random.Generator:
     if rng is None or isinstance(rng, np.random.SeedSequence | np.random.BitGenerator | np.random.RandomState):
         return np.random.default_rng(rng)
     if isinstance(rng, bool) or not isinstance(rng, int | np.integer):
-        raise ArgumentTypeError(f"{name}: expected a whole number, a numpy.random.Generator or None, got {rng!r}")
+        raise ArgumentTypeError(f"{name}: expected a whole number, a numpy.random.Generator or None, got {shown(rng)}")
     if rng < 0:
         raise ConfigurationError(f"{name}: expected a seed of at least 0, got {rng}")
     return np.random.default_rng(rng)

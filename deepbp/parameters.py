@@ -8,7 +8,15 @@ import numpy as np
 from attrs import define, field, frozen
 
 from deepbp import kernels
-from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataTypeError, NotBuiltError, ShapeError
+from deepbp.errors import (
+    ArgumentTypeError,
+    ConfigurationError,
+    ContractError,
+    DataTypeError,
+    NotBuiltError,
+    ShapeError,
+    shown,
+)
 from deepbp.kernels.blocks import LONG_BATCH, long_product
 from deepbp.typing import Array, Shape
 
@@ -44,7 +52,7 @@ def _write_through(parameter: Any, attribute: Any, value: Any) -> Array:
 
 def _is_array(instance: Any, attribute: Any, value: Any) -> None:
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
-        raise ArgumentTypeError(f"{type(instance).__name__}: expected an array of numbers, got {value!r}")
+        raise ArgumentTypeError(f"{type(instance).__name__}: expected an array of numbers, got {shown(value)}")
 
 
 @define(eq=False)
@@ -165,7 +173,9 @@ class Parameter:
         try:
             fits = gradient.shape == self.value.shape
         except AttributeError:
-            raise ContractError(f"gradient: expected an array of shape {self.value.shape}, got {gradient!r}") from None
+            raise ContractError(
+                f"gradient: expected an array of shape {self.value.shape}, got {shown(gradient)}"
+            ) from None
         if not fits:
             raise ContractError(_wrong_shape(gradient.shape, self.value.shape))
         if self.frozen:
@@ -366,7 +376,7 @@ def _named_once(parameters: Any) -> dict[Parameter, str]:
     named: dict[Parameter, str] = {}
     for parameter, name in pairs:
         if not isinstance(parameter, Parameter) or not isinstance(name, str):
-            raise ArgumentTypeError(f"parameters: expected Parameters in a list, or by name, got {parameters!r}")
+            raise ArgumentTypeError(f"parameters: expected Parameters in a list, or by name, got {shown(parameters)}")
         named.setdefault(parameter, name)
     return named
 

@@ -14,7 +14,7 @@ import numpy as np
 from attrs import Attribute, define, field
 
 from deepbp._config import publish
-from deepbp.errors import ArgumentTypeError
+from deepbp.errors import ArgumentTypeError, shown
 from deepbp.errors.validators import explain_constructor, one_of
 from deepbp.typing import Array
 
@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 def _communicator(instance: Any, attribute: "Attribute[Any]", comm: Any) -> None:
     if comm is not None and not all(hasattr(comm, name) for name in ("Get_rank", "Allreduce", "allgather", "Abort")):
         raise ArgumentTypeError(
-            f"Processes: comm: expected a communicator of mpi4py, got {comm!r}: "
+            f"Processes: comm: expected a communicator of mpi4py, got {shown(comm)}: "
             "write Processes(MPI.COMM_WORLD), after from mpi4py import MPI"
         )
 

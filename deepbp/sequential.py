@@ -13,7 +13,7 @@ from deepbp import kernels
 from deepbp._rich import preformatted
 from deepbp._suggestions import FOREIGN_METHODS, add_foreign_methods
 from deepbp._validation import as_dtype, as_generator, as_samples, as_shape
-from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError, PositionError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError, PositionError, ShapeError, shown
 from deepbp.errors.validators import explain_call
 from deepbp.files.network import load_network
 from deepbp.layers import Builder, Chain
@@ -113,7 +113,7 @@ class Network(AnsweringChain):
         named = self.named_parameters()
         if not isinstance(name, str) or name not in named:
             listed = ", ".join(map(repr, named)) or "none before the network is built"
-            raise PositionError(f"{type(self).__name__}: parameter: expected one of {listed}, got {name!r}")
+            raise PositionError(f"{type(self).__name__}: parameter: expected one of {listed}, got {shown(name)}")
         return named[name]
 
     def __dir__(self) -> list[str]:
@@ -220,7 +220,7 @@ class Sequential(Network):
                 builder.undo()
                 raise
         if not isinstance(builder, Builder):
-            raise ArgumentTypeError(f"Sequential: builder: expected a Builder, got {builder!r}")
+            raise ArgumentTypeError(f"Sequential: builder: expected a Builder, got {shown(builder)}")
         if self._dtype is not None and builder.dtype != self._dtype:
             raise ConfigurationError(f"Sequential: dtype={self._dtype!r} stands in a network of {builder.dtype}")
         if self._input_shape not in (None, shape):  # of a network from a file, which was not built at once
@@ -243,7 +243,7 @@ class Sequential(Network):
         metrics: Sequence[MetricLike] = (),
         callbacks: Sequence[CallbackLike] = (),
         sample_weight: ArrayLike | None = None,
-        class_weight: Mapping[int, float] | str | None = None,
+        class_weight: Mapping[int, float] | Mapping[str, float] | str | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
         accumulate: int = 1,
@@ -403,12 +403,14 @@ class Sequential(Network):
                 return self.layers[position]
             except (IndexError, TypeError):
                 raise PositionError(
-                    f"Sequential: expected a position from {-len(self)} to {len(self) - 1}, got {position!r}"
+                    f"Sequential: expected a position from {-len(self)} to {len(self) - 1}, got {shown(position)}"
                 ) from None
         try:
             layers = list(self.layers[position])
         except (TypeError, ValueError) as error:
-            raise PositionError(f"Sequential: expected whole numbers in a slice, got {position!r}: {error}") from None
+            raise PositionError(
+                f"Sequential: expected whole numbers in a slice, got {shown(position)}: {error}"
+            ) from None
         part = Sequential(layers, rng=self.generator, dtype=self.dtype.name)
         if self.built is not None and (position.step or 1) == 1:
             start = position.indices(len(self))[0]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from attrs import define, field
 
-from deepbp.errors import ConfigurationError
+from deepbp.errors import ConfigurationError, shown
 from deepbp.errors.validators import instance_of, optional, positive
 from deepbp.layers import Layer
 from deepbp.parameters import Parameter
@@ -72,7 +72,7 @@ class Constraint(Callback, ABC):
         if not found:
             raise ConfigurationError(
                 f"{type(self).__name__}: parameters: expected a pattern that matches one of {', '.join(named)}, "
-                f"got {pattern!r}"
+                f"got {shown(pattern)}"
             )
         return found
 

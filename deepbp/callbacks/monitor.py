@@ -6,14 +6,14 @@ from typing import Any, Literal
 
 from attrs import Attribute, define, field
 
-from deepbp.errors import ConfigurationError
+from deepbp.errors import ConfigurationError, shown
 from deepbp.errors.validators import instance_of, non_negative, positive_int
 from deepbp.training.trainer import Callback, Trainer
 
 
 def _min_or_max(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
     if value not in ("min", "max", None):
-        raise ConfigurationError(f"{type(instance).__name__}: mode: expected 'min', 'max' or None, got {value!r}")
+        raise ConfigurationError(f"{type(instance).__name__}: mode: expected 'min', 'max' or None, got {shown(value)}")
 
 
 @define(eq=False)
@@ -78,9 +78,11 @@ class MonitorCallback(Callback):
         if self.monitor in row:
             return row[self.monitor]
         validated = any(name.startswith("val_") for name in row)
-        fix = ": give fit validation_data or validation_split" if self.monitor[:4] == "val_" and not validated else ""
+        fix = ""
+        if self.monitor[:4] == "val_" and not validated:
+            fix = ": give fit validation_data or validation_split, or an estimator early_stopping=True"
         raise ConfigurationError(
-            f"{type(self).__name__}: monitor: expected one of {list(row)}, got {self.monitor!r}{fix}"
+            f"{type(self).__name__}: monitor: expected one of {list(row)}, got {shown(self.monitor)}{fix}"
         )
 
     def state(self) -> dict[str, Any]:

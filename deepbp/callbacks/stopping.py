@@ -8,7 +8,7 @@ import attrs
 from attrs import define, evolve, field
 
 from deepbp.callbacks.monitor import MonitorCallback
-from deepbp.errors import ConfigurationError
+from deepbp.errors import ConfigurationError, shown
 from deepbp.errors.validators import boolean, non_negative, non_negative_int, number, positive
 from deepbp.optimizers import Optimizer, Schedule
 from deepbp.optimizers.schedules import Scaled
@@ -130,7 +130,7 @@ class ReduceOnPlateau(MonitorCallback):
         optimizer: Any = trainer.optimizer
         if not attrs.has(type(optimizer)) or "learning_rate" not in attrs.fields_dict(type(optimizer)):
             raise ConfigurationError(
-                f"ReduceOnPlateau: expected an optimizer with a field learning_rate, got {optimizer!r}: "
+                f"ReduceOnPlateau: expected an optimizer with a field learning_rate, got {shown(optimizer)}: "
                 "make it an attrs class, @frozen, with one"
             )
         super().on_fit_start(trainer)

@@ -12,7 +12,7 @@ from deepbp.derivation.forward import batch, forward_blocks, loss_blocks, sizes_
 from deepbp.derivation.notes import notes_blocks
 from deepbp.derivation.rendering import Renderable
 from deepbp.derivation.steps import OperationStep, Step, is_plain_descent, layers_in, steps
-from deepbp.errors import ArgumentTypeError
+from deepbp.errors import ArgumentTypeError, shown
 from deepbp.formulas.printer import Symbol
 from deepbp.layers import Layer, UpdateFormula
 from deepbp.losses import Loss
@@ -48,9 +48,9 @@ class Derivation(Renderable):
     def of(cls, network: Layer[Any], loss: Loss[Any], optimizer: Optimizer | None = None) -> Self:
         """Derive the equations of a built network."""
         if not isinstance(loss, Loss):
-            raise ArgumentTypeError(f"loss: expected an instance such as SumSquaredError(), got {loss!r}")
+            raise ArgumentTypeError(f"loss: expected an instance such as SumSquaredError(), got {shown(loss)}")
         if optimizer is not None and not isinstance(optimizer, Optimizer):
-            raise ArgumentTypeError(f"optimizer: expected an instance such as SGD(0.1), got {optimizer!r}")
+            raise ArgumentTypeError(f"optimizer: expected an instance such as SGD(0.1), got {shown(optimizer)}")
         return cls(tuple(steps(network)), loss, optimizer)
 
     def document(self) -> Document:

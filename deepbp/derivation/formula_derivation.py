@@ -12,7 +12,7 @@ from deepbp.derivation.expressions import Math
 from deepbp.derivation.formula_class import layer_class, loss_class, penalty_class
 from deepbp.derivation.layer_derivation import LayerDerivation
 from deepbp.derivation.rendering import Renderable
-from deepbp.errors import ArgumentTypeError, ConfigurationError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, shown
 from deepbp.formulas.algebra import Name, Node, add, names_of, replaced
 from deepbp.formulas.compiled import derive_formula
 from deepbp.formulas.derive import DELTA, Derived, Quantity
@@ -254,7 +254,9 @@ def _as_mapping(parameters: Any) -> dict[str, Any]:
         return dict(parameters)
     if isinstance(parameters, Sequence) and all(isinstance(name, str) for name in parameters):
         return dict.fromkeys(parameters)
-    raise ArgumentTypeError(f"parameters: expected names such as ['slope'], or names with shapes, got {parameters!r}")
+    raise ArgumentTypeError(
+        f"parameters: expected names such as ['slope'], or names with shapes, got {shown(parameters)}"
+    )
 
 
 def _of_loss(forward: str, constants: dict[str, float]) -> FormulaDerivation:

@@ -7,7 +7,7 @@ import numpy as np
 from attrs import field, frozen
 
 from deepbp.derivation.steps import PenaltyStep, Step, last_signal, steps
-from deepbp.errors import ArgumentTypeError, PositionError
+from deepbp.errors import ArgumentTypeError, PositionError, shown
 from deepbp.formulas.printer import Symbol
 from deepbp.layers import Layer
 from deepbp.layers.observed_pass import ObservedPass
@@ -97,7 +97,7 @@ class StepRecord:
     ) -> Self:
         """Run one training step on a copy of the network, in its dtype; with an optimizer, its first update, too."""
         if optimizer is not None and not isinstance(optimizer, Optimizer):
-            raise ArgumentTypeError(f"optimizer: expected an instance such as SGD(0.1), got {optimizer!r}")
+            raise ArgumentTypeError(f"optimizer: expected an instance such as SGD(0.1), got {shown(optimizer)}")
         data = Data.of(network, loss, x, y, sample_weight)
         copied = deepcopy(network)
         run = ObservedPass.of(copied)

@@ -13,7 +13,7 @@ from attrs import define, field
 from deepbp.derivation.expressions import names_in, with_values
 from deepbp.derivation.notes import Neurons, as_in_the_notes
 from deepbp.derivation.steps import OperationStep, PenaltyStep, Step, is_plain_descent, steps
-from deepbp.errors import ArgumentTypeError, ConfigurationError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, shown
 from deepbp.formulas.algebra import Name as Variable
 from deepbp.formulas.algebra import Node, inner_first, replaced
 from deepbp.formulas.compiled import sample_size
@@ -186,9 +186,9 @@ def script(network: Layer[Any], loss: Loss[Any], optimizer: Optimizer) -> str:
         ConfigurationError: for branches, penalties, random layers, and what states no formula.
     """
     if not isinstance(loss, Loss):
-        raise ArgumentTypeError(f"loss: expected an instance such as SumSquaredError(), got {loss!r}")
+        raise ArgumentTypeError(f"loss: expected an instance such as SumSquaredError(), got {shown(loss)}")
     if not isinstance(optimizer, Optimizer):
-        raise ArgumentTypeError(f"optimizer: expected an instance such as SGD(0.1), got {optimizer!r}")
+        raise ArgumentTypeError(f"optimizer: expected an instance such as SGD(0.1), got {shown(optimizer)}")
     listed = steps(network)
     for step in listed:
         if isinstance(step, OperationStep | PenaltyStep):

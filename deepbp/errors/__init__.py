@@ -22,6 +22,19 @@ __all__ = [
 ]
 
 
+def shown(value: object) -> str:
+    """A value for a message, on one line: its repr, or of long ones the shape, the length or the beginning."""
+    size = len(value) if isinstance(value, list | tuple | dict | set) else 0
+    text = repr(value) if size <= 100 else ""
+    if text and len(text) <= 200 and "\n" not in text:
+        return text
+    kind, shape = type(value).__name__.replace("ndarray", "array"), getattr(value, "shape", None)
+    kind = f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
+    if isinstance(shape, tuple):
+        return f"{kind} of shape {shape}"
+    return f"{' '.join(text.split()):.150}…" if text else f"{kind} of {size} items"
+
+
 class DeepBPError(Exception):
     """Base class of all exceptions of deepbp.
 

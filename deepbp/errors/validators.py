@@ -16,7 +16,7 @@ from attrs import Attribute
 
 from deepbp._config import configuration_text
 from deepbp._suggestions import explain_arguments, named
-from deepbp.errors import ArgumentTypeError, ConfigurationError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, shown
 from deepbp.typing import Array
 
 LARGEST = sys.float_info.max
@@ -69,9 +69,9 @@ def whole(name: str, value: Any, least: int = 1) -> int:
     Raises ArgumentTypeError for other types, bools included, and ConfigurationError for smaller numbers.
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise ArgumentTypeError(f"{name}: expected a whole number of at least {least}, got {value!r}")
+        raise ArgumentTypeError(f"{name}: expected a whole number of at least {least}, got {shown(value)}")
     if value < least:
-        raise ConfigurationError(f"{name}: expected a whole number of at least {least}, got {value!r}")
+        raise ConfigurationError(f"{name}: expected a whole number of at least {least}, got {shown(value)}")
     return int(value)
 
 
@@ -80,7 +80,7 @@ def check_word(name: str, value: Any, choices: Sequence[str]) -> str:
     if not isinstance(value, str) or value not in choices:
         words = [repr(choice) for choice in choices]
         expected = " or ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
-        raise ConfigurationError(f"{name}: expected {expected}, got {value!r}")
+        raise ConfigurationError(f"{name}: expected {expected}, got {shown(value)}")
     return value
 
 
@@ -103,10 +103,10 @@ def number(condition: Callable[[float], bool], expected: str) -> Validator:
     def validate(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
         place = f"{type(instance).__name__}: {attribute.name}"
         if isinstance(value, bool) or not isinstance(value, REAL):
-            raise ArgumentTypeError(f"{place}: expected {expected}, got {value!r}")
+            raise ArgumentTypeError(f"{place}: expected {expected}, got {shown(value)}")
         plain: Any = value.item() if isinstance(value, np.generic) else value  # beside LARGEST a float32 overflows
         if not -LARGEST <= plain <= LARGEST or not condition(plain):  # isfinite raises for 10**400
-            raise ConfigurationError(f"{place}: expected {expected}, got {value!r}")
+            raise ConfigurationError(f"{place}: expected {expected}, got {shown(value)}")
         store(instance, attribute, value, as_python_number(value))
 
     return validate
@@ -144,7 +144,7 @@ def rate_or_schedule(instance: Any, attribute: "Attribute[Any]", value: Any) -> 
         return
     if not isinstance(value, Real):
         place = f"{type(instance).__name__}: {attribute.name}"
-        raise ArgumentTypeError(f"{place}: expected a number, or a callable of the step, got {value!r}")
+        raise ArgumentTypeError(f"{place}: expected a number, or a callable of the step, got {shown(value)}")
     non_negative(instance, attribute, value)
 
 
@@ -158,7 +158,7 @@ def instance_of(*kinds: type, fix: str = "") -> Validator:
             if isinstance(value, type):
                 hint = f", an instance rather than the class: {value.__name__}()"
             raise ArgumentTypeError(
-                f"{type(instance).__name__}: {attribute.name}: expected {names}, got {value!r}{hint}"
+                f"{type(instance).__name__}: {attribute.name}: expected {names}, got {shown(value)}{hint}"
             )
 
     return validate

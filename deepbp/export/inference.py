@@ -15,7 +15,7 @@ import numpy as np
 from attrs import define, field
 
 from deepbp._validation import require_built
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError, ShapeError, shown
 from deepbp.export.array_library import BEHIND, GRADIENTS_ONLY, ArrayLibrary
 from deepbp.formulas.formula_text import read, written
 from deepbp.formulas.identities import recognized
@@ -328,7 +328,7 @@ def sample_inputs(network: Layer[Any], count: int = 3, seed: int = 0) -> list[Ar
 def built_of(network: Layer[Any]) -> Built:
     """What a network was built for. Raises ArgumentTypeError for something else, and NotBuiltError."""
     if not isinstance(network, Layer):
-        raise ArgumentTypeError(f"network: expected a Sequential, or another layer, got {network!r:.200}")
+        raise ArgumentTypeError(f"network: expected a Sequential, or another layer, got {shown(network)}")
     return require_built(network, network.built)
 
 

@@ -17,7 +17,7 @@ from attrs import define, field
 
 from deepbp._validation import as_dtype, as_shape, require_built
 from deepbp._version import __version__
-from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError, shown
 from deepbp.files.objects import FROM_THE_CONFIGURATION, Classes, Deserializer, Serializer
 from deepbp.initializers import Initializer
 from deepbp.layers import Builder, Chain, Layer
@@ -99,7 +99,9 @@ def describe_model(network: Chain) -> tuple[dict[str, Any], dict[str, Array]]:
         ConfigurationError: when the network could not be deserialized again.
     """
     if not isinstance(network, Chain) or not hasattr(type(network), "from_configuration"):
-        raise ArgumentTypeError(f"network: expected a Sequential, got {network!r}: put it in one, Sequential([...])")
+        raise ArgumentTypeError(
+            f"network: expected a Sequential, got {shown(network)}: put it in one, Sequential([...])"
+        )
     built, state, classes = require_built(network, network.built), state_dict(network), Classes.of(type(network))
     serializer = Serializer(classes=classes, names={id(part): name for name, part in state.items()})
     loss = _position_of_loss(serializer, built.loss)

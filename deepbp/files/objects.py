@@ -10,7 +10,7 @@ import numpy as np
 from attrs import define, field, frozen
 
 from deepbp import initializers, layers, losses
-from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError, shown
 from deepbp.initializers import Initializer
 from deepbp.layers import Layer, Penalty, Repeat, configuration
 from deepbp.losses import Loss
@@ -42,7 +42,7 @@ class Classes:
             ConfigurationError: for two custom ones of the same name.
         """
         if not isinstance(custom, list | tuple) or not all(isinstance(one, type | FunctionType) for one in custom):
-            raise ArgumentTypeError(f"custom: expected a list of classes, such as [MyLayer], got {custom!r}")
+            raise ArgumentTypeError(f"custom: expected a list of classes, such as [MyLayer], got {shown(custom)}")
         found = [*vars(layers).values(), *vars(initializers).values(), *vars(losses).values(), *network.__mro__]
         classes = [one for one in found if isinstance(one, type) and one.__module__.partition(".")[0] == "deepbp"]
         own = {one.__name__: one for one in classes if issubclass(one, KINDS) and not one.__name__.startswith("_")}
@@ -181,7 +181,8 @@ class Serializer(Encoder):
         if callable(value):
             fix = "a function without a name of its own cannot be stored: write it at the top level of a module"
         raise ArgumentTypeError(
-            f"{place}, an argument of {type(self._owner).__name__}: expected what a file can hold, got {value!r}: {fix}"
+            f"{place}, an argument of {type(self._owner).__name__}: expected what a file can hold, "
+            f"got {shown(value)}: {fix}"
         )
 
     def inside(self, place: str, key: Any, position: int) -> str:

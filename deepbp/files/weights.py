@@ -12,7 +12,7 @@ import numpy as np
 from attrs import frozen
 
 from deepbp._validation import as_type, require_built
-from deepbp.errors import ArgumentTypeError, ConfigurationError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, shown
 from deepbp.errors.validators import check_word
 from deepbp.files.foreign_arrays import (
     Combined,
@@ -219,7 +219,7 @@ def _checked(
     names: Any, found: list[str], layers: Mapping[str, Layer[Any]], parts: Mapping[str, Part]
 ) -> Mapping[str, str]:
     if not isinstance(names, Mapping) or not all(isinstance(one, str) for pair in names.items() for one in pair):
-        raise ArgumentTypeError(f"names: expected the file's names to the network's, got {names!r}")
+        raise ArgumentTypeError(f"names: expected the file's names to the network's, got {shown(names)}")
     owners = {owner_of(name) for name in found}
     for theirs, ours in names.items():
         if theirs not in found and not any(f"{owner}.".startswith(f"{theirs}.") for owner in owners):
@@ -339,7 +339,7 @@ def load_weights(
     """
     built = require_built(network, network.built)
     if not isinstance(strict, bool):
-        raise ArgumentTypeError(f"strict: expected True or False, got {strict!r}")
+        raise ArgumentTypeError(f"strict: expected True or False, got {shown(strict)}")
     parts = state_dict(network)
     with opened_weights(path, limit) as stored:
         specs: Mapping[str, Spec] = stored.specs

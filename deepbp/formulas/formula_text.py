@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from deepbp.errors import ConfigurationError, DeepBPError, ShapeError
+from deepbp.errors import ConfigurationError, DeepBPError, ShapeError, shown
 from deepbp.formulas.algebra import (
     COMPARISONS,
     MINUS_ONE,
@@ -65,7 +65,7 @@ def pointed(text: str, node: ast.expr, message: str, kind: type[_Error] = Config
 def read_tree(text: str) -> ast.expr:
     """Parse a formula to a syntax tree of the language. Raises ConfigurationError, which points at the place."""
     if not isinstance(text, str) or not text.strip():
-        raise ConfigurationError(f"formula: expected an expression such as 'x * sigmoid(x)', got {text!r}")
+        raise ConfigurationError(f"formula: expected an expression such as 'x * sigmoid(x)', got {shown(text)}")
     if len(text) > LONGEST:
         raise ConfigurationError(f"formula: expected at most {LONGEST} characters, got {len(text)}")
     text = text.strip()

@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from deepbp.errors import ConfigurationError
+from deepbp.errors import ConfigurationError, shown
 
 if TYPE_CHECKING:
     from deepbp.kernels import numpy_kernels as unchecked
@@ -60,7 +60,9 @@ def _name(form: Any) -> str:
     automatic = os.environ.get("DEEPBP_KERNELS") or ("numba" if find_spec("numba") else "numpy")
     name = automatic if form is None else form
     if not isinstance(name, str) or name not in _FORMS:
-        raise ConfigurationError(f"kernels: expected 'numpy' or 'numba', got {name!r} (from use or DEEPBP_KERNELS)")
+        raise ConfigurationError(
+            f"kernels: expected 'numpy' or 'numba', got {shown(name)} (from use or DEEPBP_KERNELS)"
+        )
     if name == "numba" and not find_spec("numba"):
         raise ConfigurationError("kernels: 'numba' is not installed: pip install 'deepbp[fast]'")
     return name

@@ -4,7 +4,7 @@ import numpy as np
 from attrs import define, evolve, field
 
 from deepbp._validation import as_shape, ones
-from deepbp.errors import ConfigurationError, ShapeError
+from deepbp.errors import ConfigurationError, ShapeError, shown
 from deepbp.errors.validators import boolean, instance_of, positive_int
 from deepbp.formulas.language import Formula
 from deepbp.initializers import GlorotUniform, Initializer, Zeros
@@ -19,7 +19,7 @@ def _as_sizes(sizes: ShapeLike | None) -> Shape | None:
         return None
     shape = as_shape(sizes, "Bilinear: sizes")
     if len(shape) != 2:
-        raise ConfigurationError(f"Bilinear: sizes: expected two, of the left and of the right, got {sizes!r}")
+        raise ConfigurationError(f"Bilinear: sizes: expected two, of the left and of the right, got {shown(sizes)}")
     return shape
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from attrs import frozen
 
 from deepbp._config import same_configuration
-from deepbp.errors import ArgumentTypeError, ContractError, DataTypeError, DeepBPError, NotBuiltError, ShapeError
+from deepbp.errors import ArgumentTypeError, ContractError, DataTypeError, DeepBPError, NotBuiltError, ShapeError, shown
 from deepbp.errors.validators import as_python_number
 from deepbp.parameters import Buffer, Parameter, changes
 from deepbp.typing import Array, Shape
@@ -117,7 +117,9 @@ def comparing_delta(backward: Function) -> Function:
         try:
             shape = (saved[0] if type(saved) is tuple else saved).shape
         except (AttributeError, IndexError):
-            raise ContractError(f"{self}: backward: expects what forward returned as saved, got {saved!r}") from None
+            raise ContractError(
+                f"{self}: backward: expects what forward returned as saved, got {shown(saved)}"
+            ) from None
         if delta.shape != shape:
             raise ShapeError(f"backward: expected a delta of the output's shape {shape}, got {delta.shape}")
         return backward(self, saved, delta)
@@ -216,7 +218,8 @@ def _validate(layer: Any, name: str, array: Any, *, is_delta: bool, any_shape: b
     place = layer._array_place(is_delta)
     if not isinstance(array, np.ndarray) or array.ndim == 0:
         raise ArgumentTypeError(
-            f"{place}: {name}: expected an array with samples along axis 0, got {array!r}: use numpy.asarray({name})"
+            f"{place}: {name}: expected an array with samples along axis 0, "
+            f"got {shown(array)}: use numpy.asarray({name})"
         )
     if type(array) is not np.ndarray and isinstance(array, np.matrix | np.ma.MaskedArray):  # of other products and sums
         raise ArgumentTypeError(
@@ -296,7 +299,7 @@ def _check_output(layer: Any, output: Any, method: str, x: Any) -> None:
     if expected is not None:
         _check_result(output, {(len(x), *expected)}, f"{method}: build promised an output")
     elif not isinstance(output, np.ndarray):
-        raise ContractError(f"{method}: expected an array as output, returned {output!r}")
+        raise ContractError(f"{method}: expected an array as output, returned {shown(output)}")
 
 
 def _returning_delta(function: Function, method: str) -> Function:

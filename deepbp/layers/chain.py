@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from attrs import define, evolve, field
 
 from deepbp._validation import require_built
-from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DeepBPError, NotBuiltError, ShapeError
+from deepbp.errors import (
+    ArgumentTypeError,
+    ConfigurationError,
+    ContractError,
+    DeepBPError,
+    NotBuiltError,
+    ShapeError,
+    shown,
+)
 from deepbp.layers.activations.rectifiers import ReLU
 from deepbp.layers.boundary import locate, place_of
 from deepbp.layers.inner_graph import InnerGraph, Node
@@ -43,7 +51,7 @@ def set_columns(layer: Layer[Any], columns: Sequence[str] | None) -> None:
         if isinstance(layer, Chain):
             set_columns(layer.layers[0], None)
     elif not _are_names(columns):
-        raise ConfigurationError(f"columns: expected a list of names, or None, got {columns!r:.200}")
+        raise ConfigurationError(f"columns: expected a list of names, or None, got {shown(columns)}")
     elif built.input_shape != (len(columns),):
         shape = built.input_shape
         raise ConfigurationError(f"columns: expected names for samples of shape {shape}, got {len(columns)}")
@@ -59,7 +67,7 @@ def remember(layer: Layer[Any], **known: Any) -> None:
     for name in ("target_columns", "classes"):
         if (given := known.get(name)) is not None:
             if not _are_names(given) or (name == "classes" and len(set(given)) < len(given)):
-                raise ConfigurationError(f"{name}: expected a list of names, or None, got {given!r:.200}")
+                raise ConfigurationError(f"{name}: expected a list of names, or None, got {shown(given)}")
             known[name] = tuple(given)
     outputs = built.output_shape[-1] if built.output_shape else 1
     if known.get("classes") is not None and len(known["classes"]) != (2 if outputs == 1 else outputs):
@@ -101,7 +109,7 @@ LayerLike: TypeAlias = Layer[Any] | Sequence[Layer[Any]]
 
 def _as_layers(layers: Sequence[Layer[Any]]) -> tuple[AnyLayer, ...]:
     if not isinstance(layers, list | tuple):
-        raise ArgumentTypeError(f"layers: expected a list of layers, got {layers!r}: write [Dense(4), ...]")
+        raise ArgumentTypeError(f"layers: expected a list of layers, got {shown(layers)}: write [Dense(4), ...]")
     if not layers:
         raise ConfigurationError("layers: expected at least one layer, got an empty list")
     for position, layer in enumerate(layers):
@@ -145,7 +153,7 @@ class Chain(Layer[list[Any]]):
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
         if not isinstance(builder, Builder):
-            raise ArgumentTypeError(f"{type(self).__name__}: builder: expected a Builder, got {builder!r}")
+            raise ArgumentTypeError(f"{type(self).__name__}: builder: expected a Builder, got {shown(builder)}")
         shapes = [input_shape]
         for position, layer in enumerate(self.layers):
             try:
@@ -298,7 +306,7 @@ class Chain(Layer[list[Any]]):
     def _check_saved(self, saved: Any) -> None:
         if not isinstance(saved, list) or len(saved) != len(self.layers):
             raise ContractError(
-                f"{type(self).__name__}: backward: expects what forward returned as saved, got {saved!r}"
+                f"{type(self).__name__}: backward: expects what forward returned as saved, got {shown(saved)}"
             ) from None
 
     def _require_built(self) -> None:

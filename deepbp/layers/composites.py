@@ -10,7 +10,7 @@ import numpy as np
 from attrs import define, field
 
 from deepbp._validation import as_shape
-from deepbp.errors import ArgumentTypeError, ConfigurationError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ShapeError, shown
 from deepbp.errors.validators import boolean, positive_int
 from deepbp.layers.chain import AnyLayer, Chain, LayerLike
 from deepbp.layers.inner_graph import InnerGraph, MergeBy, Node, SliceColumns
@@ -182,7 +182,7 @@ class ParallelContainer(Layer[tuple[list[Any], list[Array]]]):
 def as_branches(branches: Sequence[LayerLike | None]) -> tuple[AnyLayer | None, ...]:
     """Convert branches: each a layer, a list of layers, or None for the identity."""
     if not isinstance(branches, list | tuple):
-        raise ArgumentTypeError(f"branches: expected a list of layers, got {branches!r}: write [Dense(4), ...]")
+        raise ArgumentTypeError(f"branches: expected a list of layers, got {shown(branches)}: write [Dense(4), ...]")
     if not branches:
         raise ConfigurationError("branches: expected at least one branch, got an empty list")
     return tuple(None if one is None else as_layer(one, f"branches.{i}") for i, one in enumerate(branches))

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 from attrs import define, field
 
 from deepbp._validation import as_shape
-from deepbp.errors import ArgumentTypeError, ConfigurationError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, shown
 from deepbp.errors.validators import REAL, as_python_number
 from deepbp.formulas.compiled import CompiledFormula, Key, compiled
 from deepbp.formulas.formula_text import check_names, letters_of, read, read_tree
@@ -81,7 +81,7 @@ class FormulaLayer(Layer[Any]):
             if isinstance(value, bool) or not isinstance(value, Initializer | REAL):
                 raise ArgumentTypeError(
                     f"FormulaLayer: {name}: expected an initializer, such as Ones(), for a parameter, or a number, "
-                    f"got {value!r}"
+                    f"got {shown(value)}"
                 )
         self._key = (), tuple(item for item in self.names.items() if not isinstance(item[1], Initializer))
         known = ("x", "input_shape", *self.names)

@@ -449,7 +449,7 @@ def check_class(layer: Any) -> None:
     if isinstance(layer, type) and issubclass(layer, Layer):
         raise ContractError(f"expected a layer, got the class {layer.__name__}: write {layer.__name__}()")
     if not isinstance(layer, Layer):
-        raise ContractError(f"expected a layer, got {layer!r}")
+        raise ContractError(f"expected a layer, got {' '.join(repr(layer).split()):.150}")
     cls = type(layer)
     if "__attrs_attrs__" not in cls.__dict__:
         raise ContractError(

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from attrs import Attribute
 
-from deepbp.errors import ArgumentTypeError, ConfigurationError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ShapeError, shown
 from deepbp.typing import Array, Shape
 
 Merge: TypeAlias = Literal["concat", "add", "multiply", "mean"]
@@ -17,7 +17,7 @@ Merge: TypeAlias = Literal["concat", "add", "multiply", "mean"]
 def validate_merge(instance: Any, attribute: "Attribute[Merge]", value: Merge) -> None:
     """Validate the name of a merge rule."""
     names = ", ".join(map(repr, get_args(Merge)))
-    place = f"{type(instance).__name__}: merge: expected one of {names}, got {value!r}"
+    place = f"{type(instance).__name__}: merge: expected one of {names}, got {shown(value)}"
     if not isinstance(value, str):
         raise ArgumentTypeError(place)
     if value not in get_args(Merge):

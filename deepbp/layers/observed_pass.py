@@ -8,7 +8,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from attrs import define, evolve, field, frozen
 
-from deepbp.errors import ContractError, DeepBPError, NotBuiltError
+from deepbp.errors import ContractError, DeepBPError, NotBuiltError, shown
 from deepbp.layers.boundary import place_of, unwrapped
 from deepbp.layers.inner_graph import InnerGraph, Node, Operation, PenaltyTerm
 from deepbp.layers.layer import Layer
@@ -37,7 +37,7 @@ def stated_graph(layer: Layer[Any]) -> InnerGraph | None:
         if graph is None:
             return None
         if not isinstance(graph, InnerGraph):
-            raise ContractError(f"inner_graph: expected an InnerGraph or None, returned {graph!r}")
+            raise ContractError(f"inner_graph: expected an InnerGraph or None, returned {shown(graph)}")
         shapes = graph.input_shape, graph.shapes[graph.output.name]
         if shapes != (built.input_shape, built.output_shape):
             expected = f"{built.input_shape} to {built.output_shape}"

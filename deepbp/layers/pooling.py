@@ -8,7 +8,7 @@ from attrs import define, field
 
 from deepbp import kernels
 from deepbp._validation import ones
-from deepbp.errors import ConfigurationError, ShapeError
+from deepbp.errors import ConfigurationError, ShapeError, shown
 from deepbp.formulas.language import Formula
 from deepbp.kernels.numpy_convolution import Pads
 from deepbp.layers.boundary import check_delta
@@ -372,7 +372,7 @@ class ZeroPad2D(Layer[Shape]):
 
     def _pads(self) -> Pads:
         if isinstance(self.padding, str):
-            raise ConfigurationError(f"{self}: padding: expected numbers, got {self.padding!r}")
+            raise ConfigurationError(f"{self}: padding: expected numbers, got {shown(self.padding)}")
         return Windows.of(2, 1, 1, 1, self.padding).pads((1, 1))
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:

@@ -7,7 +7,7 @@ import numpy as np
 from attrs import define, field
 
 from deepbp._validation import as_shape
-from deepbp.errors import ConfigurationError, ShapeError
+from deepbp.errors import ConfigurationError, ShapeError, shown
 from deepbp.errors.validators import as_python_number
 from deepbp.formulas.language import Formula
 from deepbp.layers.layer import Builder, Elementwise, Layer
@@ -52,7 +52,7 @@ def _as_target(shape: ShapeLike) -> Shape:
     sizes = tuple(map(as_python_number, shape if isinstance(shape, list | tuple) else (shape,)))
     as_shape([1 if isinstance(size, int) and size == -1 else size for size in sizes], "Reshape")
     if sizes.count(-1) > 1:
-        raise ConfigurationError(f"Reshape: expected at most one -1, got {shape!r}")
+        raise ConfigurationError(f"Reshape: expected at most one -1, got {shown(shape)}")
     return sizes
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from attrs import Attribute, frozen
 
 from deepbp import kernels
-from deepbp.errors import ArgumentTypeError, ConfigurationError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ShapeError, shown
 from deepbp.errors.validators import as_python_number, as_tuple, whole
 from deepbp.kernels.numpy_convolution import Pads, Pair, places_along
 from deepbp.layers.layer import Layer
@@ -37,7 +37,7 @@ def check_sizes(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
         whole(name, value)
         return
     if len(value) != 2:
-        raise ConfigurationError(f"{name}: expected one number, or a pair (rows, columns), got {value!r}")
+        raise ConfigurationError(f"{name}: expected one number, or a pair (rows, columns), got {shown(value)}")
     for one in value:
         whole(name, one)
 
@@ -58,7 +58,7 @@ def check_padding(*words: str) -> Validator:
         error = ConfigurationError if isinstance(value, str | int | tuple) else ArgumentTypeError
         raise error(
             f"{type(instance).__name__}: {attribute.name}: expected {', '.join(map(repr, known))}, a whole number of "
-            f"at least 0, or {several}, got {value!r}"
+            f"at least 0, or {several}, got {shown(value)}"
         )
 
     return validate

@@ -8,7 +8,7 @@ import numpy as np
 from attrs import field, frozen
 
 from deepbp._validation import as_numbers, as_type
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, ShapeError, shown
 from deepbp.errors.validators import (
     as_tuple,
     instance_of,
@@ -75,7 +75,7 @@ class OnOutputs(Loss[tuple[Any, Shape]]):
                 return
             case _:
                 raise ConfigurationError(
-                    f"OnOutputs: targets: expected (start, stop) of its columns, got {self.targets!r}"
+                    f"OnOutputs: targets: expected (start, stop) of its columns, got {shown(self.targets)}"
                 )
 
     @property
@@ -354,7 +354,7 @@ class SumOfLosses(Loss[list[Any]]):
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.losses, tuple) or not all(isinstance(loss, Loss) for loss in self.losses):
             raise ArgumentTypeError(
-                f"SumOfLosses: losses: expected a list such as [MeanSquaredError()], got {self.losses!r}"
+                f"SumOfLosses: losses: expected a list such as [MeanSquaredError()], got {shown(self.losses)}"
             )
         if len({loss.reduction for loss in self.losses}) != 1:
             kinds = ", ".join(f"{loss} is a {loss.reduction}" for loss in self.losses)
@@ -363,7 +363,7 @@ class SumOfLosses(Loss[list[Any]]):
             )
         if self.weights is not None and (not isinstance(self.weights, tuple) or len(self.weights) != len(self.losses)):
             raise ConfigurationError(
-                f"SumOfLosses: weights: expected one for each of {len(self.losses)} losses, got {self.weights!r}"
+                f"SumOfLosses: weights: expected one for each of {len(self.losses)} losses, got {shown(self.weights)}"
             )
 
     @property

@@ -10,7 +10,7 @@ import numpy as np
 from deepbp import kernels
 from deepbp._config import configuration_text
 from deepbp._validation import FILL, as_numbers, as_type, check_sample_shape
-from deepbp.errors import ArgumentTypeError, ContractError, DataError, DataTypeError, ShapeError
+from deepbp.errors import ArgumentTypeError, ContractError, DataError, DataTypeError, ShapeError, shown
 from deepbp.errors.validators import explain_constructor
 from deepbp.formulas.language import LossFormula
 from deepbp.kernels.blocks import LONG, long_sum, plan_of_sum
@@ -264,13 +264,13 @@ def not_arrays(**given: Any) -> ArgumentTypeError:
     """The error for the first argument that is not an array with samples along axis 0."""
     name = next(name for name, value in given.items() if not getattr(value, "shape", ()))
     return ArgumentTypeError(
-        f"{name}: expected an array with samples along axis 0, got {given[name]!r}: use numpy.asarray({name})"
+        f"{name}: expected an array with samples along axis 0, got {shown(given[name])}: use numpy.asarray({name})"
     )
 
 
 def broken_pair(loss: Loss[Any], pair: Any) -> ContractError:
     """The error for a loss whose ``forward`` does not return a pair (loss, saved)."""
-    return ContractError(f"{loss!r}: forward: expected the pair (loss as one number, saved), returned {pair!r}")
+    return ContractError(f"{loss!r}: forward: expected the pair (loss as one number, saved), returned {shown(pair)}")
 
 
 def limits(prediction: Array) -> "np.finfo[Any]":

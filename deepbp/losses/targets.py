@@ -11,7 +11,15 @@ from attrs import evolve, field, frozen
 
 from deepbp import kernels
 from deepbp._validation import as_numbers, as_type, check_same_length
-from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataError, DataTypeError, ShapeError
+from deepbp.errors import (
+    ArgumentTypeError,
+    ConfigurationError,
+    ContractError,
+    DataError,
+    DataTypeError,
+    ShapeError,
+    shown,
+)
 from deepbp.errors.validators import optional, whole_number
 from deepbp.formulas.language import LossFormula
 from deepbp.losses.loss import (
@@ -287,7 +295,7 @@ def check_binary(target: Array, name: str) -> None:
         raise DataError(f"{name}: expected answers 0 or 1, got {wrong.flat[0]}: {fix}")
 
 
-def sample_weights(class_weight: Mapping[int, float] | str, target: Array, output_shape: Shape) -> Array:
+def sample_weights(class_weight: Mapping[Any, float] | str, target: Array, output_shape: Shape) -> Array:
     """Sample weights (N,), in float64, from class weights.
 
     Args:
@@ -316,7 +324,7 @@ def sample_weights(class_weight: Mapping[int, float] | str, target: Array, outpu
     if not isinstance(class_weight, Mapping):
         raise ArgumentTypeError(
             f"class_weight: expected a weight for each class, such as {{0: 1.0, 1: 5.0}}, or 'balanced', "
-            f"got {class_weight!r}"
+            f"got {shown(class_weight)}"
         )
     weights = np.ones(classes)
     for label, weight in class_weight.items():
@@ -344,15 +352,17 @@ def class_labels(target: Array, output_shape: Shape, name: str = "class_weight")
 
 def _checked_label(label: Any, classes: int) -> int:
     if isinstance(label, bool) or not isinstance(label, Integral):
-        raise ArgumentTypeError(f"class_weight: expected whole-number labels as keys, got {label!r}")
+        raise ArgumentTypeError(f"class_weight: expected whole-number labels as keys, got {shown(label)}")
     if not 0 <= int(label) < classes:
-        raise ConfigurationError(f"class_weight: expected labels from 0 to {classes - 1}, got {label!r}")
+        raise ConfigurationError(f"class_weight: expected labels from 0 to {classes - 1}, got {shown(label)}")
     return int(label)
 
 
 def _checked_weight(weight: Any, label: int) -> float:
     if isinstance(weight, bool) or not isinstance(weight, Real):
-        raise ArgumentTypeError(f"class_weight: expected a number for class {label}, got {weight!r}")
+        raise ArgumentTypeError(f"class_weight: expected a number for class {label}, got {shown(weight)}")
     if not 0 <= float(weight) < inf:
-        raise ConfigurationError(f"class_weight: expected a number of at least 0 for class {label}, got {weight!r}")
+        raise ConfigurationError(
+            f"class_weight: expected a number of at least 0 for class {label}, got {shown(weight)}"
+        )
     return float(weight)

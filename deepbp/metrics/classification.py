@@ -11,7 +11,7 @@ from deepbp.errors import ConfigurationError, DataError, ShapeError
 from deepbp.errors.validators import finite, instance_of, one_of, optional, positive_int
 from deepbp.losses.loss import Loss, check_same_shape, not_arrays
 from deepbp.losses.targets import check_binary
-from deepbp.metrics.metric import MeanMetric, Metric, divided, term_weights
+from deepbp.metrics.metric import MeanMetric, Metric, as_arrays, divided, term_weights
 from deepbp.metrics.thresholds import LossAware, is_of_classes, scores_and_labels
 from deepbp.typing import Array
 
@@ -304,6 +304,7 @@ class ROCAUC(Metric):
         return evolve(self, loss=loss) if self.loss is None else self
 
     def __call__(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> float:
+        prediction, target = as_arrays(prediction, target)
         if self.average == "binary":
             check_same_shape(prediction, target, "ROCAUC")
             check_binary(target, "ROCAUC: target")

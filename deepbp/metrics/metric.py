@@ -12,7 +12,8 @@ import numpy as np
 from attrs import frozen
 
 from deepbp._suggestions import named
-from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, ShapeError
+from deepbp._tables import as_plain_array, as_texts, library_of, numbered
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, DataTypeError, ShapeError, shown
 from deepbp.errors.validators import ExplainedArguments
 from deepbp.layers import Layer
 from deepbp.losses.loss import Loss, not_arrays
@@ -89,7 +90,23 @@ class StreamingMetric(Metric):
         return state + other
 
     def __call__(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> float:
-        return self.result(self.update(None, prediction, target, sample_weight))
+        return self.result(self.update(None, *as_arrays(prediction, target), sample_weight))
+
+
+def as_arrays(prediction: Any, target: Any) -> tuple[Array, Array]:
+    """Predictions and targets of a metric that a user calls: series as arrays, names of classes as labels.
+
+    Raises DataTypeError for predictions that are names of classes.
+    """
+    if as_texts(prediction, "prediction") is not None:
+        raise DataTypeError(
+            "prediction: expected numbers, as net.predict(x) returns them, got names of classes: "
+            "use (prediction == target).mean() for the share that is right"
+        )
+    _, given = numbered(None, {"prediction": prediction, "target": target})
+    places = zip(given, ("prediction", "target"), strict=True)
+    prediction, target = (as_plain_array(one, name) if library_of(one) else one for one, name in places)
+    return prediction, target
 
 
 @frozen
@@ -132,11 +149,11 @@ def check_metrics(metrics: Sequence[MetricLike]) -> tuple[MetricLike, ...]:
     (Accuracy(),)
     """
     if not isinstance(metrics, list | tuple):
-        raise ArgumentTypeError(f"metrics: expected a list such as [Accuracy()], got {metrics!r}")
+        raise ArgumentTypeError(f"metrics: expected a list such as [Accuracy()], got {shown(metrics)}")
     for metric in metrics:
         if not callable(metric) or isinstance(metric, type | Layer):
             raise ArgumentTypeError(
-                f"metrics: expected callables such as Accuracy(), got {metric!r}{named(metric, 'Metric')}"
+                f"metrics: expected callables such as Accuracy(), got {shown(metric)}{named(metric, 'Metric')}"
             )
         Call.of(metric)
     names = [metric_name(metric) for metric in metrics]
@@ -175,7 +192,9 @@ def as_number(metric: MetricLike, value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise ContractError(f"metric {metric_name(metric)}: expected a single number, returned {value!r}") from None
+        raise ContractError(
+            f"metric {metric_name(metric)}: expected a single number, returned {shown(value)}"
+        ) from None
 
 
 def is_streaming(metric: MetricLike) -> TypeGuard[StreamingMetric]:

@@ -7,8 +7,9 @@ from typing import Any, Self
 import numpy as np
 from attrs import evolve, field, frozen
 
+from deepbp._tables import numbered
 from deepbp._validation import as_numbers, check_same_length
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DataTypeError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DataTypeError, ShapeError, shown
 from deepbp.errors.validators import instance_of, optional
 from deepbp.losses.loss import Loss, check_same_shape, not_arrays
 from deepbp.losses.targets import ClassTargetLoss, check_binary, check_labels, check_rows
@@ -161,7 +162,8 @@ def confusion_matrix(
 
     Args:
         prediction: what ``net.predict(x)`` returns, (N, C) or (N, 1), or labels (N,).
-        target: labels (N,), binary targets (N, 1), or one-hot rows (N, C).
+        target: labels (N,), binary targets (N, 1), or one-hot rows (N, C). Labels may be text: the names of the classes
+            in the order of the alphabet.
         threshold: for one output, the probability above which class 1 is predicted.
         loss: the loss of the training: with logits or scores, ½ is a prediction of 0. Without it, predictions are
             compared as they are, with a warning if some lie outside [0, 1] and no threshold was given.
@@ -178,7 +180,8 @@ def confusion_matrix(
            [0, 1]])
     """
     if loss is not None and not isinstance(loss, Loss):
-        raise ArgumentTypeError(f"loss: expected an instance such as SigmoidBinaryCrossEntropy(), got {loss!r}")
+        raise ArgumentTypeError(f"loss: expected an instance such as SigmoidBinaryCrossEntropy(), got {shown(loss)}")
+    _, (prediction, target) = numbered(None, {"prediction": prediction, "target": target})
     predicted = as_labels(prediction, "prediction", threshold, loss)
     true = as_true_labels(target, "target")
     if np.shape(prediction)[1:] == (1,):

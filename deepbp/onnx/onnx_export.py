@@ -12,11 +12,11 @@ from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
 from deepbp._version import __version__
-from deepbp.errors import ArgumentTypeError, ConfigurationError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, shown
 from deepbp.export.inference import built_of, check_export, sample_inputs
 from deepbp.formulas.language import FUNCTIONS
 from deepbp.layers import Layer
-from deepbp.layers.chain import columns_of
+from deepbp.layers.chain import column_names_of
 from deepbp.losses import Loss
 from deepbp.onnx.onnx_graph import OnnxGraph
 from deepbp.onnx.onnx_operators import OnnxInference
@@ -53,7 +53,8 @@ def export(
     Each layer becomes the operator of ONNX that it is, or the nodes of its formula; a layer of your own needs no more
     than the formula. Parameters keep their names, and a shared one is stored once. The model is checked, and compared
     with ``predict`` on random inputs, by onnxruntime where it is installed, or else by ONNX's own evaluator; only then
-    is the file written, atomically. The same network gives the same bytes.
+    is the file written, atomically. The same network gives the same bytes. The names of columns and classes are in the
+    model's metadata, ``deepbp.columns`` and ``deepbp.classes``, a line for each.
 
     >>> from deepbp import Sequential
     >>> from deepbp.layers import Dense, Tanh
@@ -77,7 +78,7 @@ def export(
         OSError: when the folder does not exist, the disk is full, and so on.
     """
     if isinstance(opset, bool) or not isinstance(opset, int):
-        raise ArgumentTypeError(f"opset: expected a whole number, got {opset!r}")
+        raise ArgumentTypeError(f"opset: expected a whole number, got {shown(opset)}")
     newest = onnx.defs.onnx_opset_version()
     if not OLDEST_OPSET <= opset <= newest:
         raise ConfigurationError(
@@ -119,9 +120,9 @@ def _model(network: Layer[Any], opset: int, loss: Loss[Any] | None) -> onnx.Mode
         producer_version=__version__,
         ir_version=helper.find_min_ir_version_for(opsets),
     )
-    columns = columns_of(network)
-    described = {"architecture": repr(network), **({} if columns is None else {"columns": "\n".join(columns)})}
-    helper.set_model_props(model, {f"deepbp.{name}": text for name, text in described.items()})
+    described = {name: "\n".join(names) for name, names in column_names_of(network).items()}
+    described["architecture"] = repr(network)
+    helper.set_model_props(model, {f"deepbp.{name}": text for name, text in sorted(described.items())})
     return model
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from math import prod
 from typing import Any
 
@@ -12,11 +13,12 @@ from onnx import NodeProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from deepbp import layers as ly
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError, shown
 from deepbp.export.inference import sample_inputs
 from deepbp.layers import Layer
+from deepbp.layers.chain import restore_column_names
 from deepbp.onnx.onnx_export import runner_of
-from deepbp.onnx.onnx_layers import OPERATORS, Imported, flatten
+from deepbp.onnx.onnx_layers import OPERATORS, RECURRENT, Imported, both_directions, flatten, recurrent
 from deepbp.sequential import Sequential
 from deepbp.typing import Array, Shape
 
@@ -38,7 +40,8 @@ def load(source: str | os.PathLike[str] | onnx.ModelProto) -> Sequential:
     The operators must form a chain, with skip connections x + f(x) in it. Activations that an exporter has spelled out,
     such as GELU as five nodes, are recognized by their values. Images get their channels last: the network takes
     ``x.transpose(0, 2, 3, 1)`` of what the model takes. Its predictions are compared with the model's on random inputs
-    before it is returned. A tensor that is used twice becomes two parameters.
+    before it is returned. A tensor that is used twice becomes two parameters. Names of columns and classes are those
+    that ``export`` has stored.
 
     >>> from deepbp import Sequential
     >>> from deepbp.layers import GELU, Dense
@@ -55,7 +58,7 @@ def load(source: str | os.PathLike[str] | onnx.ModelProto) -> Sequential:
         OSError: when there is no such file.
     """
     if not isinstance(source, str | os.PathLike | onnx.ModelProto):
-        raise ArgumentTypeError(f"source: expected the name of a file, or a model, got {source!r:.100}")
+        raise ArgumentTypeError(f"source: expected the name of a file, or a model, got {shown(source)}")
     try:
         model = source if isinstance(source, onnx.ModelProto) else onnx.load(os.fspath(source))
         onnx.checker.check_model(model)
@@ -76,6 +79,8 @@ class _Reader:
         shapes: those of the other tensors, as far as they are known.
         state: arrays by the names of the network's parameters.
         channels_first: whether images have the layout of PyTorch where the chain has arrived.
+        steps_first: whether sequences are (steps, samples, …) where the chain has arrived.
+        initial: the first states (D, states, U) of recurrent operators, by the name of their first output.
         flattened: the shape (H, W, C) of an image whose numbers, in PyTorch's order, are a row now.
     """
 
@@ -85,7 +90,9 @@ class _Reader:
     shapes: dict[str, Shape]
     state: dict[str, Array] = field(factory=dict)
     channels_first: bool = False
+    steps_first: bool = False
     flattened: Shape = ()
+    initial: dict[str, Array] = field(factory=dict)
 
     @classmethod
     def of(cls, model: onnx.ModelProto) -> "_Reader":
@@ -111,10 +118,15 @@ class _Reader:
         if len(given) != 1 or len(graph.output) != 1:
             raise ConfigurationError(f"expected one input and one output, got {len(given)} and {len(graph.output)}")
         (x,), (y,) = given, graph.output
-        shape = tuple(None if n < 1 else n for n in self.shapes[x.name][1:])
+        self.nodes = self._without_first_states(x)
+        self.steps_first = steps_first = self._begins_with_steps(x.name)
+        sizes = self.shapes[x.name]
+        shape = tuple(None if n < 1 else n for n in (sizes[:1] + sizes[2:] if steps_first else sizes[1:]))
         kinds = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "BatchNormalization")
         first = self.nodes[0].op_type if self.nodes else ""
-        self.channels_first = (len(shape) == 3 and first != "Transpose") or (len(shape) == 2 and first in kinds)
+        reads_steps = any(node.op_type in RECURRENT for node in self.nodes)
+        images = len(shape) == 3 and first != "Transpose" and not reads_steps
+        self.channels_first = images or (len(shape) == 2 and first in kinds)
         turned = self.channels_first
         layers = self._chain(self.nodes, x.name, y.name, "")
         if self.flattened:
@@ -130,18 +142,22 @@ class _Reader:
                 dtype="float64" if dtype == np.float64 else None,
             )
             network.load_weights(self.state)
+            known = {one.key: one.value.split("\n") for one in self.model.metadata_props}
+            restore_column_names(network, {name.removeprefix("deepbp."): names for name, names in known.items()})
         except DeepBPError as error:
             raise ConfigurationError(f"the layers that were found do not fit together: {error}") from error
-        self._check(network, x.name, dtype, turned)
+        self._check(network, x.name, dtype, turned, steps_first)
         return network
 
-    def _check(self, network: Sequential, name: str, dtype: Any, turned: bool) -> None:
+    def _check(self, network: Sequential, name: str, dtype: Any, turned: bool, steps_first: bool) -> None:
         run, allowed = runner_of(self.model, name), 1e-10 if network.dtype == np.float64 else 1e-4
-        batch = self.shapes[name][0]
+        batch = self.shapes[name][int(steps_first)]
         for x in sample_inputs(network, 2):
             x = x if batch < 1 else np.resize(x, (batch, *x.shape[1:]))  # of a model for one size of batches
-            expected, y = run((np.moveaxis(x, -1, 1) if turned else x).astype(dtype))[0], network.predict(x)
+            theirs = np.moveaxis(x, -1, 1) if turned else np.swapaxes(x, 0, 1) if steps_first else x
+            expected, y = run(theirs.astype(dtype))[0], network.predict(x)
             expected = np.moveaxis(expected, 1, -1) if self.channels_first and expected.ndim > 2 else expected
+            expected = np.swapaxes(expected, 0, 1) if self.steps_first else expected
             if (
                 y.shape == expected.shape[:2] and expected.size == y.size
             ):  # places that are pooled have sizes of 1 there
@@ -154,6 +170,10 @@ class _Reader:
         made: list[Layer[Any]] = []
         parts = [*_cut(nodes, start, end)]
         while parts:
+            if (read := self._recurrent(parts, place, len(made))) is not None:
+                several, taken = read
+                made, parts = made + several, parts[taken:]
+                continue
             (part, source, target), *parts = parts
             try:
                 found, taken = self._several(part, source, target, parts)
@@ -166,6 +186,110 @@ class _Reader:
             made += [] if found is None else [found]
             parts = parts[taken:]
         return made
+
+    def _without_first_states(self, x: onnx.ValueInfoProto) -> list[NodeProto]:
+        """The nodes, with constant first states of recurrent operators, which exporters compute, in ``initial``."""
+        nodes = [NodeProto.FromString(node.SerializeToString()) for node in self.nodes]
+        sizes = [n if n > 0 else 3 for n in self.shapes[x.name]]
+        kind = helper.tensor_dtype_to_np_dtype(x.type.tensor_type.elem_type)
+        for node in nodes:
+            if node.op_type not in RECURRENT or not any(node.input[5:]):
+                continue
+            states = []
+            for name in filter(None, node.input[5:]):
+                try:
+                    made = (
+                        self.constants[name]
+                        if name in self.constants
+                        else self._run(_needed(nodes, {name}), x.name, name, np.ones(sizes, kind))
+                    )
+                except Exception:  # it depends on other tensors
+                    break
+                states.append(made)
+            else:
+                every = np.stack(states)  # (states, D, samples, U)
+                if (every == every[:, :, :1]).all():
+                    del node.input[5:]
+                    if every.any():
+                        self.initial[_name_of(node)] = np.moveaxis(every[:, :, 0], 1, 0)
+        return _needed(nodes, {one.name for one in self.model.graph.output})
+
+    def _begins_with_steps(self, start: str) -> bool:
+        """Whether the input of the model is (steps, samples, …), as recurrent operators have theirs."""
+        reached = {start}
+        for node in self.nodes:
+            if node.op_type == "Transpose" or node.input[0] not in reached:
+                continue
+            if node.op_type in RECURRENT:
+                return True
+            reached.update(node.output)
+        return False
+
+    def _recurrent(
+        self, parts: Sequence[tuple[list[NodeProto], str, str]], place: str, count: int
+    ) -> tuple[list[Layer[Any]], int] | None:
+        """Recurrent layers at the start of these parts, and how many parts they are; None if there are none.
+
+        What the exporters put around the operators, to change the order of axes and to select the last step, is
+        recognized by its values: that of the most parts that have those of some layers.
+        """
+        reads = [any(node.op_type in RECURRENT for node in part) for part, _, _ in parts]
+        first = 0 if reads[0] else 1
+        if not any(reads[:2]) or (first and [node.op_type for node in parts[0][0]] != ["Transpose"]):
+            return None
+        (_, source, _), behind = parts[0], [*reads[first + 1 :], True].index(True)
+        operators = [node for part, _, _ in parts[: first + 1] for node in part if node.op_type in RECURRENT]
+        for last in range(first + min(behind, 5), first - 1, -1):
+            nodes = [node for part, _, _ in parts[: last + 1] for node in part]
+            for sequences, both in product((True, False), (False, True)[: len(operators)]):
+                made = self._same_numbers(nodes, operators, source, parts[last][2], sequences, both)
+                if made is not None:
+                    for i, (_, arrays) in enumerate(made):
+                        self.state |= {f"{place}{count + i}.{name}": array for name, array in arrays.items()}
+                    return [layer for layer, _ in made], last + 1
+        listed = ", ".join(node.op_type for part, _, _ in parts[: first + 1] for node in part)
+        raise ConfigurationError(f"node {operators[-1].op_type} {operators[-1].name!r}: no layer is known for {listed}")
+
+    def _same_numbers(
+        self, nodes: list[NodeProto], operators: list[NodeProto], source: str, target: str, sequences: bool, both: bool
+    ) -> list[tuple[Layer[Any], dict[str, Array]]] | None:
+        """The layers for recurrent operators, if they give the numbers of these nodes.
+
+        They stand one after another, or ``both`` are the directions of one layer.
+        """
+
+        def layers(initial: Mapping[str, Array]) -> list[tuple[Layer[Any], dict[str, Array]]]:
+            found = []
+            for node in operators:
+                given, first = [self.constants.get(name) for name in node.input], initial.get(_name_of(node))
+                found.append(recurrent(node, given, first, sequences or not (both or node is operators[-1])))
+            return [both_directions(*found)] if both else found
+
+        try:
+            made = layers({})  # as the nodes are without their first states
+        except ConfigurationError as error:
+            if both:
+                return None
+            raise ConfigurationError(f"node {operators[-1].op_type} {operators[-1].name!r}: {error}") from None
+        sizes = self.shapes.get(source, ())
+        known = sizes if len(sizes) == 3 else (-1, -1, -1)
+        samples, steps = known[1::-1] if self.steps_first else known[:2]
+        weight = made[0][1]["layer.weight" if isinstance(made[0][0], ly.Bidirectional) else "weight"]
+        shape = (steps if steps > 0 else 4, len(weight))
+        x = np.random.default_rng(0).normal(size=(samples if samples > 0 else 3, *shape)).astype(weight.dtype)
+        try:
+            network = Sequential([layer for layer, _ in made], input_shape=shape, rng=0, dtype=weight.dtype)
+            named = [(f"{i}.{name}", array) for i, (_, arrays) in enumerate(made) for name, array in arrays.items()]
+            network.load_weights(dict(named))
+            y, p = self._run(nodes, source, target, np.swapaxes(x, 0, 1) if self.steps_first else x), network.predict(x)
+        except Exception:  # such as for other shapes
+            return None
+        for turned in (False, True)[: p.ndim - 1]:
+            expected = np.swapaxes(p, 0, 1) if turned else p
+            if y.shape == expected.shape and np.allclose(y, expected, rtol=1e-4, atol=1e-5):
+                self.steps_first = turned
+                return layers(self.initial)
+        return None
 
     def _several(
         self, part: list[NodeProto], source: str, target: str, behind: list[tuple[list[NodeProto], str, str]]
@@ -194,7 +318,7 @@ class _Reader:
             return self._residual(part, source, place)
         if self._flattens(part, source, target):
             return flatten(Imported(self, kind, {}, [], self.shapes[source], place, before))
-        listed = ", ".join(one.op_type for one in part)
+        listed = ", ".join(one.op_type for one in part[:12]) + ", …" * (len(part) > 12)
         raise ConfigurationError(f"no layer is known for {listed}")
 
     def _residual(self, part: list[NodeProto], source: str, place: str) -> Layer[Any]:
@@ -215,6 +339,8 @@ class _Reader:
 
     def _run(self, part: list[NodeProto], source: str, target: str, x: Array) -> Array:
         model = _part(self.model, part, self.constants, [(source, x)], [target])
+        if any(node.op_type in RECURRENT for node in part):  # the evaluator has no bidirectional ones
+            return runner_of(model, source)(x)[0]
         outputs: Any = ReferenceEvaluator(model).run(None, {source: x})
         return np.asarray(outputs[0])
 
@@ -253,7 +379,23 @@ def _part(
     ]
     made = [helper.make_empty_tensor_value_info(name) for name in outputs]
     stored = [numpy_helper.from_array(np.array(constants[name], order="C"), name) for name in used]
-    return helper.make_model(helper.make_graph(nodes, "part", inputs, made, stored), opset_imports=model.opset_import)
+    graph = helper.make_graph(nodes, "part", inputs, made, stored)
+    return helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+
+
+def _needed(nodes: Sequence[NodeProto], names: set[str]) -> list[NodeProto]:
+    """The nodes that these tensors are computed with."""
+    names, found = set(names), list[NodeProto]()
+    for node in reversed(nodes):
+        if not names.isdisjoint(node.output):
+            found.insert(0, node)
+            names.update(node.input)
+    return found
+
+
+def _name_of(node: NodeProto) -> str:
+    """A name that no other node has: that of its first output."""
+    return str(next(name for name in node.output if name))
 
 
 def _cut(nodes: Sequence[NodeProto], start: str, end: str) -> Iterator[tuple[list[NodeProto], str, str]]:

@@ -1,16 +1,18 @@
 """Operators of ONNX as layers, each with its arrays in the layout of deepbp."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 from attrs import define
+from onnx import NodeProto, helper
 
 from deepbp import layers
-from deepbp.errors import ConfigurationError
+from deepbp.errors import ConfigurationError, shown
 from deepbp.files.weights import in_order_of, kernels_last
 from deepbp.layers import Dense, Layer
+from deepbp.onnx.onnx_operators import RECURRENT as KINDS
 from deepbp.typing import Array, Shape
 
 
@@ -54,7 +56,7 @@ class Imported:
         """Refuse attributes with other values than these, which are the defaults."""
         for name, value in expected.items():
             if (got := self.options.get(name, value)) != value:
-                raise ConfigurationError(f"{name}: expected {value!r}, got {got!r}")
+                raise ConfigurationError(f"{name}: expected {value!r}, got {shown(got)}")
 
     def set(self, place: str | None = None, **arrays: Array | None) -> None:
         """Set arrays of a layer's parameters."""
@@ -309,6 +311,80 @@ def _reshape(node: Imported) -> Layer[Any] | None:
     if node.reader.channels_first or node.reader.flattened or shape[0] not in (0, -1) or min(shape[1:]) < 1:
         raise ConfigurationError(f"shape: expected (-1, …), got {shape}")
     return layers.Reshape(tuple(shape[1:]))
+
+
+def recurrent(
+    node: NodeProto, given: Sequence[Array | None], initial: Array | None, sequences: bool
+) -> tuple[Layer[Any], dict[str, Array]]:
+    """A recurrent layer, or both directions of one, and its arrays by name.
+
+    Args:
+        given: the node's inputs, None for those that are no constants.
+        initial: the first state (D, states, U), None for zeros.
+        sequences: whether the layer returns the states of all steps.
+    """
+    kind, (gates, usual) = RECURRENT[node.op_type]
+    options = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+    word = options.get("direction", b"forward").decode()
+    weight, recurrent_weight, *rest = given[1:4]
+    if weight is None or recurrent_weight is None or (rest and rest[0] is None and node.input[3]):
+        raise ConfigurationError("expected constant weights")
+    directions, units = len(weight), recurrent_weight.shape[-1]
+    for name, expected in (
+        ("activations", [one.encode() for one in usual] * directions),
+        ("clip", 0.0),
+        ("layout", 0),
+        ("input_forget", 0),
+        *([("linear_before_reset", 1)] if node.op_type == "GRU" else []),
+    ):
+        default = 0 if name == "linear_before_reset" else expected
+        if (got := options.get(name, default)) != expected:
+            raise ConfigurationError(f"{name}: expected {_words(expected)}, got {_words(got)}")
+    biases = rest[0] if rest and rest[0] is not None else np.zeros((directions, 2 * len(weight[0])), weight.dtype)
+
+    def ordered(array: Array) -> Array:
+        parts = np.split(array, len(gates))
+        return np.concatenate([parts[gates.index(gate)] for gate in range(len(gates))])
+
+    arrays = dict[str, Array]()
+    for i in range(directions):
+        place = "" if directions == 1 else ("layer.", "reversed_layer.")[i]
+        outer, inner = (ordered(part) for part in np.split(biases[i], 2))
+        if kind is layers.GRU:
+            arrays[f"{place}hidden_bias"] = inner[2 * units :].copy()
+            inner[2 * units :] = 0
+        arrays[f"{place}bias"] = outer + inner
+        arrays[f"{place}weight"] = ordered(weight[i]).T
+        arrays[f"{place}recurrent_weight"] = ordered(recurrent_weight[i]).T
+        if initial is not None:
+            arrays[f"{place}initial"] = initial[i]
+    start: Any = "zeros" if initial is None else "learned"
+    layer = kind(units, return_sequences=sequences, reverse=word == "reverse", initial_state=start)
+    return (layer if directions == 1 else layers.Bidirectional(layer)), arrays
+
+
+def both_directions(
+    forward: tuple[Any, dict[str, Array]], backward: tuple[Any, dict[str, Array]], *others: Any
+) -> tuple[Layer[Any], dict[str, Array]]:
+    """Two operators side by side as one layer. Raises ConfigurationError for others than the directions of one."""
+    (layer, arrays), (other, further) = forward, backward
+    one_way = not others and type(layer) is type(other) is not layers.Bidirectional
+    if not one_way or layer.units != other.units or layer.reverse or not other.reverse:
+        raise ConfigurationError("expected both directions of a recurrent operator")
+    named = {f"layer.{name}": array for name, array in arrays.items()}
+    return layers.Bidirectional(layer), named | {f"reversed_layer.{name}": array for name, array in further.items()}
+
+
+def _words(value: Any) -> str:
+    """An attribute as text: several words, of which ONNX has the bytes, with commas."""
+    return ", ".join(one.decode() for one in value) if isinstance(value, list) else str(value)
+
+
+RECURRENT: dict[str, tuple[Any, tuple[tuple[int, ...], tuple[str, ...]]]] = {
+    # The layer, its gates by their places here in the operator's order, and the activations.
+    name: (layer, (gates, {"RNN": ("Tanh",), "GRU": ("Sigmoid", "Tanh")}.get(name, ("Sigmoid", "Tanh", "Tanh"))))
+    for layer, (name, gates, _) in KINDS.items()
+}
 
 
 OPERATORS: dict[str, Callable[[Imported], Layer[Any] | None]] = {

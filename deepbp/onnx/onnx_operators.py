@@ -113,7 +113,7 @@ def _kernels_first(weight: Array) -> Array:
     return weight.transpose(-1, -2, *range(weight.ndim - 2))
 
 
-_KINDS: dict[type[Layer[Any]], tuple[str, tuple[int, ...], dict[str, int]]] = {
+RECURRENT: dict[type[Layer[Any]], tuple[str, tuple[int, ...], dict[str, int]]] = {
     # The operator, its gates by their places here, and its attributes.
     layers.SimpleRNN: ("RNN", (0,), {}),
     layers.LSTM: ("LSTM", (0, 3, 1, 2), {}),
@@ -123,7 +123,7 @@ _KINDS: dict[type[Layer[Any]], tuple[str, tuple[int, ...], dict[str, int]]] = {
 
 def _recurrent(inference: "OnnxInference", layer: Recurrent, x: Signal, shape: Shape) -> Value | None:
     """A recurrent layer, of float32 and without a mask; the others are loops over their equations."""
-    graph, (kind, gates, options) = inference.library, _KINDS[type(layer)]
+    graph, (kind, gates, options) = inference.library, RECURRENT[type(layer)]
     if graph.dtype != np.float32 or x.mask is not None:
         return None
 

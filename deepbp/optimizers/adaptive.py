@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from attrs import field, frozen
 
-from deepbp.errors import ConfigurationError
+from deepbp.errors import ConfigurationError, shown
 from deepbp.errors.validators import boolean, fraction, non_negative, number, positive, rate_or_schedule
 from deepbp.formulas.language import UpdateFormula
 from deepbp.kernels import unchecked as kernels
@@ -227,7 +227,7 @@ class Rprop(Descent):
     def __attrs_post_init__(self) -> None:
         if not self.smallest_step <= self.first_step <= self.largest_step:
             raise ConfigurationError(
-                f"Rprop: expected smallest_step ≤ first_step ≤ largest_step, got {self.smallest_step!r}, "
+                f"Rprop: expected smallest_step ≤ first_step ≤ largest_step, got {shown(self.smallest_step)}, "
                 f"{self.first_step!r} and {self.largest_step!r}"
             )
 

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 from attrs import evolve, field, frozen
 
-from deepbp.errors import ArgumentTypeError, ConfigurationError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, shown
 from deepbp.errors.validators import rate_or_schedule
 from deepbp.optimizers.optimizer import LARGE_RATE, Descent, Names, Optimizer, Schedule, State
 from deepbp.parameters import Members, ParameterVector, Part
@@ -18,13 +18,14 @@ from deepbp.typing import Array, Shape
 def _as_groups(groups: Mapping[str, Optimizer]) -> dict[str, Optimizer]:
     example = 'write Grouped({"*.bias": SGD(0.1), "*": Adam()})'
     if not isinstance(groups, Mapping):
-        raise ArgumentTypeError(f"Grouped: groups: expected optimizers by pattern, got {groups!r}: {example}")
+        raise ArgumentTypeError(f"Grouped: groups: expected optimizers by pattern, got {shown(groups)}: {example}")
     if not groups:
         raise ConfigurationError(f"Grouped: groups: expected at least one pattern, got none: {example}")
     for pattern, optimizer in groups.items():
         if not isinstance(pattern, str) or not isinstance(optimizer, Optimizer):
             raise ArgumentTypeError(
-                f"Grouped: groups: expected a pattern and an optimizer, got {pattern!r} and {optimizer!r}: {example}"
+                f"Grouped: groups: expected a pattern and an optimizer, "
+                f"got {shown(pattern)} and {shown(optimizer)}: {example}"
             )
     return dict(groups)
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, NonFiniteError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, NonFiniteError, shown
 from deepbp.errors.validators import ExplainedArguments
 from deepbp.formulas.language import UpdateFormula
 from deepbp.parameters import Members, ParameterVector, Part
@@ -88,7 +88,7 @@ class Optimizer(ExplainedArguments, ABC):
         if not isinstance(rate, Real) or not isfinite(rate) or rate < 0:
             raise ConfigurationError(
                 f"{type(self).__name__}: learning_rate: expected the schedule to return a number of at least 0, "
-                f"got {rate!r} at step {step}"
+                f"got {shown(rate)} at step {step}"
             )
         return float(rate)
 
@@ -210,11 +210,11 @@ class Descent(Optimizer):
         """The error for the first argument of ``step`` that has the wrong type, if there is one."""
         place = f"{type(self).__name__}: step"
         if not isinstance(parameters, ParameterVector):
-            return ArgumentTypeError(f"{place}: parameters: expected a ParameterVector, got {parameters!r}")
+            return ArgumentTypeError(f"{place}: parameters: expected a ParameterVector, got {shown(parameters)}")
         names = list(self.start(parameters))
         if not isinstance(state, dict) or not state.keys() >= set(names):
             expected = f"expected what start(parameters) returns, {names}"
-            return ArgumentTypeError(f"{place}: state: {expected}, got {state!r}")
+            return ArgumentTypeError(f"{place}: state: {expected}, got {shown(state)}")
         return None
 
 

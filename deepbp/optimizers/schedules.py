@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from attrs import Attribute, field, frozen
 
 from deepbp._suggestions import suggest_names
-from deepbp.errors import ArgumentTypeError, ConfigurationError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, shown
 from deepbp.errors.validators import (
     ExplainedArguments,
     as_python_number,
@@ -120,9 +120,9 @@ def steps_per_epoch(samples: int, batch_size: int | None = 32) -> int:
 
 def _as_step(step: Any) -> int:
     if isinstance(step, bool) or not isinstance(step, Integral):
-        raise ArgumentTypeError(f"schedule: expected the step, a whole number of at least 0, got {step!r}")
+        raise ArgumentTypeError(f"schedule: expected the step, a whole number of at least 0, got {shown(step)}")
     if step < 0:
-        raise ConfigurationError(f"schedule: expected the step, a whole number of at least 0, got {step!r}")
+        raise ConfigurationError(f"schedule: expected the step, a whole number of at least 0, got {shown(step)}")
     return int(step)
 
 
@@ -270,7 +270,9 @@ class Piecewise(LearningRateSchedule):
 
     @boundaries.validator  # pyright: ignore[reportAttributeAccessIssue]
     def _check_boundaries(self, attribute: "Attribute[Any]", value: Any) -> None:
-        expected = f"Piecewise: boundaries: expected steps of at least 1 that rise, such as [1000, 1500], got {value!r}"
+        expected = (
+            f"Piecewise: boundaries: expected steps of at least 1 that rise, such as [1000, 1500], got {shown(value)}"
+        )
         if not isinstance(value, tuple) or any(isinstance(b, bool) or not isinstance(b, Integral) for b in value):
             raise ArgumentTypeError(expected)
         if any(later <= earlier for earlier, later in zip((0, *value), value, strict=False)):
@@ -279,7 +281,7 @@ class Piecewise(LearningRateSchedule):
     @pieces.validator  # pyright: ignore[reportAttributeAccessIssue]
     def _check_pieces(self, attribute: "Attribute[Any]", value: Any) -> None:
         if not isinstance(value, tuple):
-            raise ArgumentTypeError(f"Piecewise: pieces: expected a list of rates or schedules, got {value!r}")
+            raise ArgumentTypeError(f"Piecewise: pieces: expected a list of rates or schedules, got {shown(value)}")
         if len(value) != len(self.boundaries) + 1:
             raise ConfigurationError(
                 f"Piecewise: pieces: expected {len(self.boundaries) + 1}, one more than the boundaries "

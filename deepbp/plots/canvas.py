@@ -1,13 +1,9 @@
 """Axes, colors and style of all plots."""
 
-from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from deepbp.errors import ArgumentTypeError, ConfigurationError
-from deepbp.training.answers import as_texts
+from deepbp.errors import ArgumentTypeError, ConfigurationError, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +28,7 @@ def axes_for(ax: "Axes | None", size: tuple[float, float] = (6.4, 4.0)) -> "Axes
 
         return pyplot.subplots(figsize=size, layout="constrained")[1]
     if not isinstance(ax, Axes):
-        raise ArgumentTypeError(f"ax: expected matplotlib Axes, or None for a new figure, got {ax!r}")
+        raise ArgumentTypeError(f"ax: expected matplotlib Axes, or None for a new figure, got {shown(ax)}")
     return ax
 
 
@@ -50,20 +46,3 @@ def class_colors(count: int) -> list[Any]:
     from matplotlib import colormaps
 
     return [colormaps["turbo"]((k + 0.5) / count) for k in range(count)]
-
-
-def numbered(names: Sequence[str] | None, *given: Any) -> tuple[Sequence[str] | None, list[Any]]:
-    """Labels that are text as numbers, in the order of the names, or of the alphabet if there are none; and the names.
-
-    Raises ConfigurationError for a text that is not among the names.
-    """
-    texts = [as_texts(labels) for labels in given]
-    found = sorted({str(text) for labels in texts if labels is not None for text in labels})
-    if not found:
-        return names, list(given)
-    names = found if names is None else names
-    if strange := [text for text in found if text not in names]:
-        raise ConfigurationError(f"names: expected all classes, got {list(names)} without {strange[0]!r}")
-    places = {name: place for place, name in enumerate(names)}
-    pairs = zip(given, texts, strict=True)
-    return names, [one if text is None else np.array([places[str(label)] for label in text]) for one, text in pairs]

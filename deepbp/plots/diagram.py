@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
-from deepbp.errors import ArgumentTypeError, NotBuiltError
+from deepbp.errors import ArgumentTypeError, NotBuiltError, shown
 from deepbp.layers import InnerGraph, Layer, Node, Operation
 from deepbp.layers.observed_pass import stated_graph
 from deepbp.plots.canvas import axes_for
@@ -42,7 +42,7 @@ def network_diagram(net: Layer[Any], *, ax: "Axes | None" = None) -> "Axes":
     ['0 Dense', '1.body.0 Dense']
     """
     if not isinstance(net, Layer):
-        raise ArgumentTypeError(f"network_diagram: expected a network or a layer, got {net!r}")
+        raise ArgumentTypeError(f"network_diagram: expected a network or a layer, got {shown(net)}")
     if net.built is None:
         raise NotBuiltError("network_diagram: the sizes are not known yet: give input_shape=..., or call build or fit")
     graph, layout = stated_graph(net), _Layout()

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepbp._tables import in_order, labels_of, numbered
 from deepbp._validation import as_numbers, as_samples, as_shape, check_same_length
-from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError, ShapeError, shown
 from deepbp.layers import Layer
 from deepbp.losses import Loss
 from deepbp.metrics.thresholds import HALF, Default, as_true_labels, comparable, warn_of_logits
@@ -129,7 +130,7 @@ def decision_boundary(
 
     Args:
         x: samples (N, 2).
-        y: labels (N,), answers 0 or 1 of shape (N, 1), or one-hot rows (N, C).
+        y: labels or names of classes (N,), answers 0 or 1 of shape (N, 1), or one-hot rows (N, C).
         threshold: for a network with one output, the probability above which class 1 is predicted.
         loss: with logits or scores, ½ is an output of 0. By default the loss of the training, if a network was
             trained. Without one, outputs are compared as they are, with a warning if some lie outside [0, 1] and no
@@ -148,14 +149,15 @@ def decision_boundary(
     ['0', '1']
     """
     if not isinstance(net, Sequential):
-        raise ArgumentTypeError(f"decision_boundary: expected a Sequential, got {net!r}")
+        raise ArgumentTypeError(f"decision_boundary: expected a Sequential, got {shown(net)}")
     built = net.built
     if built is None or built.input_shape != (2,) or len(built.output_shape) != 1:
         sizes = "one that is not built" if built is None else f"{built.input_shape} to {built.output_shape}"
         raise ShapeError(f"decision_boundary: expected a network from samples (2,) to scores (C,), got {sizes}")
     loss = net.loss if loss is None and isinstance(threshold, Default) else loss
-    points = as_samples(x, "x", (2,), np.dtype(np.float64))
-    labels = as_true_labels(y, "y")
+    points = as_samples(in_order(x, net.columns, "x"), "x", (2,), np.dtype(np.float64))
+    names, (target,) = numbered(net.classes, {"y": y})
+    labels = as_true_labels(target, "y")
     check_same_length(x=points, y=labels)
 
     ax = axes_for(ax, (5.6, 4.6))
@@ -182,9 +184,10 @@ def decision_boundary(
         ax.contour(across, up, lead, levels=[0], colors="0.25", linewidths=0.8)
     size = float(np.clip(6000 / len(points), 14, 60))
     for k in np.unique(labels):
-        here = points[labels == k]
-        ax.scatter(here[:, 0], here[:, 1], s=size, color=colors[k], edgecolors="white", linewidths=0.5, label=str(k))
-    ax.set(xlabel="$x_1$", ylabel="$x_2$")
+        here, label = points[labels == k], str(k) if names is None or k >= len(names) else names[k]
+        ax.scatter(here[:, 0], here[:, 1], s=size, color=colors[k], edgecolors="white", linewidths=0.5, label=label)
+    axes = net.columns or labels_of(x) or ("$x_1$", "$x_2$")
+    ax.set(xlabel=axes[0], ylabel=axes[1])
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(title="class", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     return ax
@@ -218,13 +221,15 @@ class BoundaryAnimation(Callback):
 
     def __init__(self, x: ArrayLike, y: ArrayLike, every: int = 1) -> None:
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise ConfigurationError(f"BoundaryAnimation: every: expected a whole number of at least 1, got {every!r}")
+            raise ConfigurationError(
+                f"BoundaryAnimation: every: expected a whole number of at least 1, got {shown(every)}"
+            )
         self.x, self.y, self.every = x, y, every
         self.frames: list[tuple[int, Sequential]] = []
 
     def on_fit_start(self, trainer: Trainer) -> None:
         if not isinstance(trainer.model, Sequential):
-            raise ArgumentTypeError(f"BoundaryAnimation: expected a Sequential, got {trainer.model!r}")
+            raise ArgumentTypeError(f"BoundaryAnimation: expected a Sequential, got {shown(trainer.model)}")
         self._take(trainer.model, trainer.epoch)
 
     def on_epoch_end(self, trainer: Trainer, row: Mapping[str, float]) -> None:
@@ -246,6 +251,7 @@ class BoundaryAnimation(Callback):
         if not self.frames:
             raise ConfigurationError("BoundaryAnimation: has seen nothing yet: give callbacks=[frames] to fit")
         ax = axes_for(None, (5.6, 4.6))
+        from matplotlib import pyplot
         from matplotlib.animation import FuncAnimation
 
         def draw(frame: int) -> list[Any]:
@@ -254,12 +260,21 @@ class BoundaryAnimation(Callback):
             decision_boundary(net, self.x, self.y, ax=ax).set_title(f"epoch {epoch}")
             return []
 
-        return FuncAnimation(ax.figure, draw, frames=len(self.frames), interval=interval)  # type: ignore[arg-type]
+        figure: Any = ax.figure
+        made = FuncAnimation(figure, draw, frames=len(self.frames), interval=interval)
+
+        def page() -> str:
+            html: str = made.to_jshtml()
+            pyplot.close(figure)  # which a notebook would otherwise show once more
+            return html
+
+        setattr(made, "_repr_html_", page)  # noqa: B010  (matplotlib's own is empty, unless its settings say otherwise)
+        return made
 
     def save(self, path: str | PathLike[str], interval: int = 150) -> Path:
         """Write the animation to a file, such as ``.gif`` or ``.html``, and return its path."""
         path = Path(path)
-        animation = self.animation(interval)
+        animation: Any = self.animation(interval)
         if path.suffix == ".html":
             path.write_text(animation.to_jshtml(), encoding="utf-8")
         else:
@@ -269,9 +284,8 @@ class BoundaryAnimation(Callback):
 
     def _repr_html_(self) -> str:
         """The animation with its controls, for a notebook."""
-        animation = self.animation()
-        page: str = animation.to_jshtml()
-        _close(animation)
+        animation: Any = self.animation()
+        page: str = animation._repr_html_()
         return page
 
 

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepbp._validation import as_numbers, as_samples, check_same_length, require_built
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, ShapeError
+from deepbp._tables import numbered
+from deepbp._validation import as_numbers, check_same_length
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, ShapeError, shown
 from deepbp.errors.validators import whole
 from deepbp.losses import Loss
 from deepbp.metrics.thresholds import as_true_labels
-from deepbp.plots.canvas import axes_for, class_colors, need_matplotlib, numbered, quiet
+from deepbp.plots.canvas import axes_for, class_colors, need_matplotlib, quiet
 from deepbp.sequential import Sequential
-from deepbp.training.answers import as_class_numbers, classes_of_targets, predicted_labels
+from deepbp.training.answers import classes_of_targets, predicted_labels
+from deepbp.training.data import Data
 from deepbp.typing import Array, ArrayLike
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ def _counts(
     place: str, prediction: ArrayLike, target: ArrayLike, names: Sequence[str] | None
 ) -> Iterator[tuple[str, Any, Array, Array]]:
     """For each question of yes or no its name, its color, and how many of each kind lie above falling thresholds."""
-    names, (target,) = numbered(names, target)
+    names, (target,) = numbered(names, {"target": target})
     scores, labels = as_numbers(prediction, "prediction"), as_true_labels(target, "target")
     scores = scores.reshape(-1, 1) if scores.ndim == 1 else scores
     if scores.ndim != 2:
@@ -137,7 +139,7 @@ def calibration(
             "calibration: expected probabilities (N, 1) or (N, C), got others: use net.predict_proba(x), or give the "
             "loss of the training, for example loss=net.loss"
         )
-    labels = as_true_labels(numbered(None, target)[1][0], "target")
+    labels = as_true_labels(numbered(None, {"target": target})[1][0], "target")
     check_same_length(prediction=chances, target=labels)
     one = chances.shape[1] == 1
     chance, right = (chances[:, 0], labels == 1) if one else (chances.max(axis=1), labels == chances.argmax(axis=1))
@@ -153,8 +155,8 @@ def calibration(
     (color,) = class_colors(1)
     ax.plot(said, true, color=color, alpha=0.5)
     ax.scatter(said, true, s=20 + 400 * sizes[filled] / len(chance), color=color)
-    what = "class 1" if one else "the predicted class"
-    ax.set(xlabel=f"probability of {what}", ylabel="share of samples that are", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    names = ("class 1", "share of class 1") if one else ("the predicted class", "share that is right")
+    ax.set(xlabel=f"probability of {names[0]}", ylabel=names[1], xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     ax.set_title(f"expected calibration error {error:.2g}")
     return ax
 
@@ -186,18 +188,15 @@ def worst_samples(
     ['row 2: loss 0.798', 'row 1: loss 0.718']
     """
     if not isinstance(net, Sequential):
-        raise ArgumentTypeError(f"worst_samples: expected a Sequential, got {net!r}")
+        raise ArgumentTypeError(f"worst_samples: expected a Sequential, got {shown(net)}")
     loss = net.loss if loss is None else loss
     if loss is None:
         raise ConfigurationError(
             "worst_samples: the network was not trained: give loss=..., such as MeanSquaredError()"
         )
     need_matplotlib()
-    built = require_built(net, net.built)
-    samples = as_samples(x, "x", built.input_shape, built.dtype)
-    y = y if net.classes is None else as_class_numbers(y, net.classes, loss, built.output_shape)
-    target = loss.prepare_target(y, built.output_shape, built.dtype)
-    check_same_length(x=samples, y=target)
+    data = Data.of(net, loss, x, y).take(slice(None))
+    samples, target = data.x, data.y
     prediction = net.predict(samples)
     rows = range(len(samples))
     losses = np.array([loss.forward(prediction[i : i + 1], target[i : i + 1])[0] for i in rows])
@@ -214,7 +213,7 @@ def worst_samples(
         ax.remove()
     answers = _answers(net, loss, prediction[worst], target[worst])
     for ax, row, answer in zip(axes.flat, worst, answers, strict=False):
-        _draw_sample(ax, samples[row] if shape is None else samples[row].reshape(shape))
+        _draw_sample(ax, samples[row] if shape is None else samples[row].reshape(shape), net.columns)
         ax.set_title(f"row {row}: loss {losses[row]:.3g}\n{answer}", fontsize="small")
     return axes.reshape(-1)[: len(worst)]
 
@@ -242,7 +241,7 @@ def _short(numbers: Array) -> str:
     return f"{shown}, …" if len(numbers) > 3 else shown
 
 
-def _draw_sample(ax: "Axes", sample: Array) -> None:
+def _draw_sample(ax: "Axes", sample: Array, columns: Sequence[str] | None) -> None:
     if sample.ndim == 3 and sample.shape[2] == 3:
         low, high = sample.min(), sample.max()
         ax.imshow((sample - low) / ((high - low) or 1))
@@ -250,5 +249,9 @@ def _draw_sample(ax: "Axes", sample: Array) -> None:
         ax.imshow(sample if sample.ndim == 2 else sample[..., 0], cmap="Greys")
     else:
         ax.bar(range(sample.size), sample.reshape(-1), color=class_colors(1)[0])
+        if columns is not None and len(columns) <= 8:  # there is no room for more
+            ax.set_xticks(range(len(columns)), columns, rotation=90, fontsize="x-small")
+            ax.set_yticks([])
+            return
     ax.set_xticks([])
     ax.set_yticks([])

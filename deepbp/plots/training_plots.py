@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError
+from deepbp._tables import numbered
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, shown
 from deepbp.losses import Loss
 from deepbp.metrics.thresholds import HALF
-from deepbp.plots.canvas import COLORS, axes_for, need_matplotlib, numbered, quiet
+from deepbp.plots.canvas import COLORS, axes_for, need_matplotlib, quiet
 from deepbp.training import RangeTest, SignalMonitor, metrics
 from deepbp.typing import ArrayLike
 
@@ -42,7 +43,7 @@ def learning_curves(
         DataError: if a history is empty.
     """
     if not isinstance(history, Mapping):
-        raise ArgumentTypeError(f"learning_curves: expected a History, as fit returns it, got {history!r}")
+        raise ArgumentTypeError(f"learning_curves: expected a History, as fit returns it, got {shown(history)}")
     runs: Mapping[Any, Any] = {label: history}
     if history and all(isinstance(run, Mapping) for run in history.values()):
         runs = {run if label is None else f"{label} {run}": column for run, column in history.items()}
@@ -50,7 +51,7 @@ def learning_curves(
         if not run:
             raise DataError("learning_curves: the history is empty: no epoch was completed")
         if name not in run:
-            raise ConfigurationError(f"learning_curves: expected one of {list(run)}, got {name!r}")
+            raise ConfigurationError(f"learning_curves: expected one of {list(run)}, got {shown(name)}")
     ax = quiet(axes_for(ax))
     from matplotlib.ticker import MaxNLocator
 
@@ -92,7 +93,7 @@ def learning_rates(result: RangeTest, *, ax: "Axes | None" = None) -> "Axes":
     """
     if not isinstance(result, RangeTest):
         raise ArgumentTypeError(
-            f"learning_rates: expected a RangeTest, as learning_rate_range_test returns it, got {result!r}"
+            f"learning_rates: expected a RangeTest, as learning_rate_range_test returns it, got {shown(result)}"
         )
     ax = quiet(axes_for(ax))
     ax.plot(result.rates, result.losses, ".", color=COLORS[0], alpha=0.3, label="batches")
@@ -130,11 +131,11 @@ def signal(monitor: SignalMonitor, quantity: Quantity, *, ax: "Axes | None" = No
         ConfigurationError: if the monitor has no records, or the quantity is unknown.
     """
     if not isinstance(monitor, SignalMonitor):
-        raise ArgumentTypeError(f"signals: expected a SignalMonitor, got {monitor!r}")
+        raise ArgumentTypeError(f"signals: expected a SignalMonitor, got {shown(monitor)}")
     if not monitor.records:
         raise ConfigurationError("signals: the monitor has seen nothing yet: give callbacks=[monitor] to fit")
     if quantity not in get_args(Quantity):
-        raise ConfigurationError(f"signals: expected one of {', '.join(get_args(Quantity))}, got {quantity!r}")
+        raise ConfigurationError(f"signals: expected one of {', '.join(get_args(Quantity))}, got {shown(quantity)}")
     ax = quiet(axes_for(ax))
     from matplotlib import colormaps
 
@@ -176,7 +177,7 @@ def signals(monitor: SignalMonitor, *, ax: "Sequence[Axes] | None" = None) -> An
         ax = pyplot.subplots(1, 3, figsize=(14, 4), layout="constrained")[1]
     panels = np.asarray(ax, dtype=object).reshape(-1)
     if len(panels) != 3:
-        raise ArgumentTypeError(f"ax: expected three Axes, as of pyplot.subplots(1, 3), got {ax!r}")
+        raise ArgumentTypeError(f"ax: expected three Axes, as of pyplot.subplots(1, 3), got {shown(ax)}")
     for quantity, panel in zip(get_args(Quantity), panels, strict=True):
         signal(monitor, quantity, ax=panel)
     return panels
@@ -209,7 +210,7 @@ def confusion_matrix(
             compared as they are.
         sample_weight: (N,); the cells then hold sums of weights.
     """
-    names, (prediction, target) = numbered(names, prediction, target)
+    names, (prediction, target) = numbered(names, {"prediction": prediction, "target": target})
     counts = metrics.confusion_matrix(prediction, target, threshold=threshold, loss=loss, sample_weight=sample_weight)
     count = len(counts)
     if names is not None and len(names) != count:

@@ -17,6 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, colu
 
 from deepbp._config import configuration
 from deepbp.callbacks import EarlyStopping
+from deepbp.errors import shown
 from deepbp.layers import Dense, Layer, ReLU, Sigmoid, Softmax, Softplus
 from deepbp.losses import Loss
 from deepbp.losses.targets import ClassTargetLoss
@@ -182,7 +183,8 @@ class NetworkEstimator(CallbackSupport, BaseEstimator):  # type: ignore[misc]  #
         layers, loss = self._or_default("layers", self.layers), self._loss()
         if not isinstance(layers, list | tuple):
             raise TypeError(
-                f"layers: expected a list of hidden layers, such as [Dense(100), ReLU()], got {layers!r}: the output "
+                f"layers: expected a list of hidden layers, such as [Dense(100), ReLU()], "
+                f"got {shown(layers)}: the output "
                 "layer follows from y"
             )
         last = {"probabilities": Softmax() if isinstance(loss, ClassTargetLoss) else Sigmoid(), "rates": Softplus()}

@@ -11,7 +11,7 @@ from io import BytesIO, TextIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TextIO, TypeAlias, TypeGuard, overload
 
-from deepbp.errors import ArgumentTypeError, ConfigurationError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, shown
 
 try:
     import fcntl
@@ -61,9 +61,9 @@ def whole_file(path: FileLike, *, binary: bool = False) -> Iterator[Any]:
         target = Path(os.path.realpath(path)) if Path(path).is_symlink() else Path(path)
         old = _existing(target)
     except TypeError:
-        raise ArgumentTypeError(f"path: expected a file name, got {path!r}") from None
+        raise ArgumentTypeError(f"path: expected a file name, got {shown(path)}") from None
     except ValueError as error:  # a null character, or text that no file system can encode
-        raise ConfigurationError(f"path: expected a file name, got {path!r}: {error}") from None
+        raise ConfigurationError(f"path: expected a file name, got {shown(path)}: {error}") from None
     _remove_leftovers(target)
     temporary: Path | None = None
     try:

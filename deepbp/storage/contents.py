@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 from attrs import frozen
 
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DataTypeError, DeepBPError, FileFormatError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataTypeError, DeepBPError, FileFormatError, shown
 from deepbp.storage.atomic import NO_WAITING
 from deepbp.storage.json_codec import DTYPES, from_text, to_text
 from deepbp.typing import Array, Shape
@@ -40,11 +40,11 @@ def opened(path: str | os.PathLike[str] | bytes, limit: int = LIMIT) -> Iterator
         source = Path("bytes" if isinstance(path, bytes) else path)
         kind = stat.S_IFREG if isinstance(path, bytes) else os.stat(source).st_mode  # opening acts upon some devices
     except TypeError:
-        raise ArgumentTypeError(f"path: expected a file name, got {path!r}") from None
+        raise ArgumentTypeError(f"path: expected a file name, got {shown(path)}") from None
     except ValueError as error:
-        raise ConfigurationError(f"path: expected a file name, got {path!r}: {error}") from None
+        raise ConfigurationError(f"path: expected a file name, got {shown(path)}: {error}") from None
     if isinstance(limit, bool) or not isinstance(limit, int):
-        raise ArgumentTypeError(f"limit: expected a number of bytes, got {limit!r}")
+        raise ArgumentTypeError(f"limit: expected a number of bytes, got {shown(limit)}")
     try:
         _check_kind(kind)
         with BytesIO(path) if isinstance(path, bytes) else open(source, "rb", opener=_without_waiting) as file:
@@ -134,7 +134,7 @@ class Spec:
     def of(cls, name: str, array: Any) -> Self:
         """The spec of an array that is to be written. Raises DataTypeError for objects, text, dates and so on."""
         if not isinstance(array, np.ndarray):
-            raise ArgumentTypeError(f"array {name!r}: expected an array, got {array!r}")
+            raise ArgumentTypeError(f"array {name!r}: expected an array, got {shown(array)}")
         if array.dtype.name not in DTYPES:
             raise DataTypeError(f"array {name!r}: expected numbers, got {array.dtype}: a file holds no other arrays")
         if array.ndim > MOST_AXES:
@@ -145,7 +145,7 @@ class Spec:
     def of_all(cls, arrays: Mapping[str, Any]) -> dict[str, Self]:
         """The specs of all arrays that are to be written; validates their names and number, too."""
         if not isinstance(arrays, Mapping):
-            raise ArgumentTypeError(f"arrays: expected arrays by name, got {arrays!r}")
+            raise ArgumentTypeError(f"arrays: expected arrays by name, got {shown(arrays)}")
         if len(arrays) > MOST_ARRAYS:
             raise ConfigurationError(f"arrays: expected at most {MOST_ARRAYS:,}, got {len(arrays):,}")
         return {check_name(name): cls.of(name, array) for name, array in arrays.items()}

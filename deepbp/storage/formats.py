@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from attrs import frozen
 
-from deepbp.errors import ArgumentTypeError, ConfigurationError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, shown
 from deepbp.storage.atomic import FileLike, is_stream
 from deepbp.storage.contents import LIMIT, StoredArrays, read_stream
 from deepbp.storage.npz_format import open_archive, write_archive
@@ -72,7 +72,7 @@ def format_of(path: Any) -> Format:
     try:
         ending = Path(path).suffix.lower()
     except TypeError:
-        raise ArgumentTypeError(f"path: expected a file name, got {path!r}") from None
+        raise ArgumentTypeError(f"path: expected a file name, got {shown(path)}") from None
     if ending not in FORMATS:
         raise ConfigurationError(f"path: expected a name that ends in {' or '.join(FORMATS)}, got {str(path)!r}")
     return FORMATS[ending]

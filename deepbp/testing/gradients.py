@@ -7,7 +7,7 @@ import numpy as np
 from attrs import frozen
 
 from deepbp._validation import as_generator
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DataTypeError, ShapeError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataTypeError, ShapeError, shown
 from deepbp.testing.check import CheckFailure
 from deepbp.testing.diagnosis import GradientSample, explain
 from deepbp.typing import Array, ArrayLike, Seed
@@ -82,11 +82,11 @@ def numeric_gradient(
         DataTypeError: if x is not float64: the error of float32 differences is at least 4e-5.
     """
     if not callable(f) or not isinstance(x, np.ndarray):
-        raise ArgumentTypeError(f"numeric_gradient: expected a function and an array, got {f!r} and {x!r}")
+        raise ArgumentTypeError(f"numeric_gradient: expected a function and an array, got {shown(f)} and {shown(x)}")
     if not step > 0:
-        raise ConfigurationError(f"numeric_gradient: expected a step above 0, got {step!r}")
+        raise ConfigurationError(f"numeric_gradient: expected a step above 0, got {shown(step)}")
     if magnitude is not None and not magnitude >= 0:
-        raise ConfigurationError(f"numeric_gradient: expected a magnitude of at least 0, got {magnitude!r}")
+        raise ConfigurationError(f"numeric_gradient: expected a magnitude of at least 0, got {shown(magnitude)}")
     if x.dtype != np.float64:
         raise DataTypeError(f"numeric_gradient: expected float64, got {x.dtype}: float32 is too coarse for differences")
     gradient, resolution = np.full_like(x, np.nan), np.full_like(x, np.nan)
@@ -201,11 +201,13 @@ def compare_gradients(
         ShapeError: if names or shapes do not match.
     """
     if not isinstance(analytic, Mapping) or not isinstance(numeric, Mapping):
-        raise ArgumentTypeError(f"compare_gradients: expected arrays by name, got {analytic!r} and {numeric!r}")
+        raise ArgumentTypeError(
+            f"compare_gradients: expected arrays by name, got {shown(analytic)} and {shown(numeric)}"
+        )
     if analytic.keys() != numeric.keys():
         raise ShapeError(f"compare_gradients: expected the same names, got {list(analytic)} and {list(numeric)}")
     if resolution is not None and not isinstance(resolution, Mapping):
-        raise ArgumentTypeError(f"compare_gradients: expected resolutions by name, got {resolution!r}")
+        raise ArgumentTypeError(f"compare_gradients: expected resolutions by name, got {shown(resolution)}")
     if resolution is not None and analytic.keys() != resolution.keys():
         raise ShapeError(
             f"compare_gradients: expected a resolution for each of {list(analytic)}, got {list(resolution)}"
@@ -386,7 +388,7 @@ def check_gradient(
         CheckFailure: if the gradient is wrong, with the cause where the numbers show it.
     """
     if not callable(f) or not callable(gradient):
-        raise ArgumentTypeError(f"check_gradient: expected two functions, got {f!r} and {gradient!r}")
+        raise ArgumentTypeError(f"check_gradient: expected two functions, got {shown(f)} and {shown(gradient)}")
     try:
         at = np.array(x, np.float64)
     except (TypeError, ValueError):

@@ -7,7 +7,7 @@ import numpy as np
 from attrs import frozen
 
 from deepbp._validation import as_shape
-from deepbp.errors import ArgumentTypeError, DeepBPError
+from deepbp.errors import ArgumentTypeError, DeepBPError, shown
 from deepbp.initializers import Initializer
 from deepbp.testing.check import Check, CheckFailure, Stages, as_seed, checks_of, run_all
 from deepbp.testing.comparisons import expect_same
@@ -119,9 +119,9 @@ def initializer_checks(
         rng: seed or generator of the random numbers in the checks. None means the same numbers in each call.
     """
     if not isinstance(initializer, Initializer):
-        raise ArgumentTypeError(f"initializer: expected an instance of Initializer, got {initializer!r}")
+        raise ArgumentTypeError(f"initializer: expected an instance of Initializer, got {shown(initializer)}")
     if not isinstance(shapes, Iterable):
-        raise ArgumentTypeError(f"shapes: expected a list of shapes, got {shapes!r}")
+        raise ArgumentTypeError(f"shapes: expected a list of shapes, got {shown(shapes)}")
     case: Any = InitializerCase(initializer, tuple(as_shape(shape, "shapes") for shape in shapes), as_seed(rng))
     return checks_of(f"{initializer}", case, STAGES)
 

@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 from attrs import define, field, frozen
 
-from deepbp.errors import DataError
+from deepbp.errors import DataError, shown
 from deepbp.layers import Builder, Layer
 from deepbp.layers.boundary import unwrapped
 from deepbp.testing.check import CheckFailure
@@ -111,7 +111,7 @@ class BuiltLayer:
         output, saved = self.passes.forward(x.copy())
         output, penalty = output.copy(), self.passes.penalty(saved)
         if not isinstance(penalty, float):
-            raise CheckFailure(f"penalty: expected a float, what is added to the loss, returned {penalty!r}")
+            raise CheckFailure(f"penalty: expected a float, what is added to the loss, returned {shown(penalty)}")
         return output, penalty
 
     def predict(self, x: Array) -> Array:

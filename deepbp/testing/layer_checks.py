@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from deepbp._validation import as_shape
-from deepbp.errors import ArgumentTypeError
+from deepbp.errors import ArgumentTypeError, shown
 from deepbp.layers import Layer
 from deepbp.testing import layer_gradients, layer_passes, layer_state
 from deepbp.testing.check import Check, Stages, as_seed, checks_of, run_all
@@ -90,9 +90,9 @@ def layer_checks(
     """
     if not isinstance(layer, Layer):
         hint = f": write {layer.__name__}()" if isinstance(layer, type) else ""
-        raise ArgumentTypeError(f"layer: expected an instance of deepbp.layers.Layer, got {layer!r}{hint}")
+        raise ArgumentTypeError(f"layer: expected an instance of deepbp.layers.Layer, got {shown(layer)}{hint}")
     if not callable(inputs):
-        raise ArgumentTypeError(f"inputs: expected a callable (rng, shape) -> array, got {inputs!r}")
+        raise ArgumentTypeError(f"inputs: expected a callable (rng, shape) -> array, got {shown(inputs)}")
     shape = as_shape(input_shape)
     case = LayerCase(layer, shape, as_seed(rng), inputs)
     own_choice = () if inputs is standard_normal else (layer_gradients.kink_gradients, layer_passes.extreme_inputs)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from deepbp.errors import DeepBPError
+from deepbp.errors import DeepBPError, shown
 from deepbp.layers.layer import check_class
 from deepbp.layers.observed_pass import ObservedPass
 from deepbp.testing.check import CheckFailure
@@ -63,7 +63,7 @@ def backward_runs(case: LayerCase) -> None:
     if not isinstance(grad_input, np.ndarray):
         raise CheckFailure(
             f"backward: expected the error signal moved one layer back, an array of the input's shape {x.shape}, "
-            f"returned {grad_input!r}{': is a return missing?' if grad_input is None else ''}"
+            f"returned {shown(grad_input)}{': is a return missing?' if grad_input is None else ''}"
         )
     if grad_input.shape != x.shape:
         fix = ": it is transposed" if grad_input.shape == x.shape[::-1] else ""
@@ -81,7 +81,7 @@ def _forward(built: BuiltLayer, x: Array) -> tuple[Array, Any]:
             "with what backward needs in saved"
         )
     if not isinstance(pair[0], np.ndarray):
-        raise CheckFailure(f"forward: expected an array as output, returned {pair[0]!r}")
+        raise CheckFailure(f"forward: expected an array as output, returned {shown(pair[0])}")
     return pair
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from attrs import frozen
 
 from deepbp._validation import as_shape
-from deepbp.errors import ArgumentTypeError, ShapeError
+from deepbp.errors import ArgumentTypeError, ShapeError, shown
 from deepbp.formulas.algebra import ONE
 from deepbp.losses import Loss
 from deepbp.testing import comparisons
@@ -83,9 +83,9 @@ def forward_and_backward_run(case: LossCase) -> None:
     prediction, target = case.pair()
     pair: Any = case.subject.forward(prediction, target)
     if type(pair) is not tuple or len(pair) != 2:
-        raise CheckFailure(f"forward: expected the pair (loss, saved), returned {pair!r}")
+        raise CheckFailure(f"forward: expected the pair (loss, saved), returned {shown(pair)}")
     if not isinstance(pair[0], Real):
-        raise CheckFailure(f"forward: expected the loss as one number, returned {pair[0]!r}: end with float(...)")
+        raise CheckFailure(f"forward: expected the loss as one number, returned {shown(pair[0])}: end with float(...)")
     if not isfinite(float(pair[0])):
         raise CheckFailure(
             f"forward: expected a finite loss for ordinary data, got {pair[0]}: predictions=... and targets=... say "
@@ -127,7 +127,7 @@ def reduction_as_stated(case: LossCase) -> None:
     mean = total / (case.subject._samples(prediction, target) or 1)
     stated = case.subject.reduction
     if stated not in ("mean", "sum"):
-        raise CheckFailure(f"reduction: expected 'mean' or 'sum', got {stated!r}")
+        raise CheckFailure(f"reduction: expected 'mean' or 'sum', got {shown(stated)}")
     expected = mean if stated == "mean" else total
     if abs(value - expected) > 1e-10 * max(1.0, abs(total)):
         other, found = ("sum", total) if stated == "mean" else ("mean", mean)
@@ -366,7 +366,7 @@ def loss_checks(
         rng: seed or generator of the random numbers in the checks. None means the same numbers in each call.
     """
     if not isinstance(loss, Loss):
-        raise ArgumentTypeError(f"loss: expected an instance of deepbp.losses.Loss, got {loss!r}")
+        raise ArgumentTypeError(f"loss: expected an instance of deepbp.losses.Loss, got {shown(loss)}")
     predictions = predictions or _PREDICTIONS.get(loss.expects, _normal)
     targets = targets or _TARGETS.get(loss.expects, _one_hot)
     case = LossCase(loss, as_shape(output_shape, "output_shape"), predictions, targets, as_seed(rng))

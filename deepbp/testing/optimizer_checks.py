@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 from attrs import frozen
 
-from deepbp.errors import ArgumentTypeError
+from deepbp.errors import ArgumentTypeError, shown
 from deepbp.optimizers import Grouped, Optimizer, State
 from deepbp.parameters import Parameter, ParameterVector
 from deepbp.testing.check import Check, CheckFailure, Stages, as_seed, checks_of, run_all
@@ -58,7 +58,7 @@ def start_and_step_run(case: OptimizerCase) -> None:
     parameters = case.parameters()
     state: Any = case.subject.start(parameters)
     if not isinstance(state, dict) or state.get("step") != 0:
-        raise CheckFailure(f"start: expected a dict with 'step': 0, returned {state!r}")
+        raise CheckFailure(f"start: expected a dict with 'step': 0, returned {shown(state)}")
     for name, value in state.items():
         if isinstance(value, np.ndarray):
             of_a_group = isinstance(case.subject, Grouped)  # whose arrays are as long as the group
@@ -68,7 +68,7 @@ def start_and_step_run(case: OptimizerCase) -> None:
                     f"{parameters.values.shape}"
                 )
         elif not isinstance(value, int | float | np.number):
-            raise CheckFailure(f"start: state[{name!r}]: expected an array or a number, got {value!r}")
+            raise CheckFailure(f"start: state[{name!r}]: expected an array or a number, got {shown(value)}")
     for step in (1, 2):
         case.steps(parameters, state, range(step - 1, step))
         if state.get("step") != step:
@@ -284,7 +284,7 @@ def optimizer_checks(optimizer: Optimizer, *, rng: Seed = None) -> Iterator[Chec
         rng: seed or generator of the random numbers in the checks. None means the same numbers in each call.
     """
     if not isinstance(optimizer, Optimizer):
-        raise ArgumentTypeError(f"optimizer: expected an instance of Optimizer, got {optimizer!r}")
+        raise ArgumentTypeError(f"optimizer: expected an instance of Optimizer, got {shown(optimizer)}")
     return checks_of(f"{optimizer}", OptimizerCase(optimizer, as_seed(rng)), STAGES)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from deepbp.errors import ArgumentTypeError
+from deepbp.errors import ArgumentTypeError, shown
 from deepbp.initializers import Initializer
 from deepbp.layers import Layer
 from deepbp.losses import Loss
@@ -35,7 +35,7 @@ def parametrize_with_checks(subjects: Iterable[Any]) -> Callable[[Any], Any]:
         ArgumentTypeError: for any other object.
     """
     if not isinstance(subjects, Iterable):
-        raise ArgumentTypeError(f"parametrize_with_checks: expected a list, got {subjects!r}")
+        raise ArgumentTypeError(f"parametrize_with_checks: expected a list, got {shown(subjects)}")
     import pytest  # imported here because nothing else in deepbp.testing needs pytest
 
     checks = [check for subject in subjects for check in _checks(subject)]
@@ -57,5 +57,5 @@ def _checks(subject: Any) -> Iterator[Check]:
         return iter((subject,))
     raise ArgumentTypeError(
         f"parametrize_with_checks: expected (layer, input_shape), (loss, output_shape), a loss, an optimizer, an "
-        f"initializer or a check, got {subject!r}"
+        f"initializer or a check, got {shown(subject)}"
     )

@@ -4,15 +4,15 @@ The loss of the training gives outputs their meaning. A network remembers this l
 names of columns; copies and files keep them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from attrs import define
 
-from deepbp._tables import library_of
+from deepbp._tables import as_texts
 from deepbp._validation import require_built
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, shown
 from deepbp.layers import Chain
 from deepbp.layers.chain import columns_of, remember, set_columns
 from deepbp.losses import IgnoreMissing, Loss
@@ -74,7 +74,9 @@ class AnsweringChain(Chain):
     @loss.setter
     def loss(self, loss: Loss[Any] | None) -> None:
         if not isinstance(loss, Loss | None):
-            raise ArgumentTypeError(f"loss: expected an instance such as SoftmaxCrossEntropy(), or None, got {loss!r}")
+            raise ArgumentTypeError(
+                f"loss: expected an instance such as SoftmaxCrossEntropy(), or None, got {shown(loss)}"
+            )
         remember(self, loss=loss)
 
     def predict_proba(self, x: Any, batch_size: int | None = None) -> Array:
@@ -157,23 +159,6 @@ def predicted_labels(prediction: Array, loss: Loss[Any], output_shape: Shape) ->
     return labels[..., 0] if output_shape == (1,) else labels
 
 
-def as_texts(y: Any) -> Array | None:
-    """Targets that are text, (N,) or a column (N, 1) of them, as (N,); None for anything else."""
-    if isinstance(y, np.ndarray):
-        array = y if y.dtype.kind in "OUT" else None
-    elif isinstance(y, list | tuple):
-        array = np.asarray(y, dtype=object) if y and isinstance(y[0], str) else None
-    elif library_of(y):
-        kind = str(getattr(y, "dtype", getattr(y, "type", "object"))).lower()
-        array = np.asarray(y) if any(word in kind for word in ("object", "str", "cat", "enum", "dict")) else None
-    else:
-        return None
-    if array is None or array.ndim == 0 or array.shape[1:] not in ((), (1,)) or not len(array):
-        return None
-    flat = array.reshape(-1).tolist()
-    return np.array(flat, dtype=str) if all(isinstance(one, str) for one in flat) else None
-
-
 def names_in(texts: Array, loss: Loss[Any], output_shape: Shape) -> tuple[str, ...]:
     """The names of classes in these targets, in alphabetical order.
 
@@ -189,14 +174,15 @@ def names_in(texts: Array, loss: Loss[Any], output_shape: Shape) -> tuple[str, .
     return names
 
 
-def as_class_numbers(y: Any, names: tuple[str, ...], loss: Loss[Any], output_shape: Shape) -> Any:
-    """Text as the labels of its names; targets that are numbers are returned as they are.
+def as_class_numbers(y: Any, names: tuple[str, ...] | None, loss: Loss[Any], output_shape: Shape) -> Any:
+    """Text as the labels of its names, or of the alphabet; targets that are numbers are returned as they are.
 
-    Raises DataError for a text that is no name of a class.
+    Raises DataError for a text that is no name of a class, and for other numbers of names than the loss has classes.
     """
     texts = None if classes_of_targets(loss, output_shape) is None else as_texts(y)
     if texts is None:
         return y
+    names = names_in(texts, loss, output_shape) if names is None else names
     numbers = {name: number for number, name in enumerate(names)}
     strange = next((row for row, text in enumerate(texts) if str(text) not in numbers), None)
     if strange is not None:
@@ -205,3 +191,19 @@ def as_class_numbers(y: Any, names: tuple[str, ...], loss: Loss[Any], output_sha
             "only rows with these classes, or train a network with an output for it, too"
         )
     return np.array([numbers[str(text)] for text in texts], dtype=np.intp)
+
+
+def as_numbered_weights(class_weight: Any, y: Any, names: tuple[str, ...] | None) -> Any:
+    """Weights of classes by name as weights by label; ``names`` of the network, or those in y, in the alphabet's order.
+
+    Raises ConfigurationError for a name that is none of them.
+    """
+    if not isinstance(class_weight, Mapping) or not any(isinstance(key, str) for key in class_weight):
+        return class_weight
+    if names is None and (texts := as_texts(y)) is not None:
+        names = tuple(np.unique(texts).tolist())
+    if names is None:
+        return class_weight
+    if strange := [key for key in class_weight if key not in names]:
+        raise ConfigurationError(f"class_weight: expected names of classes, {names!r:.100}, got {strange[0]!r}")
+    return {names.index(key): weight for key, weight in class_weight.items()}

@@ -2,12 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeAlias
 
 import numpy as np
 from attrs import define
 
-from deepbp._tables import as_plain_array, in_order, labels_of, library_of
+from deepbp._tables import as_plain_array, as_texts, in_order, labels_of, library_of
 from deepbp._validation import (
     as_numbers,
     as_samples,
@@ -17,13 +17,21 @@ from deepbp._validation import (
     input_dtype,
     require_built,
 )
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DeepBPError, NotBuiltError, ShapeError
+from deepbp.errors import (
+    ArgumentTypeError,
+    ConfigurationError,
+    DataError,
+    DeepBPError,
+    NotBuiltError,
+    ShapeError,
+    shown,
+)
 from deepbp.errors.validators import whole
 from deepbp.layers import Layer
 from deepbp.layers.chain import columns_of, remember, set_columns
 from deepbp.losses import Loss, sample_weights
 from deepbp.losses.loss import weight_column
-from deepbp.training.answers import as_class_numbers, as_texts, classes_of_targets, names_in
+from deepbp.training.answers import AnsweringChain, as_class_numbers, as_numbered_weights, classes_of_targets, names_in
 from deepbp.training.lazy import (
     Blocks,
     Items,
@@ -75,7 +83,7 @@ class Data(Splittable):
         x: ArrayLike,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
-        class_weight: Mapping[int, float] | str | None = None,
+        class_weight: Mapping[int, float] | Mapping[str, float] | str | None = None,
         part: Callable[[int], slice] = slice,
     ) -> Self:
         """Validate the data and convert them to the model's dtype; arrays that have it are not copied.
@@ -84,14 +92,14 @@ class Data(Splittable):
         one, and one of several processes looks for NaN only in its ``part`` of n rows.
         """
         if not isinstance(model, Layer):
-            raise ArgumentTypeError(f"model: expected a layer, such as a Sequential, got {model!r}")
+            raise ArgumentTypeError(f"model: expected a layer, such as a Sequential, got {shown(model)}")
         built = model.built
         if built is None:
             raise NotBuiltError(
                 f"{type(model).__name__}: not built yet: give input_shape=..., or call build(input_shape)"
             )
         if not isinstance(loss, Loss):
-            raise ArgumentTypeError(f"loss: expected an instance such as MeanSquaredError(), got {loss!r}")
+            raise ArgumentTypeError(f"loss: expected an instance such as MeanSquaredError(), got {shown(loss)}")
         if type(x) is not np.ndarray:
             x = in_order(x, columns_of(model), "x")
         later, categories = None, built.takes_categories
@@ -105,7 +113,9 @@ class Data(Splittable):
             x = as_samples(x, "x", built.input_shape, built.dtype, categories=categories)
         if type(y) is not np.ndarray:
             y = in_order(y, built.target_columns, "y", "target_columns")
-        if built.classes is not None:
+        if class_weight is not None:
+            class_weight = as_numbered_weights(class_weight, y, built.classes)
+        if type(y) is not np.ndarray or y.dtype.kind in "OUT":
             y = as_class_numbers(y, built.classes, loss, built.output_shape)
         if isinstance(y, np.memmap) and y.ndim:
             y = _targets_of_file(y, loss, built.output_shape, built.dtype, part)
@@ -243,7 +253,7 @@ def as_source(
     y: Any = None,
     sample_weight: Any = None,
     *,
-    class_weight: Mapping[int, float] | str | None = None,
+    class_weight: Mapping[int, float] | Mapping[str, float] | str | None = None,
     steps_per_epoch: int | None = None,
     learns: bool = False,
     part: Callable[[int], slice] = slice,
@@ -254,11 +264,9 @@ def as_source(
     """
 
     def check(x: Any, y: Any, sample_weight: Any = None, part: Callable[[int], slice] = slice) -> Data:
-        if learns and isinstance(loss, Loss) and isinstance(model, Layer):
-            learn_classes(model, loss, y)
         data = Data.of(model, loss, x, y, sample_weight, class_weight, part)
         if learns:
-            learn_columns(model, labels_of(x), labels_of(y))
+            learn_names(model, *names_in_data(model, loss, x, y))
         return data
 
     if y is not None:
@@ -298,23 +306,37 @@ def as_source(
             raise ConfigurationError("steps_per_epoch: is for streams of batches; a data set has an epoch of its own")
     if callable(x) or isinstance(x, Iterable):
         return Stream(x, check, steps_per_epoch)
-    raise ArgumentTypeError(f"x: expected arrays, a data set, an iterable of batches or what makes one, got {x!r}")
+    raise ArgumentTypeError(f"x: expected arrays, a data set, an iterable of batches or what makes one, got {shown(x)}")
 
 
-def learn_columns(model: Layer[Any], columns: tuple[str, ...] | None, targets: tuple[str, ...] | None) -> None:
-    """Remember the names of the columns that a model is trained on, unless it has some. One target has no order."""
+Names: TypeAlias = tuple[str, ...] | None
+
+
+def names_in_data(model: Layer[Any], loss: Loss[Any], x: Any, y: Any) -> tuple[Names, Names, Names]:
+    """The names of columns of inputs and targets in data for a built model, and of classes, if it knows none yet."""
+    built = require_built(model, model.built)
+    texts = None
+    if built.classes is None and classes_of_targets(loss, built.output_shape) is not None:
+        texts = as_texts(y)
+    return labels_of(x), labels_of(y), None if texts is None else names_in(texts, loss, built.output_shape)
+
+
+def learn_names(model: Layer[Any], columns: Names, targets: Names, classes: Names) -> None:
+    """Remember the names in the data that a model is trained on, unless it has some. One target has no order."""
+    built = require_built(model, model.built)
     if columns is not None and columns_of(model) is None:
         set_columns(model, columns)
-    if targets is not None and len(targets) > 1 and require_built(model, model.built).target_columns is None:
+    if targets is not None and len(targets) > 1 and built.target_columns is None:
         remember(model, target_columns=targets)
+    if classes is not None and built.classes is None:
+        remember(model, classes=classes)
 
 
-def learn_classes(model: Layer[Any], loss: Loss[Any], y: Any) -> None:
-    """Remember the names of classes, if targets are text, unless the model has some."""
-    built = require_built(model, model.built)
-    is_waiting = built.classes is None and classes_of_targets(loss, built.output_shape) is not None
-    if is_waiting and (texts := as_texts(y)) is not None:
-        remember(model, classes=names_in(texts, loss, built.output_shape))
+def build_for(model: Any, x: Any, y: Any) -> None:
+    """Build a network that has no ``input_shape`` for the samples of these data."""
+    if isinstance(model, AnsweringChain) and model.built is None:
+        network: Any = model  # a Sequential makes its own builder
+        network.build(first_shape(x, y))
 
 
 def _arrays(group: Any) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from deepbp.errors import ArgumentTypeError, ConfigurationError, NonFiniteError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, NonFiniteError, shown
 from deepbp.layers import Layer
 from deepbp.losses import Loss, MeanSquaredError, SumSquaredError
 from deepbp.losses.loss import weight_column
@@ -98,13 +98,13 @@ def check_limits(place: str, tolerance: Any, **counts: Any) -> None:
     """A tolerance above 0, and counts that are whole numbers of at least 1."""
     for name, count in counts.items():
         if isinstance(count, bool) or not isinstance(count, Integral):
-            raise ArgumentTypeError(f"{place}: {name}: expected a whole number of at least 1, got {count!r}")
+            raise ArgumentTypeError(f"{place}: {name}: expected a whole number of at least 1, got {shown(count)}")
         if count < 1:
-            raise ConfigurationError(f"{place}: {name}: expected a whole number of at least 1, got {count!r}")
+            raise ConfigurationError(f"{place}: {name}: expected a whole number of at least 1, got {shown(count)}")
     if isinstance(tolerance, bool) or not isinstance(tolerance, Real):
-        raise ArgumentTypeError(f"{place}: tolerance: expected a number above 0, got {tolerance!r}")
+        raise ArgumentTypeError(f"{place}: tolerance: expected a number above 0, got {shown(tolerance)}")
     if not 0 < float(tolerance) < float("inf"):
-        raise ConfigurationError(f"{place}: tolerance: expected a number above 0, got {tolerance!r}")
+        raise ConfigurationError(f"{place}: tolerance: expected a number above 0, got {shown(tolerance)}")
 
 
 def fit_lbfgs(
@@ -135,7 +135,7 @@ def fit_lbfgs(
     (True, array([[21.]]))
 
     Args:
-        model: a built layer, usually a Sequential, without layers that draw random numbers.
+        model: a Sequential, or another built layer, without layers that draw random numbers.
         max_iterations: the largest number of iterations.
         tolerance: the optimizer has converged when no gradient is larger. Where the loss stops falling before that, the
             optimizer restarts with an empty memory as long as that lowers the loss; otherwise it ends, not converged.
@@ -226,7 +226,7 @@ def fit_levenberg_marquardt(
     (True, array([[21.]]))
 
     Args:
-        model: a built layer, usually a Sequential, without layers that draw random numbers or mix samples.
+        model: a Sequential, or another built layer, without layers that draw random numbers or mix samples.
         loss: ``SumSquaredError`` or ``MeanSquaredError``, which have the same minimum.
         max_iterations: the largest number of iterations.
         tolerance: the optimizer has converged when the relative change of the loss or the values is smaller, or the
@@ -276,7 +276,8 @@ class Residuals:
         loss, model, data = objective.loss, objective.model, objective.data
         if not isinstance(loss, SumSquaredError | MeanSquaredError):
             raise ConfigurationError(
-                f"{PLACE}: loss: expected a sum of squares, SumSquaredError() or MeanSquaredError(), got {loss!r}: "
+                f"{PLACE}: loss: expected a sum of squares, SumSquaredError() or MeanSquaredError(), "
+                f"got {shown(loss)}: "
                 "fit_lbfgs takes any loss"
             )
         if model.has_penalty():

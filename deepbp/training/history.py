@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from deepbp._rich import curves
-from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError
+from deepbp._suggestions import FOREIGN_ATTRIBUTES, add_foreign_methods
+from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError, shown
 from deepbp.storage.atomic import whole_file
 
 
@@ -51,6 +52,9 @@ class History(dict[str, list[float]]):
     interrupted = False
     _higher_is_better: Mapping[str, bool] = MappingProxyType({"loss": False, "val_loss": False})
 
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in FOREIGN_ATTRIBUTES]
+
     @property
     def epochs(self) -> int:
         """The number of completed epochs."""
@@ -86,7 +90,7 @@ class History(dict[str, list[float]]):
     def append(self, row: Mapping[str, float]) -> None:
         """Add an epoch. A new column is filled up with NaN, and so is one that is missing in this row."""
         if not isinstance(row, Mapping) or not all(isinstance(value, Real) for value in row.values()):
-            raise ArgumentTypeError(f"history: expected numbers by name, such as {{'loss': 0.5}}, got {row!r}")
+            raise ArgumentTypeError(f"history: expected numbers by name, such as {{'loss': 0.5}}, got {shown(row)}")
         before = self.epochs
         for name in (*self, *row):
             column = self.setdefault(name, [float("nan")] * before)
@@ -101,12 +105,12 @@ class History(dict[str, list[float]]):
                 a metric of your own: pass ``mode="min"`` or ``mode="max"``.
         """
         if name not in self:
-            raise ConfigurationError(f"history: expected one of {list(self)}, got {name!r}")
+            raise ConfigurationError(f"history: expected one of {list(self)}, got {shown(name)}")
         if mode is None:
             mode = self.direction(name)
         if mode not in ("min", "max"):
             raise ConfigurationError(
-                f"history: is more of {name!r} better? give mode='max' or mode='min', got {mode!r}"
+                f"history: is more of {name!r} better? give mode='max' or mode='min', got {shown(mode)}"
             )
         numbers = [Best(value, epoch) for epoch, value in enumerate(self[name], self.first) if value == value]
         if not numbers:
@@ -132,3 +136,6 @@ def stored_columns(stored: Mapping[str, Any]) -> dict[str, list[float]]:
     if len({len(column) for column in stored.values()}) > 1:
         raise FileFormatError("expected a history of columns of one length")
     return {name: column.tolist() for name, column in stored.items()}
+
+
+add_foreign_methods(History, FOREIGN_ATTRIBUTES)

@@ -7,7 +7,7 @@ import numpy as np
 from attrs import define, evolve, field
 
 from deepbp._validation import as_numbers
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DeepBPError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DeepBPError, shown
 from deepbp.typing import Array
 
 WINDOW = 8 * 2**20  # bytes of samples that are shuffled together
@@ -365,7 +365,7 @@ def fetch(items: Any, rows: Array, parts: Callable[[Any], tuple[Any, ...]], dime
             error.add_note(f"in items {numbers!r:.60} {place}")
             raise
         if not isinstance(samples, list | tuple) or len(samples) != len(numbers):
-            raise DataError(f"__getitems__ {place}: expected a list of {len(numbers)} samples, got {samples!r:.200}")
+            raise DataError(f"__getitems__ {place}: expected a list of {len(numbers)} samples, got {shown(samples)}")
     found: list[tuple[Any, ...]] = []
     try:
         for sample in samples:
@@ -399,11 +399,11 @@ def parts_of(given: Any, fix: str = "rename them, or use a tuple (x, y)") -> tup
         names = [*given.keys()]
         if not {"x", "y"} <= {*names} <= {*PARTS}:
             raise ArgumentTypeError(
-                f"expected the keys 'x' and 'y', and 'sample_weight' if there are weights, got {names!r:.200}: {fix}"
+                f"expected the keys 'x' and 'y', and 'sample_weight' if there are weights, got {shown(names)}: {fix}"
             )
         return tuple(given[name] for name in PARTS if name in names)
     if not isinstance(given, tuple | list) or len(given) not in (2, 3):
-        raise ArgumentTypeError(f"expected (x, y) or (x, y, sample_weight), got {given!r:.200}")
+        raise ArgumentTypeError(f"expected (x, y) or (x, y, sample_weight), got {shown(given)}")
     return tuple(given)
 
 
@@ -411,7 +411,7 @@ def inputs_of(given: Any, dimensions: int) -> Any:
     """The x of a sample or batch, which may be x alone, or whatever ``fit`` takes; ``dimensions`` are those of x."""
     if is_mapping(given):
         if "x" not in given.keys():  # noqa: SIM118  # a group of a file may have keys and no ``in``
-            raise ArgumentTypeError(f"x: expected the key 'x', got {[*given.keys()]!r:.200}: rename it, or use x alone")
+            raise ArgumentTypeError(f"x: expected the key 'x', got {shown([*given.keys()])}: rename it, or use x alone")
         return given["x"]
     pair = isinstance(given, tuple | list) and len(given) in (2, 3)
     # A list may also be the rows of x, or the numbers of a row.

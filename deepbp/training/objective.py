@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from deepbp._tables import labels_of
 from deepbp._validation import as_numbers, as_type
 from deepbp.errors import ConfigurationError, NonFiniteError, ShapeError
 from deepbp.layers import BatchNorm, Layer
+from deepbp.layers.chain import remember
 from deepbp.losses import Loss
 from deepbp.losses.loss import broken_pair
 from deepbp.parameters import ParameterVector
 from deepbp.processes import Processes
-from deepbp.training.data import Data, learn_columns
+from deepbp.training.data import Data, build_for, learn_names, names_in_data
 from deepbp.training.overflow import first_bad_gradient, first_overflow, ignoring_errors, warn_if_squashed_twice
+from deepbp.training.scale import adapt
 from deepbp.training.together import weights_of
 from deepbp.typing import Array, ArrayLike
 
@@ -41,7 +42,7 @@ class Objective:
     array([[21.]])
 
     Args:
-        model: a built layer, usually a Sequential. Its frozen parameters are constants.
+        model: a Sequential, or another built layer. Its frozen parameters are constants.
         sample_weight: a weight for each sample.
         processes: several processes, each of which computes a part of the sums over the samples; see ``Processes``.
             All call the objective with the same values, as an optimizer that runs in each of them does.
@@ -71,10 +72,12 @@ class Objective:
         self.loss = loss
         self.processes = processes if processes is not None and processes.size > 1 else None
         part, group = (slice if self.processes is None else self.processes.part), self.processes or Processes()
+        build_for(model, x, y)
         every = group.of_each(Data.of, model, loss, x, y, sample_weight, None, part)
         self.data = next(every.batches(None, part=part))
-        self._original, self._columns = model, (labels_of(x), labels_of(y))
+        self._original, self._names = model, names_in_data(model, loss, x, y)
         self.model = deepcopy(model)
+        adapt(self.model, every, self.processes)
         self.parameters = ParameterVector.of(self.model.trainable_parameters())
         self._weights = 1.0, 0.0, 1.0  # of this process's samples in a sum over all
         if self.processes is not None:
@@ -104,12 +107,13 @@ class Objective:
     def assign(self, values: ArrayLike) -> None:
         """Write these values into the network, and the buffers of the copy, such as running means."""
         self.place(values)
-        learn_columns(self._original, *self._columns)
+        learn_names(self._original, *self._names)
+        remember(self._original, loss=self.loss)
         parameters, buffers = self._original.named_parameters(), self._original.named_buffers()
         for name, own in self.model.named_parameters().items():
             parameters[name].value = own.value
         for name, held in self.model.named_buffers().items():
-            buffers[name].value = held.value
+            buffers[name].value, buffers[name].frozen = held.value, held.frozen
 
     def place(self, values: ArrayLike) -> None:
         """Write these values into the copy. Raises DataError for NaN, infinity and values too large for the dtype."""

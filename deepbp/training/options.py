@@ -10,7 +10,7 @@ from attrs import frozen
 
 from deepbp._config import without_addresses
 from deepbp._validation import require_built
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError, FileFormatError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError, FileFormatError, shown
 from deepbp.errors.validators import whole
 from deepbp.layers import Layer
 from deepbp.losses import Loss
@@ -32,7 +32,7 @@ class FitOptions:
     validation_data: Any = None
     validation_split: float = 0.0
     sample_weight: ArrayLike | None = None
-    class_weight: Mapping[int, float] | str | None = None
+    class_weight: Mapping[int, float] | Mapping[str, float] | str | None = None
     steps_per_epoch: int | None = None
     prefetch: int = 0
     progress: ProgressLike = None
@@ -44,13 +44,15 @@ class FitOptions:
         check_batch_size(self.batch_size)
         for name in ("shuffle", "stratify"):
             if not isinstance(flag := getattr(self, name), bool | np.bool):
-                raise ArgumentTypeError(f"{name}: expected True or False, got {flag!r}")
+                raise ArgumentTypeError(f"{name}: expected True or False, got {shown(flag)}")
         split: Any = self.validation_split
         if not isinstance(split, Real) or not 0 <= float(split) < 1:
-            raise ConfigurationError(f"validation_split: expected at least 0 and below 1, got {split!r}")
+            raise ConfigurationError(f"validation_split: expected at least 0 and below 1, got {shown(split)}")
         words = isinstance(self.progress, str) and self.progress in ("steps", "text")
         if not (words or self.progress is None or isinstance(self.progress, bool)):
-            raise ArgumentTypeError(f"progress: expected True, False, None, 'steps' or 'text', got {self.progress!r}")
+            raise ArgumentTypeError(
+                f"progress: expected True, False, None, 'steps' or 'text', got {shown(self.progress)}"
+            )
         if self.stratify and not self.validation_split:
             raise ConfigurationError("stratify: is for validation_split=..., which is 0")
         whole("epochs", self.epochs, least=0)
@@ -115,7 +117,7 @@ class FitOptions:
             return None
         pair = isinstance(given, list | tuple)
         if len(given) not in (2, 3) if pair else isinstance(given, str | Data) or _is_array(given):
-            raise ArgumentTypeError(f"validation_data: expected (x, y) or (x, y, sample_weight), got {given!r:.200}")
+            raise ArgumentTypeError(f"validation_data: expected (x, y) or (x, y, sample_weight), got {shown(given)}")
         may_be_endless = callable(given) or (isinstance(given, Iterable) and iter(given) is given)
         if may_be_endless and self.validation_steps is None and self.steps_per_epoch is not None:
             raise ConfigurationError(
@@ -138,7 +140,9 @@ def check_batch_size(batch_size: int | None) -> None:
     if batch_size is None:
         return
     if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer):
-        raise ArgumentTypeError(f"batch_size: expected a whole number, or None for a full batch, got {batch_size!r}")
+        raise ArgumentTypeError(
+            f"batch_size: expected a whole number, or None for a full batch, got {shown(batch_size)}"
+        )
     if batch_size < 1:
         raise ConfigurationError(f"batch_size: expected at least 1, or None for a full batch, got {batch_size}")
 

@@ -25,14 +25,15 @@ def fit_scale(state: TrainingState, loss: Loss[Any], source: Source, y: Any, fir
     Raises ConfigurationError for a ``Standardize`` that has learned nothing and does not get the inputs themselves.
     """
     if state.buffers:
-        _adapt(state.model, source, state.processes)
+        adapt(state.model, source, state.processes)
     if first and isinstance(source, Data):
         _warn_of_inputs(state.model, source)
         if loss.expects == "values":
             _warn_of_targets(source, y)
 
 
-def _adapt(model: Layer[Any], source: Source, shared: Processes | None) -> None:
+def adapt(model: Layer[Any], source: Source, shared: Processes | None) -> None:
+    """Let each ``Standardize`` that has learned nothing learn from the inputs, of several processes all."""
     start = _first_layer(model)
     every: dict[str, Layer[Any]] = {"": model, **model.named_layers()}
     waiting = [(name, one) for name, one in every.items() if isinstance(one, Standardize) and not one.is_adapted]

@@ -13,16 +13,26 @@ from attrs import evolve, frozen
 
 from deepbp._plain_text import printable
 from deepbp._rich import curves, table
+from deepbp._tables import as_plain_array, as_texts
 from deepbp._validation import as_generator, as_numbers, check_same_length
-from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, DataTypeError, NonFiniteError, ShapeError
+from deepbp.errors import (
+    ArgumentTypeError,
+    ConfigurationError,
+    DataError,
+    DataTypeError,
+    NonFiniteError,
+    ShapeError,
+    shown,
+)
 from deepbp.layers import Layer
 from deepbp.losses import Loss
+from deepbp.losses.targets import class_labels
 from deepbp.metrics.metric import MetricLike
 from deepbp.optimizers import Optimizer
 from deepbp.parameters import Parameter
-from deepbp.training.answers import as_texts
-from deepbp.training.data import Data
+from deepbp.training.data import Data, build_for
 from deepbp.training.options import check_batch_size
+from deepbp.training.scale import fit_scale
 from deepbp.training.trainer import Trainer
 from deepbp.typing import Array, ArrayLike, Seed
 
@@ -62,7 +72,7 @@ def k_fold(
     """
     for name, number, least in (("samples", samples, 2), ("folds", folds, 2)):
         if isinstance(number, bool) or not isinstance(number, int | np.integer):
-            raise ArgumentTypeError(f"k_fold: {name}: expected a whole number, got {number!r}")
+            raise ArgumentTypeError(f"k_fold: {name}: expected a whole number, got {shown(number)}")
         if number < least:
             raise ConfigurationError(f"k_fold: {name}: expected at least {least}, got {number}")
     if folds > samples:
@@ -82,7 +92,12 @@ def _dealt(order: Array, folds: int) -> Iterator[tuple[Array, Array]]:
 
 
 def _classes(labels: ArrayLike, samples: int) -> Array:
-    classes = np.asarray(labels)
+    if isinstance(labels, bool):
+        raise ArgumentTypeError(f"k_fold: stratify: expected the class of each sample, got {labels}: write stratify=y")
+    texts = as_texts(labels, "stratify")
+    classes = np.asarray(labels) if texts is None else texts
+    if classes.dtype.kind == "O":
+        classes = as_plain_array(labels, "k_fold: stratify")  # whole numbers of a data frame
     if classes.dtype.kind not in "iubUS":
         raise DataTypeError(
             f"k_fold: stratify: expected the class of each sample, whole numbers or texts, got {classes.dtype}: "
@@ -117,7 +132,7 @@ class Scores(dict[str, list[float]]):
 
     def _column(self, name: str) -> list[float]:
         if name not in self:
-            raise ConfigurationError(f"scores: expected one of {list(self)}, got {name!r}")
+            raise ConfigurationError(f"scores: expected one of {list(self)}, got {shown(name)}")
         return self[name]
 
     def __repr__(self) -> str:
@@ -154,7 +169,7 @@ def cross_validate(
     loss: Loss[Any],
     metrics: Sequence[MetricLike] = (),
     folds: int = 5,
-    stratify: ArrayLike | None = None,
+    stratify: ArrayLike | bool | None = None,
     sample_weight: ArrayLike | None = None,
     rng: Seed = None,
     **fit: Any,
@@ -178,22 +193,32 @@ def cross_validate(
 
     Args:
         make_network: a function that returns a new network, ``lambda: Sequential([...], rng=0)``.
-        folds, stratify, rng: as in ``k_fold``.
+        folds, rng: as in ``k_fold``.
+        stratify: True if each fold is to have its share of each class in y; or classes, as in ``k_fold``.
         fit: further arguments of ``Sequential.fit``: ``optimizer``, ``epochs``, ``validation_split``, …
 
     Raises:
         ArgumentTypeError: if ``make_network`` does not return a network.
         ConfigurationError: if it returns layers that were used in another fold.
     """
+    if hasattr(make_network, "fit"):
+        raise ArgumentTypeError(
+            f"make_network: expected a function that makes a network for each fold, got {shown(make_network)}: "
+            "write lambda: Sequential([...], rng=0)"
+        )
     x, names = as_numbers(x, "x"), as_texts(y)
     y = as_numbers(y, "y", missing=True) if names is None else names  # numbers may be missing
     weight = None if sample_weight is None else as_numbers(sample_weight, "sample_weight")
     check_same_length(x=x, y=y, sample_weight=weight)
+    if isinstance(stratify, bool):
+        stratify = (y if y.ndim < 2 else class_labels(y, y.shape[1:], "stratify")) if stratify else None
     scores, before = Scores(), set[Parameter]()
     for fold, (train, test) in enumerate(k_fold(len(x), folds, stratify=stratify, rng=rng)):
         network = make_network()
         if not hasattr(network, "fit"):
-            raise ArgumentTypeError(f"make_network: expected a function that makes a Sequential, returned {network!r}")
+            raise ArgumentTypeError(
+                f"make_network: expected a function that makes a Sequential, returned {shown(network)}"
+            )
         if not before.isdisjoint(network.parameters()):
             raise ConfigurationError(
                 "make_network: expected a new network each time, got one with layers of the last, which are trained: "
@@ -286,7 +311,7 @@ def learning_rate_range_test(
     (True, True)
 
     Args:
-        model: a built layer, usually a Sequential.
+        model: a Sequential, or another built layer.
         optimizer: its learning rate is replaced, its other arguments are used.
         low, high: the first and the last rate.
         steps: at least 10. Batches are drawn as in ``fit``, from as many epochs as necessary.
@@ -299,11 +324,14 @@ def learning_rate_range_test(
     check_batch_size(batch_size)
     kind: Any = type(optimizer)
     if not isinstance(optimizer, Optimizer) or not attrs.has(kind) or "learning_rate" not in attrs.fields_dict(kind):
-        raise ArgumentTypeError(f"{PLACE}: optimizer: expected one with a learning_rate, got {optimizer!r}")
+        raise ArgumentTypeError(f"{PLACE}: optimizer: expected one with a learning_rate, got {shown(optimizer)}")
     rates = np.geomspace(low, high, steps)
     growing: Optimizer = evolve(optimizer, learning_rate=lambda step: rates[step])  # type: ignore[misc]
-    trainer = Trainer(deepcopy(model), loss, growing, rng=rng)
-    batches = _endless(Data.of(trainer.model, loss, x, y, sample_weight), batch_size, trainer.generator)
+    build_for(model := deepcopy(model), x, y)
+    trainer = Trainer(model, loss, growing, rng=rng)
+    data = Data.of(model, loss, x, y, sample_weight)
+    fit_scale(trainer._training, loss, data, y, first=True)
+    batches = _endless(data, batch_size, trainer.generator)
     losses: list[float] = []
     for batch in islice(batches, steps):
         try:
@@ -355,10 +383,10 @@ def steepest(rates: Array, smoothed: Array) -> float | None:
 def _check_range(low: Any, high: Any, steps: Any) -> None:
     for name, value in (("low", low), ("high", high)):
         if isinstance(value, bool) or not isinstance(value, Real):
-            raise ArgumentTypeError(f"{PLACE}: {name}: expected a number above 0, got {value!r}")
+            raise ArgumentTypeError(f"{PLACE}: {name}: expected a number above 0, got {shown(value)}")
     if not 0 < low < high < float("inf"):
         raise ConfigurationError(f"{PLACE}: expected 0 < low < high, got low={low!r} and high={high!r}")
     if isinstance(steps, bool) or not isinstance(steps, int | np.integer):
-        raise ArgumentTypeError(f"{PLACE}: steps: expected a whole number of at least 10, got {steps!r}")
+        raise ArgumentTypeError(f"{PLACE}: steps: expected a whole number of at least 10, got {shown(steps)}")
     if steps < 10:
-        raise ConfigurationError(f"{PLACE}: steps: expected a whole number of at least 10, got {steps!r}")
+        raise ConfigurationError(f"{PLACE}: steps: expected a whole number of at least 10, got {shown(steps)}")

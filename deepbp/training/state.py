@@ -11,7 +11,7 @@ from attrs import define, evolve, field
 
 from deepbp import kernels
 from deepbp._config import without_addresses
-from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, FileFormatError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, FileFormatError, shown
 from deepbp.files.network import TRAINING, TRAINING_VERSION, describe_model
 from deepbp.files.objects import FROM_THE_CONFIGURATION
 from deepbp.layers import Chain, Layer
@@ -108,7 +108,7 @@ class TrainingState:
         refuse_sparse(optimizer, parameters)
         state = optimizer.start(parameters)
         if not isinstance(state, dict):
-            raise ContractError(f"{optimizer!r}: start: expected a dict, the state, returned {state!r}")
+            raise ContractError(f"{optimizer!r}: start: expected a dict, the state, returned {shown(state)}")
         return cls(model, parameters, state, generator, buffers, has_penalty, frozen=frozen, generators=generators)
 
     def share(self, processes: Processes) -> None:

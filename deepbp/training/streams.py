@@ -11,7 +11,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 import numpy as np
 from attrs import define, field
 
-from deepbp.errors import ArgumentTypeError, DataError
+from deepbp.errors import ArgumentTypeError, DataError, shown
 from deepbp.training.lazy import Check, checked
 
 ENDLESS = 100_000  # batches of an epoch after which a stream without a number of steps is reported
@@ -114,7 +114,7 @@ def called(x: Any) -> Iterable[Any]:
     """The batches of a stream, or of the function that returns one."""
     made = x() if callable(x) else x
     if not isinstance(made, Iterable):
-        raise ArgumentTypeError(f"x: expected a function that returns an iterator of batches, got {made!r}")
+        raise ArgumentTypeError(f"x: expected a function that returns an iterator of batches, got {shown(made)}")
     return made
 
 

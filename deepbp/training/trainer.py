@@ -11,9 +11,9 @@ import numpy as np
 from attrs import define, evolve, field
 
 from deepbp._suggestions import named
-from deepbp._tables import NUMBERS, labels_of
+from deepbp._tables import NUMBERS
 from deepbp._validation import as_generator
-from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError
+from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError, shown
 from deepbp.errors.validators import (
     ExplainedArguments,
     explain_call,
@@ -30,7 +30,7 @@ from deepbp.metrics.metric import MetricLike, bind_metrics, check_metrics, metri
 from deepbp.optimizers import Optimizer, State
 from deepbp.parameters import Buffer, ParameterVector
 from deepbp.processes import Processes
-from deepbp.training.data import Data, as_source, learn_columns
+from deepbp.training.data import Data, as_source, learn_names, names_in_data
 from deepbp.training.evaluation import ROWS_AT_ONCE, evaluate
 from deepbp.training.history import History
 from deepbp.training.loop import Fit
@@ -128,7 +128,7 @@ def _as_callbacks(callbacks: Sequence[CallbackLike]) -> tuple[Callback, ...]:
     if wrong or several is not callbacks:
         fix = named(wrong[0], "Callback") if wrong else f": write [{callbacks!r}]"
         raise ArgumentTypeError(
-            f"callbacks: expected a list of Callback instances or functions of the trainer, got {callbacks!r}{fix}"
+            f"callbacks: expected a list of Callback instances or functions of the trainer, got {shown(callbacks)}{fix}"
         )
     return tuple(sorted(made, key=lambda callback: callback.runs_last))
 
@@ -282,7 +282,7 @@ class Trainer:
             return self._step(batch, takes_more=True)
         batch = Data.of(self.model, self.loss, x, y, sample_weight)
         value = self._step(batch)
-        learn_columns(self.model, labels_of(x), labels_of(y))
+        learn_names(self.model, *names_in_data(self.model, self.loss, x, y))
         return value
 
     def _step(self, batch: Data, takes_more: bool = False) -> float:
@@ -317,7 +317,7 @@ class Trainer:
         validation_data: Any = None,
         validation_split: float = 0.0,
         sample_weight: ArrayLike | None = None,
-        class_weight: Mapping[int, float] | str | None = None,
+        class_weight: Mapping[int, float] | Mapping[str, float] | str | None = None,
         steps_per_epoch: int | None = None,
         prefetch: int = 0,
         progress: ProgressLike = None,
@@ -341,7 +341,7 @@ class Trainer:
             validation_split: the fraction of the samples that is used for validation: drawn at random, or the last
                 ones where ``shuffle`` is False.
             sample_weight: a weight for each sample, (N,), or for each target, of the shape of y.
-            class_weight: a weight for each class, ``{0: 1.0, 1: 5.0}``, or ``"balanced"``.
+            class_weight: a weight for each class, by label or by name, ``{0: 1.0, 1: 5.0}``, or ``"balanced"``.
             steps_per_epoch: the number of batches of an iterable for each epoch; None is all.
             prefetch: the number of batches that a thread prepares while the model trains.
             progress: True or False, ``"steps"`` for a bar within each epoch, also a short one, ``"text"`` for lines in

@@ -158,7 +158,7 @@ def test_optimizers(refusal: Refusal, kernel_form: str) -> None:
         "resolution",
         lambda: compare_gradients({"a": X}, {"a": X}, resolution=X),
         ArgumentTypeError,
-        r"compare_gradients: expected resolutions by name, got array",
+        r"compare_gradients: expected resolutions by name, got an array of shape",
     ),
     Refusal(
         "resolution of other names",

@@ -316,3 +316,17 @@ def test_the_language_of_formulas(text: str, dtype: str) -> None:
     net = Sequential([FormulaLayer(text, slope=Ones())], input_shape=4, rng=0, dtype=dtype)
     net.parameters()[0].value = np.array([0.5, 0.75, 1.25, 2.0])
     export(net)
+
+
+def test_names_of_columns_and_classes_come_back() -> None:
+    net = Sequential([Dense(3)], input_shape=2, rng=0)
+    net.columns, net.classes = ("height", "width"), ("ash", "birch", "cedar")
+    again = deepbp_onnx.load(export(net))
+    assert (again.columns, again.classes, again.target_columns) == (net.columns, net.classes, None)
+
+
+def test_the_bytes_do_not_depend_on_the_process() -> None:
+    """A generator's usual text has its address, which differs from process to process."""
+    net = Sequential([Dense(3)], input_shape=2, rng=np.random.default_rng(0))
+    assert " at 0x" not in repr(net)
+    assert b" at 0x" not in export(net).SerializeToString(deterministic=True)

@@ -136,3 +136,31 @@ def test_the_loss_of_the_training_decides_where_the_boundary_is() -> None:
     assert_array_equal(alone.images[0].get_array(), given.images[0].get_array())
     other = plots.decision_boundary(net, points, labels, threshold=0.9)
     assert (np.asarray(other.images[0].get_array()) != np.asarray(given.images[0].get_array())).any()
+
+
+def test_names_of_classes_and_columns_stand_in_the_pictures() -> None:
+    frame = pytest.importorskip("pandas").DataFrame(RNG.normal(size=(30, 2)), columns=["height", "width"])
+    names = np.array(NAMES)[LABELS[:30]]
+    net = Sequential([Dense(3)], input_shape=2, rng=0)
+    frames = plots.BoundaryAnimation(frame, names)
+    net.fit(frame, names, loss=SoftmaxCrossEntropy(), optimizer=SGD(1.0), callbacks=[frames])
+    ax = plots.decision_boundary(net, frame[["width", "height"]], names)
+    by_label = plots.decision_boundary(net, frame.to_numpy(), LABELS[:30])
+    assert_array_equal(ax.collections[-1].get_offsets(), by_label.collections[-1].get_offsets())
+    assert labels_of(ax) == labels_of(by_label) == NAMES
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("height", "width")
+    (worst,) = plots.worst_samples(net, frame, names, count=1)
+    assert [tick.get_text() for tick in worst.get_xticklabels()] == ["height", "width"]
+    with pytest.raises(ConfigurationError, match=r"expected all classes, got .* without 'violet'"):
+        plots.decision_boundary(net, frame, ["violet"] * 30)
+
+
+def test_a_notebook_shows_an_animation_with_its_controls() -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    points = RNG.normal(size=(6, 2))
+    frames = plots.BoundaryAnimation(points, LABELS[:6])
+    net = Sequential([Dense(3)], input_shape=2, rng=0)
+    net.fit(points, LABELS[:6], loss=SoftmaxCrossEntropy(), optimizer=SGD(1.0), callbacks=[frames])
+    shown: Any = frames.animation()
+    assert "<img" in shown._repr_html_()
+    assert pyplot.get_fignums() == []  # a figure that is open would be shown once more

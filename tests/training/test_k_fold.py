@@ -109,7 +109,7 @@ def test_numbers(samples: Any, folds: Any, error: type[Exception], message: str)
         ),
         ([0, 1], DataError, "expected the classes of 3 samples, got 2"),
         (np.eye(3, dtype=int), ShapeError, r"got shape \(3, 3\): use stratify.argmax\(axis=1\) for one-hot rows"),
-        (True, ShapeError, r"expected one class a sample, got shape \(\)"),
+        (True, ArgumentTypeError, "expected the class of each sample, got True: write stratify=y"),
     ],
 )
 def test_classes(stratify: Any, error: type[Exception], message: str) -> None:

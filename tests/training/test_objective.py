@@ -16,6 +16,7 @@ from deepbp.layers import Dense, Layer, Sigmoid, Tanh
 from deepbp.losses import Loss, MeanSquaredError, SigmoidBinaryCrossEntropy, SoftmaxCrossEntropy, SumSquaredError
 from deepbp.optimizers import SGD
 from deepbp.testing import numeric_gradient
+from deepbp.training import Objective
 from deepbp.typing import Array
 
 RNG = np.random.default_rng(5)
@@ -196,9 +197,9 @@ def test_buffers_are_assigned_with_the_values() -> None:
             "Sequential: has no parameters: there is nothing to train",
         ),
         (
-            lambda: Sequential([Dense(2)]).objective(X, Y, MeanSquaredError()),
+            lambda: Objective(Dense(2), MeanSquaredError(), X, Y),
             NotBuiltError,
-            "Sequential: not built yet: give input_shape=",
+            "Dense: not built yet: give input_shape=",
         ),
         (lambda: net().objective(X, Y[:8], MeanSquaredError()), DataError, "x has 9, y has 8"),
         (lambda: net().objective(X, Y, "mse"), DeepBPError, "loss: expected an instance such as"),  # type: ignore[arg-type]

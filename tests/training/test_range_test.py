@@ -9,7 +9,7 @@ from attrs import frozen
 
 from deepbp import ParameterVector, Sequential
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DeepBPError, NonFiniteError, NotBuiltError
-from deepbp.layers import Dense, Tanh
+from deepbp.layers import Dense, Layer, Tanh
 from deepbp.losses import MeanSquaredError
 from deepbp.optimizers import SGD, Adam, Optimizer, State
 from deepbp.training import RangeTest, learning_rate_range_test
@@ -25,7 +25,7 @@ def net(dtype: str = "float64") -> Sequential:
     return Sequential([Dense(6), Tanh(), Dense(2)], input_shape=3, rng=0, dtype=dtype)
 
 
-def run(model: Sequential | None = None, optimizer: Optimizer | None = None, **options: Any) -> RangeTest:
+def run(model: Layer[Any] | None = None, optimizer: Optimizer | None = None, **options: Any) -> RangeTest:
     return learning_rate_range_test(model or net(), X, Y, MeanSquaredError(), optimizer or SGD(0.5), **options)
 
 
@@ -200,7 +200,7 @@ def test_what_is_refused(options: dict[str, Any], message: str) -> None:
 def test_what_a_training_refuses() -> None:
     with pytest.raises(DeepBPError, match="batch_size: expected at least 1, or None for a full batch, got 0"):
         run(batch_size=0)
-    with pytest.raises(NotBuiltError, match="Sequential: not built yet"):
-        run(Sequential([Dense(2)]))
+    with pytest.raises(NotBuiltError, match="Dense: not built yet"):
+        run(Dense(2))
     with pytest.raises(DeepBPError, match="x has 50, y has 49"):
         learning_rate_range_test(net(), X, Y[:49], MeanSquaredError(), SGD(0.1))

@@ -158,7 +158,7 @@ def ragged() -> Iterator[Any]:
         ([[1.0, 2, 3]], {}, ArgumentTypeError, "y: expected the targets, got None"),
         (7, {}, ArgumentTypeError, "x: expected arrays, a data set, an iterable of batches or what makes one, got 7"),
         (lambda: 7, {}, ArgumentTypeError, "x: expected a function that returns an iterator of batches, got 7"),
-        (lambda: iter([X]), {}, ArgumentTypeError, "expected (x, y) or (x, y, sample_weight), got array"),
+        (lambda: iter([X]), {}, ArgumentTypeError, "expected (x, y) or (x, y, sample_weight), got an array"),
         (Rows(X), {}, ArgumentTypeError, "expected (x, y) or (x, y, sample_weight), got (array"),
         (Rows(X[:0], Y[:0]), {}, DataError, "x: expected a data set of at least one sample, got none"),
         (Rows(X[:, :2], Y), {}, ShapeError, "samples from row 0 on: x: the network expects samples of shape (3,)"),

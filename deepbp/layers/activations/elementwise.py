@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from attrs import Attribute, define, field
 
-from deepbp.errors import ArgumentTypeError, ContractError
+from deepbp.errors import ArgumentTypeError, ContractError, shown
 from deepbp.formulas.language import Formula
 from deepbp.layers.layer import Elementwise
 from deepbp.typing import Array
@@ -15,11 +15,12 @@ from deepbp.typing import Array
 def _is_function(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
     if not callable(value) or isinstance(value, type):
         raise ArgumentTypeError(
-            f"Activation: {attribute.name}: expected a function of an array, such as numpy.sin, got {value!r}"
+            f"Activation: {attribute.name}: expected a function of an array, such as numpy.sin, got {shown(value)}"
         )
     if isinstance(value, np.ufunc) and (value.nin, value.nout) != (1, 1):
         raise ArgumentTypeError(
-            f"Activation: {attribute.name}: expected a function of one array that returns one, got {value!r}, which "
+            f"Activation: {attribute.name}: expected a function of one array that returns one, "
+            f"got {shown(value)}, which "
             f"takes {value.nin} and returns {value.nout}"
         )
 

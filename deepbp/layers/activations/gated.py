@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from attrs import Attribute, define, field
 
-from deepbp.errors import ConfigurationError
+from deepbp.errors import ConfigurationError, shown
 from deepbp.formulas.language import Formula
 from deepbp.kernels import unchecked as kernels
 from deepbp.layers.layer import Elementwise
@@ -25,7 +25,9 @@ _SATURATED = 40  # beyond it the tanh is ±1 to the last digit; the cube of a nu
 
 def _none_or_tanh(instance: Any, attribute: "Attribute[Any]", value: Any) -> None:
     if value is not None and not (isinstance(value, str) and value == "tanh"):
-        raise ConfigurationError(f"GELU: approximate: expected None, for the exact function, or 'tanh', got {value!r}")
+        raise ConfigurationError(
+            f"GELU: approximate: expected None, for the exact function, or 'tanh', got {shown(value)}"
+        )
 
 
 @define(eq=False)
