@@ -88,7 +88,8 @@ def erf(x: Array) -> Array:
     By its Taylor series where |x| < ½, and as 1 − erfc elsewhere.
     """
     size = np.minimum(np.abs(x), LIMIT)
-    near = x * _polynomial(NEAR_ZERO, np.minimum(size, 0.5) ** 2)
+    series = NEAR_ZERO[:7] if x.dtype == np.float32 else NEAR_ZERO
+    near = x * _polynomial(series, np.minimum(size, 0.5) ** 2)
     return np.asarray(np.where(size < 0.5, near, np.copysign(1 - _tail(size), x)))
 
 

@@ -6,14 +6,13 @@ from typing import Any, TypeAlias
 from attrs import define, field
 
 from deepbp._validation import as_shape
-from deepbp.errors import ArgumentTypeError, ConfigurationError, shown
+from deepbp.errors import ArgumentTypeError, ConfigurationError, ShapeError, shown
 from deepbp.errors.validators import REAL, as_python_number
 from deepbp.formulas.compiled import CompiledFormula, Key, compiled
 from deepbp.formulas.formula_text import check_names, letters_of, read, read_tree
 from deepbp.formulas.language import FUNCTIONS, Formula
 from deepbp.formulas.simplify import slope_in
 from deepbp.initializers import Initializer
-from deepbp.layers.boundary import check_delta
 from deepbp.layers.layer import Builder, Layer
 from deepbp.parameters import Parameter
 from deepbp.typing import Array, Shape, ShapeLike
@@ -23,7 +22,11 @@ _LETTERS = {"gain": "γ", "shift": "β", "slope": "s", "weight": "W", "bias": "b
 
 
 Memory: TypeAlias = tuple[Any, CompiledFormula, Shape]
-"""What the formula remembers, its compiled passes, and the shape of x."""
+"""What the formula remembers, its compiled passes, and the shape of the output."""
+
+
+def _other_shape(expected: Shape, delta: Array) -> ShapeError:
+    return ShapeError(f"backward: expected a delta of the output's shape {expected}, got {delta.shape}")
 
 
 @define(eq=False, init=False)
@@ -101,13 +104,17 @@ class FormulaLayer(Layer[Any]):
         return passes.output_shape
 
     def forward(self, x: Array) -> tuple[Array, Memory]:
-        passes = self._passes.get(x.shape[1:]) or compiled(self.expression, x.shape[1:], *self._key)
-        y, saved = passes.forward(x, *self._values())
-        return y, (saved, passes, x.shape)
+        sample = x.shape[1:]
+        passes = self._passes.get(sample) or compiled(self.expression, sample, *self._key)
+        y, saved = passes.forward(x, *self._values()) if self.names else passes.forward(x)
+        return y, (saved, passes, y.shape)
 
     def backward(self, saved: Memory, delta: Array) -> Array:
         remembered, passes, shape = saved
-        check_delta(self, delta, shape)
+        if delta.shape != shape:
+            raise _other_shape(shape, delta)
+        if not self.names:
+            return passes.backward(remembered, delta)[0]
         grad_input, *gradients = passes.backward(remembered, delta, *self._values())
         for parameter, gradient in zip(self.held.values(), gradients, strict=True):
             parameter.accumulate(gradient)
@@ -115,14 +122,13 @@ class FormulaLayer(Layer[Any]):
 
     def backward_parameters(self, saved: Memory, delta: Array) -> None:
         remembered, passes, shape = saved
-        check_delta(self, delta, shape)
+        if delta.shape != shape:
+            raise _other_shape(shape, delta)
         gradients = passes.backward_parameters(remembered, delta, *self._values())
         for parameter, gradient in zip(self.held.values(), gradients, strict=True):
             parameter.accumulate(gradient)
 
     def _values(self) -> Sequence[Any]:
-        if not self.names:
-            return ()
         return [*[parameter.value for parameter in self.held.values()], *[number for _, number in self._key[1]]]
 
     def stated_formula(self) -> Formula:
