@@ -18,7 +18,7 @@ from deepbp.losses import SoftmaxCrossEntropy
 from deepbp.optimizers import SGD
 from deepbp.training import ModelCheckpoint
 
-TRAININGS, TIMES = 60, 3
+TRAININGS, TIMES = range(60), 3
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,9 @@ def default_handler() -> Iterator[None]:
     assert after is signal.default_int_handler, "fit did not put the handler back"
 
 
-@pytest.mark.parametrize("seed", range(TRAININGS))
+@pytest.mark.parametrize(
+    "seed", [*TRAININGS[:36], *(pytest.param(seed, marks=pytest.mark.long) for seed in TRAININGS[36:])]
+)
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_a_training_interrupted_at_random_resumes_to_the_same_bytes(seed: int, tmp_path: Path) -> None:
     interrupt_and_resume(seed, tmp_path)

@@ -162,7 +162,7 @@ def test_pytest_shows_no_frames_of_the_checks(tmp_path: Path) -> None:
         "    check_layer(Wrong(), 4)\n"
     )
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "test_mine.py"]
-    here = os.environ | {"PYTHONPATH": str(Path(deepbp.__file__).parents[1])}
+    here = os.environ | {"PYTHONPATH": str(Path(deepbp.__file__).parents[1]), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     text = subprocess.run(command, cwd=tmp_path, env=here, capture_output=True, text=True, timeout=120).stdout
     assert "backward raised KeyError: 'mine'" in text
     assert "test_mine.py:9" in text

@@ -15,7 +15,7 @@ from deepbp.optimizers import Adam
 from deepbp.typing import Array
 
 LIMIT = 128 * 2**20  # bytes of memory, less the file's own pages
-FEATURES, ROWS, BATCH = 512, 1024, 256
+FEATURES, ROWS, BATCH = 2048, 1024, 256
 
 CHILD = f"""
 import resource, sys
@@ -49,7 +49,7 @@ def run(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit counts a file's pages elsewhere")
-@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+@pytest.mark.parametrize("dtype", ["float32", "int16"])
 def test_a_file_four_times_larger_than_the_memory(dtype: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     small = (
