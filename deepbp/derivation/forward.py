@@ -183,7 +183,7 @@ def words_explained(formulas: Sequence[Formula]) -> list[Block]:
     moving = [text for text in texts if in_time([text])]
     if moving:
         h = {"h": Symbol("hₜ")}
-        parts: list[str | Math] = ["The letter t counts the steps: "]
+        parts: list[str | Math] = ["The letter t counts the steps, from 1 to T: "]
         for word, words in (("before", "before, and"), ("after", "after, and")):
             if any(f"{word}(" in text for text in moving):
                 edge = "before the first one" if word == "before" else "behind the last one"

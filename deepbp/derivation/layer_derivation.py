@@ -109,6 +109,9 @@ class LayerDerivation(Renderable):
             yield Equations(tuple(self._row(gradient_name(one.name), one) for one in derived.back), unfolding=True)
         yield Heading("What is passed back, and the gradients of the parameters")
         yield Equations(tuple(self._row(f"result_{one.name}", one) for one in derived.results), unfolding=True)
+        if self.layer.surrogate_gradient:
+            passed = Math(("result_x", self.formula.passed_back), self._symbols())
+            yield Paragraph(("The layer passes something else back on purpose: ", passed, "."))
 
     def _row(self, left: str, one: Arrival) -> Row:
         return Row(self._math(left, one.gradient), "", reason(one.rules))

@@ -119,7 +119,7 @@ class Derived:
 
 
 _TOLD = frozenset({"after", "before", "nth", "part", "rotate"})
-_REARRANGED = _TOLD | {"join_heads", "not_later", "split_heads", "turned"}
+_REARRANGED = _TOLD | {"rows", "join_heads", "not_later", "split_heads", "turned"}
 """Functions that only move numbers, and need no name for what they make; those whose rule is told nevertheless."""
 
 

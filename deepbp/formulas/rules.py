@@ -362,14 +362,20 @@ RULES: dict[str, tuple[str | tuple[str, str], Rule]] = {
     "turned": ("transposed back", lambda node, g, values: [_turned(g)]),
     # Of images: functions of the language whose ways back are functions of the language, too.
     "convolve": (
-        "moved through a transposed convolution",
+        (
+            "moved through a convolution: the same kernels, laid the other way round",
+            "of each number of the kernels: what it was laid on, times the signal",
+        ),
         lambda node, g, values: [
             call("correlate", g, node.arguments[1], *node.arguments[3:]),
             call("correlate_samples", g, *node.arguments[:2], *node.arguments[3:]),
         ],
     ),
     "correlate": (
-        "moved through a convolution: the same kernels, laid the other way round",
+        (
+            "moved through a convolution: the same kernels, laid the other way round",
+            "of each number of the kernels: what it was laid on, times the signal",
+        ),
         lambda node, g, values: [
             call("convolve", g, node.arguments[1], _shape_name(node.arguments[0]), *node.arguments[2:]),
             call("correlate_samples", node.arguments[0], g, *node.arguments[1:]),

@@ -61,6 +61,7 @@ def test_traces_pages_and_summaries_have_the_equations(tmp_path: Path) -> None:
     assert "h_{t-1}" in trace.to_latex()
     page = net.explore(x, y, MeanSquaredError(), path=tmp_path / "step.html").read_text(encoding="utf-8")
     assert "SelfAttention" in page
+    assert "The letter t counts the steps, from 1 to T" in page
 
 
 def test_equations_in_time_are_solved_exactly() -> None:

@@ -167,7 +167,9 @@ def draw(trace: Trace) -> str:
         columns.append(Column(position, place, shape, *floors[place[1]]))
     own = [*steps(trace.network), None]  # with the parameter values of this step
     layers = "".join(
-        _layer(step, [columns[i] for i in sources[position]], columns[position], roofs, stages.of_layer(position))
+        _layer(
+            step, [columns[i] for i in sources[position]], columns[position], roofs, ceiling, stages.of_layer(position)
+        )
         for position, step in enumerate(own, start=1)
     )
     signals = "".join(
@@ -239,7 +241,12 @@ def _roofs(pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], float]:
 
 
 def _layer(
-    step: Step | None, sources: Sequence[Column], column: Column, roofs: Mapping[tuple[int, int], float], stages: str
+    step: Step | None,
+    sources: Sequence[Column],
+    column: Column,
+    roofs: Mapping[tuple[int, int], float],
+    floor: float,
+    stages: str,
 ) -> str:
     """The connections of a column: lines between circles, a band if these are unknown, or a line past other columns."""
     inner, weights = "", ""
@@ -254,7 +261,7 @@ def _layer(
             weight = _weight(step, one, column) if step is not None else None
             weights = f' data-weight="{escape(weight[0], quote=True)}"' if weight is not None else weights
     x = column.x - WIDTH
-    arrows = _arrow("there", x, column.floor, 14, 46) + _arrow("back", x, column.floor, 46, 14)
+    arrows = _arrow("there", x, floor, 14, 46) + _arrow("back", x, floor, 46, 14)  # below what lies in all lanes
     return f'<g class="layer" data-column="{column.position}" {stages}{weights}>{inner}{arrows}</g>'
 
 

@@ -12,13 +12,13 @@ import numpy as np
 from attrs import evolve, frozen
 
 from deepbp.derivation.backward import backward_row, error_row, gradient_rows, output_signal
-from deepbp.derivation.document import Row
+from deepbp.derivation.document import Paragraph, Row
 from deepbp.derivation.explore.drawing import Place, draw, places_of
 from deepbp.derivation.explore.figures import LOSS, PRINTER, TEXT, Quantity, number
 from deepbp.derivation.explore.recomputation import Recomputation, recomputation
 from deepbp.derivation.explore.statements import WEIGHTS, after, gradient_name, key, share_name
 from deepbp.derivation.expressions import Math, with_values
-from deepbp.derivation.forward import PREDICTION, equation_rows, forward_row, value_row
+from deepbp.derivation.forward import PREDICTION, equation_rows, forward_row, value_row, words_explained
 from deepbp.derivation.recording import TraceStep
 from deepbp.derivation.steps import (
     OperationStep,
@@ -368,12 +368,17 @@ def write_page(trace: Trace, path: str | os.PathLike[str]) -> Path:
 
 
 def _more(steps: Sequence[Step]) -> str:
-    """Notes on the notation of branches and penalties, if there are any."""
+    """Notes on the notation of branches and penalties, of steps in time and parts, if there are any."""
     words = ""
     if any(isinstance(step, OperationStep) for step in steps):
         words += "\nSquare brackets set columns side by side. A line over the drawing leads past what lies between."
     if any(isinstance(step, PenaltyStep) for step in steps):
         words += "\nP is a penalty, which is added to the loss; B counts the samples."
+    for block in words_explained([step.formula for step in steps if step.formula is not None]):
+        assert isinstance(block, Paragraph)
+        words += "\n" + "".join(
+            escape(part) if isinstance(part, str) else f"<math>{part.written(PRINTER)}</math>" for part in block.parts
+        )
     return words
 
 
