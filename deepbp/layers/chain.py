@@ -1,6 +1,7 @@
 """Sequential composition of layers."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -150,6 +151,7 @@ class Chain(Layer[list[Any]]):
     shapes: tuple[Shape, ...] = field(default=(), init=False)  # of the input, and of each layer's output
     _parameters: "tuple[list[Parameter], ...] | None" = field(default=None, init=False)  # of each layer, on first use
     _penalized: tuple[int, ...] = field(default=(), init=False)  # the positions of the layers that add to the loss
+    _included: tuple[int, ...] = field(default=(), init=False)  # those whose pass the next one includes
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
         if not isinstance(builder, Builder):
@@ -167,19 +169,22 @@ class Chain(Layer[list[Any]]):
                 error.add_note(f"in {self._place(position)}, input shape {shapes[-1]}")
                 raise
         self.shapes, self._parameters = tuple(shapes), None
+        pairs = pairwise(map(type, self.layers))
+        self._included = tuple(i for i, pair in enumerate(pairs) if pair in _INCLUDED)
         self._penalized = tuple(i for i, layer in enumerate(self.layers) if layer.has_penalty())
         return shapes[-1]
 
     def forward(self, x: Array) -> tuple[Array, list[Any]]:
         saved: list[Any] = []
-        layers = self.layers
+        included = self._included
         try:
-            for layer, after in zip(layers, (*layers[1:], None), strict=True):
-                if (type(layer), type(after)) in _INCLUDED:
-                    saved.append(_PASSED)
-                    continue
-                run = layer.forward_rectified if saved and saved[-1] is _PASSED else layer._run_forward
-                x, memory = run(x)
+            for position, layer in enumerate(self.layers):
+                if not included:
+                    x, memory = layer._run_forward(x)
+                elif position in included:
+                    memory = _PASSED
+                else:
+                    x, memory = (layer.forward_rectified if position - 1 in included else layer._run_forward)(x)
                 saved.append(memory)
         except Exception as error:
             self._locate(error, len(saved), "forward", x)

@@ -5,6 +5,7 @@ Nothing here imports Numba before a program is assembled.
 
 import ctypes
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
 import attrs
@@ -97,6 +98,8 @@ class Program:
     """The instructions that change buffers."""
     drawn: dict[np.random.Generator, int] = field(factory=dict, init=False)
     """The numbers that instructions draw in a step."""
+    threads: AbstractContextManager[object] | None = None
+    """The context in which it runs, such as one in which the BLAS has one thread."""
     _forward: list[Row] = field(factory=list, init=False)
     _backward: list[tuple[Row, ...]] = field(factory=list, init=False)
     _penalties_of_layers: list[Callable[[], float]] = field(factory=list, init=False)
@@ -359,7 +362,11 @@ class Program:
         context[FIRST], context[STEP] = first, count
         self.error = None
         self.penalties.clear()
-        made: int = self._machine(*self._arguments)
+        if self.threads is None:
+            made: int = self._machine(*self._arguments)
+        else:
+            with self.threads:
+                made = self._machine(*self._arguments)
         return made
 
     def is_current(self) -> bool:

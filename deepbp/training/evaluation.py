@@ -1,6 +1,7 @@
 """The loss and the metrics of a model on data, without training on it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from math import nan
 from typing import Any
 
@@ -274,7 +275,7 @@ def measure(
             if batch is None:
                 continue
             if (found := programmed(batch)) is None:
-                with threads_for(batch.x, largest):
+                with threads_for(batch.x, largest) or nullcontext():
                     prediction = boundary.predict(model, batch.x)
                 pair = loss.forward(prediction, batch.y, batch.sample_weight)
                 try:

@@ -115,7 +115,7 @@ class Lowered:
             rows_of_update += own or [(self._update_in_python,)]
         self._updates = own is not None
         program.assemble(rows_of_update)
-        self._threads = threads_for(self.x, vector.largest)
+        program.threads = threads_for(self.x, vector.largest)
         self._rates, self._losses = np.zeros(1), np.zeros(1)
         program.prepare(self._rates, self._losses)
         self._lock = Lock()  # several threads may evaluate at once
@@ -185,8 +185,7 @@ class Lowered:
         """Run some steps; returns how many were complete."""
         program, state = self.program, self._state
         if not program.training:
-            with self._threads:
-                return program.run(first, 0)
+            return program.run(first, 0)
         began = None
         if self._kind == "gradients":  # of one batch of several: a rollback goes to where the first of them began
             state.begin(self._optimizer)
@@ -196,8 +195,7 @@ class Lowered:
         self._updating = False
         held = state.optimizer_state
         before = [generator.bit_generator.state for generator, _ in self._drawn]
-        with self._threads:
-            made = program.run(first, held["step"])
+        made = program.run(first, held["step"])
         if self._updates:
             held["step"] += made
         if made < steps:

@@ -8,7 +8,7 @@ import numpy as np
 from attrs import define, field
 
 from deepbp.errors import NonFiniteError
-from deepbp.kernels.blas_threads import threads_for
+from deepbp.kernels.blas_threads import FEWEST, threads_for
 from deepbp.losses.loss import Loss, broken_pair
 from deepbp.optimizers.optimizer import has_square, move_or_restore
 from deepbp.parameters import ParameterVector
@@ -40,40 +40,49 @@ def backpropagate(
         all_finite: whether the losses of all processes are finite, given whether this one is.
     """
     state.begin(trainer.optimizer)
+    largest = state.parameters.largest
+    if batch.x.size * largest <= FEWEST or (threads := threads_for(batch.x, largest)) is None:
+        return _backpropagate(trainer, state, batch, scale, all_finite)
+    with threads:
+        return _backpropagate(trainer, state, batch, scale, all_finite)
+
+
+def _backpropagate(
+    trainer: Settings, state: TrainingState, batch: Data, scale: float, all_finite: Callable[[bool], bool] | None
+) -> tuple[float, Array]:
     model, loss = trainer.model, trainer.loss
-    with threads_for(batch.x, state.parameters.largest):
-        state.parameters.clear_grads()
-        prediction, saved = model._run_forward(batch.x)  # validated with the data
-        pair = loss.forward(prediction, batch.y, batch.sample_weight)
-        try:
-            value, loss_saved = pair
-            finite = isfinite(value)
-            value = float(value)
-        except (TypeError, ValueError):
-            raise broken_pair(loss, pair) from None
-        if scale != 1:
-            value *= scale
-        if state.has_penalty:
-            state.penalty = model.penalty(saved)
-            value += state.penalty
-            finite = isfinite(value)
-        if all_finite is not None and not all_finite(finite) and finite:
-            raise NonFiniteError("not finite in another process")
-        if not finite:
-            raise _non_finite(
-                trainer,
-                state,
-                f"the loss became {value}",
-                lambda: first_overflow(model, trainer.loss, batch.x, batch.y),
-            )
-        delta = loss.backward(loss_saved)
-        if scale != 1:
-            delta = delta * delta.dtype.type(scale)
-        if type(delta) is np.ndarray and delta.shape == prediction.shape and delta.dtype == prediction.dtype:
-            model._run_backward_parameters(saved, delta)
-        else:  # input validation reports what does not fit
-            model.backward_parameters(saved, delta)
-        return value, prediction
+    state.parameters.clear_grads()
+    prediction, saved = model._run_forward(batch.x)  # validated with the data
+    pair = loss.forward(prediction, batch.y, batch.sample_weight)
+    try:
+        value, loss_saved = pair
+        finite = isfinite(value)
+        value = float(value)
+    except (TypeError, ValueError):
+        raise broken_pair(loss, pair) from None
+    if scale != 1:
+        value *= scale
+    if state.has_penalty:
+        state.penalty = model.penalty(saved)
+        value += state.penalty
+        finite = isfinite(value)
+    if all_finite is not None and not all_finite(finite) and finite:
+        raise NonFiniteError("not finite in another process")
+    if not finite:
+        raise _non_finite(
+            trainer,
+            state,
+            f"the loss became {value}",
+            lambda: first_overflow(model, trainer.loss, batch.x, batch.y),
+        )
+    delta = loss.backward(loss_saved)
+    if scale != 1:
+        delta = delta * delta.dtype.type(scale)
+    if type(delta) is np.ndarray and delta.shape == prediction.shape and delta.dtype == prediction.dtype:
+        model._run_backward_parameters(saved, delta)
+    else:  # input validation reports what does not fit
+        model.backward_parameters(saved, delta)
+    return value, prediction
 
 
 def update(trainer: Settings, state: TrainingState) -> None:
