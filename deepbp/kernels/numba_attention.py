@@ -16,7 +16,7 @@ from deepbp.kernels.numba_math import inner, ordinary, stored
 from deepbp.kernels.numba_vectors import I64, Vectors, add_product
 from deepbp.typing import Array
 
-QUERIES = 48  # at a time: with 1,000 keys, their scores and the slopes take 400 kB in float32
+QUERIES = 24  # at a time: with 256 keys, their scores take 24 kB in float32
 
 
 def _parts(v: Vectors, at: Any, length: Any, turn: Any) -> tuple[Any, Any]:
@@ -27,7 +27,7 @@ def _parts(v: Vectors, at: Any, length: Any, turn: Any) -> tuple[Any, Any]:
 
 @intrinsic
 def _softmax(context: Any, s: Any, at: Any, length: Any, scale: Any) -> Any:
-    """s ← softmax(scale · s) along a row; returns ln Σ e^(scale · s) as the largest, and the sum relative to it."""
+    """s ← e^(scale · s − the largest) along a row; returns the largest of scale · s, and the sum."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         v = Vectors(context, builder, signature, arguments)
@@ -48,14 +48,41 @@ def _softmax(context: Any, s: Any, at: Any, length: Any, scale: Any) -> Any:
             e = builder.select(mask, e, v.same(0.0))
             builder.store(builder.fadd(builder.load(total), e), total)
             v.store(e, v.array(0, place), mask)
-        whole = v.sum(builder.load(total))
-        inverse = builder.fdiv(v.same(1.0), v.spread(whole))
-        with v.loop(count) as turn:
-            place, mask = _parts(v, at, length, turn)
-            v.store(builder.fmul(v.load(v.array(0, place), mask), inverse), v.array(0, place), mask)
-        return context.make_tuple(builder, signature.return_type, [top, whole])
+        return context.make_tuple(builder, signature.return_type, [top, v.sum(builder.load(total))])
 
     return untyped(types.UniTuple)(s.dtype, 2)(s, I64, I64, types.float64), generate
+
+
+@intrinsic
+def _divide(context: Any, y: Any, at: Any, length: Any, total: Any) -> Any:
+    """y ← y / total along a row."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        v = Vectors(context, builder, signature, arguments)
+        _, at, length, total = arguments
+        inverse = builder.fdiv(v.same(1.0), v.spread(total))
+        with v.loop(v.chunks(length)) as turn:
+            place, mask = _parts(v, at, length, turn)
+            v.store(builder.fmul(v.load(v.array(0, place), mask), inverse), v.array(0, place), mask)
+        return context.get_dummy_value()
+
+    return types.void(y, I64, I64, y.dtype), generate
+
+
+@intrinsic
+def _dot(context: Any, a: Any, b: Any, at: Any, length: Any) -> Any:
+    """Σ a · b along a row."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        v = Vectors(context, builder, signature, arguments)
+        _, _, at, length = arguments
+        total = v.variable(v.same(0.0))
+        with v.loop(v.chunks(length)) as turn:
+            place, mask = _parts(v, at, length, turn)
+            v.add_product(v.load(v.array(0, place), mask), v.load(v.array(1, place), mask), total)
+        return v.sum(builder.load(total))
+
+    return a.dtype(a, b, I64, I64), generate
 
 
 @intrinsic
@@ -90,7 +117,7 @@ def _slopes(context: Any, weights: Any, d: Any, at: Any, length: Any, mean: Any,
             v.store(v.product(weight, builder.fsub(moved, less), factor), v.array(1, place), mask)
         return context.get_dummy_value()
 
-    return types.void(weights, d, I64, I64, types.float64, types.float64), generate
+    return types.void(weights, d, I64, I64, d.dtype, types.float64), generate
 
 
 @inner
@@ -108,7 +135,8 @@ def _attention(
 ) -> None:  # fmt: skip
     size = width // heads
     scale, start = 1 / sqrt(size), kv_row - 2 * width
-    turned, scores = np.empty(size * keys, q.dtype), np.empty(QUERIES * keys, q.dtype)
+    turned = np.empty(size * keys, q.dtype)
+    scores, totals = np.empty(QUERIES * keys, q.dtype), np.empty(QUERIES, q.dtype)
     for pair in range(lengths.size * heads):
         b, head = pair // heads, pair % heads
         q_at, k_at = b * steps * q_row + head * size, b * keys * kv_row + start + head * size
@@ -121,11 +149,13 @@ def _attention(
             add_product(q, q_at + first * q_row, q_row, 1, size, turned, 0, seen, scores, 0, seen, rows, reach)
             for i in range(rows):
                 length = min(seen, first + i + 1) if causal else seen
-                top, total = _softmax(scores, i * seen, length, scale)
-                logs[pair * steps + first + i] = top + np.log(total)
+                top, totals[i] = _softmax(scores, i * seen, length, scale)
+                logs[pair * steps + first + i] = top + np.log(totals[i])
                 scores[i * seen + length : i * seen + reach] = 0
             y_at = (b * steps + first) * width + head * size
             add_product(scores, 0, seen, 1, reach, kv, k_at + width, kv_row, y, y_at, width, rows, size)
+            for i in range(rows):  # of softmax: y has fewer numbers than the weights
+                _divide(y, y_at + i * width, size, totals[i])
 
 
 @stored
@@ -154,9 +184,7 @@ def _attention_backward(
             for i in range(rows):
                 length = min(seen, first + i + 1) if causal else seen
                 _weights_again(weights, i * seen, length, scale, logs[pair * steps + first + i])
-                mean, at = 0.0, y_first + i * width
-                for j in range(size):
-                    mean += delta[at + j] * y[at + j]
+                mean = _dot(delta, y, y_first + i * width, size)
                 _slopes(weights, moved, i * seen, length, mean, scale)
                 weights[i * seen + length : i * seen + reach] = 0
                 moved[i * seen + length : i * seen + reach] = 0

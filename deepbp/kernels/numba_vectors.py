@@ -5,6 +5,7 @@ summed. Such tiles are written here as LLVM instructions, by functions decorated
 of an array that do not fill a vector are left out by a mask.
 """
 
+from collections.abc import Callable
 from math import factorial, floor, log
 from typing import Any
 
@@ -85,8 +86,10 @@ class Vectors:
 
     def mask(self, columns: Any) -> Any:
         """For the lanes 0 … columns − 1."""
-        kind = ir.VectorType(WHOLE, self.lanes)
-        return self.builder.icmp_signed("<", ir.Constant(kind, list(range(self.lanes))), self._spread(columns, kind))
+        kind, most = ir.VectorType(SHORT, self.lanes), self.whole(self.lanes)
+        few = self.builder.select(self.builder.icmp_signed("<", columns, most), columns, most)
+        left = self._spread(self.builder.trunc(few, SHORT), kind)
+        return self.builder.icmp_signed("<", ir.Constant(kind, list(range(self.lanes))), left)
 
     def load(self, pointer: Any, mask: Any = None) -> Any:
         place = self.builder.bitcast(pointer, self.vector.as_pointer())
@@ -153,11 +156,20 @@ class Vectors:
 
     def sum(self, value: Any) -> Any:
         """Σ over the lanes."""
-        return self.call(f"llvm.vector.reduce.fadd.{self.kind}", self.number, ir.Constant(self.number, 0.0), value)
+        return self._halved(value, self.builder.fadd)
 
     def largest(self, value: Any) -> Any:
         """The largest of the lanes."""
-        return self.call(f"llvm.vector.reduce.fmax.{self.kind}", self.number, value)
+        return self._halved(value, lambda a, b: self.builder.select(self.builder.fcmp_ordered(">", a, b), a, b))
+
+    def _halved(self, value: Any, join: Callable[[Any, Any], Any]) -> Any:
+        """Join both halves of the lanes until one number is left; LLVM's own sum adds one lane after the other."""
+        count = self.lanes
+        while count > 1:
+            count //= 2
+            parts = [ir.Constant(ir.VectorType(SHORT, count), [*range(at, at + count)]) for at in (0, count)]
+            value = join(*(self.builder.shuffle_vector(value, value, part) for part in parts))
+        return self.builder.extract_element(value, SHORT(0))
 
     def minus_size(self, x: Any, factor: float = 1.0) -> Any:
         """−factor · |x|."""
@@ -263,7 +275,7 @@ def product_tile(rows: int, vectors: int, is_masked: bool) -> Any:
     return tile
 
 
-ROWS, FEW = (12, 4) if MANY else (4, 1)  # with two vectors of columns, the sums of ROWS fill most of the registers
+ROWS, FEW = (12, 8) if MANY else (4, 2)  # with two vectors of columns, the sums of ROWS fill most of the registers
 _tall, _tall_rest = product_tile(ROWS, 2, False), product_tile(ROWS, 1, True)
 _few, _few_rest = product_tile(FEW, 2, False), product_tile(FEW, 1, True)
 _one, _one_rest = product_tile(1, 2, False), product_tile(1, 1, True)
@@ -282,7 +294,8 @@ def add_product(
     size = lanes(a)
     m = 0
     while m < rows:
-        height = ROWS if rows - m >= ROWS else (FEW if rows - m >= FEW else 1)
+        rest = rows - m
+        height = ROWS if rest >= ROWS and rest != ROWS + 4 else (FEW if rest >= FEW else 1)  # 16 are twice 8
         o, a_start, y_start = 0, a_at + m * a_row, y_at + m * y_row
         while o < columns:
             left = columns - o

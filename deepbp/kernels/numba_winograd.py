@@ -47,7 +47,7 @@ def _signals(v: Vectors, d: list[Any]) -> list[Any]:
     return [d[0], b.fadd(d[0], d[1]), b.fsub(d[0], d[1]), b.fneg(d[1])]
 
 
-def _transform(size: int, one: Any, is_masked: bool) -> Any:
+def _transform(size: int, one: Any) -> Any:
     """An intrinsic: T x Tᵀ for size × size numbers of a vector of channels, given what T does to a column.
 
     Numbers at ``row`` and ``step`` from one another become numbers at ``to_row`` and ``to_step``; ``bias`` is added.
@@ -61,7 +61,7 @@ def _transform(size: int, one: Any, is_masked: bool) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             v = Vectors(context, builder, signature, arguments)
             _, at, row, step, _, to, to_row, to_step, left, _, bias_at = arguments
-            mask, start, target = v.mask(left) if is_masked else None, v.array(0, at), v.array(4, to)
+            mask, start, target = v.mask(left), v.array(0, at), v.array(4, to)
             every = range(size)
             loaded = [[v.load(v.at(start, v.times(i, row), v.times(j, step)), mask) for i in every] for j in every]
             columns = [one(v, column) for column in loaded]
@@ -77,9 +77,7 @@ def _transform(size: int, one: Any, is_masked: bool) -> Any:
     return transform
 
 
-_windows, _windows_rest = _transform(4, _window, False), _transform(4, _window, True)
-_places, _places_rest = _transform(4, _sums, False), _transform(4, _sums, True)
-_deltas, _deltas_rest = _transform(2, _signals, False), _transform(2, _signals, True)
+_windows, _places, _deltas = _transform(4, _window), _transform(4, _sums), _transform(2, _signals)
 
 
 @inner
@@ -104,10 +102,7 @@ def _all_windows(x: Any, starts: Any, count: Any, row: Any, channels: Any, made:
         c, at, to = 0, starts[k], k * channels
         while c < channels:
             left = channels - c
-            if left >= size:
-                _windows(x, at + c, row, channels, made, to + c, 4 * apart, apart, left, x, 0)
-            else:
-                _windows_rest(x, at + c, row, channels, made, to + c, 4 * apart, apart, left, x, 0)
+            _windows(x, at + c, row, channels, made, to + c, 4 * apart, apart, left, x, 0)
             c += size
 
 
@@ -134,10 +129,7 @@ def _correlate(
             o, at, to = 0, k * outputs, ends[k]
             while o < outputs:
                 left = outputs - o
-                if left >= size:
-                    _places(sums, at + o, 4 * wide, wide, y, to + o, width * outputs, outputs, left, bias, o)
-                else:
-                    _places_rest(sums, at + o, 4 * wide, wide, y, to + o, width * outputs, outputs, left, bias, o)
+                _places(sums, at + o, 4 * wide, wide, y, to + o, width * outputs, outputs, left, bias, o)
                 o += size
 
 
@@ -159,10 +151,7 @@ def _correlate_weights(
             o, at, to = 0, ends[k], k * outputs
             while o < outputs:
                 left = outputs - o
-                if left >= size:
-                    _deltas(d, at + o, width * outputs, outputs, signals, to + o, 4 * wide, wide, left, d, 0)
-                else:
-                    _deltas_rest(d, at + o, width * outputs, outputs, signals, to + o, 4 * wide, wide, left, d, 0)
+                _deltas(d, at + o, width * outputs, outputs, signals, to + o, 4 * wide, wide, left, d, 0)
                 o += size
         for q in range(16):
             at, to, w_at = q * apart, q * wide, q * channels * outputs

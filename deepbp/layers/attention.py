@@ -95,7 +95,7 @@ class SelfAttention(Layer[tuple[Array, Heads, StepOrder]]):
     Gradients, with δ = ∂L/∂(the output of a head): ∂L/∂v = Aᵀ δ; with S = A · (δ vᵀ − Σⱼ A · δ vᵀ) / √D, the Jacobian
     of softmax row by row, ∂L/∂q = S k and ∂L/∂k = Sᵀ q; those of W and O as in a dense layer.
 
-    No array of size T × T is kept between the passes: the compiled kernel computes A again, 48 queries at a time.
+    No array of size T × T is kept between the passes: the compiled kernel computes A again, 24 queries at a time.
 
     Args:
         heads: H.

@@ -410,7 +410,7 @@ class GRU(Recurrent):
         dz, dp = np.empty_like(gates), np.empty_like(gates)
         kernels.gru_backward(gates, product, h, self.recurrent_weight.value, delta, dz, dp, *moved)
         rows = delta.shape[0] * delta.shape[1]
-        candidate = dp[:, :, 2 * self.units :].reshape(rows, self.units)
+        candidate = dp.reshape(rows, 3 * self.units)[:, 2 * self.units :]
         self.hidden_bias.accumulate_product(ones(rows, dp.dtype), candidate)
         return dz, dp
 
