@@ -102,6 +102,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, nargs="*", default=[1, CORES], help="numbers of BLAS threads")
     parser.add_argument("--contenders", nargs="*", help="names of the libraries to compare with deepbp")
     arguments = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # pip compiles what it installs, and an editable package is not
     doctor = examine()
     best = dict(line.removeprefix("export ").split("=") for line in doctor.faster)
     table = contenders(best)
