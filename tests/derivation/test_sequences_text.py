@@ -33,7 +33,7 @@ def test_a_recurrence_is_moved_by_one_step_in_time() -> None:
         assert line in found
     text = str(net.derivation(MeanSquaredError()))
     assert text.count("moved by one step in time, through the transposed weights") == 1
-    assert "hₜ₋₁ belongs to the step before, and is 0 before the first one." in text
+    assert "hₜ₋₁ belongs to the step before, and is 0 before the first one." in " ".join(text.split())
 
 
 def test_the_gates_of_an_lstm() -> None:

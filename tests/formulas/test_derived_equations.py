@@ -110,7 +110,7 @@ def test_a_recurrence_reads_as_in_the_notes() -> None:
     ):
         assert line in text
     assert "two ways lead here, the shares add: the error signal arrives, and a product with weights" in text
-    assert "hₜ₋₁ belongs to the step before, and is 0 before the first one." in text
+    assert "hₜ₋₁ belongs to the step before, and is 0 before the first one." in " ".join(text.split())
 
 
 def test_the_gates_of_an_lstm_and_its_states_at_the_start() -> None:
