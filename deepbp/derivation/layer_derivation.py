@@ -135,13 +135,15 @@ def _at_step(letter: str) -> str:
 
 
 def sample_names(layer: Layer[Any], formula: Formula) -> dict[str, Any]:
-    """Random values of all names in the formula of a built layer; a size that may differ is 4."""
+    """Random values of all names in the formula of a built layer; a size that may differ is 4, and few steps do."""
     rng = np.random.default_rng(0)
     assert layer.built is not None
     shape, output = (
         tuple(4 if type(size) is AnySize else size for size in one)
         for one in (layer.built.input_shape, layer.built.output_shape)
     )
+    if formula.where and len(shape) == 2:  # equations, each solved as often as there are steps
+        shape, output = (one if len(one) == 1 else (min(one[0], 4), *one[1:]) for one in (shape, output))
     for parameter in layer.parameters():
         parameter.value = rng.standard_normal(parameter.value.shape).astype(parameter.value.dtype)
     samples = sample_size({"x": shape, **{name: one.value.shape for name, one in layer.named_parameters().items()}})

@@ -127,7 +127,8 @@ class Step:
         stated = self.formula.where_back if back else self.formula.where
         symbols = dict(self.symbols)
         return [
-            (Math((name, with_values(text, self.layer)), symbols), _in_words(text)) for name, text in stated.items()
+            (Math((name, with_values(text, self.layer)), symbols), _in_words(text) if back else "")
+            for name, text in stated.items()
         ]
 
     def gradient(self, name: str) -> Forms:
@@ -139,13 +140,22 @@ class Step:
         return (with_values(stated, self.layer),), symbols
 
 
+_REASONS = {
+    r"(after|before)\(\w+\) @ \w+\.T": "moved by one step in time, through the transposed weights",
+    r"row_sum\(A \* G\)": "the whole Jacobian of softmax, one row at a time",
+    r"^beside\(.*\(1 - ": "each gate its own columns, times the slope of its function",
+    r"1 - tanh\(c\)\*\*2": "back through tanh, and through the forget gate of the step beside it",
+    r"\* r\)$": "the same, with the reset gate in front of the candidate's part",
+    r"^beside\(join_heads": "side by side again, by the product rule for each",
+    r"\(1 - n\*\*2\) \*": "tanh′ = 1 − tanh², then the product rule",
+    r"^d\w? (\*|@) |join_heads\(\w @": "product rule: times the other factors",
+    r"@ output_weight\.T": "moved through the transposed weights, and cut into heads",
+}
+
+
 def _in_words(text: str) -> str:
-    """What an equation does with steps."""
-    if re.search(r"(after|before)\(\w+\) @ \w+\.T", text):
-        return "moved by one step in time, through the transposed weights"
-    if "row_sum(A * G)" in text:
-        return "the whole Jacobian of softmax, one row at a time"
-    return ""
+    """The reason of an equation of the backward pass."""
+    return next((words for pattern, words in _REASONS.items() if re.search(pattern, text)), "")
 
 
 def error_signal(at: Symbol) -> Symbol:

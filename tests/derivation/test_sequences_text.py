@@ -7,9 +7,20 @@ import pytest
 from attrs import define, evolve
 
 from deepbp import Sequential
+from deepbp.derivation import derive, steps
+from deepbp.derivation.layer_derivation import sample_names
 from deepbp.errors import ConfigurationError
 from deepbp.formulas.language import evaluate, reversed_in_time, solved
-from deepbp.layers import GRU, LSTM, Dense, Formula, SelfAttention, SimpleRNN
+from deepbp.layers import (
+    GRU,
+    LSTM,
+    CrossAttention,
+    Dense,
+    EncoderDecoder,
+    Formula,
+    SelfAttention,
+    SimpleRNN,
+)
 from deepbp.losses import MeanSquaredError
 from deepbp.testing import CheckFailure, layer_checks
 
@@ -93,3 +104,20 @@ def test_a_wrong_equation_is_noticed(name: str, wrong: str) -> None:
     check = next(one for one in layer_checks(Wrong(2), (3, 2)) if one.name == "formula")
     with pytest.raises(CheckFailure, match="is not what backward gives"):
         check.run()
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_every_line_of_the_way_back_has_its_reason(reverse: bool) -> None:
+    recurrent = (kind(4, return_sequences=True, reverse=reverse) for kind in (LSTM, GRU, SimpleRNN))
+    cross = EncoderDecoder(Dense(4), [Dense(6), CrossAttention(2)], source_steps=2)
+    net = Sequential([*recurrent, SelfAttention(2, rotary=True), cross], input_shape=(5, 3), rng=0)
+    rows = [row for step in steps(net) for row in step.equations(back=True)]
+    assert len(rows) == 23
+    assert [math for math, remark in rows if not remark] == []
+
+
+def test_many_steps_do_not_make_a_derivation_slow() -> None:
+    """The rules are the same for any number of steps: four are enough for them."""
+    net = Sequential([LSTM(2)], input_shape=(100_000, 1), rng=0)
+    assert len(sample_names(net.layers[0], LSTM.formula)["x"][0]) == 4
+    assert "∂L/∂cₜ₊₁ · fₜ₊₁" in str(derive(net.layers[0]))

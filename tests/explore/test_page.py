@@ -13,8 +13,8 @@ from explored import PLAYED, X, Y, write_pages
 from deepbp import Sequential
 from deepbp.derivation.explore.figures import figure, number
 from deepbp.errors import ArgumentTypeError, DeepBPError
-from deepbp.layers import Dense, Sigmoid
-from deepbp.losses import SumSquaredError
+from deepbp.layers import Dense, Dropout, GaussianNoise, Sigmoid
+from deepbp.losses import IgnoreMissing, MeanSquaredError, SumSquaredError
 
 VOID = {"meta", "link", "input", "line", "path", "rect", "polygon"}
 
@@ -225,3 +225,18 @@ def test_colours_can_be_told_apart_in_the_light_and_in_the_dark() -> None:
             for ground in ("page", "card"):
                 dark, light = sorted(luminance(colours[one]) for one in (ink, ground))
                 assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, ground, colours)
+
+
+def test_what_a_page_computes_without_is_said(tmp_path: Path) -> None:
+    random = Sequential([Dense(2), Dropout(0.5), GaussianNoise(0.1)], input_shape=3, rng=0)
+    page = random.explore(X, np.ones((4, 2)), MeanSquaredError(), path=tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "What Dropout and GaussianNoise drew at random stays as it is, also in further steps." in page
+    targets = np.array([[1.0, np.nan]] * 4)
+    plain = Sequential([Dense(2)], input_shape=3, rng=0)
+    loss = IgnoreMissing(MeanSquaredError())
+    page = plain.explore(X, targets, loss, path=tmp_path / "b.html").read_text(encoding="utf-8")
+    assert "targets are missing, which the loss leaves out" in page
+    weighted = plain.explore(X, np.ones((4, 2)), MeanSquaredError(), [1, 2, 3, 4], path=tmp_path / "c.html")
+    page = weighted.read_text(encoding="utf-8")
+    assert "Each sample’s share of the loss is multiplied by the sample’s weight." in page
+    assert 'data-name="weights of the samples"' in page

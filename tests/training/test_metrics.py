@@ -107,7 +107,11 @@ def test_names_of_any_callable() -> None:
             "metrics: expected names that differ, and none called 'loss', "
             "got ['mean_absolute_error', 'mean_absolute_error']",
         ),
-        ([lambda p, t: p - t], ContractError, "metric <lambda>: expected a single number, returned an array of shape (23, 4)"),
+        (
+            [lambda p, t: p - t],
+            ContractError,
+            "metric <lambda>: expected a single number, returned an array of shape (23, 4)",
+        ),
         ([lambda p, t: None], ContractError, "metric <lambda>: expected a single number, returned None"),
     ],
 )

@@ -15,7 +15,7 @@ from deepbp.derivation.backward import backward_row, error_row, gradient_rows, o
 from deepbp.derivation.document import Paragraph, Row
 from deepbp.derivation.explore.drawing import Place, draw, places_of
 from deepbp.derivation.explore.figures import LOSS, PRINTER, TEXT, Quantity, number
-from deepbp.derivation.explore.recomputation import Recomputation, recomputation
+from deepbp.derivation.explore.recomputation import MOST_RATES, Recomputation, recomputation
 from deepbp.derivation.explore.statements import WEIGHTS, after, gradient_name, key, share_name
 from deepbp.derivation.expressions import Math, with_values
 from deepbp.derivation.forward import PREDICTION, equation_rows, forward_row, value_row, words_explained
@@ -288,7 +288,9 @@ def _update(trace: Trace) -> Panel:
         quantities.append(new)
     descent = optimizer is None or is_plain_descent(optimizer)
     how = "This is gradient descent with the learning rate η; other optimizers make more of the same gradients."
-    schedule = " η follows the schedule from step to step." * callable(getattr(optimizer, "learning_rate", None))
+    schedule = f" η follows the schedule from step to step, up to step {MOST_RATES}." * callable(
+        getattr(optimizer, "learning_rate", None)
+    )
     note = "Only now do the parameters change, for all gradients belong to the values of the way forward. "
     half = Half(
         stage=2 * len(trace) + 3,
@@ -320,7 +322,7 @@ def page(trace: Trace) -> str:
         script=_script(made),
         memory=_memory(made),
         controls=_part("controls.html") if isinstance(made, Recomputation) else "",
-        about=f"<p>{escape(made)}</p>" if isinstance(made, str) else _part("taken.html"),
+        about=f"<p>{escape(made)}</p>" if isinstance(made, str) else _part("taken.html") + _drawn(trace),
         drawing=draw(trace),
         columns=1 + max(depth for depth, _ in places),
         buttons="".join(panel.to_button(places[panel.column]) for panel in every if panel.column is not None),
@@ -365,6 +367,13 @@ def write_page(trace: Trace, path: str | os.PathLike[str]) -> Path:
         file.write(page(trace))
     written: Path = ExplorerPage(path)
     return written
+
+
+def _drawn(trace: Trace) -> str:
+    """What the page computes without: new random numbers."""
+    random = [one.step.kind for one in trace.steps if one.drawn]
+    words = f"What {' and '.join(dict.fromkeys(random))} drew at random stays as it is, also in further steps."
+    return f"<p>{words}</p>" if random else ""
 
 
 def _more(steps: Sequence[Step]) -> str:

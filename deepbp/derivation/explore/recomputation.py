@@ -108,6 +108,8 @@ def recomputation(trace: Trace) -> Recomputation | str:
     largest = max(one.output.size for one in trace.steps)
     if max(largest, trace.data.x.size) > MOST_NUMBERS:
         return f"Numbers can be changed in pages of arrays with up to {MOST_NUMBERS:,} numbers."
+    if trace.target.dtype.kind == "f" and np.isnan(trace.target).any():
+        return "Numbers cannot be changed here: targets are missing, which the loss leaves out."
     try:
         made = _Statements(trace).made()
     except _NoFormulaError as reason:
