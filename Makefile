@@ -36,7 +36,7 @@ coverage: $(VENV)/dev
 lint: $(VENV)/dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(MAKE) --jobs 2 types pages
+	$(MAKE) --jobs 2 types pages docs
 
 types: $(VENV)/dev
 	$(BIN)/mypy

@@ -10,7 +10,7 @@ FOLDER = Path(__file__).parent
 sys.path.insert(0, str(FOLDER))
 os.environ["DEEPBP_KERNELS"] = "numpy"  # whose signatures can be read
 
-from building import links, reference  # noqa: E402
+from building import links, navigation, reference  # noqa: E402
 
 import deepbp  # noqa: E402
 
@@ -56,3 +56,4 @@ def setup(app: Any) -> None:
     app.connect("autodoc-process-docstring", reference.escape_docstring, priority=600)  # after napoleon
     app.connect("autodoc-process-signature", reference.shorten_signature)
     links.setup(app)
+    navigation.setup(app)

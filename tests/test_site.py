@@ -204,6 +204,27 @@ def test_names_of_code_that_become_links() -> None:
     assert [target_name(text) for text in ("epochs", "x @ W", "pip install", "a = 1")] == ["", "", "", ""]
 
 
+def test_the_list_of_pages_marks_the_current_one() -> None:
+    from building.navigation import with_current
+
+    item = '<li class="toctree-l{}{}"><a class="reference internal" href="{}.html">{}</a>'
+    box = '<input aria-label="open" class="toctree-checkbox" id="1"/>'
+    tree = f"""<ul>{item.format(1, "", "a", "A")}</li>{item.format(1, " has-children", "b", "B")}{box}
+<ul>{item.format(2, "", "c", "C")}</li>{item.format(2, "", "d", "D")}</li></ul></li></ul>"""
+    on_c, on_b = with_current(tree, "c.html"), with_current(tree, "b.html")
+    assert on_c.count('<ul class="current">') == 2
+    assert '<li class="toctree-l1 current has-children"><a class="reference internal" href="b.html">' in on_c
+    assert '<li class="toctree-l2 current current-page"><a class="current reference internal" href="#">C</a>' in on_c
+    assert '<li class="toctree-l2"><a class="reference internal" href="d.html">' in on_c
+    assert (
+        '<li class="toctree-l1 current has-children current-page"><a class="current reference internal" href="#">'
+        in on_b
+    )
+    assert on_b.count("checked") == on_c.count('checked="" class="toctree-checkbox"') == 1
+    assert with_current(tree, "a.html").count("checked") == 0
+    assert with_current(tree, "elsewhere.html") == tree
+
+
 def test_dead_links_of_a_built_site_are_found(tmp_path: Path) -> None:
     pytest.importorskip("sphinx")
     from building.links import dead_links

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from html import unescape
+from os.path import dirname, normpath
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -77,17 +78,17 @@ def link_names(app: Any, doctree: nodes.document, docname: str) -> None:
 
 def dead_links(folder: Path) -> Iterator[str]:
     """The links and pictures of a built site that lead nowhere, with the page they stand on."""
-    texts = {file: file.read_text(encoding="utf-8") for file in folder.rglob("*.html")}
+    files = {str(file) for file in folder.rglob("*")}
+    texts = {file: Path(file).read_text(encoding="utf-8") for file in files if file.endswith(".html")}
     anchors = {file: set(re.findall(r'\bid="([^"]+)"', text)) for file, text in texts.items()}
     for file, text in texts.items():
         for link in sorted(set(re.findall(r'<(?:a|img)\b[^>]*?\b(?:href|src)="([^"]+)"', text))):
             name, _, anchor = unquote(unescape(link)).partition("#")
-            target = (file.parent / name.partition("?")[0]).resolve() if name else file
-            if re.match(r"[a-z]+:", name) or (
-                target.exists() and (not anchor or anchor in anchors.get(target, {anchor}))
-            ):
+            target = normpath(f"{dirname(file)}/{name.partition('?')[0]}") if name else file
+            is_found = target in files and (not anchor or anchor in anchors.get(target, {anchor}))
+            if is_found or re.match(r"[a-z]+:", name):
                 continue
-            yield f"{file.relative_to(folder)}: dead link to {link}"
+            yield f"{Path(file).relative_to(folder)}: dead link to {link}"
 
 
 def report_dead_links(app: Any, exception: Exception | None) -> None:
