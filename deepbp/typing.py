@@ -15,19 +15,62 @@ __all__ = [
 ]
 
 Array: TypeAlias = npt.NDArray[Any]
-"""Numbers with samples along axis 0."""
+"""Numbers with samples along axis 0.
+
+>>> import numpy as np
+>>> from deepbp.typing import Array
+>>> def centered(x: Array) -> Array:
+...     return x - x.mean(axis=0)
+>>> centered(np.array([[1.0], [3.0]]))
+array([[-1.],
+       [ 1.]])
+"""
 
 Shape: TypeAlias = tuple[int, ...]
-"""The shape of one sample, without the axis of samples; an ``AnySize``, which users see as None, equals every size."""
+"""The shape of one sample, without the axis of samples; an ``AnySize``, which users see as None, equals every size.
+
+>>> from deepbp import Sequential
+>>> from deepbp.layers import Dense
+>>> from deepbp.typing import Shape
+>>> shape: Shape | None = Sequential([Dense(2)], input_shape=3).input_shape
+>>> shape
+(3,)
+"""
 
 Seed: TypeAlias = int | np.random.Generator | None
-"""A seed, a generator, or None for a different start every time."""
+"""A seed, a generator, or None for a different start every time.
+
+>>> from deepbp import Sequential
+>>> from deepbp.layers import Dense
+>>> from deepbp.typing import Seed
+>>> def classifier(rng: Seed) -> Sequential:
+...     return Sequential([Dense(2)], input_shape=3, rng=rng)
+>>> one, other = classifier(rng=7), classifier(rng=7)
+>>> bool((one.layers[0].weight.value == other.layers[0].weight.value).all())
+True
+"""
 
 ArrayLike: TypeAlias = npt.ArrayLike
-"""Anything that NumPy converts to an array: lists, arrays, data frames."""
+"""Anything that NumPy converts to an array: lists, arrays, data frames.
+
+>>> import numpy as np
+>>> from deepbp.typing import ArrayLike
+>>> def largest(x: ArrayLike) -> float:
+...     return float(np.asarray(x).max())
+>>> largest([1, 3, 2]), largest(np.ones(4))
+(3.0, 1.0)
+"""
 
 ShapeLike: TypeAlias = int | Sequence[int | None]
-"""A shape as users write it: ``3``, ``(3,)`` or ``[28, 28]``; None for a size that may differ from batch to batch."""
+"""A shape as users write it: ``3``, ``(3,)`` or ``[28, 28]``; None for a size that may differ from batch to batch.
+
+>>> from deepbp import Sequential
+>>> from deepbp.layers import GRU
+>>> from deepbp.typing import ShapeLike
+>>> shape: ShapeLike = (None, 3)  # any number of steps
+>>> Sequential([GRU(2)], input_shape=shape, rng=0)
+Sequential([GRU(2)], input_shape=(None, 3), rng=0)
+"""
 
 
 class AnySize(int):

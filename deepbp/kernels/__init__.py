@@ -35,6 +35,11 @@ _is_loaded = False  # whether the kernels of this form are attributes of the mod
 def use(form: Literal["numpy", "numba"] | None = None) -> str:
     """Select the form of all kernels, in all threads; None selects automatically. Returns the name of the form.
 
+    >>> from deepbp import kernels
+    >>> before = kernels.current()
+    >>> kernels.use("numpy"), kernels.use(before) == before
+    ('numpy', True)
+
     Raises:
         ConfigurationError: for any other name, and for "numba" if it is not installed.
     """
@@ -49,7 +54,12 @@ def use(form: Literal["numpy", "numba"] | None = None) -> str:
 
 
 def current() -> str:
-    """Return the name of the selected form, "numpy" or "numba"; nothing is imported for that."""
+    """Return the name of the selected form, "numpy" or "numba"; nothing is imported for that.
+
+    >>> from deepbp import kernels
+    >>> kernels.current() in ("numpy", "numba")
+    True
+    """
     global _current
     if _current is None:
         _current = _name(None)

@@ -66,6 +66,13 @@ def correlate(x: Array, weight: Array, bias: Array | None, stride: Pair, dilatio
 
     Kernels w are (KH, KW, C / groups, O). The channels and the outputs are divided into groups, in order, and each
     output depends on the channels of its group only. Only a block of windows is copied at a time.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import correlate
+    >>> image, kernel = np.arange(9.0).reshape(1, 3, 3, 1), np.ones((2, 2, 1, 1))
+    >>> correlate(image, kernel, np.zeros(1), (1, 1), (1, 1), 1)[0, :, :, 0]
+    array([[ 8., 12.],
+           [20., 24.]])
     """
     places = windows(x, _size(weight), stride, dilation)
     z = np.empty(correlated_shape(x, weight, bias, stride, dilation, groups), np.result_type(x, weight))
@@ -99,6 +106,13 @@ def correlate_weights(x: Array, delta: Array, size: Pair, stride: Pair, dilation
     """∂L/∂w[u, v, c, o] = Σ x[b, i·s + u·d, j·s + v·d, c] δ[b, i, j, o] over all samples and places.
 
     The rows are those of ``correlate``, copied again block by block instead of kept: xᵀ δ.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import correlate_weights
+    >>> image, delta = np.arange(9.0).reshape(1, 3, 3, 1), np.ones((1, 2, 2, 1))
+    >>> correlate_weights(image, delta, (2, 2), (1, 1), (1, 1), 1)[:, :, 0, 0]
+    array([[ 8., 12.],
+           [20., 24.]])
     """
     total = np.zeros(shared_shape(x, delta, size, stride, dilation, groups), np.result_type(x, delta))
     places = windows(x, size, stride, dilation)
@@ -133,6 +147,13 @@ def max_pool(x: Array, size: Pair, stride: Pair, pads: Pads, rectified: bool = F
 
     Of equal numbers the first wins; NaN wins, as in every maximum. Places of the padding never do. ``rectified`` gives
     the largest of max(x, 0), and where that is not above 0 the place KH·KW, which is none: no δ goes back.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import max_pool
+    >>> image, pads = np.array([1.0, 5.0, 2.0, 3.0]).reshape(1, 2, 2, 1), ((0, 0), (0, 0))
+    >>> largest, winner = max_pool(image, (2, 2), (2, 2), pads)
+    >>> largest.ravel(), winner.ravel()
+    (array([5.]), array([1], dtype=uint8))
     """
     y = np.full(pooled_shape(x.shape, size, stride, pads), -np.inf, x.dtype)
     first = [
@@ -161,7 +182,15 @@ def check_winner(winner: Array, delta: Array, shape: Shape, size: Pair, stride: 
 
 
 def max_pool_backward(winner: Array, delta: Array, shape: Shape, size: Pair, stride: Pair, pads: Pads) -> Array:
-    """∂L/∂x: each δ goes to the number that won its window, where those of overlapping windows add up."""
+    """∂L/∂x: each δ goes to the number that won its window, where those of overlapping windows add up.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import max_pool_backward
+    >>> winner, delta, pads = np.array([[[[1]]]], np.uint8), np.full((1, 1, 1, 1), 7.0), ((0, 0), (0, 0))
+    >>> max_pool_backward(winner, delta, (1, 2, 2, 1), (2, 2), (2, 2), pads)[0, :, :, 0]
+    array([[0., 7.],
+           [0., 0.]])
+    """
     check_winner(winner, delta, shape, size, stride, pads)
     (up, down), (left, right) = pads
     images, height, width, channels = shape

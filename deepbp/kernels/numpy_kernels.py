@@ -40,7 +40,18 @@ from deepbp.kernels.numpy_sequences import (
     rnn,
     rnn_backward,
 )
-from deepbp.kernels.numpy_updates import adadelta, adagrad, adam, amsgrad, lion, rmsprop, sgd, sgd_momentum
+from deepbp.kernels.numpy_updates import (
+    adadelta,
+    adagrad,
+    adam,
+    amsgrad,
+    clip_norm,
+    clip_values,
+    lion,
+    rmsprop,
+    sgd,
+    sgd_momentum,
+)
 from deepbp.typing import Array
 
 __all__ = [
@@ -120,7 +131,16 @@ def _indices(labels: Array, classes: int) -> Array:
 
 
 def add_bias(z: Array, bias: Array) -> None:
-    """Add b (O,) to each row of z (B, O), in place."""
+    """Add b (O,) to each row of z (B, O), in place.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import add_bias
+    >>> z = np.zeros((2, 2))
+    >>> add_bias(z, np.array([1.0, 2.0]))
+    >>> z
+    array([[1., 2.],
+           [1., 2.]])
+    """
     if z.shape[1:] != bias.shape:
         raise ShapeError(NOT_ROWS, z.shape, bias.shape)
     z += bias
@@ -134,6 +154,14 @@ def add_rows(total: Array, labels: Array, shares: Array) -> None:
 
     Raises:
         IndexError: for a label outside 0 … K − 1.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import add_rows
+    >>> total = np.zeros((2, 2))
+    >>> add_rows(total, np.array([1, 0, 1]), np.ones((3, 2)))
+    >>> total
+    array([[1., 1.],
+           [2., 2.]])
     """
     if total.ndim != 2 or labels.ndim != 1 or shares.shape != (labels.size, total.shape[1]):
         raise ShapeError(NOT_SHARES, labels.shape, shares.shape, total.shape)
@@ -149,6 +177,11 @@ def sigmoid(z: Array) -> Array:
     """σ(z) = 1 / (1 + e⁻ᶻ), accurate relative to its true value on both sides and without overflow.
 
     With e = e^−|z|, which never overflows, σ is 1/(1 + e) on the right and e/(1 + e) on the left.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import sigmoid
+    >>> sigmoid(np.array([0.0, -800.0, 800.0]))
+    array([0.5, 0. , 1. ])
     """
     if z.dtype.kind in "iub":
         raise DataTypeError(WHOLE_NUMBERS)
@@ -157,28 +190,52 @@ def sigmoid(z: Array) -> Array:
 
 
 def sigmoid_backward(output: Array, delta: Array) -> Array:
-    """δ · σ′ with σ′ = y(1 − y)."""
+    """δ · σ′ with σ′ = y(1 − y).
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import sigmoid_backward
+    >>> sigmoid_backward(np.array([0.5, 1.0]), np.array([4.0, 4.0]))
+    array([1., 0.])
+    """
     if output.shape != delta.shape:
         raise ShapeError(OTHER_SHAPE, output.shape, delta.shape)
     return np.asarray(delta * output * (1 - output))
 
 
 def tanh(z: Array) -> Array:
-    """tanh z."""
+    """tanh z.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import tanh
+    >>> tanh(np.array([0.0, 1.0])).round(4)
+    array([0.    , 0.7616])
+    """
     if z.dtype.kind in "iub":
         raise DataTypeError(WHOLE_NUMBERS)
     return np.asarray(np.tanh(z))
 
 
 def tanh_backward(output: Array, delta: Array) -> Array:
-    """δ · (1 − y²)."""
+    """δ · (1 − y²).
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import tanh_backward
+    >>> tanh_backward(np.array([0.0, 0.5]), np.array([2.0, 2.0]))
+    array([2. , 1.5])
+    """
     if output.shape != delta.shape:
         raise ShapeError(OTHER_SHAPE, output.shape, delta.shape)
     return np.asarray(delta * (1 - output * output))
 
 
 def elu(z: Array, slope: float, height: float, width: float) -> Array:
-    """slope · max(z, 0) + height · (e^(min(z, 0) / width) − 1)."""
+    """slope · max(z, 0) + height · (e^(min(z, 0) / width) − 1).
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import elu
+    >>> elu(np.array([-1.0, 2.0]), 1.0, 1.0, 1.0).round(3)
+    array([-0.632,  2.   ])
+    """
     if z.dtype.kind in "iub":
         raise DataTypeError(WHOLE_NUMBERS)
     low = np.expm1(np.minimum(z, 0) / width)  # eᶻ − 1 keeps its digits near zero
@@ -186,7 +243,13 @@ def elu(z: Array, slope: float, height: float, width: float) -> Array:
 
 
 def softplus(z: Array, beta: float) -> Array:
-    """ln(1 + e^(βz)) / β."""
+    """ln(1 + e^(βz)) / β.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import softplus
+    >>> softplus(np.array([0.0, 30.0]), 1.0).round(4)
+    array([ 0.6931, 30.    ])
+    """
     if z.dtype.kind in "iub":
         raise DataTypeError(WHOLE_NUMBERS)
     u = beta * z
@@ -194,28 +257,53 @@ def softplus(z: Array, beta: float) -> Array:
 
 
 def softplus_backward(output: Array, delta: Array, factor: float) -> Array:
-    """δ · (1 − e^(factor · y)), with factor · y at most 0, as an output of softplus is: others count as 0."""
+    """δ · (1 − e^(factor · y)), with factor · y at most 0, as an output of softplus is: others count as 0.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import softplus_backward
+    >>> softplus_backward(np.log([2.0, 4.0]), np.ones(2), -1.0)  # σ(z) of z = ln 1 and ln 3
+    array([0.5 , 0.75])
+    """
     if output.shape != delta.shape:
         raise ShapeError(OTHER_SHAPE, output.shape, delta.shape)
     return np.asarray(delta * -np.expm1(np.minimum(factor * output, 0)))
 
 
 def relu(z: Array) -> Array:
-    """max(z, 0); NaN stays NaN."""
+    """max(z, 0); NaN stays NaN.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import relu
+    >>> relu(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
     if z.dtype.kind in "iub":
         raise DataTypeError(WHOLE_NUMBERS)
     return np.asarray(np.maximum(z, 0))
 
 
 def relu_backward(output: Array, delta: Array) -> Array:
-    """δ where y > 0, else 0: the derivative at the kink is 0."""
+    """δ where y > 0, else 0: the derivative at the kink is 0.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import relu_backward
+    >>> relu_backward(np.array([0.0, 2.0]), np.array([5.0, 6.0]))
+    array([0., 6.])
+    """
     if output.shape != delta.shape:
         raise ShapeError(OTHER_SHAPE, output.shape, delta.shape)
     return np.asarray(delta * (output > 0))
 
 
 def softmax(z: Array) -> Array:
-    """eᶻ / Σ eᶻ along the last axis; the largest z is subtracted first, so nothing overflows."""
+    """eᶻ / Σ eᶻ along the last axis; the largest z is subtracted first, so nothing overflows.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import softmax
+    >>> softmax(np.array([[0.0, 0.0], [1000.0, 0.0]]))
+    array([[0.5, 0.5],
+           [1. , 0. ]])
+    """
     if z.dtype.kind in "iub":
         raise DataTypeError(WHOLE_NUMBERS)
     if not z.shape or not z.shape[-1]:
@@ -225,14 +313,26 @@ def softmax(z: Array) -> Array:
 
 
 def softmax_backward(output: Array, delta: Array) -> Array:
-    """The whole Jacobian ∂yᵢ/∂zⱼ = yᵢ(𝟙ᵢⱼ − yⱼ) applied to δ: y · (δ − Σ δ y)."""
+    """The whole Jacobian ∂yᵢ/∂zⱼ = yᵢ(𝟙ᵢⱼ − yⱼ) applied to δ: y · (δ − Σ δ y).
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import softmax_backward
+    >>> softmax_backward(np.array([[0.5, 0.5]]), np.array([[1.0, 0.0]]))
+    array([[ 0.25, -0.25]])
+    """
     if output.shape != delta.shape:
         raise ShapeError(OTHER_SHAPE, output.shape, delta.shape)
     return np.asarray(output * (delta - (delta * output).sum(axis=-1, keepdims=True)))
 
 
 def squared_error(prediction: Array, target: Array, factor: float) -> tuple[float, Array]:
-    """(Σ (ŷ − y)², factor · (ŷ − y))."""
+    """(Σ (ŷ − y)², factor · (ŷ − y)).
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import squared_error
+    >>> squared_error(np.array([1.0, 4.0]), np.array([1.0, 2.0]), 2.0)
+    (4.0, array([0., 4.]))
+    """
     if prediction.shape != target.shape:
         raise ShapeError(OTHER_TARGET, prediction.shape, target.shape)
     difference = prediction - target
@@ -251,6 +351,12 @@ def cross_entropy_residual(z: Array, labels: Array, weight: Array | None) -> tup
 
     Raises:
         IndexError: for a label outside 0 … C − 1.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import cross_entropy_residual
+    >>> value, residual = cross_entropy_residual(np.array([[0.0, 0.0]]), np.array([1]), None)
+    >>> round(value, 4), residual
+    (0.6931, array([[ 0.5, -0.5]]))
     """
     if z.dtype.kind in "iub":
         raise DataTypeError(WHOLE_NUMBERS)
@@ -277,19 +383,40 @@ def cross_entropy_residual(z: Array, labels: Array, weight: Array | None) -> tup
 
 
 def cross_entropy_residual_backward(residual: Array, weight: Array | None) -> Array:
-    """w (p − one-hot(label)) / N, given p − one-hot(label)."""
+    """w (p − one-hot(label)) / N, given p − one-hot(label).
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import cross_entropy_residual_backward
+    >>> cross_entropy_residual_backward(np.array([[0.5, -0.5], [0.2, -0.2]]), None)
+    array([[ 0.25, -0.25],
+           [ 0.1 , -0.1 ]])
+    """
     rows, _ = _matrix(residual, None, weight)
     return np.asarray(residual / rows if weight is None else residual * (weight / rows)[:, None])
 
 
 def softmax_cross_entropy(z: Array, labels: Array, weight: Array | None) -> tuple[float, Array]:
-    """(Σ w (ln Σ eᶻ − z_label), softmax(z)): the value of ``cross_entropy_residual``, and ``softmax``."""
+    """(Σ w (ln Σ eᶻ − z_label), softmax(z)): the value of ``cross_entropy_residual``, and ``softmax``.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import softmax_cross_entropy
+    >>> value, probability = softmax_cross_entropy(np.array([[0.0, 0.0]]), np.array([1]), None)
+    >>> round(value, 4), probability
+    (0.6931, array([[0.5, 0.5]]))
+    """
     value, _ = cross_entropy_residual(z, labels, weight)
     return value, softmax(z)
 
 
 def softmax_cross_entropy_backward(probability: Array, labels: Array, weight: Array | None) -> Array:
-    """w (p − one-hot(label)) / N."""
+    """w (p − one-hot(label)) / N.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import softmax_cross_entropy_backward
+    >>> softmax_cross_entropy_backward(np.array([[0.5, 0.5], [0.8, 0.2]]), np.array([1, 0]), None).round(2)
+    array([[ 0.25, -0.25],
+           [-0.1 ,  0.1 ]])
+    """
     rows, classes = _matrix(probability, labels, weight)
     labels = _indices(labels, classes)
     residual = probability.copy()
@@ -304,6 +431,13 @@ def sigmoid_cross_entropy(z: Array, positive: Array, negative: Array, both: Arra
 
     Args:
         both: a + b; None where that is 1.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import sigmoid_cross_entropy
+    >>> yes = np.array([[1.0], [0.0]])
+    >>> terms, slopes = sigmoid_cross_entropy(np.zeros((2, 1)), yes, 1 - yes)
+    >>> terms.round(4).ravel(), slopes.ravel()
+    (array([0.6931, 0.6931]), array([-0.5,  0.5]))
     """
     for share in (positive, negative, both):
         if share is not None and share.shape != z.shape:
@@ -324,14 +458,3 @@ def sigmoid_cross_entropy(z: Array, positive: Array, negative: Array, both: Arra
     slopes = wrong - e
     np.negative(slopes, out=slopes, where=below)
     return terms, slopes
-
-
-def clip_values(grads: Array, limit: float) -> None:
-    """g ← min(max(g, −limit), limit)."""
-    np.clip(grads, -limit, limit, out=grads)
-
-
-def clip_norm(grads: Array, norm: float, limit: float) -> None:
-    """g ← g · limit / norm, where the norm, the length of the whole vector, is above the limit."""
-    if 0 <= limit < norm:
-        grads *= limit / norm

@@ -42,7 +42,14 @@ def _check_backward(normal: Array, delta: Array, inverse: Array, shape: tuple[in
 
 
 def batch_norm(x: Array, gain: Array, shift: Array, epsilon: float) -> tuple[Array, Array, Array, Array, Array]:
-    """Normalize the columns of x (N, F); also returns μ and the biased σ², (F,)."""
+    """Normalize the columns of x (N, F); also returns μ and the biased σ², (F,).
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import batch_norm
+    >>> batch_norm(np.array([[1.0], [3.0]]), np.ones(1), np.zeros(1), 0.0)[0]
+    array([[-1.],
+           [ 1.]])
+    """
     _check(x, gain, shift)
     # differences from some sample are small where features are large: float32 then keeps the digits of the mean
     start = x[0] if len(x) else np.zeros_like(gain)
@@ -51,7 +58,14 @@ def batch_norm(x: Array, gain: Array, shift: Array, epsilon: float) -> tuple[Arr
 
 
 def batch_norm_backward(normal: Array, inverse: Array, gain: Array, delta: Array) -> tuple[Array, Array, Array]:
-    """Backward pass of ``batch_norm``."""
+    """Backward pass of ``batch_norm``.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import batch_norm_backward
+    >>> batch_norm_backward(np.array([[-1.0], [1.0]]), np.ones(1), np.ones(1), np.array([[1.0], [1.0]]))
+    (array([[0.],
+           [0.]]), array([0.]), array([2.]))
+    """
     _check(normal, gain)
     _check_backward(normal, delta, inverse, gain.shape)
     of_gain, of_shift = feature_sums(normal, delta)
@@ -89,7 +103,13 @@ def shared_batch_norm_backward(
 
 
 def layer_norm(x: Array, gain: Array, shift: Array, epsilon: float) -> tuple[Array, Array, Array]:
-    """Normalize each row of x (…, F)."""
+    """Normalize each row of x (…, F).
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import layer_norm
+    >>> layer_norm(np.array([[1.0, 3.0]]), np.ones(2), np.zeros(2), 0.0)[0]
+    array([[-1.,  1.]])
+    """
     _check(x, gain, shift)
     # differences from the first feature keep the digits of the mean: those of equal numbers are exactly 0
     normal, inverse, _, _ = _standardized(x - x[..., :1], _row_mean, epsilon)
@@ -97,7 +117,13 @@ def layer_norm(x: Array, gain: Array, shift: Array, epsilon: float) -> tuple[Arr
 
 
 def layer_norm_backward(normal: Array, inverse: Array, gain: Array, delta: Array) -> tuple[Array, Array, Array]:
-    """Backward pass of ``layer_norm``."""
+    """Backward pass of ``layer_norm``.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import layer_norm_backward
+    >>> layer_norm_backward(np.array([[-1.0, 1.0]]), np.ones((1, 1)), np.ones(2), np.array([[1.0, 1.0]]))
+    (array([[0., 0.]]), array([-1.,  1.]), array([1., 1.]))
+    """
     _check(normal, gain)
     _check_backward(normal, delta, inverse, (*normal.shape[:-1], 1))
     of_gain, of_shift = feature_sums(normal, delta)
@@ -105,14 +131,27 @@ def layer_norm_backward(normal: Array, inverse: Array, gain: Array, delta: Array
 
 
 def group_norm(x: Array, gain: Array, shift: Array, epsilon: float) -> tuple[Array, Array, Array]:
-    """Normalize the groups of x (B, P, G, F/G), at P places with F features in G groups; γ and β are (G, F/G)."""
+    """Normalize the groups of x (B, P, G, F/G), at P places with F features in G groups; γ and β are (G, F/G).
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import group_norm
+    >>> group_norm(np.array([[[[1.0, 3.0]]]]), np.ones((1, 2)), np.zeros((1, 2)), 0.0)[0]
+    array([[[[-1.,  1.]]]])
+    """
     _check(x, gain, shift, axes=2)
     normal, inverse, _, _ = _standardized(x - x[:, :1, :, :1], _group_mean, epsilon)
     return _affine(normal, gain, shift), normal, inverse
 
 
 def group_norm_backward(normal: Array, inverse: Array, gain: Array, delta: Array) -> tuple[Array, Array, Array]:
-    """Backward pass of ``group_norm``."""
+    """Backward pass of ``group_norm``.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import group_norm_backward
+    >>> normal, inverse = np.array([[[[-1.0, 1.0]]]]), np.ones((1, 1, 1, 1))
+    >>> group_norm_backward(normal, inverse, np.ones((1, 2)), np.ones((1, 1, 1, 2)))
+    (array([[[[0., 0.]]]]), array([-1.,  1.]), array([1., 1.]))
+    """
     _check(normal, gain, axes=2)
     _check_backward(normal, delta, inverse, (len(normal), 1, len(gain), 1))
     features = (-1, gain.size)
@@ -122,7 +161,13 @@ def group_norm_backward(normal: Array, inverse: Array, gain: Array, delta: Array
 
 
 def rms_norm(x: Array, gain: Array, epsilon: float) -> tuple[Array, Array, Array]:
-    """y = γ x̂ with x̂ = x / √(mean x² + ε), for each row of x (…, F)."""
+    """y = γ x̂ with x̂ = x / √(mean x² + ε), for each row of x (…, F).
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import rms_norm
+    >>> rms_norm(np.array([[3.0, 4.0]]), np.ones(2), 0.0)[0].round(3)
+    array([[0.849, 1.131]])
+    """
     _check(x, gain)
     inverse = 1 / finite_root(_row_mean(x * x), epsilon)
     normal = x * inverse
@@ -130,7 +175,13 @@ def rms_norm(x: Array, gain: Array, epsilon: float) -> tuple[Array, Array, Array
 
 
 def rms_norm_backward(normal: Array, inverse: Array, gain: Array, delta: Array) -> tuple[Array, Array]:
-    """Backward pass of ``rms_norm``, without β."""
+    """Backward pass of ``rms_norm``, without β.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import rms_norm_backward
+    >>> rms_norm_backward(np.array([[1.0, 1.0]]), np.ones((1, 1)), np.ones(2), np.array([[1.0, 1.0]]))
+    (array([[0., 0.]]), array([1., 1.]))
+    """
     _check(normal, gain)
     _check_backward(normal, delta, inverse, (*normal.shape[:-1], 1))
     of_gain, _ = feature_sums(normal, delta)
@@ -141,7 +192,13 @@ def rms_norm_backward(normal: Array, inverse: Array, gain: Array, delta: Array) 
 
 
 def feature_sums(normal: Array, delta: Array) -> tuple[Array, Array]:
-    """Σ δ x̂ and Σ δ (F,), over all axes of x̂ and δ (…, F) but the last."""
+    """Σ δ x̂ and Σ δ (F,), over all axes of x̂ and δ (…, F) but the last.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import feature_sums
+    >>> feature_sums(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 0.0], [1.0, 1.0]]))
+    (array([4., 4.]), array([2., 1.]))
+    """
     _check(normal)
     if normal.shape != delta.shape:
         raise ShapeError(OTHER_SHAPE, normal.shape, delta.shape)

@@ -39,7 +39,15 @@ def _sigmoid(z: Array) -> Array:
 
 
 def rnn(z: Array, recurrent: Array, h: Array) -> None:
-    """hₜ = tanh(zₜ + hₜ₋₁ R), for all steps, in place."""
+    """hₜ = tanh(zₜ + hₜ₋₁ R), for all steps, in place.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import rnn
+    >>> h = np.zeros((1, 3, 1))  # h₀ and two steps
+    >>> rnn(np.ones((1, 2, 1)), np.array([[1.0]]), h)
+    >>> h.round(3).ravel()
+    array([0.   , 0.762, 0.943])
+    """
     check_steps(1, (h,), (recurrent,), wide=(z,))
     for t in range(z.shape[1]):
         np.tanh(z[:, t] + h[:, t].dot(recurrent), out=h[:, t + 1])
@@ -49,6 +57,13 @@ def rnn_backward(h: Array, recurrent: Array, delta: Array, dz: Array, dh: Array)
     """∂L/∂zₜ = (∂L/∂hₜ + ∂L/∂zₜ₊₁ Rᵀ) · (1 − hₜ²), from the last step to the first, in place.
 
     ``delta`` is ∂L/∂hₜ from outside the recurrence. ``dh`` begins as zeros and ends as ∂L/∂h₀.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import rnn_backward
+    >>> h, dz = np.zeros((1, 3, 1)), np.zeros((1, 2, 1))
+    >>> rnn_backward(h, np.array([[0.5]]), np.ones((1, 2, 1)), dz, np.zeros((1, 1)))
+    >>> dz.ravel()
+    array([1.5, 1. ])
     """
     check_steps(1, (h,), (recurrent,), steps=(delta, dz), rows=(dh,))
     for t in reversed(range(delta.shape[1])):
@@ -60,6 +75,13 @@ def lstm(z: Array, recurrent: Array, h: Array, c: Array) -> None:
     """i, f, o = σ(zₜ + hₜ₋₁ R), g = tanh(zₜ + hₜ₋₁ R); cₜ = f cₜ₋₁ + i g; hₜ = o tanh cₜ.
 
     In place: z (B, T, 4U) becomes the gates, side by side in the order i, f, g, o.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import lstm
+    >>> z, h, c = np.zeros((1, 1, 4)), np.zeros((1, 2, 1)), np.array([[[4.0], [0.0]]])
+    >>> lstm(z, np.zeros((1, 4)), h, c)  # all gates are ½, and g is 0
+    >>> c.ravel(), h.round(3).ravel()
+    (array([4., 2.]), array([0.   , 0.482]))
     """
     check_steps(4, (h, c), (recurrent,), wide=(z,))
     units = h.shape[2]
@@ -78,6 +100,14 @@ def lstm_backward(gates: Array, c: Array, recurrent: Array, delta: Array, dz: Ar
     """The chain rule through hₜ, cₜ and the gates, from the last step to the first, in place.
 
     ``dz`` becomes ∂L/∂z; ``dh`` and ``dc`` begin as zeros and end as ∂L/∂h₀ and ∂L/∂c₀.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import lstm_backward
+    >>> gates, c = np.array([[[0.5, 0.5, 0.0, 0.5]]]), np.zeros((1, 2, 1))
+    >>> dz, dh, dc = np.zeros((1, 1, 4)), np.zeros((1, 1)), np.zeros((1, 1))
+    >>> lstm_backward(gates, c, np.zeros((1, 4)), np.ones((1, 1, 1)), dz, dh, dc)
+    >>> dz.ravel(), dc
+    (array([0.  , 0.  , 0.25, 0.  ]), array([[0.25]]))
     """
     check_steps(4, (c,), (recurrent,), wide=(gates, dz), steps=(delta,), rows=(dh, dc))
     units = c.shape[2]
@@ -99,6 +129,13 @@ def gru(z: Array, recurrent: Array, hidden_bias: Array, h: Array, product: Array
     """r, u = σ(zₜ + hₜ₋₁ R); pₜ = hₜ₋₁ Rₙ + b₂; n = tanh(zₜ + r · pₜ); hₜ = (1 − u) n + u hₜ₋₁.
 
     In place: z (B, T, 3U) becomes the gates r, u (the update gate), n, side by side; ``product`` becomes pₜ.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import gru
+    >>> z, h, product = np.zeros((1, 1, 3)), np.array([[[4.0], [0.0]]]), np.zeros((1, 1, 1))
+    >>> gru(z, np.zeros((1, 3)), np.zeros(1), h, product)  # all gates are ½, and n is 0
+    >>> h.ravel(), z.ravel()
+    (array([4., 2.]), array([0.5, 0.5, 0. ]))
     """
     check_steps(3, (h,), (recurrent, hidden_bias), wide=(z,), steps=(product,))
     units = h.shape[2]
@@ -119,6 +156,14 @@ def gru_backward(
 
     ``dz`` becomes ∂L/∂(x W + b), ``dp`` ∂L/∂(h R + b₂), which differs in the last third, since r stands between; ``dh``
     begins as zeros and ends as ∂L/∂h₀.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import gru_backward
+    >>> gates, product, h = np.array([[[0.5, 0.5, 0.0]]]), np.zeros((1, 1, 1)), np.array([[[4.0], [2.0]]])
+    >>> dz, dp, dh = np.zeros((1, 1, 3)), np.zeros((1, 1, 3)), np.zeros((1, 1))
+    >>> gru_backward(gates, product, h, np.zeros((1, 3)), np.ones((1, 1, 1)), dz, dp, dh)
+    >>> dz.ravel(), dp.ravel(), dh
+    (array([0. , 1. , 0.5]), array([0.  , 1.  , 0.25]), array([[0.5]]))
     """
     check_steps(3, (h,), (recurrent,), wide=(gates, dz, dp), steps=(product, delta), rows=(dh,))
     units = h.shape[2]
@@ -172,6 +217,13 @@ def attention(q: Array, kv: Array, lengths: Array, width: int, heads: int, causa
 
     The queries are the first F = ``width`` columns of q, the keys and values the last 2F of kv, so that both may be one
     array [q, k, v]. Queries look at the first ``lengths[b]`` keys of their sample; where there are none, y is 0.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import attention
+    >>> q, kv = np.zeros((1, 2, 1)), np.array([[[0.0, 2.0], [0.0, 4.0]]])  # keys, values
+    >>> y, logs = attention(q, kv, np.array([2]), 1, 1, True)
+    >>> y.ravel(), logs.round(3)
+    (array([2., 3.]), array([[[0.   , 0.693]]]))
     """
     check_attention(q, kv, lengths, width, heads)
     start = kv.shape[2] - 2 * width
@@ -208,6 +260,16 @@ def attention_backward(
     ∂L/∂v = Aᵀ δ;  S = A · (δ vᵀ − Σⱼ A · δ vᵀ) / √D;  ∂L/∂q = S k;  ∂L/∂k = Sᵀ q.
 
     The sum along a row of A · δ vᵀ is δ yᵀ.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import attention, attention_backward
+    >>> q, kv = np.zeros((1, 2, 1)), np.array([[[0.0, 2.0], [0.0, 4.0]]])
+    >>> shared = q, kv, np.array([2]), 1, 1, True
+    >>> dq, dkv = np.zeros((1, 2, 1)), np.zeros((1, 2, 2))
+    >>> attention_backward(*shared, *attention(*shared), np.ones((1, 2, 1)), dq, dkv)
+    >>> dkv[0]
+    array([[0. , 1.5],
+           [0. , 0.5]])
     """
     check_attention(q, kv, lengths, width, heads, y, logs, delta, dq, dkv)
     start = kv.shape[2] - 2 * width

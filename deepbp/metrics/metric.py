@@ -129,6 +129,19 @@ class MeanMetric(StreamingMetric):
 
 
 MetricLike: TypeAlias = Metric | Callable[..., float]
+"""A metric, or a function of predictions and targets, of which the names tell which is which.
+
+>>> from deepbp import Sequential
+>>> from deepbp.layers import Dense
+>>> from deepbp.losses import MeanSquaredError
+>>> from deepbp.training import MetricLike
+>>> def largest_error(prediction, target):
+...     return float(abs(prediction - target).max())
+>>> metrics: list[MetricLike] = [largest_error]
+>>> net = Sequential([Dense(1)], input_shape=1, rng=0)
+>>> sorted(net.evaluate([[0.0]], [[1.0]], loss=MeanSquaredError(), metrics=metrics))
+['largest_error', 'loss']
+"""
 
 
 def metric_name(metric: MetricLike) -> str:

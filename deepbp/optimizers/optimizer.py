@@ -19,10 +19,25 @@ from deepbp.sparse_parameters import Touched
 from deepbp.typing import Array, Shape
 
 State: TypeAlias = dict[str, Any]
-"""What an optimizer keeps between steps: arrays and counters, by name."""
+"""What an optimizer keeps between steps: arrays and counters, by name.
+
+>>> from deepbp import ParameterVector, Sequential
+>>> from deepbp.layers import Dense
+>>> from deepbp.optimizers import Adam, State
+>>> parameters = ParameterVector.of(Sequential([Dense(2)], input_shape=3).parameters())
+>>> state: State = Adam().start(parameters)
+>>> sorted(state)
+['mean', 'square', 'step']
+"""
 
 Schedule: TypeAlias = Callable[[int], float]
-"""The learning rate as a function of the step, which counts from 0."""
+"""The learning rate as a function of the step, which counts from 0.
+
+>>> from deepbp.optimizers import SGD, Schedule
+>>> halved: Schedule = lambda step: 0.1 * 0.5 ** (step // 100)
+>>> SGD(halved).learning_rate(250)
+0.025
+"""
 
 
 Names: TypeAlias = Sequence[str]
