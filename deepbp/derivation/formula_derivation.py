@@ -10,7 +10,7 @@ from deepbp._validation import as_shape
 from deepbp.derivation.document import Block, Document, Equations, Heading, Paragraph, Row
 from deepbp.derivation.expressions import Math
 from deepbp.derivation.formula_class import layer_class, loss_class, penalty_class
-from deepbp.derivation.layer_derivation import LayerDerivation
+from deepbp.derivation.layer_derivation import COUNTS, LayerDerivation
 from deepbp.derivation.rendering import Renderable
 from deepbp.errors import ArgumentTypeError, ConfigurationError, shown
 from deepbp.formulas.algebra import Name, Node, add, names_of, replaced
@@ -167,12 +167,11 @@ class FormulaDerivation(Renderable):
         remark = "; ".join(reasons)
         if len(shares) > 1:
             rules = ", ".join(dict.fromkeys(reason.partition(": ")[0] for reason in reasons))
-            remark = f"{_COUNTS.get(len(shares), len(shares))} ways lead here, the shares add: {rules}"
+            remark = f"{COUNTS.get(len(shares), len(shares))} ways lead here, the shares add: {rules}"
         return Row(self._math(left, replaced(whole, known)), "", remark)
 
 
 _STARTS: dict[str, Initializer] = {"bias": Zeros(), "shift": Zeros(), "weight": GlorotUniform()}
-_COUNTS = {2: "two", 3: "three", 4: "four"}
 
 
 def _gradient_name(quantity: Quantity) -> str:

@@ -19,11 +19,12 @@ from deepbp.formulas.formula_text import letters_of, written
 from deepbp.formulas.identities import plain
 from deepbp.formulas.language import Formula, in_time
 from deepbp.formulas.printer import Symbol
+from deepbp.formulas.rules import RULES
 from deepbp.layers import Builder, Layer
 from deepbp.testing.comparisons import values_of_fields
 from deepbp.typing import AnySize, Shape
 
-_COUNTS = {2: "two", 3: "three", 4: "four"}
+COUNTS = {2: "two", 3: "three", 4: "four"}
 
 
 @frozen(eq=False, repr=False)
@@ -123,11 +124,11 @@ def reason(rules: Sequence[str]) -> str:
         return rules[0]
     first = [rule.rpartition("; ") for rule in rules]
     ends = {end for _, _, end in first}
-    if len(ends) == 1 and all(start for start, _, _ in first):
+    if len(ends) == 1 and all(start for start, _, _ in first) and ends <= {RULES[name][0] for name in ("nth", "part")}:
         starts = dict.fromkeys(start.partition(":")[0].partition(",")[0] for start, _, _ in first)
         return f"{ends.pop()}: {', '.join(reversed(starts))}"
     short = dict.fromkeys("; ".join(part.partition(": ")[0] for part in rule.split("; ")) for rule in rules)
-    return f"{_COUNTS.get(len(rules), len(rules))} ways lead here, the shares add: {', and '.join(short)}"
+    return f"{COUNTS.get(len(rules), len(rules))} ways lead here, the shares add: {', and '.join(short)}"
 
 
 def _at_step(letter: str) -> str:
