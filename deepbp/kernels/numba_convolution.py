@@ -7,6 +7,7 @@ The loops get flat arrays: ``runs`` are the distances from the first number of a
 numbers, each of ``length``; ``image``, ``row`` and ``step`` the distances between images, rows and places.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -279,13 +280,17 @@ def _distances(x: Array, stride: Pair) -> tuple[int, int, int]:
     return height * width * channels, width * channels * stride[0], channels * stride[1]
 
 
-def _runs(x: Array, size: Pair, dilation: Pair, groups: int) -> tuple[Array, int]:
-    """Where the rows of neighbouring numbers of a window begin, and their length: kw·C numbers lie together."""
-    row, channels = x.shape[2] * x.shape[3] * dilation[0], x.shape[3]
+@lru_cache(maxsize=256)
+def _runs(width: int, channels: int, size: Pair, dilation: Pair, groups: int) -> tuple[Array, Array, int]:
+    """Where the rows of neighbouring numbers of a window begin, and all of its numbers lie, and the length of a row.
+
+    Without groups and dilation, kw·C numbers lie together.
+    """
+    row, length = width * channels * dilation[0], channels // groups
+    runs = (np.arange(size[0])[:, None] * row + np.arange(size[1]) * (channels * dilation[1])).reshape(-1)
     if dilation[1] == 1 and groups == 1:
-        return np.arange(size[0]) * row, size[1] * channels
-    starts = np.arange(size[0])[:, None] * row + np.arange(size[1]) * (channels * dilation[1])
-    return starts.reshape(-1), channels // groups
+        runs, length = np.arange(size[0]) * row, size[1] * channels
+    return runs, (runs[:, None] + np.arange(length)).reshape(-1), length
 
 
 def correlate(x: Array, weight: Array, bias: Array | None, stride: Pair, dilation: Pair, groups: int) -> Array:
@@ -297,7 +302,7 @@ def correlate(x: Array, weight: Array, bias: Array | None, stride: Pair, dilatio
     if numba_winograd.is_worth_it(x, shape, (weight.shape[0], weight.shape[1]), stride, dilation, groups):
         numba_winograd.correlate(numbers, x.shape[3], factors, added, z)
         return z
-    runs, length = _runs(x, (weight.shape[0], weight.shape[1]), dilation, groups)
+    runs, _, length = _runs(*x.shape[2:], (weight.shape[0], weight.shape[1]), dilation, groups)
     images, height, width, outputs = shape
     given = numbers, *_distances(x, stride), runs
     if plain.is_depthwise(weight.shape, groups):
@@ -316,8 +321,8 @@ def correlate_weights(x: Array, delta: Array, size: Pair, stride: Pair, dilation
     if numba_winograd.is_worth_it(x, delta.shape, size, stride, dilation, groups):
         return numba_winograd.correlate_weights(numbers, x.shape[3], signals, delta.shape)
     total = np.zeros(shape, x.dtype)
-    runs, length = _runs(x, size, dilation, groups)
-    shifts, given = (runs[:, None] + np.arange(length)).reshape(-1), (numbers, *_distances(x, stride))
+    runs, shifts, length = _runs(*x.shape[2:], size, dilation, groups)
+    given = numbers, *_distances(x, stride)
     images, height, width, outputs = delta.shape
     if plain.is_depthwise(shape, groups):
         correlate_each_shares(*given, runs, signals, total.reshape(-1), images, height, width, outputs)

@@ -29,8 +29,8 @@ def places_along(size: int, kernel: int, stride: int, dilation: int = 1) -> int:
     return (size - (kernel - 1) * dilation - 1) // stride + 1
 
 
-def windows(x: Array, size: Pair, stride: Pair, dilation: Pair) -> Array:
-    """The windows on which a kernel of this size is laid, (B, H′, W′, KH, KW, C): a view, of which nothing is copied.
+def places(x: Array, size: Pair, stride: Pair, dilation: Pair) -> Pair:
+    """The numbers H′, W′ of places at which a kernel of this size is laid.
 
     Raises:
         ShapeError: for arrays other than images, and where no window fits.
@@ -38,9 +38,15 @@ def windows(x: Array, size: Pair, stride: Pair, dilation: Pair) -> Array:
     if x.ndim != 4:
         raise ShapeError(f"expected images (B, H, W, C), got an array of shape {x.shape}")
     known = min(*size, *stride, *dilation) >= 1
-    counts = tuple(map(places_along, x.shape[1:3], size, stride, dilation)) if known else (0, 0)
-    if min(counts) < 1:
+    rows, columns = map(places_along, x.shape[1:3], size, stride, dilation) if known else (0, 0)
+    if min(rows, columns) < 1:
         raise ShapeError(f"no window of size {size}, stride {stride} and dilation {dilation} fits into {x.shape[1:3]}")
+    return rows, columns
+
+
+def windows(x: Array, size: Pair, stride: Pair, dilation: Pair) -> Array:
+    """The windows on which a kernel is laid, (B, H′, W′, KH, KW, C): a view, of which nothing is copied."""
+    counts = places(x, size, stride, dilation)
     image, row, column, channel = x.strides
     steps = (image, row * stride[0], column * stride[1], row * dilation[0], column * dilation[1], channel)
     return as_strided(x, (len(x), *counts, *size, x.shape[3]), steps, writeable=False)
@@ -53,12 +59,12 @@ def correlated_shape(
     if weight.ndim != 4:
         raise ShapeError(f"expected kernels (KH, KW, C / groups, O), got an array of shape {weight.shape}")
     *size, inputs, outputs = weight.shape
-    images, height, width, _ = windows(x, (size[0], size[1]), stride, dilation).shape[:4]
+    height, width = places(x, (size[0], size[1]), stride, dilation)
     if groups < 1 or x.shape[3] != groups * inputs or outputs % groups or not inputs:
         raise ShapeError(f"kernels of shape {weight.shape} in {groups} groups do not fit images of shape {x.shape}")
     if bias is not None and bias.shape != (outputs,):
         raise ShapeError(f"expected a bias for each of {outputs} outputs, got an array of shape {bias.shape}")
-    return images, height, width, outputs
+    return len(x), height, width, outputs
 
 
 def correlate(x: Array, weight: Array, bias: Array | None, stride: Pair, dilation: Pair, groups: int) -> Array:
@@ -74,17 +80,17 @@ def correlate(x: Array, weight: Array, bias: Array | None, stride: Pair, dilatio
     array([[ 8., 12.],
            [20., 24.]])
     """
-    places = windows(x, _size(weight), stride, dilation)
+    every = windows(x, _size(weight), stride, dilation)
     z = np.empty(correlated_shape(x, weight, bias, stride, dilation, groups), np.result_type(x, weight))
     if _is_depthwise(weight, groups):
         z[...] = 0
-        for u, v, shifted in _shifted(places):
+        for u, v, shifted in _shifted(every):
             z += shifted * weight[u, v, 0]
     else:
         for inputs, outputs in _groups(weight, groups):
             matrix = weight[..., outputs].reshape(-1, outputs.stop - outputs.start)
-            for block in _blocks(places, len(matrix)):
-                window_rows = places[block][..., inputs].reshape(-1, len(matrix))
+            for block in _blocks(every, len(matrix)):
+                window_rows = every[block][..., inputs].reshape(-1, len(matrix))
                 part = z[block][..., outputs]
                 part[...] = window_rows.dot(matrix).reshape(part.shape)
     if bias is not None:
@@ -94,9 +100,9 @@ def correlate(x: Array, weight: Array, bias: Array | None, stride: Pair, dilatio
 
 def shared_shape(x: Array, delta: Array, size: Pair, stride: Pair, dilation: Pair, groups: int) -> Shape:
     """The shape of what ``correlate_weights`` returns. Raises ShapeError for arrays that do not fit."""
-    places = windows(x, size, stride, dilation)
-    if delta.ndim != 4 or delta.shape[:3] != places.shape[:3]:
-        raise ShapeError(f"expected an error signal of shape {(*places.shape[:3], 'O')}, got {delta.shape}")
+    expected = len(x), *places(x, size, stride, dilation)
+    if delta.ndim != 4 or delta.shape[:3] != expected:
+        raise ShapeError(f"expected an error signal of shape {(*expected, 'O')}, got {delta.shape}")
     if groups < 1 or x.shape[3] % groups or delta.shape[3] % groups:
         raise ShapeError(f"{groups} groups do not divide {x.shape[3]} channels and {delta.shape[3]} outputs")
     return (*size, x.shape[3] // groups, delta.shape[3])
@@ -115,16 +121,16 @@ def correlate_weights(x: Array, delta: Array, size: Pair, stride: Pair, dilation
            [20., 24.]])
     """
     total = np.zeros(shared_shape(x, delta, size, stride, dilation, groups), np.result_type(x, delta))
-    places = windows(x, size, stride, dilation)
+    every = windows(x, size, stride, dilation)
     if _is_depthwise(total, groups):
-        for u, v, shifted in _shifted(places):
+        for u, v, shifted in _shifted(every):
             total[u, v, 0] = np.einsum("bijc,bijc->bc", shifted, delta).sum(axis=0)
         return total
     for inputs, outputs in _groups(total, groups):
         part = total[..., outputs]
         height = part[..., 0].size
-        for block in _blocks(places, height):
-            window_rows = places[block][..., inputs].reshape(-1, height)
+        for block in _blocks(every, height):
+            window_rows = every[block][..., inputs].reshape(-1, height)
             signals = delta[block][..., outputs].reshape(-1, part.shape[3])
             part += window_rows.T.dot(signals).reshape(part.shape)
     return total
