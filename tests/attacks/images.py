@@ -14,7 +14,7 @@ import numpy as np
 from kernels import Guarded, arrange
 
 from deepbp.kernels import numba_convolution as fused
-from deepbp.kernels import numba_pooling
+from deepbp.kernels import numba_pooling, numba_winograd
 from deepbp.kernels import numpy_convolution as plain
 from deepbp.typing import Array
 
@@ -60,13 +60,16 @@ def draw(rng: np.random.Generator) -> tuple[str, list[Any]]:
     inputs, outputs = one(1, 2, 3, 5, 8, 16, 17), one(1, 2, 5, 8, 15, 16, 17, 31, 32, 33, 47)
     if one(True, False, False):
         groups, inputs, outputs = one(2, 3, 8, 16, 17, 33), 1, 1
+    elif one(True, False, False):  # Winograd's form
+        groups, inputs, outputs, size, stride, dilation = 1, one(32, 33, 47), one(32, 40, 65), (3, 3), (1, 1), (1, 1)
+        height, width = one(4, 6, 12), one(4, 8, 5)
     x = rng.normal(size=(one(0, 1, 1, 2), height, width, groups * inputs)).astype(dtype)
     name = one("correlate", "correlate_weights", "max_pool", "max_pool_backward")
     if name.startswith("max"):
         pads = tuple((one(0, k - 1), one(0, k // 2)) for k in size)
         y, winner = plain.max_pool(x, size, stride, pads)  # type: ignore[arg-type]
         if name == "max_pool":
-            return name, [x, size, stride, pads]
+            return name, [x, size, stride, pads, one(True, False)]
         winner = rng.integers(0, 256, winner.shape).astype(np.uint8) if one(True, False) else winner
         return name, [winner, rng.normal(size=y.shape).astype(dtype), x.shape, size, stride, pads]
     places = plain.windows(x, size, stride, dilation).shape[:3]
@@ -80,7 +83,7 @@ def draw(rng: np.random.Generator) -> tuple[str, list[Any]]:
 
 def attack(calls: int, seed: int) -> int:
     """Make random calls; returns how many gave other results than the NumPy form."""
-    found = 0
+    found, modules = 0, (fused, numba_pooling, numba_winograd)
     for number in range(calls):
         rng = np.random.default_rng((seed, number))
         name, arguments = draw(rng)
@@ -90,12 +93,12 @@ def attack(calls: int, seed: int) -> int:
         inside = [
             arrange(guarded(one.nbytes), one, "C", at_end) if isinstance(one, np.ndarray) else one for one in arguments
         ]
-        for module in fused, numba_pooling:
+        for module in modules:
             vars(module)["np"] = GuardedNumPy(at_end)
         try:
             made = getattr(fused, name)(*inside)
         finally:
-            for module in fused, numba_pooling:
+            for module in modules:
                 vars(module)["np"] = np
         for one, other in zip(
             *((each if isinstance(each, tuple) else (each,)) for each in (made, expected)), strict=True
