@@ -67,9 +67,10 @@ def test_a_million_samples(problem: dict[str, Any]) -> None:
 
 @needs_proc
 @pytest.mark.skipif(find_spec("numba") is None, reason="the fused kernels need Numba")
-def test_a_million_samples_with_the_compiler_in_memory() -> None:
+def test_a_million_samples_with_compiled_kernels() -> None:
+    train(CLASSES, "numba")  # the first process may have to compile, in 200 MB
     _, before, peak = train(CLASSES, "numba")
-    assert peak - before < 200  # nearly all of it is Numba, which may have to compile first
+    assert peak - before < 120  # of which the library that loads compiled code takes half
 
 
 def peak(case: str, batches: int, folder: Path) -> float:
