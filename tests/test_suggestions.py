@@ -15,9 +15,10 @@ import pytest
 from attrs import define, field
 
 import deepbp
-from deepbp import Sequential, _suggestions, losses, optimizers
+from deepbp import History, Sequential, Trainer, _suggestions, losses, optimizers
 from deepbp.errors import ArgumentTypeError
 from deepbp.layers import Dense, Sigmoid
+from deepbp.metrics import Accuracy, check_metrics
 from deepbp.optimizers import SGD
 
 HOMES = [f"deepbp.{home}".rstrip(".") for home in _suggestions._NAMES]
@@ -312,3 +313,19 @@ def test_a_parameter_by_its_path() -> None:
         net.parameter("0.w")
     with pytest.raises(IndexError, match="expected one of none before the network is built, got"):
         Sequential([Dense(2)]).parameter("0.weight")
+
+
+def test_what_a_history_has_elsewhere() -> None:
+    history: Any = History(loss=[0.5])
+    assert not {"history", "plot"} & {*dir(history)}
+    with pytest.raises(AttributeError, match=r"has no attribute 'history': .*: write history\['loss'\]$"):
+        history.history  # noqa: B018
+    assert not hasattr(history, "plot")
+    assert copy.deepcopy(history) == history == pickle.loads(pickle.dumps(history))
+
+
+def test_a_class_in_the_place_of_an_object() -> None:
+    with pytest.raises(ArgumentTypeError, match=r"metrics: .* got <class .*Accuracy'>: write Accuracy\(\)$"):
+        check_metrics([Accuracy])  # type: ignore[list-item]
+    with pytest.raises(ArgumentTypeError, match=r"loss: expected Loss, got 'softmax': write SoftmaxCrossEntropy\(\)"):
+        Trainer(Sequential([Dense(2)], input_shape=1), "softmax", SGD(0.1))  # type: ignore[arg-type]

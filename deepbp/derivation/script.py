@@ -138,9 +138,10 @@ def _from_formula(step: Step, x: str, y: str, delta: str, own: dict[str, str]) -
     layer = step.layer
     differs = bool(step.condition) or layer.surrogate_gradient or bool(layer.named_buffers())
     if formula is None or differs or formula.saved or "applied(" in formula.forward:
+        fix = ": write the script of the others, net[1:].script(loss, optimizer)" if step.place == "0" else ""
         raise ConfigurationError(
             f"script: layer {step.place}, {step.layer}: expected a layer that does the same in each pass and states "
-            "its formula"
+            f"its formula{fix}"
         )
     held = values_of_fields(step.layer)
     shapes = {name: parameter.value.shape for name, parameter in step.held.items()}

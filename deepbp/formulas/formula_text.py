@@ -106,6 +106,8 @@ def _check(node: ast.expr, text: str, depth: int) -> None:
             inside = (value,)
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in FUNCTIONS:
             inside = arguments
+        case ast.Call(func=ast.Attribute(value=ast.Name(), attr=name)) if name in FUNCTIONS:
+            raise pointed(text, node.func, f"functions stand alone: write {name}(...)")
         case ast.Call(func=ast.Name(id=name)) if name not in FUNCTIONS:
             close = get_close_matches(name, FUNCTIONS, n=1)
             raise pointed(

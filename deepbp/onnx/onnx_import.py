@@ -123,7 +123,7 @@ class _Reader:
         sizes = self.shapes[x.name]
         shape = tuple(None if n < 1 else n for n in (sizes[:1] + sizes[2:] if steps_first else sizes[1:]))
         kinds = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "BatchNormalization")
-        first = self.nodes[0].op_type if self.nodes else ""
+        first = next((node.op_type for node in self.nodes if node.op_type not in ("Cast", "Identity")), "")
         reads_steps = any(node.op_type in RECURRENT for node in self.nodes)
         images = len(shape) == 3 and first != "Transpose" and not reads_steps
         self.channels_first = images or (len(shape) == 2 and first in kinds)
@@ -295,7 +295,7 @@ class _Reader:
         self, part: list[NodeProto], source: str, target: str, behind: list[tuple[list[NodeProto], str, str]]
     ) -> tuple[Layer[Any] | None, int]:
         """The activation that these nodes are, with up to two parts behind them; and how many of those."""
-        if len(part) == 1 and part[0].op_type in OPERATORS and part[0].op_type != "Mul":
+        if len(part) == 1 and part[0].op_type in OPERATORS and part[0].op_type not in ("Mul", "Sub"):
             return None, 0
         for count in range(min(3, len(behind) + 1)):
             nodes = [*part, *(node for one, _, _ in behind[:count] for node in one)]

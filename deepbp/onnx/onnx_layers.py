@@ -119,6 +119,11 @@ def _add(node: Imported) -> Layer[Any] | None:
     return layers.Shift()
 
 
+def _subtract(node: Imported) -> Layer[Any]:
+    node.set(shift=node.along_features(-node.constant(1)))
+    return layers.Shift()
+
+
 def _scale(node: Imported) -> Layer[Any]:
     node.set(gain=node.along_features(node.other()))
     return layers.Scale()
@@ -423,6 +428,7 @@ OPERATORS: dict[str, Callable[[Imported], Layer[Any] | None]] = {
     "Softmax": _softmax,
     "Softplus": _activation(layers.Softplus),
     "Softsign": _activation(layers.Softsign),
+    "Sub": _subtract,
     "Tanh": _activation(layers.Tanh),
     "Transpose": _transpose,
 }

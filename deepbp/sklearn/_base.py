@@ -183,17 +183,18 @@ class NetworkEstimator(CallbackSupport, BaseEstimator):  # type: ignore[misc]  #
         layers, loss = self._or_default("layers", self.layers), self._loss()
         if not isinstance(layers, list | tuple):
             raise TypeError(
-                f"layers: expected a list of hidden layers, such as [Dense(100), ReLU()], "
-                f"got {shown(layers)}: the output "
-                "layer follows from y"
+                "layers: expected a list of hidden layers, such as [Dense(100), ReLU()], "
+                f"got {shown(layers)}: the output layer follows from y"
             )
         last = {"probabilities": Softmax() if isinstance(loss, ClassTargetLoss) else Sigmoid(), "rates": Softplus()}
         self.network_ = Sequential(
             [*deepcopy(list(layers)), Dense(self._outputs(target)), *filter(None, [last.get(loss.expects)])],
             input_shape=x.shape[1],
-            rng=np.random.default_rng(self._seed),
+            rng=self._seed,
             dtype=self.dtype or x.dtype.name,
         )
+        if (columns := getattr(self, "feature_names_in_", None)) is not None:  # also in a file of the network alone
+            self.network_.columns = [*map(str, columns)]
         optimizer = deepcopy(self._or_default("optimizer", self.optimizer))
         self.trainer_ = Trainer(self.network_, loss, optimizer, clip_norm=self.clip_norm)
 

@@ -280,7 +280,10 @@ def test_names_of_columns() -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(X, columns=[f"c{i}" for i in range(X.shape[1])])
     net = quick().fit(frame, pandas.Series(NAMES, dtype="category"))
-    assert list(net.feature_names_in_) == list(frame.columns)
+    assert list(net.feature_names_in_) == list(net.network_.columns or ()) == list(frame.columns)
+    mixed = net.network_.predict_classes(frame[sorted(frame.columns, reverse=True)])
+    np.testing.assert_array_equal(mixed, net.predict(frame))
+    assert " at 0x" not in repr(net.network_)
     with pytest.raises(ValueError, match="feature names should match"):
         net.predict(frame.rename(columns={"c0": "other"}))
     polars = pytest.importorskip("polars")

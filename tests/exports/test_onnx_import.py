@@ -68,6 +68,49 @@ def test_what_pytorch_exports(path: Path) -> None:
     np.testing.assert_allclose(net.predict(np.moveaxis(x, 1, -1) if x.ndim > 2 else x), y, rtol=1e-5, atol=1e-6)
 
 
+OF_KERAS = {
+    "mlp": "[Dense(8), ReLU(), Shift(), Scale(), Shift(), Dense(3), Softmax()]",
+    "cnn": "[Conv2D(4, 3, padding=1), ReLU(), MaxPool2D(), Conv2D(4, 3), Flatten(), Dense(3)]",
+    "gap": "[Conv2D(4, 3), ReLU(), GlobalAveragePool(), Dense(3)]",
+}
+"""By ``model.export`` on PyTorch; "mlp" has a batch normalization, written out."""
+
+
+@pytest.mark.parametrize("name", OF_KERAS)
+def test_what_keras_exports(name: str) -> None:
+    """Images have their channels last there, too; the outputs are Keras's own."""
+    with np.load(DATA / "keras" / "outputs.npz") as arrays:
+        x, y = arrays[f"{name}_x"], arrays[f"{name}_y"]
+    net = load(DATA / "keras" / f"{name}.onnx")
+    assert repr(net).startswith(f"Sequential({OF_KERAS[name]}, input_shape=")
+    np.testing.assert_allclose(net.predict(x), y, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")  # of Keras
+def test_a_model_of_keras_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Keras computes with PyTorch, which writes its files."""
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    for package in ("torch", "onnxscript"):
+        pytest.importorskip(package)
+    keras: Any = pytest.importorskip("keras")
+    if keras.config.backend() != "torch":
+        pytest.skip("Keras has begun to compute with another library")
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((7, 6, 2)),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.MaxPooling2D(2),
+            layers.Flatten(),
+            layers.Dense(3),
+        ]
+    )
+    x = np.random.default_rng(0).normal(size=(3, 7, 6, 2)).astype(np.float32)
+    y = keras.ops.convert_to_numpy(model(x))
+    model.export(str(tmp_path / "model.onnx"), format="onnx", verbose=False)
+    np.testing.assert_allclose(load(tmp_path / "model.onnx").predict(x), y, rtol=1e-5, atol=1e-5)
+
+
 AND_BACK: list[tuple[list[Layer[Any]], Shape, str]] = [
     ([Dense(4), Tanh(), Residual([Dense(4), SiLU()], Dense(4)), Dense(2, use_bias=False)], (3,), "float64"),
     ([Scale(), Shift(), PReLU(), BatchNorm(), LayerNorm(), Softmax()], (3,), "float32"),

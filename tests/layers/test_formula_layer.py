@@ -116,6 +116,7 @@ def test_a_derivation_shows_the_derived_gradients() -> None:
         ("total(x)", {}, ShapeError, "samples along axis 0, got shape ()", "total(x)"),
         ("maximum(x)", {}, ConfigurationError, "maximum does not take 1 arguments", "maximum(x)"),
         ("x.shape", {}, ConfigurationError, "expected numbers, names, operators", "x.shape"),
+        ("x * np.tanh(x)", {}, ConfigurationError, "functions stand alone: write tanh(...)", "np.tanh"),
     ],
 )  # fmt: skip
 def test_an_error_shows_the_place(
