@@ -20,7 +20,6 @@ PROGRAMS = (
     "sample weights",
     "missing targets",
     "batch normalization",
-    "images",
     "by step",
     "skipping",
     "skipping and accumulation",
