@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from operator import length_hint
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from attrs import define, evolve, field
@@ -251,12 +250,16 @@ class Chain(Layer[list[Any]]):
         return bool(self._penalized) if self.built else any(layer.has_penalty() for layer in self.layers)
 
     def predict(self, x: Array) -> Array:
-        layers = iter(self.layers)
+        layers, position, is_passed = self.layers, 0, False
         try:
-            for layer in layers:
-                x = layer._run_predict(x)
+            for position, (layer, after) in enumerate(zip(layers, (*layers[1:], None), strict=True)):  # noqa: B007
+                if (type(layer), type(after)) in _INCLUDED:
+                    is_passed = True
+                    continue
+                x = layer.forward_rectified(x)[0] if is_passed else layer._run_predict(x)
+                is_passed = False
         except Exception as error:
-            self._locate(error, len(self.layers) - 1 - length_hint(layers), "predict", x)
+            self._locate(error, position, "predict", x)
             raise
         return x
 

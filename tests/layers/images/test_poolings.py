@@ -16,6 +16,7 @@ from deepbp.layers import (
     GlobalAveragePool,
     GlobalMaxPool,
     Layer,
+    LeakyReLU,
     MaxPool1D,
     MaxPool2D,
     ReLU,
@@ -79,20 +80,21 @@ def test_a_chain_runs_a_relu_with_the_pooling_behind_it(
     size: Any, stride: Any, padding: Any, shape: Any, dtype: Any, kernel_form: str, rng: np.random.Generator
 ) -> None:
     """To the bit as one after the other, at kinks, ties and NaN, too."""
-    layers = [ReLU(), MaxPool2D(size, stride=stride, padding=padding)]
+    layers = [ReLU(), MaxPool2D(size, stride=stride, padding=padding), LeakyReLU()]
     chain = Chain(layers)
     Builder(rng=0, dtype=dtype).build(chain, shape)
     x = rng.normal(-0.5, 1, size=(3, *shape)).astype(dtype)
     x[rng.random(x.shape) < 0.2] = 0
     x[0, 1, 1, 0], x[1, 0, 0, 0] = np.nan, -0.0
     y, saved = chain.forward(x)
-    rectified, first = layers[0].forward(x)
-    expected, second = layers[1].forward(rectified)
+    expected, first = layers[0].forward(x)
+    expected, second = layers[1].forward(expected)
+    expected, third = layers[2].forward(expected)
     np.testing.assert_array_equal(y, expected)
     np.testing.assert_array_equal(np.signbit(y), np.signbit(expected))
     np.testing.assert_array_equal(chain.predict(x), expected)
     delta = rng.normal(size=y.shape).astype(dtype)
-    moved = layers[0].backward(first, layers[1].backward(second, delta))
+    moved = layers[0].backward(first, layers[1].backward(second, layers[2].backward(third, delta)))
     np.testing.assert_array_equal(chain.backward(saved, delta), moved)
     assert np.count_nonzero(moved)
 
