@@ -70,7 +70,7 @@ def test_a_million_samples(problem: dict[str, Any]) -> None:
 def test_a_million_samples_with_compiled_kernels() -> None:
     train(CLASSES, "numba")  # the first process may have to compile, in 200 MB
     _, before, peak = train(CLASSES, "numba")
-    assert peak - before < 120  # of which the library that loads compiled code takes half
+    assert peak - before < 200  # 40 to 100 of which are the library that loads code, as the system maps its file
 
 
 def peak(case: str, batches: int, folder: Path) -> float:
