@@ -46,7 +46,8 @@ def everything(folder: Path) -> list[Any]:
     ]
     for fit in (fit_lbfgs, fit_levenberg_marquardt):
         small = Sequential([Dense(1), Tanh(), Dense(1)], input_shape=1, rng=0, dtype="float64")
-        results.append(str(dict(fit(small, TINY, TINY_TARGETS, LOSS, max_iterations=3))))
+        # How many iterations SciPy makes among numbers whose squares are 0 has differed between two calls.
+        results.append(fit(small, TINY, TINY_TARGETS, LOSS, max_iterations=3)["loss"][-1])
     return results
 
 
