@@ -90,12 +90,17 @@ def _all_or_some(
             use(pointer, _compared(builder, "<", left, count))
 
 
+def _spread(builder: Any, number: Any, kind: Any) -> Any:
+    """A vector of this kind in which every number is the same."""
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), number, ir.IntType(32)(0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
+    return builder.shuffle_vector(one, one, zeros)
+
+
 def _compared(builder: Any, symbol: str, number: Any, count: int) -> Any:
     """A mask: how the places of the lanes compare with a whole number."""
     places = ir.VectorType(ir.IntType(64), count)
-    one = builder.insert_element(ir.Constant(places, ir.Undefined), number, ir.IntType(32)(0))
-    many = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), count), [0] * count))
-    return builder.icmp_signed(symbol, ir.Constant(places, list(range(count))), many)
+    return builder.icmp_signed(symbol, ir.Constant(places, list(range(count))), _spread(builder, number, places))
 
 
 def _masked(builder: Any, what: str, kind: Any, arguments: list[Any]) -> Any:
@@ -162,11 +167,8 @@ def load_few(context: Any, array: Any, place: Any, few: Any, fill: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         made = context.make_array(array)(context, builder, arguments[0])
-        kind, size, mask = (
-            arguments[3].type,
-            array.dtype.bitwidth // 8,
-            _compared(builder, "<", arguments[2], fill.count),
-        )
+        kind, size = arguments[3].type, array.dtype.bitwidth // 8
+        mask = _compared(builder, "<", arguments[2], fill.count)
         pointer = builder.bitcast(builder.gep(made.data, [arguments[1]]), kind.as_pointer())
         return _masked(builder, "load", kind, [pointer, ir.IntType(32)(size), mask, arguments[3]])
 
@@ -193,10 +195,8 @@ def replaced(context: Any, lanes: Any, place: Any, number: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         whole, place, number = arguments
-        one = builder.insert_element(ir.Constant(whole.type, ir.Undefined), number, ir.IntType(32)(0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), lanes.count), [0] * lanes.count)
-        many = builder.shuffle_vector(one, one, zeros)
-        return builder.select(_compared(builder, "==", place, lanes.count), many, whole)
+        is_there = _compared(builder, "==", place, lanes.count)
+        return builder.select(is_there, _spread(builder, number, whole.type), whole)
 
     return lanes(lanes, types.int64, lanes.number), generate
 
@@ -222,10 +222,7 @@ def spread(context: Any, number: Any) -> Any:
     """Lanes that all are this number."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = context.get_value_type(signature.return_type)
-        one = builder.insert_element(ir.Constant(kind, ir.Undefined), arguments[0], ir.IntType(32)(0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
-        return builder.shuffle_vector(one, one, zeros)
+        return _spread(builder, arguments[0], context.get_value_type(signature.return_type))
 
     return Lanes(number)(number), generate
 

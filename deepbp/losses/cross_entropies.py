@@ -246,15 +246,8 @@ class SoftmaxCrossEntropy(_SmoothedClassLoss[SoftmaxSaved]):
             return
         places, is_weighted = prod(z.shape[1:-1]), weight is not None or own is not None
         count = program.rows * places
-        row = (
-            z,
-            target,
-            prediction.delta,
-            z.shape[-1],
-            places,
-            program.scratch(16 * count + 16),
-            program.scratch(count + 16),
-        )
+        scratches = program.scratch(16 * count + 16), program.scratch(count + 16)
+        row = z, target, prediction.delta, z.shape[-1], places, *scratches
         if target.shape == z.shape[:-1] and target.dtype == np.int64:
             if is_weighted:
                 of_classes = 0 if own is None else np.full(z.shape[-1], own, dtype)

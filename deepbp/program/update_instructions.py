@@ -110,15 +110,8 @@ def losses(floats: Any, number: Any) -> dict[str, Any]:
     def weighted_cross_entropy(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
         """The same with weights of rows, of classes, or both: two scratches, weights, weights of classes, a scratch."""
         i = wholes(own)
-        labels, d, classes, count, terms, weight = (
-            wholes(i[2]),
-            floats(i[3]),
-            i[4],
-            rows * i[5],
-            floats(i[7]),
-            floats(i[10]),
-        )
-        of_rows, of_classes = floats(i[8]), floats(i[9])
+        labels, d, classes, count = wholes(i[2]), floats(i[3]), i[4], rows * i[5]
+        terms, of_rows, of_classes, weight = floats(i[7]), floats(i[8]), floats(i[9]), floats(i[10])
         if not loops.cross_entropies(floats(i[1]), labels, floats(i[6]), terms, d, classes, count, number(1)):
             return STOP
         for row in range(count):

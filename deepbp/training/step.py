@@ -70,10 +70,7 @@ def _backpropagate(
         raise NonFiniteError("not finite in another process")
     if not finite:
         raise _non_finite(
-            trainer,
-            state,
-            f"the loss became {value}",
-            lambda: first_overflow(model, trainer.loss, batch.x, batch.y),
+            trainer, state, f"the loss became {value}", lambda: first_overflow(model, trainer.loss, batch.x, batch.y)
         )
     delta = loss.backward(loss_saved)
     if scale != 1:
