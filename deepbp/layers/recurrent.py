@@ -39,9 +39,7 @@ class Recurrent(Layer[Saved]):
     any_length = True
     gates: ClassVar[int]
     states: ClassVar[int] = 1  # arrays that a step hands to the next one
-    first_signals: ClassVar[
-        Mapping[str, str]
-    ] = {}  # of each state in the formula, what the first step sends back to it
+    first_signals: ClassVar[Mapping[str, str]] = {}  # what the first step sends back to each state of the formula
 
     units: int = field(validator=positive_int)
     return_sequences: bool = field(default=False, kw_only=True, validator=boolean)
