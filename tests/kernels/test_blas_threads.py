@@ -1,14 +1,16 @@
 """Small products run on one thread of the BLAS, and its number of threads comes back."""
 
 from threading import Barrier, Thread
+from typing import Any
 
 import numpy as np
 import pytest
+from attrs import define
 
 from deepbp import Sequential, Trainer
 from deepbp.kernels import blas_threads
 from deepbp.kernels.blas_threads import FEWEST, MOST, _OneThread, threads_for
-from deepbp.layers import Dense
+from deepbp.layers import Dense, Layer
 from deepbp.losses import MeanSquaredError
 from deepbp.optimizers import SGD
 from deepbp.typing import Array
@@ -61,23 +63,32 @@ def test_several_threads_of_python() -> None:
 
 
 @pytest.mark.parametrize(("rows", "units", "limited"), [(1, 8, False), (64, 512, True), (64, 4096, False)])
-def test_steps_of_small_networks(rows: int, units: int, limited: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_and_evaluations_of_small_networks(
+    rows: int, units: int, limited: bool, kernel_form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The one of 8 units has products that every BLAS computes on one thread, and that of 4096 has large ones."""
     library = Library(2)
     monkeypatch.setattr(blas_threads, "_one_thread", lambda: library.inside)
-    seen: list[int] = []
+    seen: list[tuple[str, int]] = []
 
-    class WatchedSquaredError(MeanSquaredError):
-        def forward(self, prediction, target, sample_weight=None):  # type: ignore[no-untyped-def]
-            seen.append(library.threads)
-            return super().forward(prediction, target, sample_weight)
+    @define(eq=False)
+    class Watching(Layer[None]):
+        def forward(self, x: Array) -> tuple[Array, None]:
+            seen.append(("forward", library.threads))
+            return x, None
 
-    trainer = Trainer(Sequential([Dense(units), Dense(1)], input_shape=256, rng=0), WatchedSquaredError(), SGD(0.001))
+        def backward(self, saved: None, delta: Array) -> Array:
+            seen.append(("backward", library.threads))
+            return delta
+
+    layers: list[Layer[Any]] = [Dense(units), Watching(), Dense(1)]
+    trainer = Trainer(Sequential(layers, input_shape=256, rng=0), MeanSquaredError(), SGD(0.001))
     x, y = np.zeros((rows, 256), "float32"), np.zeros((rows, 1), "float32")
-    trainer.fit(x, y, epochs=1, progress=False)
-    trainer.step(x, y)
-    assert set(seen) == {1 if limited else 2}
-    assert library.threads == 2
+    for run in (lambda: trainer.fit(x, y, progress=False), lambda: trainer.step(x, y), lambda: trainer.evaluate(x, y)):
+        seen.clear()
+        run()
+        assert {threads for _, threads in seen} == {1 if limited else 2}
+        assert library.threads == 2
 
 
 @pytest.mark.parametrize(
