@@ -5,12 +5,14 @@ summed. Such tiles are written here as LLVM instructions, by functions decorated
 of an array that do not fill a vector are left out by a mask.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import factorial, floor, log
 from typing import Any
 
 import llvmlite
 from llvmlite import ir
+from llvmlite.ir.values import MDValue
 from numba import types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
@@ -30,6 +32,17 @@ FUSED = "+fma" in FEATURES or not any(feature.startswith("+sse") for feature in 
 WHOLE, SHORT = ir.IntType(64), ir.IntType(32)
 I64 = types.int64
 OPAQUE = tuple(map(int, llvmlite.__version__.split(".")[:2])) >= (0, 44)  # pointers have no type in LLVM's names
+
+
+class _Rolled(MDValue):  # type: ignore[misc]  # llvmlite has no types
+    """Metadata of a loop that LLVM does not unroll: a distinct node, which begins with itself, as LLVM asks for."""
+
+    def __init__(self, module: Any) -> None:
+        property_ = module.add_metadata(["llvm.loop.unroll.disable"])
+        untyped(super().__init__)(module, [property_], str(len(module.metadata)))
+
+    def descr(self, buf: list[str]) -> None:
+        buf += (f"distinct !{{ {self.get_reference()}, {self.operands[0].get_reference()} }}", "\n")
 
 
 class Vectors:
@@ -68,9 +81,17 @@ class Vectors:
     def plus(self, a: Any, b: Any) -> Any:
         return self.builder.add(self.whole(a), self.whole(b))
 
-    def loop(self, count: Any) -> Any:
-        """A loop over 0 … count − 1, ``with v.loop(count) as turn``: ``turn.index``."""
-        return cgutils.for_range(self.builder, count)
+    @contextmanager
+    def loop(self, count: Any) -> Iterator[Any]:
+        """A loop over 0 … count − 1, ``with v.loop(count) as turn``: ``turn.index``.
+
+        LLVM does not unroll it: two turns of a tile at once need more vectors than there are registers, so that some
+        would be kept in memory.
+        """
+        with cgutils.for_range(self.builder, count) as turn:
+            yield turn
+            body = self.builder.basic_block
+        body.terminator.set_metadata("llvm.loop", _Rolled(self.builder.module))
 
     def chunks(self, length: Any) -> Any:
         """The number of vectors that hold this many numbers."""

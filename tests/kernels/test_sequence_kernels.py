@@ -1,5 +1,6 @@
 """The kernels for sequences: the compiled form against NumPy's, in sizes that tiles and masks divide differently."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,26 @@ def test_recurrences_agree(kind: str, batch: int, steps: int, units: int, dtype:
     expected = forward_and_backward(plain, kind, batch, steps, units, dtype)
     for one, other in zip(found, expected, strict=True):
         expect_close(one, other, dtype)
+
+
+@needs_numba
+def test_tiles_stay_in_registers() -> None:
+    """LLVM would compute two turns of a tile's loop at once, for which there are too few registers."""
+    from deepbp.kernels.numba_math import inner
+    from deepbp.kernels.numba_vectors import product_tile
+
+    rows, tile = 2, product_tile(2, 1, False)
+
+    @inner
+    def add(a: Any, length: Any, w: Any, y: Any) -> None:
+        tile(a, 0, length, 1, length, w, 0, 64, y, 0, 64, 64)
+
+    a, y = np.ones(2 * 5), np.zeros(128)
+    add(a, 5, np.ones(5 * 64), y)
+    assert y[0] == y[64] == 5
+    (code,) = add.inspect_llvm().values()
+    assert "llvm.loop.unroll.disable" in code
+    assert len(re.findall(r" (?:tail )?call .*@llvm\.fma|= fadd ", code)) == rows
 
 
 @in_both_forms
