@@ -1,6 +1,6 @@
 """Kernels: the loops that take most of the training time, in a NumPy form and a compiled form.
 
-``numpy_kernels`` and ``numpy_convolution``, for images, need NumPy only; the others are compiled by Numba, from the
+Modules that begin with ``numpy_`` need NumPy only; those that begin with ``numba_`` are compiled by Numba, from the
 extra ``deepbp[fast]``. The first use of a kernel selects the form, never the import: ``use("numpy")`` or
 ``use("numba")``, else the environment variable DEEPBP_KERNELS, else Numba if it is installed. Both forms give the same
 numbers to a few units in the last place, and raise the same errors. ``unchecked`` has the same kernels for arrays that
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from deepbp.kernels import numpy_kernels as unchecked
     from deepbp.kernels.numpy_convolution import *  # noqa: F403
     from deepbp.kernels.numpy_kernels import *  # noqa: F403
+    from deepbp.kernels.numpy_losses import *  # noqa: F403
 else:
     unchecked = ModuleType(f"{__name__}.unchecked")
 
-_FORMS = {"numpy": ("numpy_kernels", "numpy_convolution"), "numba": ("numba_kernels", "numba_convolution")}
+_FAMILIES = "kernels", "convolution", "losses"
+_FORMS = {form: tuple(f"{form}_{family}" for family in _FAMILIES) for form in ("numpy", "numba")}
 _current: str | None = None
 _is_loaded = False  # whether the kernels of this form are attributes of the module
 

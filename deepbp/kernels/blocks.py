@@ -10,6 +10,7 @@ from deepbp.typing import Array
 # Compiled code cannot format a message: it raises one of these with the numbers, which DeepBPError formats when read.
 OTHER_SHAPE = "backward: expected a delta of the output's shape {}, got {}"
 OTHER_TARGET = "expected a target of the prediction's shape {}, got {}"
+OTHER_WEIGHTS = "expected a vector of weights for equal parts of an array of shape {}, got one of shape {}"
 OTHER_STATE = "optimizer: expected a state as long as the parameters, {} numbers, got {}: make it with start"
 OTHER_LENGTH = "expected a number for each of the {} rows, got {}"
 WHOLE_NUMBERS = "expected an array of float32 or float64, got whole numbers: use .astype('float32')"

@@ -7,11 +7,12 @@ import numpy as np
 from deepbp.errors import ShapeError
 from deepbp.kernels import numba_loops as loops
 from deepbp.kernels import numpy_kernels
-from deepbp.kernels.blocks import NO_SCORES, NOT_ROWS, NOT_SHARES, OTHER_LENGTH, OTHER_TARGET
+from deepbp.kernels.blocks import NO_SCORES, NOT_ROWS, NOT_SHARES, OTHER_LENGTH
 from deepbp.kernels.numba_attention import attention as attention
 from deepbp.kernels.numba_attention import attention_backward as attention_backward
 from deepbp.kernels.numba_erf import gelu as gelu
 from deepbp.kernels.numba_lanes import BYTES
+from deepbp.kernels.numba_losses import check_target
 from deepbp.kernels.numba_math import compiled, inner
 from deepbp.kernels.numba_normalization import batch_norm as batch_norm
 from deepbp.kernels.numba_normalization import batch_norm_backward as batch_norm_backward
@@ -43,12 +44,6 @@ from deepbp.kernels.numpy_kernels import erfc as erfc
 from deepbp.kernels.numpy_kernels import gaussian as gaussian
 from deepbp.kernels.numpy_kernels import softmax_cross_entropy as softmax_cross_entropy
 from deepbp.kernels.numpy_kernels import softmax_cross_entropy_backward as softmax_cross_entropy_backward
-
-
-@inner
-def check_target(prediction: Any, target: Any) -> None:
-    if prediction.shape != target.shape:
-        raise ShapeError(OTHER_TARGET, prediction.shape, target.shape)
 
 
 @inner

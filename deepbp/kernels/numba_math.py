@@ -174,6 +174,8 @@ def _binary(context: Any, x: Any) -> Any:
 def exp_negative(x: Any) -> Any:
     """eˣ for x ≤ 0, within 2 units in the last place; NaN stays NaN. Only for compiled code.
 
+    Also for a positive x, up to half the logarithm of the largest number.
+
     With n = x / ln 2, rounded, eˣ = 2ⁿ eʳ, where |r| = |x − n ln 2| ≤ ½ ln 2 and eʳ is a Taylor polynomial. ln 2 is
     split in two parts, so that n times the first is exact, and 2ⁿ into two factors, so that subnormal results exist.
     """
@@ -307,5 +309,39 @@ def _log1p_positive(x: Any) -> Any:
         parts: Any = _binary(one + x)  # type: ignore[call-arg]
         is_share = x <= one
         return (zero if is_share else parts[0]) * ln2 + log1p_share(x if is_share else parts[1] - one)
+
+    return implementation
+
+
+def log_positive(x: Any) -> Any:
+    """ln x for x > 0 that are no subnormal numbers, within 1 unit in the last place; NaN stays NaN.
+
+    With x = 2ⁿ (1 + f), where 1 + f lies around 1, and s = f / (2 + f), it is n ln 2 + f − (f²/2 − s (f²/2 + R)): R is
+    what follows 2 s in the series of 2 artanh s = ln(1 + f), divided by s. Only for compiled code.
+
+    Source: Ng, "e_log.c", fdlibm, 1993.
+    """
+    raise NotImplementedError
+
+
+@overload(log_positive, jit_options=INLINE)
+def _log_positive(x: Any) -> Any:
+    t: Any = np.float32 if x == types.float32 else np.float64
+    bits_of_high, last = (9, 13) if t is np.float32 else (32, 25)
+    ln2_rest = t(0.0017409305599453094) if t is np.float32 else t(1.9082149292705877e-10)
+    ln2_high = t(floor(log(2) * 2**bits_of_high) / 2**bits_of_high)
+    zero, half, one, two, root, largest = t(0), t(0.5), t(1), t(2), t(2**0.5), t(np.finfo(t).max)
+    series = polynomial_of(t, tuple(2 / k for k in range(3, last, 2)))
+
+    def implementation(x: Any) -> Any:
+        parts: Any = _binary(x)  # type: ignore[call-arg]
+        is_large = parts[1] > root
+        n = parts[0] + (one if is_large else zero)
+        f = parts[1] * (half if is_large else one) - one
+        s = f / (two + f)
+        square, curve = s * s, half * f * f
+        rest = s * (curve + square * series(square)) + n * ln2_rest
+        value = n * ln2_high - ((curve - rest) - f)
+        return value if x <= largest else x
 
     return implementation

@@ -308,6 +308,10 @@ class _BinaryCrossEntropyLoss(MeanLoss):
         s = float(self.label_smoothing)  # a NumPy number would bring its dtype along
         return (1 - s) * target + s / 2 if s else target
 
+    def _settings_of_smoothing(self) -> tuple[float, float]:
+        s = float(self.label_smoothing)
+        return 1 - s, s / 2
+
 
 @frozen
 class BinaryCrossEntropy(_BinaryCrossEntropyLoss):
@@ -339,9 +343,12 @@ class BinaryCrossEntropy(_BinaryCrossEntropyLoss):
         check_range(prediction, "prediction", "end the network with Sigmoid(), or use SigmoidBinaryCrossEntropy()")
 
     def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
-        y, numbers = self._smoothed(target), limits(prediction)
-        p = np.clip(prediction, numbers.tiny, 1 - numbers.epsneg)
-        return -(y * np.log(p) + (1 - y) * np.log1p(-p)), (p - y) / (p * (1 - p))
+        limits(prediction)  # refuses whole numbers
+        return kernels.binary_cross_entropy(prediction, self._smoothed(target))
+
+    def lower(self, program: Program, prediction: Slot, target: Array, weight: Array | None = None) -> None:
+        settings = self._settings_of_smoothing()
+        self._lower_terms(program, prediction, target, weight, "binary_cross_entropy", *settings)
 
 
 @frozen
@@ -394,8 +401,9 @@ class SigmoidBinaryCrossEntropy(_BinaryCrossEntropyLoss):
         return kernels.sigmoid_cross_entropy(prediction, positive, negative, positive + negative)
 
     def lower(self, program: Program, prediction: Slot, target: Array, weight: Array | None = None) -> None:
-        s = float(self.label_smoothing)
-        if self.pos_weight == 1:
-            self._lower_terms(program, prediction, target, weight, "sigmoid_cross_entropy", 1 - s, s / 2)
+        settings, own = self._settings_of_smoothing(), self.pos_weight
+        if own == 1:
+            self._lower_terms(program, prediction, target, weight, "sigmoid_cross_entropy", *settings)
         else:
-            super().lower(program, prediction, target, weight)
+            name = "weighted_sigmoid_cross_entropy"
+            self._lower_terms(program, prediction, target, weight, name, *settings, of_outputs=own)

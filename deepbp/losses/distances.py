@@ -10,7 +10,6 @@ from deepbp import kernels
 from deepbp.errors import ShapeError
 from deepbp.errors.validators import number, positive, scalar_or_each, scalar_or_tuple
 from deepbp.formulas.language import LossFormula
-from deepbp.kernels.blocks import long_dot
 from deepbp.losses.loss import Loss, MeanLoss, check_same_shape, limits, not_arrays, per_output, weight_column
 from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, ArrayLike, Shape
@@ -20,9 +19,8 @@ def _squared_error(prediction: Array, target: Array, sample_weight: Array | None
     """Σ w (ŷ − y)², and factor · w (ŷ − y)."""
     if sample_weight is None:
         return kernels.squared_error(prediction, target, factor)
-    difference = prediction - target
-    weighted = difference * weight_column(sample_weight, prediction)
-    return long_dot(difference.reshape(-1), weighted.reshape(-1)), weighted * float(factor)
+    weight_column(sample_weight, prediction)  # validates them
+    return kernels.weighted_squared_error(prediction, target, sample_weight.reshape(-1), factor)
 
 
 @frozen
@@ -165,10 +163,10 @@ class LogCosh(MeanLoss):
     formula = LossFormula("total(log(cosh(prediction - target))) / n", "tanh(prediction - target) / n")
 
     def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
-        difference = prediction - target
-        size = np.abs(difference)
-        # ln cosh d = |d| + ln(1 + (e^(−2|d|) − 1) / 2): cosh overflows, and this form keeps the digits of small d.
-        return size + np.log1p(np.expm1(-2 * size) / 2), np.tanh(difference)
+        return kernels.log_cosh(prediction, target)
+
+    def lower(self, program: Program, prediction: Slot, target: Array, weight: Array | None = None) -> None:
+        self._lower_terms(program, prediction, target, weight, "log_cosh")
 
 
 @frozen
@@ -229,6 +227,10 @@ class Quantile(MeanLoss):
         q = per_output(self.quantiles, prediction, "Quantile: prediction")
         above = prediction - target
         return np.maximum(above, 0) - q * above, (above > 0) - q * (above != 0)
+
+    def lower(self, program: Program, prediction: Slot, target: Array, weight: Array | None = None) -> None:
+        q, several = self.quantiles, isinstance(self.quantiles, tuple)
+        self._lower_terms(program, prediction, target, weight, "quantile", of_outputs=q, one_target=several)
 
 
 _DOT, _PREDICTED, _TRUE = "row_sum(prediction * target)", "row_sum(prediction**2)", "row_sum(target**2)"

@@ -13,6 +13,7 @@ from deepbp.losses.targets import (
     ClassTermsLoss,
     as_rows,
 )
+from deepbp.program.program import Program, Slot
 from deepbp.typing import Array
 
 
@@ -109,13 +110,11 @@ class SigmoidFocal(BinaryTargetLoss):
         )
 
     def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
-        side = 2 * target - 1
-        z = side * prediction
-        p, missed = kernels.sigmoid(z), kernels.sigmoid(-z)  # each accurate where it is small
-        log_p = np.minimum(z, 0) - np.log1p(np.exp(-np.abs(z)))
-        gamma = float(self.gamma)  # a NumPy number would bring its dtype along
-        factor = missed**gamma
-        if self.alpha is not None:
-            a = float(self.alpha)
-            factor = factor * (a * target + (1 - a) * (1 - target))
-        return -factor * log_p, side * factor * (gamma * p * log_p - missed)
+        return kernels.sigmoid_focal(prediction, target, *self._settings())
+
+    def lower(self, program: Program, prediction: Slot, target: Array, weight: Array | None = None) -> None:
+        self._lower_terms(program, prediction, target, weight, "sigmoid_focal", *self._settings())
+
+    def _settings(self) -> tuple[float, float, float]:
+        positive, negative = (1.0, 1.0) if self.alpha is None else (float(self.alpha), 1 - float(self.alpha))
+        return float(self.gamma), positive, negative

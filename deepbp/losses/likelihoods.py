@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 
+from deepbp import kernels
 from deepbp.errors import DataError
 from deepbp.formulas.language import LossFormula
 from deepbp.losses.loss import MeanLoss, check_range, limits
 from deepbp.losses.targets import check_rows
+from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, ArrayLike, Shape
 
 
@@ -59,8 +61,11 @@ class Poisson(_PoissonLoss):
         _check_counts(prediction, "prediction", "end the network with Softplus(), or use LogPoisson()")
 
     def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
-        rate = np.maximum(prediction, np.sqrt(limits(prediction).tiny))
-        return rate - target * np.log(rate), 1 - target / rate
+        limits(prediction)  # refuses whole numbers
+        return kernels.poisson(prediction, target)
+
+    def lower(self, program: Program, prediction: Slot, target: Array, weight: Array | None = None) -> None:
+        self._lower_terms(program, prediction, target, weight, "poisson")
 
 
 @frozen
@@ -87,9 +92,11 @@ class LogPoisson(_PoissonLoss):
     )
 
     def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
-        z, limit = prediction, float(np.log(limits(prediction).max)) / 2
-        rate = np.exp(np.minimum(z, limit))
-        return rate * (1 + np.maximum(z - limit, 0)) - target * z, rate - target
+        limits(prediction)  # refuses whole numbers
+        return kernels.log_poisson(prediction, target)
+
+    def lower(self, program: Program, prediction: Slot, target: Array, weight: Array | None = None) -> None:
+        self._lower_terms(program, prediction, target, weight, "log_poisson")
 
 
 @frozen

@@ -204,16 +204,28 @@ class MeanLoss(Loss[MeanSaved]):
         return delta if sample_weight is None else delta * weight_column(sample_weight, slopes)
 
     def _lower_terms(
-        self, program: Program, prediction: Slot, target: Array, weight: Array | None, name: str, *settings: float
-    ) -> None:
-        """The instruction that computes the terms and their mean; without weights."""
-        z = prediction.value
-        if weight is not None or target.shape != z.shape or target.dtype != z.dtype or z.size > LONG:
+        self, program: Program, prediction: Slot, target: Array, weight: Array | None, name: str, *settings: float,
+        of_outputs: float | tuple[float, ...] | None = None, one_target: bool = False,
+    ) -> None:  # fmt: skip
+        """The instruction that computes the terms, times weights, and their mean.
+
+        Args:
+            of_outputs: a setting of each output, or of all.
+            one_target: whether all outputs have one target.
+        """
+        z, weights = prediction.value, program.weights(weight, prediction.value)
+        expected = (*z.shape[:-1], 1) if one_target else z.shape
+        known = not isinstance(of_outputs, tuple) or len(of_outputs) == z.shape[-1]
+        if weights is None or not known or (target.shape, target.dtype) != (expected, z.dtype) or z.size > LONG:
             Loss.lower(self, program, prediction, target, weight)
-        else:
-            plan = np.array(plan_of_sum(z.size), np.int64)
-            memory = (np.zeros_like(z), prediction.width, plan, len(plan), np.zeros(len(plan), z.dtype))
-            program.then(name, z, target, prediction.delta, *memory, *settings)
+            return
+        if one_target:
+            single, target = target, np.zeros_like(z)
+            program.then("repeat", single, target, single[0].size, z.shape[-1])
+        factors = () if of_outputs is None else (np.full(z.shape, of_outputs, z.dtype),)
+        plan = np.array(plan_of_sum(z.size), np.int64)
+        memory = (np.zeros_like(z), prediction.width, plan, len(plan), np.zeros(len(plan), z.dtype))
+        program.then(name, z, target, prediction.delta, *memory, *weights, *factors, *settings)
 
 
 def check_same_shape(prediction: Array, target: Array, place: str = "loss") -> None:

@@ -6,6 +6,7 @@ from attrs import frozen
 from deepbp.errors import DataError
 from deepbp.formulas.language import LossFormula
 from deepbp.losses.targets import BinaryTargetLoss, ClassTermsLoss
+from deepbp.program.program import Program, Slot
 from deepbp.typing import Array
 
 _GAP = "maximum(0, 1 - (2 * target - 1) * prediction)"
@@ -40,6 +41,9 @@ class Hinge(BinaryTargetLoss):
         gap = np.maximum(0, 1 - side * prediction)
         return gap, -side * (gap > 0)
 
+    def lower(self, program: Program, prediction: Slot, target: Array, weight: Array | None = None) -> None:
+        self._lower_terms(program, prediction, target, weight, "hinge")
+
 
 @frozen
 class SquaredHinge(BinaryTargetLoss):
@@ -61,6 +65,9 @@ class SquaredHinge(BinaryTargetLoss):
         side = 2 * target - 1
         gap = np.maximum(0, 1 - side * prediction)
         return gap * gap, -2 * side * gap
+
+    def lower(self, program: Program, prediction: Slot, target: Array, weight: Array | None = None) -> None:
+        self._lower_terms(program, prediction, target, weight, "squared_hinge")
 
 
 @frozen

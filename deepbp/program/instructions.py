@@ -12,7 +12,7 @@ import numpy as np
 from numba import cfunc, types
 
 from deepbp.program import layer_instructions as layers
-from deepbp.program import update_instructions
+from deepbp.program import loss_instructions, update_instructions
 from deepbp.program.intrinsics import (
     CONTINUE,
     NO,
@@ -262,7 +262,7 @@ _GROUPS = (
     layers.activations,
     layers.normalizations,
     layers.others,
-    update_instructions.losses,
+    loss_instructions.losses,
     update_instructions.updates,
     _control,
 )

@@ -294,10 +294,23 @@ class Program:
         self, loss: Any, prediction: Slot, target: Array, weight: Array | None, scale: float
     ) -> None:  # fmt: skip
         """scale · Σ (ŷ − y)², or the mean of the squares for a scale of 0."""
-        if weight is not None or target.shape != prediction.value.shape or target.dtype != self.dtype:
+        z, weights = prediction.value, self.weights(weight, prediction.value)
+        if weights is None or target.shape != z.shape or target.dtype != self.dtype:
             self.loss(loss, prediction, target, weight)
-            return
-        self.then("squared_error", prediction.value, target, prediction.delta, prediction.width, scale)
+        elif weight is None:
+            self.then("squared_error", z, target, prediction.delta, prediction.width, scale)
+        else:
+            self.then("weighted_squared_error", z, target, prediction.delta, prediction.width, *weights, scale)
+
+    def weights(self, weight: Array | None, values: Array) -> tuple[Any, int] | None:
+        """Operands that weight the values of a loss: weights, 0 for none, and how many neighbouring values share one.
+
+        None where they do not fit, so that the loss raises, or computes in another dtype.
+        """
+        if weight is None:
+            return 0, 1
+        fits = weight.dtype == self.dtype and weight.ndim > 0 and weight.shape == values.shape[: weight.ndim]
+        return (weight, values.size // weight.size) if fits else None
 
     def activation(self, forward: Row, backward: Row, z: Slot, of_input: bool = False) -> Slot:
         """y = f(z). Rows are names and settings; backward is in terms of y, or of z with ``of_input``."""

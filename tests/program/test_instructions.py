@@ -43,12 +43,21 @@ from deepbp.layers import (
     Tanh,
 )
 from deepbp.losses import (
+    BinaryCrossEntropy,
+    Hinge,
     Huber,
+    LogCosh,
+    LogPoisson,
     Loss,
     MeanAbsoluteError,
     MeanSquaredError,
+    Poisson,
+    Quantile,
     SigmoidBinaryCrossEntropy,
+    SigmoidFocal,
     SoftmaxCrossEntropy,
+    SquaredHinge,
+    SumSquaredError,
 )
 from deepbp.optimizers import SGD, Adadelta, Adagrad, AdamW, AMSGrad, Lion, Optimizer, RMSprop
 from deepbp.program import products
@@ -143,30 +152,55 @@ def test_updates(number: int, monkeypatch: pytest.MonkeyPatch, in_python: set[st
     assert in_python == set()
 
 
+def weights_of(kind: str, shape: tuple[int, ...], dtype: str) -> Any:
+    """Weights of samples or of single targets, some of them 0, or none."""
+    sizes = {"none": None, "samples": shape[:1], "targets": shape}[kind]
+    return None if sizes is None else (np.arange(np.prod(sizes)).reshape(sizes) % 4 / 2).astype(dtype)
+
+
 @pytest.mark.parametrize("outputs", [1, 2, 50])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_losses(outputs: int, dtype: str, monkeypatch: pytest.MonkeyPatch, in_python: set[str]) -> None:
+@pytest.mark.parametrize("weights", ["none", "samples", "targets"])
+def test_losses(weights: str, outputs: int, dtype: str, monkeypatch: pytest.MonkeyPatch, in_python: set[str]) -> None:
     """Means are added in NumPy's order, whose runs of 128 numbers a batch of 50 outputs exceeds."""
     x, y = problem(MeanSquaredError(), 13, outputs, dtype)
     y[::3] = 0
     losses: list[tuple[Loss[Any], Any]] = [
+        (MeanSquaredError(), y),
+        (SumSquaredError(scale=0.3), y),
         (MeanAbsoluteError(), y),
         (Huber(0.3), y),
         (SigmoidBinaryCrossEntropy(), y),
         (SigmoidBinaryCrossEntropy(label_smoothing=0.1), y),
+        (SigmoidBinaryCrossEntropy(pos_weight=3.0), y),
+        (SigmoidBinaryCrossEntropy(pos_weight=tuple(range(1, outputs + 1)), label_smoothing=0.1), y),
+        (LogCosh(), y),
+        (LogPoisson(), 3 * y),
+        (Quantile(0.3), y),
+        (Quantile(tuple(((np.arange(outputs) + 1) / (outputs + 1)).tolist())), y[:, :1]),
+        (Hinge(), np.round(y)),
+        (SquaredHinge(), np.round(y)),
+        (SigmoidFocal(), np.round(y)),
+        (SigmoidFocal(1.5, None), np.round(y)),
+        (BinaryCrossEntropy(), y),
+        (BinaryCrossEntropy(label_smoothing=0.1), y),
+        (Poisson(), 3 * y),
     ]
-    if outputs > 1:  # rows that are not one-hot, in some batches, go to a function of Python
+    if outputs > 1 and weights == "none":  # rows that are not one-hot, in some batches, go to a function of Python
         hot = np.eye(outputs, dtype=dtype)[np.arange(13) % outputs]
         softened = np.where(np.arange(13)[:, None] < 4, hot * 0.5 + 0.5 / outputs, hot).astype(dtype)
         losses += [(SoftmaxCrossEntropy(), hot), (SoftmaxCrossEntropy(), softened)]
     for loss, target in losses:
 
         def make(loss: Loss[Any] = loss) -> Trainer:
-            net = Sequential([Dense(7), ReLU(), Dense(outputs)], input_shape=3, rng=0, dtype=dtype)
+            ending = [Sigmoid()] if loss.expects in ("probabilities", "rates") else []
+            net = Sequential([Dense(7), ReLU(), Dense(outputs), *ending], input_shape=3, rng=0, dtype=dtype)
             return Trainer(net, loss, SGD(0.01))
 
         def fit(trainer: Trainer, target: Any = target) -> None:
-            trainer.fit(x, target, batch_size=4, epochs=3, shuffle=False)
+            one_target = target.shape != trainer.model.predict(x).shape  # a weight for each would not fit the outputs
+            own = weights_of("samples" if one_target and weights == "targets" else weights, target.shape, dtype)
+            trainer.fit(x, target, sample_weight=own, batch_size=4, epochs=3, shuffle=False)
 
         both(monkeypatch, make, fit)
     assert in_python == set()
@@ -194,16 +228,27 @@ def test_weights(
     assert in_python == set()
 
 
-def test_a_target_out_of_range_is_refused_by_the_ordinary_step(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("loss", "right", "wrong", "message"),
+    [
+        (SigmoidBinaryCrossEntropy(), 0.5, 2.0, "expected numbers from 0 to 1"),
+        (Hinge(), 1.0, 0.5, "expected answers 0 or 1"),
+        (LogPoisson(), 2.0, -1.0, "expected numbers of at least 0"),
+    ],
+    ids=str,
+)
+def test_a_target_out_of_range_is_refused_by_the_ordinary_step(
+    loss: Loss[Any], right: float, wrong: float, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DEEPBP_PROGRAM", "1")
     x, y = problem(MeanSquaredError(), 4, 2, "float64")
     net = Sequential([Dense(2)], input_shape=3, rng=0, dtype="float64")
-    trainer = Trainer(net, SigmoidBinaryCrossEntropy(), SGD(0.01))
+    trainer = Trainer(net, loss, SGD(0.01))
     for _ in range(3):
-        trainer.step(x, y)
+        trainer.step(x, np.full_like(y, right))
     before = net.layers[0].weight.value.copy()
-    with pytest.raises(DataError, match="expected numbers from 0 to 1"):
-        trainer.step(x, y + 2 - y)
+    with pytest.raises(DataError, match=message):
+        trainer.step(x, np.array([[right, right]] * 3 + [[right, wrong]]))
     np.testing.assert_array_equal(net.layers[0].weight.value, before)
 
 

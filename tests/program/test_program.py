@@ -26,10 +26,15 @@ from deepbp.layers import Dense, Layer, ReLU, Sigmoid
 from deepbp.losses import (
     BinaryCrossEntropy,
     Huber,
+    LogCosh,
+    LogPoisson,
     Loss,
     MeanSquaredError,
+    Quantile,
     SigmoidBinaryCrossEntropy,
+    SigmoidFocal,
     SoftmaxCrossEntropy,
+    SquaredHinge,
     SumSquaredError,
 )
 from deepbp.metrics import Accuracy, MeanAbsoluteError
@@ -63,7 +68,13 @@ LOSSES: list[Loss[Any]] = [
     SoftmaxCrossEntropy(),
     BinaryCrossEntropy(),
     SigmoidBinaryCrossEntropy(label_smoothing=0.1),
+    SigmoidBinaryCrossEntropy(pos_weight=3.0),
+    SigmoidFocal(),
     Huber(0.3),
+    LogCosh(),
+    LogPoisson(),
+    Quantile(0.3),
+    SquaredHinge(),
 ]
 
 

@@ -33,7 +33,7 @@ from deepbp.layers import (
     Softsign,
     Tanh,
 )  # fmt: skip
-from deepbp.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
+from deepbp.losses import Loss, MeanSquaredError, SigmoidFocal, SoftmaxCrossEntropy, SquaredHinge
 from deepbp.optimizers import SGD, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop
 from deepbp.typing import Array
 
@@ -104,7 +104,8 @@ def problem(loss: Loss[Any], rows: int, outputs: int, dtype: str) -> tuple[Array
     x = rng.normal(size=(rows, 3)).astype(dtype)
     if isinstance(loss, SoftmaxCrossEntropy):
         return x, rng.integers(0, outputs, rows)
-    return x, rng.random((rows, outputs)).astype(dtype)
+    y = rng.random((rows, outputs)).astype(dtype)
+    return x, np.round(y) if isinstance(loss, SquaredHinge | SigmoidFocal) else y
 
 
 def everything(trainer: Trainer) -> dict[str, Any]:
