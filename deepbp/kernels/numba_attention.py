@@ -1,7 +1,8 @@
 """The compiled attention: some queries of one sample and head at a time, whose weights stay in the cache.
 
-Of the weights, only ln Σ eˢ of each query is kept; on the way back they are computed again from it. So no array of size
-T × T exists, as in FlashAttention (Dao et al. 2022).
+Of the weights, only ln Σ eˢ of each query is kept; on the way back they are computed again from it, for a block of keys
+at a time. So no array of size T × T exists, as in FlashAttention (Dao et al. 2022). The numbers of a head are gathered
+from the rows in which all heads lie side by side: those begin at distances for which a cache has few places.
 """
 
 from math import sqrt
@@ -11,62 +12,111 @@ import numpy as np
 from numba import types
 
 from deepbp.kernels import numpy_sequences as plain
-from deepbp.kernels.numba_lanes import intrinsic, untyped
-from deepbp.kernels.numba_math import inner, ordinary, stored
-from deepbp.kernels.numba_vectors import I64, Vectors, add_product
+from deepbp.kernels.numba_lanes import intrinsic
+from deepbp.kernels.numba_math import inner, log1p_positive, ordinary, stored
+from deepbp.kernels.numba_vectors import I64, Vectors, add_product, lanes, scratch
 from deepbp.typing import Array
 
-QUERIES = 24  # at a time: with 256 keys, their scores take 24 kB in float32
+QUERIES = 24
+"""Queries whose scores are computed at a time: two tiles of the compiled product."""
+
+KEYS, SPAN = 64, 240
+"""Keys, and queries, of a block of weights on the way back: in float32, 60 kB of weights, and as many of slopes."""
+
+TOGETHER = 4
+"""Rows that one pass over their vectors works on: the sums of their lanes wait for one another otherwise."""
 
 
-def _parts(v: Vectors, at: Any, length: Any, turn: Any) -> tuple[Any, Any]:
-    """The offset of a vector of a row that begins at ``at``, and its mask."""
-    start = v.times(turn.index, v.lanes)
-    return v.plus(at, start), v.mask(v.builder.sub(length, start))
+def _lengths(v: Vectors, rows: int, length: Any, step: Any, most: Any) -> list[Any]:
+    """How many keys the queries of some rows see: the first one ``length``, the others ``step`` more each."""
+    every = [v.plus(length, v.times(m, step)) for m in range(rows)]
+    return [v.builder.select(v.builder.icmp_signed("<", one, most), one, most) for one in every]
 
 
-@intrinsic
-def _softmax(context: Any, s: Any, at: Any, length: Any, scale: Any) -> Any:
-    """s ← e^(scale · s − the largest) along a row; returns the largest of scale · s, and the sum."""
+def _softmax_of(rows: int) -> Any:
+    """An intrinsic: s ← e^(scale · s − the largest) along some rows, and 0 behind their ends, in whole vectors.
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        v = Vectors(context, builder, signature, arguments)
-        _, at, length, scale = arguments
-        count, factor = v.chunks(length), v.spread(scale)
-        least = v.same(-3.0e38 if v.is_short else -1.0e308)
-        largest, total = v.variable(least), v.variable(v.same(0.0))
-        with v.loop(count) as turn:
-            place, mask = _parts(v, at, length, turn)
-            value = builder.select(mask, builder.fmul(v.load(v.array(0, place), mask), factor), least)
-            before = builder.load(largest)
-            builder.store(builder.select(builder.fcmp_ordered("<", value, before), before, value), largest)
-        top = v.largest(builder.load(largest))
-        tops = v.spread(top)
-        with v.loop(count) as turn:
-            place, mask = _parts(v, at, length, turn)
-            e = v.exp_negative(builder.fsub(builder.fmul(v.load(v.array(0, place), mask), factor), tops))
-            e = builder.select(mask, e, v.same(0.0))
-            builder.store(builder.fadd(builder.load(total), e), total)
-            v.store(e, v.array(0, place), mask)
-        return context.make_tuple(builder, signature.return_type, [top, v.sum(builder.load(total))])
+    Stores the largest of scale · s, and the sums.
+    """
 
-    return untyped(types.UniTuple)(s.dtype, 2)(s, I64, I64, types.float64), generate
+    @intrinsic
+    def softmax(
+        context: Any, s: Any, at: Any, row: Any, count: Any, length: Any, step: Any, most: Any, scale: Any, tops: Any,
+        totals: Any, first: Any,
+    ) -> Any:  # fmt: skip
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            v = Vectors(context, builder, signature, arguments)
+            _, at, row, count, length, step, most, scale, _, _, first = arguments
+            lengths, factor = _lengths(v, rows, length, step, most), v.spread(scale)
+            least = v.same(-3.0e38 if v.is_short else -1.0e308)
+            starts = [v.at(v.array(0, at), v.times(m, row)) for m in range(rows)]
+            largest = [v.variable(least) for _ in starts]
+            sums = [v.variable(v.same(0.0)) for _ in starts]
+            with v.loop(count) as turn:
+                place = v.times(turn.index, v.lanes)
+                for start, end, kept in zip(starts, lengths, largest, strict=True):
+                    value = builder.fmul(v.load(v.at(start, place)), factor)
+                    value = builder.select(v.mask(builder.sub(end, place)), value, least)
+                    before = builder.load(kept)
+                    builder.store(builder.select(builder.fcmp_ordered("<", value, before), before, value), kept)
+            found = [v.largest(builder.load(one)) for one in largest]
+            spread = [v.spread(top) for top in found]
+            with v.loop(count) as turn:
+                place = v.times(turn.index, v.lanes)
+                for start, end, top, total in zip(starts, lengths, spread, sums, strict=True):
+                    e = v.exp_negative(builder.fsub(builder.fmul(v.load(v.at(start, place)), factor), top))
+                    e = builder.select(v.mask(builder.sub(end, place)), e, v.same(0.0))
+                    builder.store(builder.fadd(builder.load(total), e), total)
+                    v.store(e, v.at(start, place))
+            for m, (top, total) in enumerate(zip(found, sums, strict=True)):
+                builder.store(top, v.array(8, v.plus(first, m)))
+                builder.store(v.sum(builder.load(total)), v.array(9, v.plus(first, m)))
+            return context.get_dummy_value()
+
+        return types.void(s, I64, I64, I64, I64, I64, I64, types.float64, tops, totals, I64), generate
+
+    return softmax
 
 
-@intrinsic
-def _divide(context: Any, y: Any, at: Any, length: Any, total: Any) -> Any:
-    """y ← y / total along a row."""
+def _slopes_of(rows: int) -> Any:
+    """An intrinsic: along some rows, weights ← e^(scale · s − log), and moved ← weights · (moved − mean) · scale.
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        v = Vectors(context, builder, signature, arguments)
-        _, at, length, total = arguments
-        inverse = builder.fdiv(v.same(1.0), v.spread(total))
-        with v.loop(v.chunks(length)) as turn:
-            place, mask = _parts(v, at, length, turn)
-            v.store(builder.fmul(v.load(v.array(0, place), mask), inverse), v.array(0, place), mask)
-        return context.get_dummy_value()
+    These are the weights from ln Σ eˢ, and the signal through softmax, whose Jacobian needs one sum of each row. Both
+    are 0 behind the ends of the rows, in whole vectors.
+    """
 
-    return types.void(y, I64, I64, y.dtype), generate
+    @intrinsic
+    def slopes(
+        context: Any, s: Any, moved: Any, at: Any, row: Any, count: Any, length: Any, step: Any, most: Any, scale: Any,
+        logs: Any, log_at: Any, means: Any, first: Any,
+    ) -> Any:  # fmt: skip
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            v = Vectors(context, builder, signature, arguments)
+            _, _, at, row, count, length, step, most, scale, _, log_at, _, first = arguments
+            lengths, factor, zero = _lengths(v, rows, length, step, most), v.spread(scale), v.same(0.0)
+            places = [v.plus(at, v.times(m, row)) for m in range(rows)]
+            less = [v.spread_from(v.array(9, v.plus(log_at, m))) for m in range(rows)]
+            means = [v.spread_from(v.array(11, v.plus(first, m))) for m in range(rows)]
+            with v.loop(count) as turn:
+                place = v.times(turn.index, v.lanes)
+                for start, end, log, mean in zip(places, lengths, less, means, strict=True):
+                    weight, signal = (v.array(argument, v.plus(start, place)) for argument in (0, 1))
+                    x = builder.fsub(builder.fmul(v.load(weight), factor), log)
+                    x = builder.select(builder.fcmp_ordered(">", x, zero), zero, x)  # by a rounding
+                    mask = v.mask(builder.sub(end, place))
+                    found = builder.select(mask, v.exp_negative(x), zero)
+                    slope = v.product(found, builder.fsub(v.load(signal), mean), factor)
+                    v.store(builder.select(mask, slope, zero), signal)
+                    v.store(found, weight)
+            return context.get_dummy_value()
+
+        return types.void(s, moved, I64, I64, I64, I64, I64, I64, types.float64, logs, I64, means, I64), generate
+
+    return slopes
+
+
+_softmax, _softmax_one = _softmax_of(TOGETHER), _softmax_of(1)
+_slopes, _slopes_one = _slopes_of(TOGETHER), _slopes_of(1)
 
 
 @intrinsic
@@ -78,7 +128,8 @@ def _dot(context: Any, a: Any, b: Any, at: Any, length: Any) -> Any:
         _, _, at, length = arguments
         total = v.variable(v.same(0.0))
         with v.loop(v.chunks(length)) as turn:
-            place, mask = _parts(v, at, length, turn)
+            start = v.times(turn.index, v.lanes)
+            place, mask = v.plus(at, start), v.mask(v.builder.sub(length, start))
             v.add_product(v.load(v.array(0, place), mask), v.load(v.array(1, place), mask), total)
         return v.sum(builder.load(total))
 
@@ -86,46 +137,92 @@ def _dot(context: Any, a: Any, b: Any, at: Any, length: Any) -> Any:
 
 
 @intrinsic
-def _weights_again(context: Any, s: Any, at: Any, length: Any, scale: Any, log: Any) -> Any:
-    """s ← e^(scale · s − log) along a row: the weights, from ln Σ eˢ."""
+def _copy(context: Any, a: Any, at: Any, columns: Any, out: Any, to: Any) -> Any:
+    """out = a row of a, in whole vectors, with zeros behind its columns."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         v = Vectors(context, builder, signature, arguments)
-        _, at, length, scale, log = arguments
-        factor, less, zero = v.spread(scale), v.spread(log), v.same(0.0)
-        with v.loop(v.chunks(length)) as turn:
-            place, mask = _parts(v, at, length, turn)
-            x = builder.fsub(builder.fmul(v.load(v.array(0, place), mask), factor), less)
-            x = builder.select(builder.fcmp_ordered(">", x, zero), zero, x)  # by a rounding
-            v.store(v.exp_negative(x), v.array(0, place), mask)
+        _, at, columns, _, to = arguments
+        with v.loop(v.chunks(columns)) as turn:
+            place = v.times(turn.index, v.lanes)
+            row = v.load(v.array(0, v.plus(at, place)), v.mask(builder.sub(columns, place)))
+            v.store(row, v.array(3, v.plus(to, place)))
         return context.get_dummy_value()
 
-    return types.void(s, I64, I64, types.float64, s.dtype), generate
+    return types.void(a, I64, I64, out, I64), generate
 
 
 @intrinsic
-def _slopes(context: Any, weights: Any, d: Any, at: Any, length: Any, mean: Any, scale: Any) -> Any:
-    """d ← weights · (d − mean) · scale along a row: through softmax, whose Jacobian needs one sum of each row."""
+def _add(context: Any, a: Any, at: Any, columns: Any, factor: Any, out: Any, to: Any) -> Any:
+    """out += factor · a along a row."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         v = Vectors(context, builder, signature, arguments)
-        _, _, at, length, mean, scale = arguments
-        less, factor = v.spread(mean), v.spread(scale)
-        with v.loop(v.chunks(length)) as turn:
-            place, mask = _parts(v, at, length, turn)
-            weight, moved = (v.load(v.array(argument, place), mask) for argument in (0, 1))
-            v.store(v.product(weight, builder.fsub(moved, less), factor), v.array(1, place), mask)
+        _, at, columns, factor, _, to = arguments
+        factor = v.spread(factor)
+        with v.loop(v.chunks(columns)) as turn:
+            place = v.times(turn.index, v.lanes)
+            mask, target = v.mask(builder.sub(columns, place)), v.array(4, v.plus(to, place))
+            v.store(v.fma(v.load(v.array(0, v.plus(at, place))), factor, v.load(target, mask)), target, mask)
         return context.get_dummy_value()
 
-    return types.void(weights, d, I64, I64, d.dtype, types.float64), generate
+    return types.void(a, I64, I64, types.float64, out, I64), generate
+
+
+@intrinsic
+def _turn(context: Any, a: Any, at: Any, row: Any, rows: Any, columns: Any, out: Any, to: Any, wide: Any) -> Any:
+    """A square of a, as many rows and columns as a vector has lanes, transposed; what a has not is 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        v = Vectors(context, builder, signature, arguments)
+        _, at, row, rows, columns, _, to, wide = arguments
+        square = []
+        for m in range(v.lanes):
+            count = builder.select(builder.icmp_signed("<", v.whole(m), rows), columns, v.whole(0))
+            square.append(v.load(v.array(0, v.plus(at, v.times(m, row))), v.mask(count)))
+        for m, turned in enumerate(v.transposed(square)):
+            v.store(turned, v.array(5, v.plus(to, v.times(m, wide))))
+        return context.get_dummy_value()
+
+    return types.void(a, I64, I64, I64, I64, out, I64, I64), generate
 
 
 @inner
-def _transpose(a: Any, at: Any, row: Any, rows: Any, columns: Any, out: Any) -> None:
-    """out (columns, rows) = aᵀ."""
+def _whole(count: Any, size: Any) -> Any:
+    """The numbers of as many whole vectors as hold this many numbers."""
+    return (count + size - 1) // size * size
+
+
+@inner
+def _gather(a: Any, at: Any, row: Any, rows: Any, columns: Any, wide: Any, out: Any) -> None:
+    """out (rows, wide) = a, the rows side by side."""
     for i in range(rows):
-        for j in range(columns):
-            out[j * rows + i] = a[at + i * row + j]
+        _copy(a, at + i * row, columns, out, i * wide)
+
+
+@inner
+def _gather_turned(a: Any, at: Any, row: Any, rows: Any, columns: Any, wide: Any, out: Any) -> None:
+    """out (columns, wide) = aᵀ."""
+    size = lanes(a)
+    for i in range(0, rows, size):
+        for j in range(0, columns, size):
+            _turn(a, at + i * row + j, row, rows - i, columns - j, out, j * wide + i, wide)
+
+
+@inner
+def _scatter(a: Any, wide: Any, rows: Any, columns: Any, out: Any, at: Any, row: Any) -> None:
+    """out += a (rows, wide), without what is behind its columns."""
+    for i in range(rows):
+        _add(a, i * wide, columns, 1.0, out, at + i * row)
+
+
+@inner
+def _logarithms(tops: Any, totals: Any, out: Any) -> None:
+    """out = tops + ln(totals); the totals are at least 1, or NaN."""
+    one = out.dtype.type(1)
+    for i in range(len(out)):
+        total = totals[i]
+        out[i] = tops[i] + (log1p_positive(total - one) if total == total else total)
 
 
 @stored
@@ -133,29 +230,38 @@ def _attention(
     q: Any, q_row: Any, kv: Any, kv_row: Any, lengths: Any, width: Any, heads: Any, causal: Any, y: Any, logs: Any,
     steps: Any, keys: Any,
 ) -> None:  # fmt: skip
-    size = width // heads
-    scale, start = 1 / sqrt(size), kv_row - 2 * width
-    turned = np.empty(size * keys, q.dtype)
-    scores, totals = np.empty(QUERIES * keys, q.dtype), np.empty(QUERIES, q.dtype)
+    size, step, vector = width // heads, 1 if causal else 0, lanes(q)
+    scale, start, wide, most = 1 / sqrt(size), kv_row - 2 * width, _whole(size, vector), _whole(keys, vector)
+    turned, values = scratch(wide * most, q), scratch(keys * wide, q)
+    scores, sums = scratch(QUERIES * most, q), scratch(QUERIES * wide, q)
+    tops, totals = np.empty(QUERIES, q.dtype), np.empty(QUERIES, q.dtype)
     for pair in range(lengths.size * heads):
         b, head = pair // heads, pair % heads
-        q_at, k_at = b * steps * q_row + head * size, b * keys * kv_row + start + head * size
-        seen = lengths[b]
-        _transpose(kv, k_at, kv_row, seen, size, turned)
+        q_at, k_at, seen = b * steps * q_row + head * size, b * keys * kv_row + start + head * size, lengths[b]
+        row = _whole(seen, vector)
+        _gather_turned(kv, k_at, kv_row, seen, size, row, turned)
+        _gather(kv, k_at + width, kv_row, seen, size, wide, values)
         for first in range(0, steps if seen else 0, QUERIES):
             rows = min(QUERIES, steps - first)
             reach = min(seen, first + rows) if causal else seen
-            scores[: rows * seen] = 0
-            add_product(q, q_at + first * q_row, q_row, 1, size, turned, 0, seen, scores, 0, seen, rows, reach)
-            for i in range(rows):
-                length = min(seen, first + i + 1) if causal else seen
-                top, totals[i] = _softmax(scores, i * seen, length, scale)
-                logs[pair * steps + first + i] = top + np.log(totals[i])
-                scores[i * seen + length : i * seen + reach] = 0
-            y_at = (b * steps + first) * width + head * size
-            add_product(scores, 0, seen, 1, reach, kv, k_at + width, kv_row, y, y_at, width, rows, size)
-            for i in range(rows):  # of softmax: y has fewer numbers than the weights
-                _divide(y, y_at + i * width, size, totals[i])
+            count = _whole(reach, vector)
+            scores[: rows * row] = 0
+            add_product(q, q_at + first * q_row, q_row, 1, size, turned, 0, row, scores, 0, row, rows, count)
+            i = 0
+            while i < rows:
+                length, at = first + i + 1 if causal else seen, i * row
+                if rows - i >= TOGETHER:
+                    _softmax(scores, at, row, count // vector, length, step, seen, scale, tops, totals, i)
+                    i += TOGETHER
+                else:
+                    _softmax_one(scores, at, row, count // vector, length, step, seen, scale, tops, totals, i)
+                    i += 1
+            sums[: rows * wide] = 0
+            add_product(scores, 0, row, 1, reach, values, 0, wide, sums, 0, wide, rows, wide)
+            log_at, y_at = pair * steps + first, (b * steps + first) * width + head * size
+            _logarithms(tops, totals, logs[log_at : log_at + rows])
+            for i in range(rows):  # the outputs are divided by the sums of softmax, since they are fewer than weights
+                _add(sums, i * wide, size, 1.0 / totals[i], y, y_at + i * width)
 
 
 @stored
@@ -163,34 +269,70 @@ def _attention_backward(
     q: Any, q_row: Any, kv: Any, kv_row: Any, lengths: Any, width: Any, heads: Any, causal: Any, y: Any, logs: Any,
     delta: Any, dq: Any, dkv: Any, steps: Any, keys: Any,
 ) -> None:  # fmt: skip
-    size = width // heads
-    scale, start = 1 / sqrt(size), kv_row - 2 * width
-    turned_k, turned_v = np.empty(size * keys, q.dtype), np.empty(size * keys, q.dtype)
-    weights, moved = np.empty(QUERIES * keys, q.dtype), np.empty(QUERIES * keys, q.dtype)
+    size, step, vector = width // heads, 1 if causal else 0, lanes(q)
+    scale, start, wide = 1 / sqrt(size), kv_row - 2 * width, _whole(size, vector)
+    queries, signals, moved_q = scratch(steps * wide, q), scratch(steps * wide, q), scratch(steps * wide, q)
+    means = np.empty(steps, q.dtype)
+    k, turned_k, turned_v = scratch(KEYS * wide, q), scratch(KEYS * wide, q), scratch(KEYS * wide, q)
+    dk, dv = scratch(KEYS * wide, q), scratch(KEYS * wide, q)
+    weights, moved = scratch(SPAN * KEYS, q), scratch(SPAN * KEYS, q)
     for pair in range(lengths.size * heads):
         b, head = pair // heads, pair % heads
-        q_at, k_at = b * steps * q_row + head * size, b * keys * kv_row + start + head * size
-        v_at, y_at, seen = k_at + width, b * steps * width + head * size, lengths[b]
-        _transpose(kv, k_at, kv_row, seen, size, turned_k)
-        _transpose(kv, v_at, kv_row, seen, size, turned_v)
-        for first in range(0, steps if seen else 0, QUERIES):
-            rows = min(QUERIES, steps - first)
-            reach = min(seen, first + rows) if causal else seen
-            q_first, y_first = q_at + first * q_row, y_at + first * width
-            weights[: rows * seen] = 0
-            moved[: rows * seen] = 0
-            add_product(q, q_first, q_row, 1, size, turned_k, 0, seen, weights, 0, seen, rows, reach)
-            add_product(delta, y_first, width, 1, size, turned_v, 0, seen, moved, 0, seen, rows, reach)
-            for i in range(rows):
-                length = min(seen, first + i + 1) if causal else seen
-                _weights_again(weights, i * seen, length, scale, logs[pair * steps + first + i])
-                mean = _dot(delta, y, y_first + i * width, size)
-                _slopes(weights, moved, i * seen, length, mean, scale)
-                weights[i * seen + length : i * seen + reach] = 0
-                moved[i * seen + length : i * seen + reach] = 0
-            add_product(moved, 0, seen, 1, reach, kv, k_at, kv_row, dq, q_first, q_row, rows, size)
-            add_product(moved, 0, 1, seen, rows, q, q_first, q_row, dkv, k_at, kv_row, reach, size)
-            add_product(weights, 0, 1, seen, rows, delta, y_first, width, dkv, v_at, kv_row, reach, size)
+        q_at, k_first, seen = b * steps * q_row + head * size, b * keys * kv_row + start + head * size, lengths[b]
+        y_at, log_at = b * steps * width + head * size, pair * steps
+        _gather(q, q_at, q_row, steps, size, wide, queries)
+        _gather(delta, y_at, width, steps, size, wide, signals)
+        moved_q[:] = 0
+        for i in range(steps):
+            means[i] = _dot(delta, y, y_at + i * width, size)
+        for key in range(0, seen, KEYS):
+            count, k_at = min(KEYS, seen - key), k_first + key * kv_row
+            row = _whole(count, vector)
+            _gather(kv, k_at, kv_row, count, size, wide, k)
+            _gather_turned(kv, k_at, kv_row, count, size, row, turned_k)
+            _gather_turned(kv, k_at + width, kv_row, count, size, row, turned_v)
+            dk[:] = 0
+            dv[:] = 0
+            for span in range(key // QUERIES * QUERIES if causal else 0, steps, SPAN):
+                end = min(span + SPAN, steps)
+                weights[: (end - span) * row] = 0
+                moved[: (end - span) * row] = 0
+                for first in range(span, end, QUERIES):
+                    rows, at = min(QUERIES, end - first), (first - span) * row
+                    reach = min(count, first + rows - key) if causal else count
+                    part, q_first = _whole(reach, vector), first * wide
+                    add_product(queries, q_first, wide, 1, size, turned_k, 0, row, weights, at, row, rows, part)
+                    add_product(signals, q_first, wide, 1, size, turned_v, 0, row, moved, at, row, rows, part)
+                    i = 0
+                    while i < rows:
+                        length, i_at, query = first + i + 1 - key if causal else count, at + i * row, first + i
+                        if rows - i >= TOGETHER:
+                            _slopes(
+                                weights, moved, i_at, row, part // vector, length, step, count, scale, logs,
+                                log_at + query, means, query,
+                            )  # fmt: skip
+                            i += TOGETHER
+                        else:
+                            _slopes_one(
+                                weights, moved, i_at, row, part // vector, length, step, count, scale, logs,
+                                log_at + query, means, query,
+                            )  # fmt: skip
+                            i += 1
+                    add_product(moved, at, row, 1, reach, k, 0, wide, moved_q, q_first, wide, rows, wide)
+                for j in range(0, count, QUERIES):  # keys that the first queries do not see begin later
+                    rows = min(QUERIES, count - j)
+                    first = max(span, (key + j) // QUERIES * QUERIES) if causal else span
+                    at, length = (first - span) * row + j, end - first
+                    if length > 0:
+                        add_product(
+                            moved, at, 1, row, length, queries, first * wide, wide, dk, j * wide, wide, rows, wide
+                        )
+                        add_product(
+                            weights, at, 1, row, length, signals, first * wide, wide, dv, j * wide, wide, rows, wide
+                        )
+            _scatter(dk, wide, count, size, dkv, k_at, kv_row)
+            _scatter(dv, wide, count, size, dkv, k_at + width, kv_row)
+        _scatter(moved_q, wide, steps, size, dq, q_at, q_row)
 
 
 def _are_places(lengths: Array) -> bool:

@@ -11,6 +11,7 @@ from math import factorial, floor, log
 from typing import Any
 
 import llvmlite
+import numpy as np
 from llvmlite import ir
 from llvmlite.ir.values import MDValue
 from numba import types
@@ -27,6 +28,7 @@ MANY = "+avx512f" in FEATURES
 """Whether there are 32 registers of 64 bytes; others are taken to have 16 of 32 bytes."""
 
 BYTES = 64 if MANY else 32
+LINE = 64  # bytes of a line of the cache
 FUSED = "+fma" in FEATURES or not any(feature.startswith("+sse") for feature in FEATURES)
 
 WHOLE, SHORT = ir.IntType(64), ir.IntType(32)
@@ -192,6 +194,20 @@ class Vectors:
             value = join(*(self.builder.shuffle_vector(value, value, part) for part in parts))
         return self.builder.extract_element(value, SHORT(0))
 
+    def transposed(self, square: list[Any]) -> list[Any]:
+        """The columns of as many vectors as a vector has lanes: pairs of them exchange halves, quarters, and so on."""
+        rows, distance = list(square), 1
+        while distance < self.lanes:
+            for i in (i for i in range(self.lanes) if not i & distance):
+                pair = rows[i], rows[i + distance]
+                lanes = [k if not k & distance else self.lanes + k - distance for k in range(self.lanes)]
+                others = [lane + distance for lane in lanes]
+                for at, order in ((i, lanes), (i + distance, others)):
+                    chosen = ir.Constant(ir.VectorType(SHORT, self.lanes), order)
+                    rows[at] = self.builder.shuffle_vector(*pair, chosen)
+            distance *= 2
+        return rows
+
     def minus_size(self, x: Any, factor: float = 1.0) -> Any:
         """−factor · |x|."""
         return self.builder.fmul(self.call(f"llvm.fabs.{self.kind}", self.vector, x), self.same(-factor))
@@ -252,6 +268,14 @@ def lanes(context: Any, array: Any) -> Any:
     """The number of numbers in a vector of the array's type."""
     count = BYTES // (4 if array.dtype == types.float32 else 8)
     return I64(array), lambda context, builder, signature, arguments: ir.Constant(WHOLE, count)
+
+
+@inner
+def scratch(count: Any, like: Any) -> Any:
+    """An array of this many numbers of the type of another, whose vectors do not cross lines of the cache."""
+    room = np.empty(count + LINE // like.itemsize, like.dtype)
+    start = -room.ctypes.data % LINE // like.itemsize
+    return room[start : start + count]
 
 
 def product_tile(rows: int, vectors: int, is_masked: bool) -> Any:

@@ -157,6 +157,8 @@ ATTENTION = [  # samples, queries, keys, width, heads, causal
     (2, 50, 50, 33, 1, True),
     (2, 101, 101, 4, 2, True),
     (2, 3, 60, 10, 2, False),
+    (1, 250, 250, 4, 2, True),  # several blocks of keys and of queries
+    (2, 245, 70, 6, 3, False),
     (0, 3, 3, 4, 2, False),
 ]
 
