@@ -2,7 +2,8 @@
 
 import re
 import sys
-from types import FunctionType
+from collections.abc import Iterable, Mapping
+from types import FunctionType, ModuleType
 from typing import Any
 
 import attrs
@@ -12,19 +13,58 @@ from deepbp._suggestions import suggest_names
 from deepbp.errors import ArgumentTypeError, shown
 
 
-def publish(package: str, *rooms: str) -> None:
-    """Set ``__module__`` of the classes and functions that a package's ``__init__`` imports to the package.
+class LazyPackage(ModuleType):
+    """A public package that imports a module when one of its names is first used.
+
+    A process that trains one small network then creates the classes of its own layers, not those of all layers.
+    """
+
+    _homes: Mapping[
+        str, str
+    ]  # for each name, the module that defines it, or the package, which the name is a module of
+    _public: str  # the path of its classes and functions
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Add a name. Python adds each module to its package in this way, as soon as the module has been imported."""
+        super().__setattr__(name, value)
+        if isinstance(value, ModuleType):
+            defined = (one for key, one in vars(value).items() if key in self._homes)
+            _set_module(self._public, defined, f"{value.__name__}.")
+
+    def __dir__(self) -> list[str]:
+        return sorted({*vars(self), *self._homes})
+
+
+def publish(package: str, *rooms: str, homes: Mapping[str, str] | None = None, public: str | None = None) -> None:
+    """Set ``__module__`` of the classes and functions of a package to the package.
 
     Pickles then name the public path and survive a class that moves to another file. Names imported from another
-    public package keep that package, so the order of imports does not matter; ``rooms`` are further prefixes of
-    modules, those without a public path of their own. The price: ``inspect.getsource`` finds functions and methods, but
-    not classes, which it looks for in the package's file. Unknown names get suggestions, see ``suggest_names``.
+    public package keep that package, so the order of imports does not matter. The price: ``inspect.getsource`` finds
+    functions and methods, but not classes, which it looks for in the package's file. Unknown names get suggestions, see
+    ``suggest_names``.
+
+    Args:
+        package: the ``__name__`` of a package, at the end of its ``__init__``.
+        *rooms: further prefixes of modules that the package imports from, those without a public path of their own.
+        homes: the names that are imported when they are first used, by the module of deepbp that defines them, as in
+            ``{"layers.dense": "Dense TiedDense"}``.
+        public: the package to set, where it is another one.
     """
-    namespace = vars(sys.modules[package])
-    namespace.setdefault("__getattr__", suggest_names(package))
-    for value in list(namespace.values()):
-        if isinstance(value, type | FunctionType) and f"{value.__module__}.".startswith((f"{package}.", *rooms)):
-            value.__module__ = package
+    module, public = sys.modules[package], public or package
+    lazy = {name: f"deepbp.{home}" for home, names in (homes or {}).items() for name in names.split()}
+    namespace = vars(module)
+    _set_module(public, list(namespace.values()), f"{package}.", *rooms)
+    namespace.setdefault("__getattr__", suggest_names(package, lazy))
+    if lazy:
+        namespace.update(_homes=lazy, _public=public)
+        module.__class__ = LazyPackage
+
+
+def _set_module(public: str, values: Iterable[object], *rooms: str) -> None:
+    """Set ``__module__`` of those classes and functions that come from modules with one of these prefixes."""
+    for value in values:
+        if isinstance(value, type | FunctionType) and f"{value.__module__}.".startswith(rooms):
+            value.__module__ = public
             if "__firstlineno__" in vars(value):  # Python 3.13: a line of the class's file, not of the package's
                 delattr(value, "__firstlineno__")
 

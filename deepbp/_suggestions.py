@@ -232,8 +232,10 @@ def suggest_names(module: str, homes: Mapping[str, str] | None = None) -> Callab
 
     def __getattr__(name: str) -> Any:  # noqa: N807
         if homes and name in homes:
-            value = vars(sys.modules[module])[name] = getattr(import_module(homes[name]), name)
-            return value
+            is_module = homes[name] == module
+            found: Any = import_module(f"{module}.{name}") if is_module else getattr(import_module(homes[name]), name)
+            vars(sys.modules[module])[name] = found
+            return found
         caller: Any = sys._getframe(1)
         while caller.f_code.co_name in ("__getattr__", "_load"):  # of a module which loads its names when they are used
             caller = caller.f_back

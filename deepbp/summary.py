@@ -5,6 +5,7 @@ from typing import Any
 
 from attrs import frozen
 
+from deepbp import layers
 from deepbp._plain_text import printable
 from deepbp._rich import table
 from deepbp.errors import NotBuiltError
@@ -12,7 +13,6 @@ from deepbp.formulas.language import in_time
 from deepbp.formulas.printer import Symbol, TextPrinter, print_expression
 from deepbp.layers.boundary import Built
 from deepbp.layers.layer import Layer
-from deepbp.layers.normalization import BatchNorm
 from deepbp.layers.observed_pass import stated_graph
 from deepbp.program.layout import NotLoweredError
 from deepbp.program.program import Program, Slot
@@ -89,7 +89,7 @@ def _programs(model: Layer[Any], built: Built) -> str:
     paths = {id(layer): f"{path} {type(layer).__name__}" for path, layer in reversed(model.named_layers().items())}
     inside = [paths.get(id(layer), type(layer).__name__) for layer in program.in_python]
     found = f"in Python: {', '.join(inside)}" if inside else "all layers have instructions"
-    if any(isinstance(layer, BatchNorm) for layer in (model, *model.named_layers().values())):
+    if any(isinstance(layer, layers.BatchNorm) for layer in (model, *model.named_layers().values())):
         found += "; no program on several processes, which share the statistics of BatchNorm"
     return found
 

@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 from deepbp import initializers, layers, losses
 from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError, shown
 from deepbp.initializers import Initializer
-from deepbp.layers import Layer, Penalty, Repeat, configuration
+from deepbp.layers import Layer, configuration
 from deepbp.losses import Loss
 from deepbp.parameters import Buffer, Parameter
 from deepbp.storage.json_codec import Decoder, Encoder
@@ -23,14 +23,12 @@ MOST_OBJECTS = 50_000  # a layer, and what it is made of, counts as often as it 
 MOST_PARTS = 10_000  # that are built: a layer that runs in several places is built once, and copied by Repeat
 MOST_WORK = 50_000  # of these, each times its depth: some composites walk through all layers inside
 
-KINDS = (Layer, Initializer, Penalty, Loss, Enum)
-
 
 @frozen
 class Classes:
     """The classes and functions that a file may name: deepbp's own, and custom ones that the caller passes."""
 
-    own: dict[str, type]
+    bases: dict[str, type]  # of the network, by name
     custom: dict[str, Any]
 
     @classmethod
@@ -43,18 +41,24 @@ class Classes:
         """
         if not isinstance(custom, list | tuple) or not all(isinstance(one, type | FunctionType) for one in custom):
             raise ArgumentTypeError(f"custom: expected a list of classes, such as [MyLayer], got {shown(custom)}")
-        found = [*vars(layers).values(), *vars(initializers).values(), *vars(losses).values(), *network.__mro__]
-        classes = [one for one in found if isinstance(one, type) and one.__module__.partition(".")[0] == "deepbp"]
-        own = {one.__name__: one for one in classes if issubclass(one, KINDS) and not one.__name__.startswith("_")}
-        return cls(own, _by_name(custom))
+        bases = [one for one in network.__mro__ if one.__module__.partition(".")[0] == "deepbp"]
+        return cls({one.__name__: one for one in bases}, _by_name(custom))
 
     def with_custom(self, used: Iterable[Any]) -> "Classes":
         """The same own classes, and those of ``used`` that are not deepbp's own as custom ones."""
-        return Classes(self.own, _by_name([one for one in used if not self.is_own(one)]))
+        return Classes(self.bases, _by_name([one for one in used if not self.is_own(one)]))
+
+    def own(self, name: str) -> type | None:
+        """deepbp's class of this name, which is imported on first use; None for names that a file may not use."""
+        home = next((module for module in (layers, initializers, losses) if name in module.__all__), None)
+        found: Any = self.bases.get(name) if home is None else getattr(home, name)
+        if not isinstance(found, type) or found.__name__ != name:  # a synonym is not written into files
+            return None
+        return found if issubclass(found, (Layer, Initializer, Loss)) or issubclass(found, layers.Penalty) else None
 
     def is_own(self, one: Any) -> bool:
         """Whether this is a public class of deepbp."""
-        return self.own.get(one.__name__) is one
+        return self.own(one.__name__) is one
 
     def reference(self, cls: type) -> dict[str, Any]:
         """The form in which a file names a class."""
@@ -68,9 +72,9 @@ class Classes:
         if custom:
             found: type = self._custom(name, type, "class")
             return found
-        if name not in self.own:
+        if (own := self.own(name)) is None:
             raise FileFormatError(f"deepbp has no class {name!r:.100}: was the file written by a newer one?")
-        return self.own[name]
+        return own
 
     def function(self, name: str) -> Any:
         """The function that a file names. Raises FileFormatError for an unknown one."""
@@ -154,7 +158,7 @@ class Serializer(Encoder):
     def _listed(self, entry: dict[str, Any]) -> int:
         """The position of an entry. Equal entries without a state, such as initializers, are one entry."""
         position = len(self.objects)
-        if "custom" not in entry and not issubclass(self.classes.own[entry["class"]], Layer):
+        if "custom" not in entry and not issubclass(self.classes.find(entry), Layer):
             position = self._equal.setdefault(repr(entry), position)
         if position == len(self.objects):
             self.objects.append(entry)
@@ -248,7 +252,7 @@ class Deserializer(Decoder):
         inside = {*self._inside}
         parts = 1 + self._identities + len(self._inside) - len(inside) + sum(self._parts[one] for one in inside)
         nested = parts + sum(self._nested[one] for one in inside)
-        if issubclass(cls, Repeat) and isinstance(arguments.get("times"), int):
+        if isinstance(arguments.get("times"), int) and issubclass(cls, layers.Repeat):
             times = max(arguments["times"], 1)
             count, copies = count * times, 1 if arguments.get("share") else 2 * times - 1  # a copy is made, and built
             parts, nested = parts * copies + times, nested * copies + times

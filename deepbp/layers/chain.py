@@ -16,12 +16,10 @@ from deepbp.errors import (
     ShapeError,
     shown,
 )
-from deepbp.layers.activations.rectifiers import ReLU
 from deepbp.layers.boundary import locate, place_of
 from deepbp.layers.inner_graph import InnerGraph, Node
 from deepbp.layers.layer import Builder, Layer, check_class
 from deepbp.layers.masking import Context
-from deepbp.layers.pooling import MaxPool1D, MaxPool2D
 from deepbp.parameters import Parameter
 from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, Shape
@@ -99,10 +97,6 @@ def _are_names(columns: object) -> bool:
 _PASSED: Any = object()
 """What is saved for a layer whose pass the next one includes."""
 
-_INCLUDED: set[tuple[type, type]] = {(ReLU, MaxPool1D), (ReLU, MaxPool2D)}
-"""Pairs of layers of which the second includes the pass of the first: a max pooling takes the largest of ReLU(z), of
-which a chain then neither writes nor reads the whole image."""
-
 LayerLike: TypeAlias = Layer[Any] | Sequence[Layer[Any]]
 """A layer, or layers one after another."""
 
@@ -168,8 +162,10 @@ class Chain(Layer[list[Any]]):
                 error.add_note(f"in {self._place(position)}, input shape {shapes[-1]}")
                 raise
         self.shapes, self._parameters = tuple(shapes), None
+        # A max pooling includes the pass of a ReLU in front of it, as it takes the largest of ReLU(z), of which a chain
+        # then neither writes nor reads the whole image. Its subclasses do not: they may pool in another way.
         pairs = pairwise(map(type, self.layers))
-        self._included = tuple(i for i, pair in enumerate(pairs) if pair in _INCLUDED)
+        self._included = tuple(i for i, (one, after) in enumerate(pairs) if one in vars(after).get("_includes", ()))
         self._penalized = tuple(i for i, layer in enumerate(self.layers) if layer.has_penalty())
         return shapes[-1]
 
@@ -250,14 +246,13 @@ class Chain(Layer[list[Any]]):
         return bool(self._penalized) if self.built else any(layer.has_penalty() for layer in self.layers)
 
     def predict(self, x: Array) -> Array:
-        layers, position, is_passed = self.layers, 0, False
+        included, position = self._included, 0
         try:
-            for position, (layer, after) in enumerate(zip(layers, (*layers[1:], None), strict=True)):  # noqa: B007
-                if (type(layer), type(after)) in _INCLUDED:
-                    is_passed = True
-                    continue
-                x = layer.forward_rectified(x)[0] if is_passed else layer._run_predict(x)
-                is_passed = False
+            for position, layer in enumerate(self.layers):
+                if not included:
+                    x = layer._run_predict(x)
+                elif position not in included:
+                    x = layer.forward_rectified(x)[0] if position - 1 in included else layer._run_predict(x)
         except Exception as error:
             self._locate(error, position, "predict", x)
             raise

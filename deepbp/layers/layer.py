@@ -74,6 +74,8 @@ class Layer(Steps, ABC, Generic[Saved]):
     """Names of passes whose public form validates its own input, as ``Sequential.predict`` does."""
 
     _member_fields: ClassVar[tuple[str, ...]] = ()  # the names of the fields that may hold members, public ones first
+    _normalizes: ClassVar[bool] = False  # whether the scale of its inputs does not matter
+    _loss_on_outputs: ClassVar[str] = ""  # the loss to use on the probabilities that the layer returns, if it does
 
     built: Built | None = field(default=None, init=False)
 
@@ -442,10 +444,7 @@ class Builder:
 
 
 def check_class(layer: Any) -> None:
-    """Raise ContractError unless this is a layer whose class is an attrs class without ``__eq__``.
-
-    Configuration, copies and the absence of hidden state depend on it.
-    """
+    """Raise ContractError unless this is a layer of an attrs class without ``__eq__``, as copies and files need."""
     if isinstance(layer, type) and issubclass(layer, Layer):
         raise ContractError(f"expected a layer, got the class {layer.__name__}: write {layer.__name__}()")
     if not isinstance(layer, Layer):

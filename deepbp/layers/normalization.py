@@ -36,16 +36,12 @@ def accumulate_features(parameter: Parameter, shares: Array) -> None:
 def _lower_affine(
     program: Program, x: Slot, parameters: tuple[Parameter, ...], backward: tuple[Any, ...], places: int, normal: Array
 ) -> Slot:
-    """Memory for the output; adds the backward pass, or where that needs no error signal, the gradients alone.
-
-    Args:
-        backward: the name of the instruction, and its operands up to γ, and after the sums.
-    """
+    """Memory for the output; adds the backward pass, or where that needs no error signal, the gradients alone."""
     width, sums = x.value.shape[-1], np.zeros(4 * x.value.shape[-1])
     trained = [program.trains(parameter, program.written) for parameter in parameters]
     y = program.slot(x.value.shape[1:], program.training and (any(trained) or x.delta is not None))
     if y.delta is not None:
-        name, before, after = backward
+        name, before, after = backward  # of the instruction: its name, its operands up to γ, and those after the sums
         rows: list[tuple[Any, ...]] = [("feature_sums", normal, y.delta, sums, places, width)]
         if x.delta is not None:
             rows = [(name, *before, y.delta, x.delta, *after(sums))]
@@ -131,6 +127,7 @@ class BatchNorm(Elementwise[BatchNormSaved]):
     Source: Ioffe & Szegedy 2015.
     """
 
+    _normalizes = True
     stepwise = False  # the means of a batch take in its padding
 
     formula = Formula(
@@ -268,6 +265,7 @@ class LayerNorm(Elementwise[LayerNormSaved]):
     Source: Ba, Kiros & Hinton 2016.
     """
 
+    _normalizes = True
     formula = Formula(
         f"gain * {_ROW_CENTRED} / {_ROW_ROOT} + shift",
         backward=f"(gain * delta - row_mean(gain * delta) "
@@ -345,6 +343,7 @@ class GroupNorm(Elementwise[GroupNormSaved]):
     Source: Wu & He 2018; instance normalization: Ulyanov, Vedaldi & Lempitsky 2016.
     """
 
+    _normalizes = True
     stepwise = False  # the means of a sample take in its padding
 
     formula = Formula(
@@ -430,6 +429,7 @@ class RMSNorm(Elementwise[RMSNormSaved]):
     Source: Zhang & Sennrich 2019.
     """
 
+    _normalizes = True
     formula = Formula(
         f"gain * x / sqrt{_MEAN_SQUARE}",
         backward=f"(gain * delta - x * row_mean(gain * delta * x) / {_MEAN_SQUARE}) / sqrt{_MEAN_SQUARE}",

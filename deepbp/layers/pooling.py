@@ -11,6 +11,7 @@ from deepbp._validation import ones
 from deepbp.errors import ConfigurationError, ShapeError, shown
 from deepbp.formulas.language import Formula
 from deepbp.kernels.numpy_convolution import Pads
+from deepbp.layers.activations.rectifiers import ReLU
 from deepbp.layers.boundary import check_delta
 from deepbp.layers.layer import Builder, Layer
 from deepbp.layers.masking import Context
@@ -128,6 +129,8 @@ class MaxPool2D(_MaxPool):
     Source: Yamaguchi et al. 1990; Ranzato et al. 2007.
     """
 
+    _includes = (ReLU,)
+
 
 @define(eq=False)
 class MaxPool1D(_MaxPool):
@@ -149,6 +152,7 @@ class MaxPool1D(_MaxPool):
     """
 
     axes = 1
+    _includes = (ReLU,)
 
 
 @define(eq=False)

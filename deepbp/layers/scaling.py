@@ -159,6 +159,8 @@ class Standardize(Elementwise[Array]):
            [ 1.,  1.]], dtype=float32)
     """
 
+    _normalizes = True
+
     formula = Formula("(x - mean) / deviation", backward="delta / deviation", symbols={"mean": "μ", "deviation": "σ"})
 
     mean: Buffer = field(init=False, default=UNBUILT)

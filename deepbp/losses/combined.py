@@ -269,6 +269,9 @@ class IgnoreMissing(Loss[tuple[Any, Array | None, float]]):
     def _keeps_targets(self) -> bool:
         return self.loss._keeps_targets()
 
+    def _of_known_targets(self) -> Loss[Any]:
+        return self.loss
+
     def _takes_missing(self) -> bool:
         return True
 

@@ -117,6 +117,10 @@ class Loss(ABC, Generic[Saved]):
         """Whether ``prepare_target`` only validates targets of the right dtype, so that a step may leave it out."""
         return self._built_in_targets and "prepare_target" not in vars(self)
 
+    def _of_known_targets(self) -> "Loss[Any]":
+        """The loss of the targets that are not missing: of ``IgnoreMissing``, the loss inside."""
+        return self
+
     def _takes_missing(self) -> bool:
         """Whether NaN stands for a missing target."""
         return False

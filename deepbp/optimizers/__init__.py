@@ -1,12 +1,16 @@
 """Optimizers: each class is the update rule of its paper, as operations on one flat vector."""
 
+from typing import TYPE_CHECKING
+
 from deepbp._config import publish
-from deepbp.optimizers import schedules
-from deepbp.optimizers.adam import Adam, AdamW, AMSGrad, NAdam, RAdam
-from deepbp.optimizers.adaptive import Adadelta, Adagrad, Lion, RMSprop, Rprop
-from deepbp.optimizers.grouped import Grouped
-from deepbp.optimizers.optimizer import Optimizer, Schedule, State
-from deepbp.optimizers.sgd import SGD
+
+if TYPE_CHECKING:
+    from deepbp.optimizers import schedules
+    from deepbp.optimizers.adam import Adam, AdamW, AMSGrad, NAdam, RAdam
+    from deepbp.optimizers.adaptive import Adadelta, Adagrad, Lion, RMSprop, Rprop
+    from deepbp.optimizers.grouped import Grouped
+    from deepbp.optimizers.optimizer import Optimizer, Schedule, State
+    from deepbp.optimizers.sgd import SGD
 
 __all__ = [
     "SGD",
@@ -27,4 +31,14 @@ __all__ = [
     "schedules",
 ]
 
-publish(__name__)
+publish(
+    __name__,
+    homes={
+        "optimizers": "schedules",
+        "optimizers.adam": "Adam AdamW AMSGrad NAdam RAdam",
+        "optimizers.adaptive": "Adadelta Adagrad Lion RMSprop Rprop",
+        "optimizers.grouped": "Grouped",
+        "optimizers.optimizer": "Optimizer Schedule State",
+        "optimizers.sgd": "SGD",
+    },
+)

@@ -15,7 +15,7 @@ from deepbp._validation import require_built
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataError, shown
 from deepbp.layers import Chain
 from deepbp.layers.chain import columns_of, remember, set_columns
-from deepbp.losses import IgnoreMissing, Loss
+from deepbp.losses import Loss
 from deepbp.losses.targets import ClassTargetLoss
 from deepbp.typing import Array, Shape
 
@@ -134,26 +134,22 @@ def _known_loss(network: AnsweringChain, method: str) -> Loss[Any]:
     return network.loss
 
 
-def _inner(loss: Loss[Any]) -> Loss[Any]:
-    return loss.loss if isinstance(loss, IgnoreMissing) else loss
-
-
 def _has_yes_or_no(loss: Loss[Any]) -> bool:
     """Whether each output is a yes/no answer of its own; of a sum of losses this is not known."""
-    name = type(_inner(loss)).__name__
+    name = type(loss._of_known_targets()).__name__
     return loss.expects in ("probabilities", "logits", "scores") and name not in ("SumOfLosses", "OnOutputs")
 
 
 def classes_of_targets(loss: Loss[Any], output_shape: Shape) -> int | None:
     """The number of classes of which each target is one: an output for each, or two with one output; else None."""
-    if isinstance(_inner(loss), ClassTargetLoss) and output_shape:
+    if isinstance(loss._of_known_targets(), ClassTargetLoss) and output_shape:
         return output_shape[-1]
     return 2 if _has_yes_or_no(loss) and output_shape == (1,) else None
 
 
 def predicted_labels(prediction: Array, loss: Loss[Any], output_shape: Shape) -> Array:
     """The classes (N, …) that outputs stand for, of a loss that has classes; answers 0 or 1 where there are several."""
-    if isinstance(_inner(loss), ClassTargetLoss):
+    if isinstance(loss._of_known_targets(), ClassTargetLoss):
         return np.asarray(prediction.argmax(axis=-1))
     labels = (prediction > (0.5 if loss.expects == "probabilities" else 0)).astype(np.intp)
     return labels[..., 0] if output_shape == (1,) else labels

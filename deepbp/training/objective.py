@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from deepbp import layers
 from deepbp._validation import as_numbers, as_type
 from deepbp.errors import ConfigurationError, NonFiniteError, ShapeError
-from deepbp.layers import BatchNorm, Layer
+from deepbp.layers import Layer
 from deepbp.layers.chain import remember
 from deepbp.losses import Loss
 from deepbp.losses.loss import broken_pair
@@ -167,7 +168,7 @@ class Objective:
 
     def _share(self, processes: Processes) -> None:
         """Begin with the first process's parameters, and find the weight of this one's samples."""
-        if any(isinstance(layer, BatchNorm) for layer in (self.model, *self.model.named_layers().values())):
+        if any(isinstance(layer, layers.BatchNorm) for layer in (self.model, *self.model.named_layers().values())):
             raise ConfigurationError(
                 "objective: a BatchNorm would take the statistics of each process's samples: use fit(processes=...)"
             )

@@ -9,7 +9,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import numpy as np
 
 from deepbp.kernels import unchecked as kernels
-from deepbp.layers import Chain, Layer, Sigmoid, Softmax
+from deepbp.layers import Chain, Layer
 from deepbp.layers.observed_pass import ObservedPass, stated_graph
 from deepbp.losses import Loss
 from deepbp.parameters import ParameterVector
@@ -50,12 +50,11 @@ def warn_if_squashed_twice(model: Layer[Any], loss: Loss[Any], stacklevel: int =
     last = model
     while (inner := _last_inside(last)) is not None:
         last = inner
-    if isinstance(last, Softmax | Sigmoid):
+    if last._loss_on_outputs:
         wants = "logits and applies its own" if loss.expects == "logits" else "scores, which may have any size"
-        instead = "CrossEntropy" if isinstance(last, Softmax) else "BinaryCrossEntropy"
         warnings.warn(
             f"the network ends with {last}, and {type(loss).__name__} expects {wants}: "
-            f"drop the last layer, or use a loss on probabilities such as {instead}()",
+            f"drop the last layer, or use a loss on probabilities such as {last._loss_on_outputs}()",
             UserWarning,
             stacklevel=stacklevel,
         )

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from deepbp import layers
 from deepbp.errors import ConfigurationError
-from deepbp.layers import BatchNorm, Chain, GroupNorm, Layer, LayerNorm, RMSNorm, Standardize
+from deepbp.layers import Chain, Layer
 from deepbp.losses import Loss
 from deepbp.processes import Processes
 from deepbp.training.data import ROWS_AT_ONCE, Data, Source
@@ -36,7 +37,7 @@ def adapt(model: Layer[Any], source: Source, shared: Processes | None) -> None:
     """Let each ``Standardize`` that has learned nothing learn from the inputs, of several processes all."""
     start = _first_layer(model)
     every: dict[str, Layer[Any]] = {"": model, **model.named_layers()}
-    waiting = [(name, one) for name, one in every.items() if isinstance(one, Standardize) and not one.is_adapted]
+    waiting = [(name, one) for name, one in every.items() if isinstance(one, layers.Standardize) and not one.is_adapted]
     for name, layer in waiting:
         if layer is not start or isinstance(source, Stream):
             inputs = "not the inputs of the network" if layer is not start else "a stream, which is read once"
@@ -81,8 +82,7 @@ def _warn(what: str, fix: str, fix_in_pipelines: str) -> None:
 
 
 def _warn_of_inputs(model: Layer[Any], data: Data) -> None:
-    normalizes = Standardize | BatchNorm | LayerNorm | GroupNorm | RMSNorm
-    if isinstance(_first_layer(model), normalizes):
+    if _first_layer(model)._normalizes:
         return
     size, feature = _largest(data.x, data.rows)
     if size > LARGE and not _takes_categories(model):

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from attrs import define, field
 
+from deepbp import layers
 from deepbp.errors import NonFiniteError
 from deepbp.layers import Layer
-from deepbp.layers.normalization import BatchNorm
 from deepbp.losses import Loss
 from deepbp.processes import Processes
 from deepbp.training.data import Data
@@ -58,13 +58,13 @@ class Together(Accumulation):
     _ended: bool = field(default=False, init=False)
     _has_sums: bool = field(default=False, init=False)  # otherwise the gradients in the buffer are those before
     _buffer: Array = field(init=False, factory=lambda: np.empty(0))
-    _norms: list[BatchNorm] = field(init=False, factory=list)
+    _norms: "list[layers.BatchNorm]" = field(init=False, factory=list)
     _has_agreed: bool = field(default=False, init=False)  # on whether the loss of this pass is finite
 
     def __attrs_post_init__(self) -> None:
         if self.processes.batch_statistics == "shared":
-            self._norms = [one for _, one in self.state.model._walk() if isinstance(one, BatchNorm)]
-            if isinstance(self.state.model, BatchNorm):
+            self._norms = [one for _, one in self.state.model._walk() if isinstance(one, layers.BatchNorm)]
+            if isinstance(self.state.model, layers.BatchNorm):
                 self._norms.append(self.state.model)
 
     def rounds(self, batches: Iterator[Data | None]) -> Iterator[Data | None]:

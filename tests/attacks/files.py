@@ -26,6 +26,7 @@ from typing import Any
 import attrs
 
 import deepbp
+from deepbp import initializers, layers, losses
 from deepbp.errors import ConfigurationError, DataError, FileFormatError
 from deepbp.files.objects import Classes
 
@@ -35,7 +36,12 @@ from built_files import NETWORKS, build_archive, build_tensors, text_of  # besid
 from hostile_trainings import Nothing, stored, trainer
 
 SECONDS, MEGABYTES, LONGEST_MESSAGE, HANGS = 1.0, 50, 2500, 60
-OWN = Classes.of(deepbp.Sequential).own
+OWN = {
+    name: cls
+    for module in (layers, initializers, losses)
+    for name in ("AnsweringChain", "Network", "Sequential", *module.__all__)
+    if (cls := Classes.of(deepbp.Sequential).own(name)) is not None
+}
 LEAVES = ["ReLU", "Tanh", "Flatten", "Softmax", "Dropout", "StopGradient", "Reshape"]
 COMPOSITES = ["Chain", "Sequential", "Chain", "Residual", "Parallel", "Repeat", "Repeat", "Split", "Penalized"]
 ODD: list[Any] = [

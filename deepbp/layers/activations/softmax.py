@@ -26,6 +26,7 @@ class Softmax(Layer[Array]):
     """
 
     stepwise = any_length = True
+    _loss_on_outputs = "CrossEntropy"
 
     formula = Formula(
         "exp(x) / row_sum(exp(x))", backward="y * (delta - row_sum(delta * y))", input="z", function="softmax"

@@ -28,6 +28,7 @@ class Sigmoid(Layer[Array]):
     """
 
     stepwise = any_length = True
+    _loss_on_outputs = "BinaryCrossEntropy"
 
     formula = Formula("1 / (1 + exp(-x))", derivative="y * (1 - y)", input="z", function="σ")
 
