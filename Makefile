@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test long docs matrix mutants coverage lint types pages bench fuzz attack release-check clean
+.PHONY: demo test long docs matrix mutants coverage lint types pages bench bench-sequences fuzz attack release-check clean
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/digits.py
@@ -63,6 +63,10 @@ BENCH := .venv-bench
 
 bench: $(BENCH)/done
 	$(BENCH)/bin/python -m benchmarks.run $(ARGS)
+
+# The tables of the page on images and sequences, in five minutes.
+bench-sequences: $(BENCH)/done
+	$(BENCH)/bin/python -m benchmarks.images_and_sequences $(ARGS)
 
 $(BENCH)/done: pyproject.toml benchmarks/requirements.txt
 	$(PYTHON) -m venv $(BENCH)

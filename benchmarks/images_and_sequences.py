@@ -4,49 +4,38 @@ All contenders run in one process, pinned to one core, block by block in turn; t
 process, so that others on the machine disturb it little. Prints the median time of deepbp, and the median ratios of the
 others to it: above 1 is slower than deepbp. The memory that deepbp keeps (see ``doctor``) serves PyTorch, too.
 
-Needs PyTorch, and JAX for its columns: ``python -m benchmarks.images_and_sequences --only LSTM --seconds 10``.
+A run of all workloads writes the tables of ``docs/speed_of_images_and_sequences.md``, and keeps the last run on each
+other processor. Needs PyTorch, and JAX for its columns.
+
+    python -m benchmarks.images_and_sequences                            all workloads
+    python -m benchmarks.images_and_sequences --only LSTM --seconds 10   some, and writes nothing
+    python -m benchmarks.images_and_sequences --stored                   writes the tables again
 """
 
 import argparse
 import os
+import platform
 import sys
-from collections.abc import Callable
+from datetime import date
 from functools import partial
 from importlib.util import find_spec
 from statistics import median
 from time import process_time
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
+from benchmarks import layer_steps as made
+from benchmarks.layer_steps import RNG, SAME, VALID, WORDS, Plan, Step
+from benchmarks.measure import version
+from benchmarks.speed_tables import stored_runs, write
+from deepbp.doctor import examine
 
-from deepbp import Sequential, Trainer
-from deepbp.layers import (
-    GRU,
-    LSTM,
-    Builder,
-    Conv2D,
-    Dense,
-    Flatten,
-    Layer,
-    MaxPool2D,
-    ReLU,
-    SelfAttention,
-    SimpleRNN,
-)
-from deepbp.losses import SoftmaxCrossEntropy
-from deepbp.optimizers import Adam
-from deepbp.typing import Array
-
-Step: TypeAlias = Callable[[], Any]
-Plan: TypeAlias = list[tuple[Any, ...]]
 ONE_THREAD = {
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
 }
 BLOCK = 0.05  # seconds of each contender in a round
-RNG = np.random.default_rng(0)
+VERSIONS = ("numpy", "numba", "torch", "jax")
 
-SAME, VALID = "same", "valid"
 IMAGES: dict[str, tuple[tuple[int, ...], Plan]] = {
     "digits 8×8, conv16-conv32, batch 32": (
         (32, 8, 8, 1),
@@ -83,259 +72,47 @@ SEQUENCES: dict[str, tuple[str, int, int, int, int]] = {
     "attention, batch 32, T 64, F 64, 4 heads": ("attention", 32, 64, 64, 4),
     "attention, batch 16, T 256, F 256, 8 heads": ("attention", 16, 256, 256, 8),
 }
+# the shape of the inputs
+OTHERS: dict[str, tuple[str, tuple[int, ...]]] = {
+    "LayerNorm, (32, 64, 128)": ("LayerNorm", (32, 64, 128)),
+    "BatchNorm, (64, 14, 14, 32)": ("BatchNorm", (64, 14, 14, 32)),
+    "Embedding backward, 64 × 256 words, 64 features": ("Embedding", (64, 256, 64)),
+}
 
 
-# deepbp
-
-
-def images_of_deepbp(shape: tuple[int, ...], plan: Plan, x: Array, y: Array) -> Step:
-    make: dict[str, Callable[..., Layer[Any]]] = {
-        "conv": lambda filters, size, padding: Conv2D(filters, size, padding=padding),
-        "relu": ReLU,
-        "pool": MaxPool2D,
-        "dense": Dense,
-    }
-    layers = [make[kind](*arguments) for kind, *arguments in plan]
-    first = next(i for i, (kind, *_) in enumerate(plan) if kind == "dense")
-    net = Sequential([*layers[:first], Flatten(), *layers[first:]], input_shape=shape[1:], rng=0)
-    trainer = Trainer(net, SoftmaxCrossEntropy(), Adam())
-    return lambda: trainer.step(x, y)
-
-
-def sequences_of_deepbp(kind: str, size: int, x: Array, delta: Array) -> Step:
-    make: dict[str, Callable[[], Layer[Any]]] = {
-        "LSTM": lambda: LSTM(size, return_sequences=True),
-        "GRU": lambda: GRU(size, return_sequences=True),
-        "RNN": lambda: SimpleRNN(size, return_sequences=True),
-        "attention": lambda: SelfAttention(size, causal=True),
-    }
-    layer = make[kind]()
-    Builder(0).build(layer, x.shape[1:])
-
-    def step() -> Array:
-        for parameter in layer.parameters():
-            parameter.clear_grad()
-        _, saved = layer.forward(x)
-        return layer.backward(saved, delta)
-
-    return step
-
-
-# PyTorch
-
-
-def images_of_pytorch(plan: Plan, x: Array, y: Array, channels_last: bool) -> Step:
-    import torch
-    from torch import nn
-
-    torch.set_num_threads(1)
-    layers: list[Any] = []
-    channels, places, flat = x.shape[3], x.shape[1], 0
-    for kind, *arguments in plan:
-        if kind == "conv":
-            filters, size, padding = arguments
-            layers.append(nn.Conv2d(channels, filters, size, padding=padding))
-            channels, places = filters, places if padding == SAME else places - size + 1
-        elif kind == "dense":
-            layers += [] if flat else [nn.Flatten()]
-            layers.append(nn.Linear(flat or channels * places**2, arguments[0]))
-            flat = arguments[0]
-        else:
-            layers.append(nn.ReLU() if kind == "relu" else nn.MaxPool2d(2))
-            places //= 2 if kind == "pool" else 1
-    model: Any = nn.Sequential(*layers)
-    images: Any = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
-    if channels_last:
-        model, images = model.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
-    optimizer, loss, labels = torch.optim.Adam(model.parameters()), nn.CrossEntropyLoss(), torch.from_numpy(y)
-
-    def step() -> float:
-        optimizer.zero_grad()
-        value = loss(model(images), labels)
-        value.backward()
-        optimizer.step()
-        return float(value.item())
-
-    return step
-
-
-def sequences_of_pytorch(kind: str, size: int, x: Array, delta: Array, by_hand: bool = False) -> Step:
-    import torch
-    from torch import nn
-
-    torch.set_num_threads(1)
-    signals, upstream = torch.from_numpy(x.copy()).requires_grad_(), torch.from_numpy(delta)
-    batch, steps, features = x.shape
-    modules: list[Any] = []
-    if kind != "attention":
-        modules = [getattr(nn, kind)(features, size, batch_first=True)]
-        run: Step = lambda: modules[0](signals)[0]  # noqa: E731
-    elif not by_hand:
-        modules = [nn.MultiheadAttention(features, size, batch_first=True)]
-        mask = nn.Transformer.generate_square_subsequent_mask(steps)
-        run = lambda: modules[0](  # noqa: E731
-            signals, signals, signals, attn_mask=mask, is_causal=True, need_weights=False
-        )[0]
-    else:
-        modules = [nn.Linear(features, 3 * features), nn.Linear(features, features)]
-
-        def attend() -> Any:
-            parts = modules[0](signals).view(batch, steps, 3, size, features // size).permute(2, 0, 3, 1, 4)
-            seen = nn.functional.scaled_dot_product_attention(*parts, is_causal=True)
-            return modules[1](seen.transpose(1, 2).reshape(batch, steps, features))
-
-        run = attend
-
-    def step() -> Any:
-        signals.grad = None
-        for module in modules:
-            module.zero_grad()
-        run().backward(upstream)
-        return signals.grad
-
-    return step
-
-
-# JAX
-
-
-def images_of_jax(plan: Plan, x: Array, y: Array) -> Step:
-    import jax
-    from jax import numpy as jnp
-
-    weights: list[Any] = []
-    channels, places, flat = x.shape[3], x.shape[1], 0
-    for kind, *arguments in plan:
-        if kind == "conv":
-            filters, size, padding = arguments
-            scale = np.sqrt(2 / (size * size * channels))
-            weights.append(
-                (RNG.normal(0, scale, (size, size, channels, filters)).astype("f4"), np.zeros(filters, "f4"))
-            )
-            channels, places = filters, places if padding == SAME else places - size + 1
-        elif kind == "dense":
-            inputs = flat or channels * places**2
-            flat = arguments[0]
-            weights.append((RNG.normal(0, np.sqrt(2 / inputs), (inputs, flat)).astype("f4"), np.zeros(flat, "f4")))
-        places //= 2 if kind == "pool" else 1
-
-    def loss(held: Any, signals: Any, labels: Any) -> Any:
-        left = iter(held)
-        for kind, *arguments in plan:
-            if kind == "conv":
-                weight, bias = next(left)
-                pads, order = arguments[2].upper(), ("NHWC", "HWIO", "NHWC")
-                signals = jax.lax.conv_general_dilated(signals, weight, (1, 1), pads, dimension_numbers=order) + bias
-            elif kind == "dense":
-                weight, bias = next(left)
-                signals = signals.reshape(len(labels), -1) @ weight + bias
-            elif kind == "relu":
-                signals = jax.nn.relu(signals)
-            else:
-                windows = (1, 2, 2, 1)
-                signals = jax.lax.reduce_window(signals, -jnp.inf, jax.lax.max, windows, windows, "VALID")
-        return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(signals), labels[:, None], axis=1))
-
-    def adam(state: Any, signals: Any, labels: Any) -> Any:
-        held, first, second, steps = state
-        value, grads = jax.value_and_grad(loss)(held, signals, labels)
-        steps += 1
-        first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, grads)
-        second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, second, grads)
-        rate = 1e-3 * jnp.sqrt(1 - 0.999**steps) / (1 - 0.9**steps)
-        held = jax.tree.map(lambda w, m, v: w - rate * m / (jnp.sqrt(v) + 1e-8), held, first, second)
-        return value, (held, first, second, steps)
-
-    compiled = jax.jit(adam, donate_argnums=0)
-    zeros = jax.tree.map(jnp.zeros_like, weights)
-    state: Any = (jax.tree.map(jnp.asarray, weights), zeros, jax.tree.map(jnp.copy, zeros), jnp.zeros(()))
-    images, labels = jnp.asarray(x), jnp.asarray(y)
-
-    def step() -> float:
-        nonlocal state
-        value, state = compiled(state, images, labels)
-        return float(value)
-
-    return step
-
-
-def sequences_of_jax(kind: str, size: int, x: Array, delta: Array) -> Step:
-    import jax
-    from jax import numpy as jnp
-
-    batch, steps, features = x.shape
-
-    def drawn(*shape: int) -> Any:
-        return jnp.asarray(RNG.normal(0, 0.1, shape).astype("f4"))
-
-    def recurrent(held: Any, signals: Any) -> Any:
-        weight, back, bias, hidden_bias = held
-        z = (signals.reshape(-1, features) @ weight + bias).reshape(batch, steps, -1).swapaxes(0, 1)
-
-        def cell(state: Any, now: Any) -> Any:
-            h, c = state
-            if kind == "RNN":
-                h = jnp.tanh(now + h @ back)
-            elif kind == "GRU":
-                r, u, n = jnp.split(now, 3, axis=1)
-                r2, u2, n2 = jnp.split(h @ back, 3, axis=1)
-                u = jax.nn.sigmoid(u + u2)
-                h = (1 - u) * jnp.tanh(n + jax.nn.sigmoid(r + r2) * (n2 + hidden_bias)) + u * h
-            else:
-                i, f, g, o = jnp.split(now + h @ back, 4, axis=1)
-                c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-                h = jax.nn.sigmoid(o) * jnp.tanh(c)
-            return (h, c), h
-
-        zeros = jnp.zeros((batch, size), x.dtype)
-        return jax.lax.scan(cell, (zeros, zeros), z)[1].swapaxes(0, 1)
-
-    def attention(held: Any, signals: Any) -> Any:
-        weight, output, bias, output_bias = held
-        parts = (signals @ weight + bias).reshape(batch, steps, 3, size, features // size)
-        seen = jax.nn.dot_product_attention(*(parts[:, :, i] for i in range(3)), is_causal=True)
-        return seen.reshape(batch, steps, features) @ output + output_bias
-
-    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}.get(kind, 0) * size
-    held = (drawn(features, gates), drawn(size, gates), drawn(gates), drawn(size))
-    if kind == "attention":
-        held = (drawn(features, 3 * features), drawn(features, features), drawn(3 * features), drawn(features))
-    apply = attention if kind == "attention" else recurrent
-
-    def passes(held: Any, signals: Any, upstream: Any) -> Any:
-        y, back = jax.vjp(apply, held, signals)
-        return y, back(upstream)
-
-    compiled, signals, upstream = jax.jit(passes), jnp.asarray(x), jnp.asarray(delta)
-    return lambda: jax.block_until_ready(compiled(held, signals, upstream))
-
-
-# The measurement
+def peers_of(name: str) -> tuple[Step, dict[str, Any]]:
+    """The step of deepbp, and functions that prepare those of the others."""
+    if name in IMAGES:
+        shape, plan = IMAGES[name]
+        x, y = RNG.normal(size=shape).astype("f4"), RNG.integers(0, 10, shape[0])
+        step = partial(made.images_of_pytorch, plan, x, y)
+        peers: dict[str, Any] = {"PyTorch": partial(step, False), "PyTorch channels_last": partial(step, True)}
+        return made.images_of_deepbp(shape, plan, x, y), {**peers, "JAX jit": partial(made.images_of_jax, plan, x, y)}
+    if name in SEQUENCES:
+        kind, batch, length, features, size = SEQUENCES[name]
+        x = RNG.normal(size=(batch, length, features)).astype("f4")
+        delta = RNG.normal(size=(batch, length, features if kind == "attention" else size)).astype("f4")
+        given = kind, size, x, delta
+        peers = {"PyTorch": partial(made.sequences_of_pytorch, *given)}
+        if kind == "attention":
+            peers["PyTorch SDPA"] = partial(made.sequences_of_pytorch, *given, by_hand=True)
+        return made.sequences_of_deepbp(*given), {**peers, "JAX jit": partial(made.sequences_of_jax, *given)}
+    kind, shape = OTHERS[name]
+    delta = RNG.normal(size=shape).astype("f4")
+    if kind == "Embedding":
+        words = RNG.integers(0, WORDS, shape[:2])
+        return made.embedding_of_deepbp(words, delta), {"PyTorch": partial(made.embedding_of_pytorch, words, delta)}
+    x = RNG.normal(size=shape).astype("f4")
+    step = partial(made.normalization_of_pytorch, kind, x, delta)
+    last = {"PyTorch channels_last": partial(step, True)} if kind == "BatchNorm" else {}
+    return made.normalization_of_deepbp(kind, x, delta), {"PyTorch": step, **last}
 
 
 def contenders(name: str) -> dict[str, Step]:
     """The steps of all libraries that are installed, deepbp first."""
-    steps: dict[str, Step] = {}
-    if name in IMAGES:
-        shape, plan = IMAGES[name]
-        x, y = RNG.normal(size=shape).astype("f4"), RNG.integers(0, 10, shape[0])
-        steps["deepbp"] = images_of_deepbp(shape, plan, x, y)
-        made = partial(images_of_pytorch, plan, x, y)
-        peers: dict[str, Step] = {"PyTorch": lambda: made(False), "PyTorch channels_last": lambda: made(True)}
-        peers["JAX jit"] = lambda: images_of_jax(plan, x, y)
-    else:
-        kind, batch, length, features, size = SEQUENCES[name]
-        x = RNG.normal(size=(batch, length, features)).astype("f4")
-        delta = RNG.normal(size=(batch, length, features if kind == "attention" else size)).astype("f4")
-        steps["deepbp"] = sequences_of_deepbp(kind, size, x, delta)
-        peers = {"PyTorch": lambda: sequences_of_pytorch(kind, size, x, delta)}
-        if kind == "attention":
-            peers["PyTorch SDPA"] = lambda: sequences_of_pytorch(kind, size, x, delta, by_hand=True)
-        peers["JAX jit"] = lambda: sequences_of_jax(kind, size, x, delta)
-    for peer, prepare in peers.items():
-        if find_spec("jax" if peer.startswith("JAX") else "torch"):
-            steps[peer] = prepare()
-    return steps
+    own, peers = peers_of(name)
+    installed = {peer: find_spec("jax" if peer.startswith("JAX") else "torch") for peer in peers}
+    return {"deepbp": own, **{peer: prepare() for peer, prepare in peers.items() if installed[peer]}}
 
 
 def seconds(step: Step, calls: int) -> float:
@@ -360,21 +137,44 @@ def measure(steps: dict[str, Step], budget: float) -> tuple[float, dict[str, flo
     return median(one[first] for one in rounds), ratios, len(rounds)
 
 
+def run_of(steps: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """What is stored of a run."""
+    machine = {"processor": examine().processor, "cores": str(os.cpu_count()), "system": platform.system()}
+    versions = {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}}
+    return {
+        "date": date.today().isoformat(),
+        "machine": machine,
+        "versions": versions,
+        "seconds": seconds,
+        "steps": steps,
+    }
+
+
 def main() -> None:
-    """Print a row for each workload."""
+    """Print a row for each workload, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="workloads whose names contain this")
+    parser.add_argument("--only", default="", help="workloads whose names contain this; writes nothing")
     parser.add_argument("--seconds", type=float, default=8, help="processor time of each workload")
+    parser.add_argument("--stored", action="store_true", help="write the tables of the runs that are stored")
     options = parser.parse_args()
+    if options.stored:
+        write(stored_runs())
+        return
     if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):  # libraries read them at their import
         again = [sys.executable, "-m", "benchmarks.images_and_sequences", *sys.argv[1:]]
         os.execve(sys.executable, again, {**os.environ, **ONE_THREAD})
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    for name in [one for one in (*IMAGES, *SEQUENCES) if options.only in one]:
+    steps: dict[str, Any] = {}
+    for name in [one for one in (*IMAGES, *SEQUENCES, *OTHERS) if options.only in one]:
         own, ratios, rounds = measure(contenders(name), options.seconds)
+        steps[name] = {"microseconds": round(own * 1e6, 1), "ratios": {k: round(r, 3) for k, r in ratios.items()}}
         told = "  ".join(f"{peer} {ratio:.2f}" for peer, ratio in ratios.items())
         print(f"{name:44} {own * 1e6:8.0f} µs  {told}  ({rounds} rounds)", flush=True)
+    if not options.only:
+        run = run_of(steps, options.seconds)
+        others = [one for one in stored_runs() if one["machine"]["processor"] != run["machine"]["processor"]]
+        write([run, *others])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Interleaved measurements: every library runs once in each round, so that noise affects all of them."""
 
+import importlib.metadata
 import json
 import os
 import statistics
@@ -15,6 +16,14 @@ from benchmarks.workloads import WORKLOADS
 
 CORES = min(2, os.cpu_count() or 1)
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def version(package: str) -> str:
+    """Return the version of a package, or that it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 @define

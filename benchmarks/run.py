@@ -1,7 +1,6 @@
 """Run all benchmarks and write ``docs/benchmarks.md``, with its results as JSON and its chart: ``make bench``."""
 
 import argparse
-import importlib.metadata
 import json
 import os
 import platform
@@ -15,7 +14,7 @@ from typing import Any
 
 from benchmarks.fit_digits import write_data
 from benchmarks.footprint import footprint
-from benchmarks.measure import CORES, THREAD_VARIABLES, measure
+from benchmarks.measure import CORES, THREAD_VARIABLES, measure, version
 from benchmarks.report import chart, page
 from deepbp.doctor import examine
 
@@ -47,14 +46,6 @@ def contenders(best_blas: dict[str, str]) -> dict[str, tuple[str, dict[str, str]
             module, environment = table[name]
             table[name] = (module, {**environment, **best_blas})
     return table
-
-
-def version(package: str) -> str:
-    """Return the version of a package, or that it is not installed."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def fits(repeats: int) -> dict[str, Any]:

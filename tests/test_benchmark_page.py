@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks import speed_tables
+from benchmarks.images_and_sequences import IMAGES, OTHERS, SEQUENCES
 from benchmarks.measure import ratios, spread
 from benchmarks.peers import deepbp_step, handwritten
 from benchmarks.promises import Promise
@@ -38,6 +40,28 @@ def test_the_chart_is_drawn(results: Any, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     chart(results[0], tmp_path / "chart.svg")
     assert (tmp_path / "chart.svg").stat().st_size > 10_000
+
+
+def test_the_tables_of_images_and_sequences_are_generated_from_the_stored_runs() -> None:
+    page = speed_tables.PAGE.read_text()
+    assert page == speed_tables.with_tables(page, speed_tables.stored_runs())
+
+
+def test_a_target_for_images_and_sequences_is_met_on_all_processors_or_missed() -> None:
+    def run(processor: str, ratio: float) -> Any:
+        figures = {"LeNet-5, batch 64": {"microseconds": 1234.5, "ratios": {"PyTorch": ratio, "JAX jit": 2.2}}}
+        return {"machine": {"processor": processor, "cores": "2", "system": "S"}, "steps": figures}
+
+    runs = [{**run("one", 1.2), "date": "d", "versions": {}}, {**run("other", 1.19), "date": "d", "versions": {}}]
+    text = speed_tables.tables(runs)
+    assert "| LeNet-5, batch 64 | 1.2 × PyTorch | 1.20 | 1.19 | **missed** |" in text
+    assert "| LeNet-5, batch 64 | 2.2 × JAX jit | 2.20 | 2.20 | met |" in text
+    assert "| digits 8×8, conv16-conv32, batch 32 | 2.0 × JAX jit | – | – | – |" in text
+    assert "| LeNet-5, batch 64 | 1,234 | 1.19 | – | 2.20 |" in text
+
+
+def test_targets_name_workloads() -> None:
+    assert {*speed_tables.TARGETS} <= {*IMAGES, *SEQUENCES, *OTHERS}
 
 
 def test_ratios_are_taken_within_a_round() -> None:
