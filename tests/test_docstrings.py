@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from deepbp import kernels
-from deepbp.kernels import numpy_convolution, numpy_kernels, numpy_losses
+from deepbp.kernels import numpy_activations, numpy_convolution, numpy_kernels, numpy_losses
 
 MODULES = (
     "deepbp",
@@ -54,7 +54,7 @@ def texts() -> Iterator[tuple[str, str]]:
     """The docstrings of public classes and functions, of kernels, and of type aliases, which stand below them."""
     yield from ((name, inspect.getdoc(value) or "") for name, value in OBJECTS.items())
     yield from ((f"deepbp.kernels.{name}", inspect.getdoc(getattr(kernels, name)) or "") for name in ("use", "current"))
-    for module in (numpy_kernels, numpy_convolution, numpy_losses):
+    for module in (numpy_kernels, numpy_activations, numpy_convolution, numpy_losses):
         for name in module.__all__:
             yield f"deepbp.kernels.{name}", inspect.getdoc(getattr(module, name)) or ""
     for file in ("typing", "optimizers/optimizer", "metrics/metric"):

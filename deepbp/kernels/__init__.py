@@ -21,14 +21,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from deepbp.errors import ConfigurationError, shown
 
 if TYPE_CHECKING:
-    from deepbp.kernels import numpy_kernels as unchecked
+    import deepbp.kernels as _all
+    from deepbp.kernels.numpy_activations import *  # noqa: F403
     from deepbp.kernels.numpy_convolution import *  # noqa: F403
     from deepbp.kernels.numpy_kernels import *  # noqa: F403
     from deepbp.kernels.numpy_losses import *  # noqa: F403
+
+    unchecked = _all
 else:
     unchecked = ModuleType(f"{__name__}.unchecked")
 
-_FAMILIES = "kernels", "convolution", "losses"
+_FAMILIES = "kernels", "activations", "convolution", "losses"
 _FORMS = {form: tuple(f"{form}_{family}" for family in _FAMILIES) for form in ("numpy", "numba")}
 _current: str | None = None
 _is_loaded = False  # whether the kernels of this form are attributes of the module
@@ -82,7 +85,7 @@ def _name(form: Any) -> str:
 
 def _load(kernel: str, module: dict[str, Any] | None = None) -> Any:
     """Select the form at the first use of a kernel; from then on all kernels are attributes of the module."""
-    if kernel.startswith("_") or any(kernel in modules for modules in _FORMS.values()):
+    if kernel.startswith("_") or find_spec(f"{__name__}.{kernel}"):  # Python then imports the module of this name
         raise AttributeError(f"module {__name__!r} has no attribute {kernel!r}")
     if not _is_loaded:
         use(current())  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from deepbp.kernels import numpy_kernels
 from deepbp.kernels.blocks import NO_SCORES, NOT_ROWS, NOT_SHARES, OTHER_LENGTH
 from deepbp.kernels.numba_attention import attention as attention
 from deepbp.kernels.numba_attention import attention_backward as attention_backward
+from deepbp.kernels.numba_erf import gaussian as gaussian
 from deepbp.kernels.numba_erf import gelu as gelu
 from deepbp.kernels.numba_lanes import BYTES
 from deepbp.kernels.numba_losses import check_target
@@ -41,7 +42,6 @@ from deepbp.kernels.numba_updates import sgd_momentum as sgd_momentum
 from deepbp.kernels.numpy_kernels import __all__ as __all__  # a kernel without a compiled form is NumPy's
 from deepbp.kernels.numpy_kernels import erf as erf
 from deepbp.kernels.numpy_kernels import erfc as erfc
-from deepbp.kernels.numpy_kernels import gaussian as gaussian
 from deepbp.kernels.numpy_kernels import softmax_cross_entropy as softmax_cross_entropy
 from deepbp.kernels.numpy_kernels import softmax_cross_entropy_backward as softmax_cross_entropy_backward
 

@@ -7,7 +7,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from attrs import define, field
 
-from deepbp._validation import ones
 from deepbp.errors import ShapeError
 from deepbp.errors.validators import fraction, positive, positive_int
 from deepbp.formulas.language import Formula
@@ -15,22 +14,10 @@ from deepbp.initializers import Ones, Zeros
 from deepbp.kernels import unchecked as kernels
 from deepbp.kernels.numpy_normalization import finite_root, shared_batch_norm, shared_batch_norm_backward
 from deepbp.layers.layer import Builder, Elementwise
+from deepbp.layers.shapes import features_of
 from deepbp.parameters import UNBUILT, Buffer, Parameter
 from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, Shape
-
-
-def features_of(input_shape: Shape) -> Shape:
-    """The shape (F,) of one number for each feature of samples (…, F). Raises ShapeError for single numbers."""
-    if not input_shape:
-        raise ShapeError("expects samples with an axis of features, got (): single numbers have none")
-    return input_shape[-1:]
-
-
-def accumulate_features(parameter: Parameter, shares: Array) -> None:
-    """Accumulate the gradient of a parameter (F,): terms (B, …, F), summed over all axes but the last."""
-    rows = shares.reshape(-1, shares.shape[-1])
-    parameter.accumulate_product(ones(len(rows), rows.dtype), rows)
 
 
 def _lower_affine(
@@ -214,6 +201,13 @@ class BatchNorm(Elementwise[BatchNormSaved]):
         y = x - self.running_mean.value
         y *= self.gain.value / finite_root(self.running_variance.value, self.epsilon)
         y += self.shift.value
+        return y
+
+    def lower_predict(self, program: Program, x: Slot) -> Slot:
+        y, width, places = program.slot(x.value.shape[1:], False), x.value.shape[-1], prod(x.value.shape[1:-1])
+        arrays = (one.value for one in (self.gain, self.shift, self.running_mean, self.running_variance, y))
+        scratch = np.zeros(width, program.dtype)
+        program.then("running_norm", x.value, *arrays, scratch, places, width, float(self.epsilon))
         return y
 
     def lower(self, program: Program, x: Slot) -> Slot:

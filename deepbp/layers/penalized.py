@@ -15,6 +15,7 @@ from deepbp.layers.layer import Builder, Layer
 from deepbp.layers.masking import Context
 from deepbp.layers.sublayers import Sublayer, as_layer, require_built_sublayers
 from deepbp.parameters import Parameter
+from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, Shape
 
 
@@ -226,6 +227,9 @@ class Penalized(Layer[Saved]):
 
     def predict_with(self, x: Array, context: Context) -> Array:
         return self.inner[0].predict(x, context)
+
+    def lower_predict(self, program: Program, x: Slot) -> Slot:
+        return program.lower_predict(self.inner[0].layer, x)
 
     def start(self, batch: int) -> Any:
         return self.inner[0].start(batch)

@@ -6,15 +6,22 @@ from typing import TypeAlias
 import numpy as np
 from attrs import define, field
 
-from deepbp._validation import as_samples, require_built
+from deepbp._validation import as_samples, ones, require_built
 from deepbp.errors import DataError
 from deepbp.errors.validators import instance_of
 from deepbp.formulas.language import Formula
 from deepbp.initializers import Initializer, Ones, Zeros
 from deepbp.layers.layer import Builder, Elementwise
-from deepbp.layers.normalization import accumulate_features, features_of
+from deepbp.layers.shapes import features_of
 from deepbp.parameters import UNBUILT, Buffer, Parameter
+from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, ArrayLike, Shape
+
+
+def _accumulate_features(parameter: Parameter, shares: Array) -> None:
+    """Accumulate the gradient of a parameter (F,): terms (B, …, F), summed over all axes but the last."""
+    rows = shares.reshape(-1, shares.shape[-1])
+    parameter.accumulate_product(ones(len(rows), rows.dtype), rows)
 
 
 @define(eq=False)
@@ -60,7 +67,12 @@ class Scale(Elementwise[Array]):
         return grad_input
 
     def backward_parameters(self, x: Array, delta: Array) -> None:
-        accumulate_features(self.gain, delta * x)  # ∂L/∂γ = Σ δ x
+        _accumulate_features(self.gain, delta * x)  # ∂L/∂γ = Σ δ x
+
+    def lower_predict(self, program: Program, x: Slot) -> Slot:
+        y = program.slot(x.value.shape[1:], False)
+        program.then(*program.by_features("scale_features", x.value, y.value, self.gain.value))
+        return y
 
 
 @define(eq=False)
@@ -104,7 +116,12 @@ class Shift(Elementwise[Array]):
         return delta.copy()
 
     def backward_parameters(self, y: Array, delta: Array) -> None:
-        accumulate_features(self.shift, delta)  # ∂L/∂β = Σ δ
+        _accumulate_features(self.shift, delta)  # ∂L/∂β = Σ δ
+
+    def lower_predict(self, program: Program, x: Slot) -> Slot:
+        y = program.slot(x.value.shape[1:], False)
+        program.then(*program.by_features("shift_features", x.value, y.value, self.shift.value))
+        return y
 
 
 Moments: TypeAlias = tuple[int, Array, Array]
@@ -215,3 +232,11 @@ class Standardize(Elementwise[Array]):
     def backward(self, y: Array, delta: Array) -> Array:
         grad_input: Array = delta / self.deviation.value
         return grad_input
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        mean, deviation = self.mean.value, self.deviation.value
+        y = program.slot(x.value.shape[1:], x.delta is not None)
+        program.then(*program.by_features("standardize", x.value, y.value, mean, deviation))
+        if x.delta is not None and y.delta is not None:
+            program.on_the_way_back(program.by_features("divide_features", y.delta, x.delta, deviation))
+        return y

@@ -23,6 +23,13 @@ def _reshaped(layer: Layer[Any], program: Program, x: Slot) -> Slot:
     return Slot(x.value.reshape(shape), None if x.delta is None else x.delta.reshape(shape))
 
 
+def features_of(input_shape: Shape) -> Shape:
+    """The shape (F,) of one number for each feature of samples (…, F). Raises ShapeError for single numbers."""
+    if not input_shape:
+        raise ShapeError("expects samples with an axis of features, got (): single numbers have none")
+    return input_shape[-1:]
+
+
 @define(eq=False)
 class Flatten(Layer[tuple[int, ...]]):
     """Flatten samples: (B, H, W, …) becomes (B, H·W·…); ``backward`` restores the shape.

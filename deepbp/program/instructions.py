@@ -12,7 +12,7 @@ import numpy as np
 from numba import cfunc, types
 
 from deepbp.program import layer_instructions as layers
-from deepbp.program import loss_instructions, update_instructions
+from deepbp.program import loss_instructions, normalization_instructions, update_instructions
 from deepbp.program.intrinsics import (
     CONTINUE,
     NO,
@@ -260,7 +260,7 @@ _GROUPS = (
     _products,
     layers.formulas,
     layers.activations,
-    layers.normalizations,
+    normalization_instructions.normalizations,
     layers.others,
     loss_instructions.losses,
     update_instructions.updates,

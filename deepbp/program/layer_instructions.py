@@ -1,4 +1,4 @@
-"""The instructions of layers: activations, normalization and noise.
+"""The instructions of layers: activations, a bias, noise, and sums of branches.
 
 What a layer's ordinary pass computes by NumPy is written as formulas of single numbers, compiled by ``exact``: the same
 operations in the same order, each rounded on its own. What it computes by a compiled kernel shares that kernel's loop.
@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from deepbp.kernels import numba_loops as loops
-from deepbp.kernels import numba_normalization as normalization
-from deepbp.kernels.numba_erf import gelu_loop
+from deepbp.kernels.numba_activations import log_softmax_backward_loop, log_softmax_loop, mish_loop, sine_loop
+from deepbp.kernels.numba_erf import gaussian_loop, gelu_loop
 from deepbp.kernels.numba_lanes import exact
-from deepbp.program.intrinsics import CONTINUE, STOP, next_uint32, reals, wholes
+from deepbp.program.intrinsics import CONTINUE, next_uint32, reals, wholes
 
 _SATURATED, _ONE, _THREE = 40, 2 * np.sqrt(2 / np.pi), 2 * np.sqrt(2 / np.pi) * 0.044715  # of the GELU by a tanh
 
@@ -232,6 +232,40 @@ def activations(floats: Any, number: Any) -> dict[str, Any]:
         gelu_loop(floats(i[1]), floats(i[3]), floats(i[2]), rows * i[4])
         return CONTINUE
 
+    def mish(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
+        """z, the derivative, y, width."""
+        i = wholes(own)
+        mish_loop(floats(i[1]), floats(i[3]), floats(i[2]), rows * i[4])
+        return CONTINUE
+
+    def sine(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
+        """z, the derivative, y, width; the frequency."""
+        i = wholes(own)
+        sine_loop(floats(i[1]), floats(i[3]), floats(i[2]), rows * i[4], reals(numbers)[0])
+        return CONTINUE
+
+    def gaussian(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
+        """z, the derivative, y, width."""
+        i = wholes(own)
+        z, slope, y, size = floats(i[1]), floats(i[2]), floats(i[3]), rows * i[4]
+        gaussian_loop(z, y, size)
+        for k in range(size):
+            slope[k] = z[k] * y[k] * number(-2)
+        return CONTINUE
+
+    def log_softmax(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
+        """z, y, width, classes."""
+        i = wholes(own)
+        log_softmax_loop(floats(i[1]), floats(i[2]), rows * i[3], i[4])
+        return CONTINUE
+
+    def log_softmax_backward(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
+        """y, δ, width, classes."""
+        i = wholes(own)
+        d = floats(i[2])
+        log_softmax_backward_loop(floats(i[1]), d, d, rows * i[3], i[4])
+        return CONTINUE
+
     def softmax(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
         """z, y, width, classes."""
         i = wholes(own)
@@ -254,116 +288,13 @@ def activations(floats: Any, number: Any) -> dict[str, Any]:
         "elu": elu,
         "softplus": softplus,
         "gelu": gelu,
+        "gaussian": gaussian,
+        "log_softmax": log_softmax,
+        "log_softmax_backward": log_softmax_backward,
+        "mish": mish,
+        "sine": sine,
         "softmax": softmax,
         "softmax_backward": softmax_backward,
-    }
-
-
-@exact
-def _average(running: Any, keep: Any, take: Any, new: Any) -> Any:
-    return keep * running + take * new
-
-
-def normalizations(floats: Any, number: Any) -> dict[str, Any]:
-    """Normalization: γ, β, y, x̂, 1 / √(σ² + ε) and the sums of gradients are arrays of the layer's own."""
-
-    def layer_norm(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """x, γ, β, y, x̂, inverse, rows of a sample, width; ε."""
-        i, epsilon = wholes(own), reals(numbers)[0]
-        x, gain, shift, y, normal, inverse = (
-            floats(i[1]), floats(i[2]), floats(i[3]), floats(i[4]), floats(i[5]), floats(i[6])
-        )  # fmt: skip
-        normalization.layer_norm_rows(x, gain, shift, y, normal, inverse, rows * i[7], i[8], epsilon)
-        return CONTINUE
-
-    def rms_norm(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """x, γ, y, x̂, inverse, rows of a sample, width; ε."""
-        i, epsilon = wholes(own), reals(numbers)[0]
-        x, gain, y, normal, inverse = floats(i[1]), floats(i[2]), floats(i[3]), floats(i[4]), floats(i[5])
-        normalization.rms_norm_rows(x, gain, y, normal, inverse, rows * i[6], i[7], epsilon)
-        return CONTINUE
-
-    def norm_rows_backward(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """x̂, inverse, γ, δ, moved, sums, rows of a sample, width, whether it is centred."""
-        i = wholes(own)
-        normal, inverse, gain, d, moved = floats(i[1]), floats(i[2]), floats(i[3]), floats(i[4]), floats(i[5])
-        sums, count, width, centred = reals(i[6]), rows * i[7], i[8], i[9] != 0
-        normalization.norm_rows_backward(normal, inverse, gain, d, moved, count, width, centred, sums)
-        return CONTINUE
-
-    def feature_sums(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """x̂, δ, sums, rows of a sample, width."""
-        i = wholes(own)
-        normal, d, sums, count, width = floats(i[1]), floats(i[2]), reals(i[3]), rows * i[4], i[5]
-        for j in range(2 * width):
-            sums[j] = 0.0
-        for begin in range(0, count, normalization.RUN):
-            end = min(begin + normalization.RUN, count)
-            normalization.add_feature_sums(normal, d, begin, end, width, sums)
-        return CONTINUE
-
-    def write_gradient(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """Sums, the gradient, the first of the sums, size."""
-        i = wholes(own)
-        sums, gradient, first = reals(i[1]), floats(i[2]), i[3]
-        for j in range(i[4]):
-            gradient[j] = number(sums[first + j])
-        return CONTINUE
-
-    def group_norm(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """x, γ, β, y, x̂, inverse, mean, variance, columns, sums, places, groups, width; ε. No places: one sample."""
-        i, epsilon = wholes(own), reals(numbers)[0]
-        x, gain, shift, y, normal, inverse = (
-            floats(i[1]), floats(i[2]), floats(i[3]), floats(i[4]), floats(i[5]), floats(i[6])
-        )  # fmt: skip
-        mean, variance, columns, sums = floats(i[7]), floats(i[8]), floats(i[9]), reals(i[10])
-        whole, places, groups, width = i[11] < 0, abs(i[11]), i[12], i[13]
-        samples, places = (1, rows * places) if whole else (rows, places)
-        normalization.group_norm_columns(
-            x, gain, shift, y, normal, inverse, mean, variance, samples, places, groups, width, epsilon, columns, sums
-        )
-        return CONTINUE
-
-    def group_norm_backward(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """x̂, inverse, γ, δ, moved, columns, sums, places, groups, width."""
-        i = wholes(own)
-        normal, inverse, gain, d, moved = floats(i[1]), floats(i[2]), floats(i[3]), floats(i[4]), floats(i[5])
-        columns, sums, whole, places, groups, width = floats(i[6]), reals(i[7]), i[8] < 0, abs(i[8]), i[9], i[10]
-        samples, places = (1, rows * places) if whole else (rows, places)
-        normalization.group_norm_columns_backward(
-            normal, inverse, gain, d, moved, samples, places, groups, width, columns, sums
-        )
-        return CONTINUE
-
-    def unbiased(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """σ² n / (n − 1), in place, and whether it and the mean are finite: mean, variance, rows of a sample, width."""
-        i = wholes(own)
-        mean, variance, count = floats(i[1]), floats(i[2]), rows * i[3]
-        factor = number(count / max(count - 1, 1))
-        for j in range(i[4]):
-            variance[j] = variance[j] * factor
-            if not (np.isfinite(mean[j]) and np.isfinite(variance[j])):
-                return STOP
-        return CONTINUE
-
-    def average(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """running ← keep · running + (1 − keep) · new: running, new, width; keep."""
-        i, keep = wholes(own), reals(numbers)[0]
-        running, new = floats(i[1]), floats(i[2])
-        for j in range(i[3]):
-            running[j] = _average(running[j], number(keep), number(1 - keep), new[j])
-        return CONTINUE
-
-    return {
-        "layer_norm": layer_norm,
-        "rms_norm": rms_norm,
-        "norm_rows_backward": norm_rows_backward,
-        "feature_sums": feature_sums,
-        "write_gradient": write_gradient,
-        "group_norm": group_norm,
-        "group_norm_backward": group_norm_backward,
-        "unbiased": unbiased,
-        "average": average,
     }
 
 

@@ -20,7 +20,10 @@ FLUSH_BITS = 0x8040 if platform.machine() in ("x86_64", "AMD64") else 0
 
 # What code may call: functions of the C library, of Python, and of Numba. The last two belong to what Numba adds around
 # every function for exceptions and new arrays. Instructions never raise and create no arrays: it is never called.
-LIBRARY = ("log", "log1p", "log1pf", "logf", "memcpy", "memmove", "memset", "pow", "powf", "sqrt", "sqrtf")
+LIBRARY = (
+    *("cos", "cosf", "log", "log1p", "log1pf", "logf", "memcpy", "memmove", "memset", "pow", "powf", "sin", "sinf"),
+    *("sqrt", "sqrtf"),
+)
 PYTHON = (
     *("PyBytes_FromStringAndSize", "PyErr_Clear", "PyErr_SetNone", "PyErr_SetString", "PyErr_WriteUnraisable"),
     *("PyExc_RuntimeError", "PyExc_StopIteration", "PyExc_SystemError", "PyUnicode_FromString", "Py_DecRef"),

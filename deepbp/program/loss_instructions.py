@@ -40,7 +40,7 @@ def _leaf(values: Any, first: Any, size: Any) -> Any:
 
 
 @exact
-def _pairwise(values: Any, plan: Any, leaves: Any, stack: Any) -> Any:
+def pairwise(values: Any, plan: Any, leaves: Any, stack: Any) -> Any:
     """Σ values, added in NumPy's order by the ``plan_of_sum``."""
     first, top = 0, 0
     for leaf in range(leaves):
@@ -50,7 +50,7 @@ def _pairwise(values: Any, plan: Any, leaves: Any, stack: Any) -> Any:
             top -= 1
             stack[top] += stack[top + 1]
         top += 1
-    return stack[0]
+    return values.dtype.type(0) + stack[0]  # NumPy's sums begin with 0, so that none is −0
 
 
 @exact
@@ -289,7 +289,7 @@ def losses(floats: Any, number: Any) -> dict[str, Any]:
             if i[9] != 0:
                 _weigh(terms, floats(i[9]), i[10], size)
                 _weigh(d, floats(i[9]), i[10], size)
-            reals(place)[VALUE] = float(_pairwise(terms, wholes(i[6]), i[7], floats(i[8]))) / size
+            reals(place)[VALUE] = float(pairwise(terms, wholes(i[6]), i[7], floats(i[8]))) / size
             return CONTINUE
 
         return instruction

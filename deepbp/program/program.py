@@ -322,6 +322,11 @@ class Program:
             self.on_the_way_back((name_of_backward, saved, y.delta, z.width, *settings_of_backward))
         return y
 
+    def by_features(self, name: str, x: Array, y: Array, *of_features: Array) -> Row:
+        """The instruction for y = f(x) with one or two numbers of each feature, or of all."""
+        width = of_features[0].size
+        return (name, x, of_features[0], of_features[-1], y, x[0].size // width, width)
+
     def with_slope(self, z: Slot, backward: str = "scaled") -> tuple[Slot, Array]:
         """Memory for an output y of z's shape, which the layer writes, and for a factor of its error signal."""
         y, slope = Slot(self.array(z.value.shape[1:]), z.delta), self.array(z.value.shape[1:])

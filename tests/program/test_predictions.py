@@ -16,7 +16,7 @@ from trainings import compiled_kernels as compiled_kernels
 
 from deepbp import Sequential, Trainer, kernels
 from deepbp.errors import DataError
-from deepbp.layers import Chain, Dense, Dropout, ReLU, Sigmoid
+from deepbp.layers import BatchNorm, Chain, Dense, Dropout, ReLU, Sigmoid
 from deepbp.losses import MeanSquaredError
 from deepbp.optimizers import SGD
 from deepbp.program.layout import blas_addresses
@@ -60,12 +60,45 @@ def test_the_bits_of_the_layers(rows: int, dtype: str, made: list[bool]) -> None
     assert net.predict(x.tolist()).tobytes() == outputs[0].tobytes()
 
 
+IN_PYTHON = {"own"}  # what has no instructions of an inference pass
+
+
 @pytest.mark.parametrize("name", sorted(LAYERS))
-def test_any_layer(name: str) -> None:
-    net = Sequential([Dense(4), LAYERS[name](), Dense(2)], input_shape=3, rng=0)
-    net.fit(*problem(MeanSquaredError(), 20, 2, "float32"), loss=MeanSquaredError(), optimizer=SGD(0.1))
-    x = problem(MeanSquaredError(), 3, 2, "float32")[0]
-    assert len({net.predict(x).tobytes() for _ in range(4)}) == 1
+def test_any_layer(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bits of the layer's own inference pass, by a program, also after a training has changed the averages."""
+    dtype = ("float32", "float64")[len(name) % 2]
+    net = Sequential([Dense(4), LAYERS[name](), Dense(2)], input_shape=3, rng=0, dtype=dtype)
+    x = problem(MeanSquaredError(), 3, 2, dtype)[0]
+    for _ in range(2):
+        net.fit(*problem(MeanSquaredError(), 20, 2, dtype), loss=MeanSquaredError(), optimizer=SGD(0.1))
+        outputs = {net.predict(x).tobytes() for _ in range(4)}
+        assert bool(net._predictions._free[x.shape]) == (name not in IN_PYTHON)
+        monkeypatch.setenv("DEEPBP_PROGRAM", "0")
+        assert outputs == {Chain._run_predict(copy.deepcopy(net), x).tobytes()}
+        monkeypatch.setenv("DEEPBP_PROGRAM", "1")
+
+
+@pytest.mark.parametrize("name", ["batch", "scale", "shift", "standardize"])
+@pytest.mark.parametrize("shape", [(5, 4), (2, 3, 17)])
+def test_features_of_places(name: str, shape: tuple[int, ...], made: list[bool]) -> None:
+    rng = np.random.default_rng(0)
+    net = Sequential([ReLU(), LAYERS[name](), ReLU()], input_shape=shape, rng=0)
+    held: list[Any] = [*net.parameters(), *net.named_buffers().values()]
+    for one in held:
+        one.value = one.value + rng.random(one.value.shape)
+    x = rng.normal(size=(3, *shape)).astype(np.float32)
+    assert net.predict(x).tobytes() == Chain._run_predict(net, x).tobytes()
+    assert made == [True]
+
+
+def test_an_overflow_of_an_average_is_not_hidden() -> None:
+    """A number divided by an infinite one would be 0."""
+    norm = BatchNorm(epsilon=1e38)
+    net = Sequential([Dense(2), norm], input_shape=3, rng=0)
+    norm.running_variance.value = np.array([np.finfo(np.float32).max, 1])
+    with np.errstate(over="ignore"):
+        y = net.predict(np.ones((2, 3), np.float32))
+    np.testing.assert_array_equal(np.isnan(y), [[True, False], [True, False]])
 
 
 @pytest.mark.parametrize("inside", [False, True])

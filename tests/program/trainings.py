@@ -14,28 +14,36 @@ from deepbp.layers import (
     L1,
     L2,
     BatchNorm,
+    Builder,
     Dense,
     Dropout,
     Flatten,
+    Gaussian,
     GaussianNoise,
     HardSwish,
     Layer,
     LayerNorm,
+    LogSoftmax,
     Mish,
     Penalized,
+    PReLU,
     ReLU,
     Reshape,
     Residual,
     RMSNorm,
+    Scale,
+    Shift,
     Sigmoid,
     SiLU,
+    Sine,
     Softmax,
     Softsign,
+    Standardize,
     Tanh,
 )  # fmt: skip
 from deepbp.losses import Loss, MeanSquaredError, SigmoidFocal, SoftmaxCrossEntropy, SquaredHinge
 from deepbp.optimizers import SGD, Adam, AdamW, Lion, NAdam, Optimizer, RMSprop
-from deepbp.typing import Array
+from deepbp.typing import Array, Shape
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +65,17 @@ class Doubled(Layer[None]):
         return 2 * delta
 
 
+@define(eq=False)
+class Adapted(Standardize):
+    """Standardization with numbers that it has already learned."""
+
+    def build(self, input_shape: Shape, builder: Builder) -> Shape:
+        shape = super().build(input_shape, builder)
+        self.mean.value, self.deviation.value = self.mean.value + 0.3, self.deviation.value * 1.7
+        self.mean.frozen = self.deviation.frozen = True
+        return shape
+
+
 LAYERS: dict[str, Callable[[], Layer[Any]]] = {
     "dense": lambda: Dense(5),
     "one": lambda: Dense(1),
@@ -73,6 +92,14 @@ LAYERS: dict[str, Callable[[], Layer[Any]]] = {
     "softsign": Softsign,
     "hard swish": HardSwish,
     "mish": Mish,
+    "sine": lambda: Sine(3.0),
+    "gaussian": Gaussian,
+    "log softmax": LogSoftmax,
+    "prelu": PReLU,
+    "shared prelu": lambda: PReLU(shared=True),
+    "scale": Scale,
+    "shift": Shift,
+    "standardize": Adapted,
     "layer norm": lambda: Sequential([Dense(3), LayerNorm()]),
     "rms norm": RMSNorm,
     "shape": lambda: Sequential([Reshape((-1, 1)), Flatten()]),

@@ -9,9 +9,10 @@ from deepbp.errors.validators import boolean, fraction, instance_of, positive
 from deepbp.formulas.language import Formula
 from deepbp.initializers import Constant, Initializer
 from deepbp.kernels import unchecked as kernels
-from deepbp.kernels.blocks import LONG_BATCH, long_product
+from deepbp.kernels.blocks import LONG_BATCH, long_product, plan_of_sum
 from deepbp.layers.layer import Builder, Elementwise, Layer
 from deepbp.parameters import UNBUILT, Parameter
+from deepbp.program.layout import NotLoweredError
 from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, Shape
 
@@ -174,6 +175,23 @@ class PReLU(Elementwise[Array]):
         is_long = len(rows) > LONG_BATCH
         total = long_product(ones(len(rows), rows.dtype), rows) if is_long else rows.sum(axis=0)
         self.slope.accumulate(total)  # ∂L/∂s = Σ δ min(z, 0)
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        slope, size = self.slope, self.slope.value.size
+        rows, is_trained = x.value.size // size, program.trains(self.slope, program.written)
+        if rows > LONG_BATCH and is_trained:
+            raise NotLoweredError("the gradient of a PReLU is summed in pieces for so many values")
+        y = program.slot(x.value.shape[1:], is_trained or x.delta is not None)
+        program.then(*program.by_features("prelu", x.value, y.value, slope.value))
+        if y.delta is not None:
+            plan = np.array(plan_of_sum(rows), np.int64)
+            memory = (program.array(x.value.shape[1:]), plan, len(plan), np.zeros(len(plan), program.dtype))
+            sums = ("prelu_gradient", x.value, y.delta, slope._grad_array(), x.width // size, size, *memory)
+            moved = program.by_features("prelu_backward", x.value, y.delta, slope.value)
+            program.on_the_way_back(
+                *([sums] if is_trained else []), *([(*moved, x.delta)] if x.delta is not None else [])
+            )
+        return y
 
 
 @define(eq=False)

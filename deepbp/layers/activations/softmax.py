@@ -1,6 +1,5 @@
 """Softmax and its logarithm."""
 
-import numpy as np
 from attrs import define
 
 from deepbp.formulas.language import Formula
@@ -69,13 +68,14 @@ class LogSoftmax(Elementwise[Array]):
     )
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        top = z.argmax(axis=-1, keepdims=True)
-        below = z - np.take_along_axis(z, top, axis=-1)  # so that nothing overflows
-        e = np.exp(below)
-        np.put_along_axis(e, top, 0, axis=-1)  # Σ without the largest, which is exactly 1, so that log1p can be used
-        y = below - np.log1p(e.sum(axis=-1, keepdims=True))
+        y = kernels.log_softmax(z)
         return y, y
 
     def backward(self, y: Array, delta: Array) -> Array:
-        grad_input: Array = delta - np.exp(y) * delta.sum(axis=-1, keepdims=True)
-        return grad_input
+        return kernels.log_softmax_backward(y, delta)
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        if x.value.ndim == 1:
+            return program.layer(self, x)
+        classes = x.value.shape[-1]
+        return program.activation(("log_softmax", classes), ("log_softmax_backward", classes), x)

@@ -223,12 +223,17 @@ class Gaussian(Elementwise[tuple[Array, Array]]):
         grad_input: Array = delta * (z * y * -2)
         return grad_input
 
+    def lower(self, program: Program, x: Slot) -> Slot:
+        y, slope = program.with_slope(x)
+        program.then("gaussian", x.value, slope, y.value, x.width)
+        return y
+
 
 @define(eq=False)
 class Sine(Elementwise[Array]):
     """Sine activation: y = sin(ω₀ z), for samples of any shape.
 
-    Backpropagated gradient: δ · ω₀ cos(ω₀ z).
+    Backpropagated gradient: δ · ω₀ cos(ω₀ z). Forward computes the derivative from the same angle and saves only that.
 
     Args:
         w0: the frequency ω₀. The paper uses 30, for coordinates between −1 and 1 and initial weights drawn uniformly
@@ -248,7 +253,12 @@ class Sine(Elementwise[Array]):
     w0: float = field(default=30.0, validator=positive)
 
     def forward(self, z: Array) -> tuple[Array, Array]:
-        return np.sin(self.w0 * z), z
+        return kernels.sine(z, float(self.w0))
 
-    def backward(self, z: Array, delta: Array) -> Array:
-        return delta * (self.w0 * np.cos(self.w0 * z))
+    def backward(self, derivative: Array, delta: Array) -> Array:
+        return delta * derivative
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        y, slope = program.with_slope(x)
+        program.then("sine", x.value, slope, y.value, x.width, float(self.w0))
+        return y
