@@ -205,13 +205,14 @@ class Parameter:
             return
         if self in self._unwritten:
             try:
-                a.dot(b, self._grad if self._grad is not None else self._grad_array())
+                kernels.unchecked.matrix_product(a, b, self._grad if self._grad is not None else self._grad_array())
                 self._unwritten.remove(self)
                 return
             except (AttributeError, TypeError, ValueError):  # another shape or dtype: accumulate reports it
                 pass
         try:
-            product = np.asarray(a) @ np.asarray(b)
+            a, b = np.asarray(a), np.asarray(b)
+            product = kernels.matrix_product(a, b) if a.ndim == b.ndim == 2 else a @ b
         except (TypeError, ValueError):
             one, other = (getattr(array, "shape", array) for array in (a, b))
             raise ContractError(f"gradient: the product of {one} and {other} does not exist") from None

@@ -11,7 +11,7 @@ The environment variable DEEPBP_LIMIT_THREADS=0 leaves the BLAS as it is.
 import ctypes
 import importlib
 import os
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import cache
 from threading import Lock
 from typing import Any
@@ -59,15 +59,29 @@ class _OneThread:
 
 
 @cache
-def _one_thread() -> AbstractContextManager[object] | None:
-    library = None if os.environ.get("DEEPBP_LIMIT_THREADS") == "0" else numpy_library()
+def _functions() -> tuple[Any, Any] | None:
+    """Those that read and write the number of threads of OpenBLAS; None of another BLAS."""
+    library = numpy_library()
     for prefix, suffix in _NAMES if library is not None else ():
-        try:
-            read, write = (getattr(library, f"{prefix}{verb}_num_threads{suffix}") for verb in ("get", "set"))
-        except AttributeError:
-            continue
-        return _OneThread(read, write)
+        with suppress(AttributeError):
+            return tuple(getattr(library, f"{prefix}{verb}_num_threads{suffix}") for verb in ("get", "set"))
     return None
+
+
+def threads() -> int:
+    """The number of threads that NumPy's BLAS has now; 0 if it does not say.
+
+    >>> threads() >= 0
+    True
+    """
+    functions = _functions()
+    return 0 if functions is None else int(functions[0]())
+
+
+@cache
+def _one_thread() -> AbstractContextManager[object] | None:
+    functions = None if os.environ.get("DEEPBP_LIMIT_THREADS") == "0" else _functions()
+    return None if functions is None else _OneThread(*functions)
 
 
 def threads_for(x: Array, largest: int) -> AbstractContextManager[object] | None:

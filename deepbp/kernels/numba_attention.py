@@ -14,7 +14,8 @@ from numba import types
 from deepbp.kernels import numpy_sequences as plain
 from deepbp.kernels.numba_lanes import intrinsic
 from deepbp.kernels.numba_math import inner, log1p_positive, ordinary, stored
-from deepbp.kernels.numba_vectors import I64, Vectors, add_product, lanes, scratch
+from deepbp.kernels.numba_product import add_product
+from deepbp.kernels.numba_vectors import I64, Vectors, lanes, scratch, transpose, whole_vectors
 from deepbp.typing import Array
 
 QUERIES = 24
@@ -169,44 +170,11 @@ def _add(context: Any, a: Any, at: Any, columns: Any, factor: Any, out: Any, to:
     return types.void(a, I64, I64, types.float64, out, I64), generate
 
 
-@intrinsic
-def _turn(context: Any, a: Any, at: Any, row: Any, rows: Any, columns: Any, out: Any, to: Any, wide: Any) -> Any:
-    """A square of a, as many rows and columns as a vector has lanes, transposed; what a has not is 0."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        v = Vectors(context, builder, signature, arguments)
-        _, at, row, rows, columns, _, to, wide = arguments
-        square = []
-        for m in range(v.lanes):
-            count = builder.select(builder.icmp_signed("<", v.whole(m), rows), columns, v.whole(0))
-            square.append(v.load(v.array(0, v.plus(at, v.times(m, row))), v.mask(count)))
-        for m, turned in enumerate(v.transposed(square)):
-            v.store(turned, v.array(5, v.plus(to, v.times(m, wide))))
-        return context.get_dummy_value()
-
-    return types.void(a, I64, I64, I64, I64, out, I64, I64), generate
-
-
-@inner
-def _whole(count: Any, size: Any) -> Any:
-    """The numbers of as many whole vectors as hold this many numbers."""
-    return (count + size - 1) // size * size
-
-
 @inner
 def _gather(a: Any, at: Any, row: Any, rows: Any, columns: Any, wide: Any, out: Any) -> None:
     """out (rows, wide) = a, the rows side by side."""
     for i in range(rows):
         _copy(a, at + i * row, columns, out, i * wide)
-
-
-@inner
-def _gather_turned(a: Any, at: Any, row: Any, rows: Any, columns: Any, wide: Any, out: Any) -> None:
-    """out (columns, wide) = aᵀ."""
-    size = lanes(a)
-    for i in range(0, rows, size):
-        for j in range(0, columns, size):
-            _turn(a, at + i * row + j, row, rows - i, columns - j, out, j * wide + i, wide)
 
 
 @inner
@@ -231,20 +199,25 @@ def _attention(
     steps: Any, keys: Any,
 ) -> None:  # fmt: skip
     size, step, vector = width // heads, 1 if causal else 0, lanes(q)
-    scale, start, wide, most = 1 / sqrt(size), kv_row - 2 * width, _whole(size, vector), _whole(keys, vector)
+    scale, start, wide, most = (
+        1 / sqrt(size),
+        kv_row - 2 * width,
+        whole_vectors(size, vector),
+        whole_vectors(keys, vector),
+    )
     turned, values = scratch(wide * most, q), scratch(keys * wide, q)
     scores, sums = scratch(QUERIES * most, q), scratch(QUERIES * wide, q)
     tops, totals = np.empty(QUERIES, q.dtype), np.empty(QUERIES, q.dtype)
     for pair in range(lengths.size * heads):
         b, head = pair // heads, pair % heads
         q_at, k_at, seen = b * steps * q_row + head * size, b * keys * kv_row + start + head * size, lengths[b]
-        row = _whole(seen, vector)
-        _gather_turned(kv, k_at, kv_row, seen, size, row, turned)
+        row = whole_vectors(seen, vector)
+        transpose(kv, k_at, kv_row, seen, size, row, turned)
         _gather(kv, k_at + width, kv_row, seen, size, wide, values)
         for first in range(0, steps if seen else 0, QUERIES):
             rows = min(QUERIES, steps - first)
             reach = min(seen, first + rows) if causal else seen
-            count = _whole(reach, vector)
+            count = whole_vectors(reach, vector)
             scores[: rows * row] = 0
             add_product(q, q_at + first * q_row, q_row, 1, size, turned, 0, row, scores, 0, row, rows, count)
             i = 0
@@ -270,7 +243,7 @@ def _attention_backward(
     delta: Any, dq: Any, dkv: Any, steps: Any, keys: Any,
 ) -> None:  # fmt: skip
     size, step, vector = width // heads, 1 if causal else 0, lanes(q)
-    scale, start, wide = 1 / sqrt(size), kv_row - 2 * width, _whole(size, vector)
+    scale, start, wide = 1 / sqrt(size), kv_row - 2 * width, whole_vectors(size, vector)
     queries, signals, moved_q = scratch(steps * wide, q), scratch(steps * wide, q), scratch(steps * wide, q)
     means = np.empty(steps, q.dtype)
     k, turned_k, turned_v = scratch(KEYS * wide, q), scratch(KEYS * wide, q), scratch(KEYS * wide, q)
@@ -287,10 +260,10 @@ def _attention_backward(
             means[i] = _dot(delta, y, y_at + i * width, size)
         for key in range(0, seen, KEYS):
             count, k_at = min(KEYS, seen - key), k_first + key * kv_row
-            row = _whole(count, vector)
+            row = whole_vectors(count, vector)
             _gather(kv, k_at, kv_row, count, size, wide, k)
-            _gather_turned(kv, k_at, kv_row, count, size, row, turned_k)
-            _gather_turned(kv, k_at + width, kv_row, count, size, row, turned_v)
+            transpose(kv, k_at, kv_row, count, size, row, turned_k)
+            transpose(kv, k_at + width, kv_row, count, size, row, turned_v)
             dk[:] = 0
             dv[:] = 0
             for span in range(key // QUERIES * QUERIES if causal else 0, steps, SPAN):
@@ -300,7 +273,7 @@ def _attention_backward(
                 for first in range(span, end, QUERIES):
                     rows, at = min(QUERIES, end - first), (first - span) * row
                     reach = min(count, first + rows - key) if causal else count
-                    part, q_first = _whole(reach, vector), first * wide
+                    part, q_first = whole_vectors(reach, vector), first * wide
                     add_product(queries, q_first, wide, 1, size, turned_k, 0, row, weights, at, row, rows, part)
                     add_product(signals, q_first, wide, 1, size, turned_v, 0, row, moved, at, row, rows, part)
                     i = 0

@@ -13,7 +13,8 @@ from numba import types
 from deepbp.kernels import numpy_sequences as plain
 from deepbp.kernels.numba_lanes import intrinsic
 from deepbp.kernels.numba_math import inner, ordinary, stored
-from deepbp.kernels.numba_vectors import I64, MANY, Vectors, add_product, lanes
+from deepbp.kernels.numba_product import add_product
+from deepbp.kernels.numba_vectors import I64, MANY, Vectors, lanes
 from deepbp.typing import Array
 
 

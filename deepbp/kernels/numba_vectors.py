@@ -19,7 +19,7 @@ from numba.core import cgutils
 from numba.core.registry import cpu_target
 
 from deepbp.kernels.numba_lanes import intrinsic, untyped
-from deepbp.kernels.numba_math import inner
+from deepbp.kernels.numba_math import inlined, inner
 
 FEATURES = frozenset(untyped(cpu_target).target_context.codegen().magic_tuple()[2].split(","))
 """What the processor that code is compiled for can do, such as "+avx512f"."""
@@ -278,86 +278,34 @@ def scratch(count: Any, like: Any) -> Any:
     return room[start : start + count]
 
 
-def product_tile(rows: int, vectors: int, is_masked: bool) -> Any:
-    """An intrinsic: y[m, o] += Σ_q a[m, q] · w[q, o] for a tile of some rows m, and of some vectors of columns o.
-
-    ``a_row``, ``w_row`` and ``y_row`` are the distances of rows, ``a_step`` that of columns, ``columns`` those left.
-    """
-
-    @intrinsic
-    def tile(
-        context: Any, a: Any, a_at: Any, a_row: Any, a_step: Any, length: Any, w: Any, w_at: Any, w_row: Any, y: Any,
-        y_at: Any, y_row: Any, columns: Any,
-    ) -> Any:  # fmt: skip
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            v = Vectors(context, builder, signature, arguments)
-            _, a_at, a_row, a_step, length, _, w_at, w_row, _, y_at, y_row, columns = arguments
-            starts = [n * v.lanes for n in range(vectors)]
-            masks = [v.mask(builder.sub(columns, v.whole(n))) if is_masked else None for n in starts]
-            results = [v.at(v.array(8, y_at), v.times(m, y_row)) for m in range(rows)]
-            sums = [
-                [v.variable(v.load(v.at(result, n), mask)) for n, mask in zip(starts, masks, strict=True)]
-                for result in results
-            ]
-            factors = [v.at(v.array(0, a_at), v.times(m, a_row)) for m in range(rows)]
-            weights = v.variable(v.array(5, w_at))
-            with v.loop(length) as q:
-                row = builder.load(weights)
-                loaded = [v.load(v.at(row, n), mask) for n, mask in zip(starts, masks, strict=True)]
-                column = v.times(q.index, a_step)
-                for factor, own in zip(factors, sums, strict=True):
-                    number = v.spread_from(v.at(factor, column))
-                    for weight, total in zip(loaded, own, strict=True):
-                        v.add_product(number, weight, total)
-                builder.store(v.at(row, w_row), weights)
-            for result, own in zip(results, sums, strict=True):
-                for n, mask, total in zip(starts, masks, own, strict=True):
-                    v.store(builder.load(total), v.at(result, n), mask)
-            return context.get_dummy_value()
-
-        return types.void(a, I64, I64, I64, I64, w, I64, I64, y, I64, I64, I64), generate
-
-    return tile
+@inlined
+def whole_vectors(count: Any, size: Any) -> Any:
+    """The numbers of as many whole vectors as hold this many numbers."""
+    return (count + size - 1) // size * size
 
 
-ROWS, FEW = (12, 8) if MANY else (4, 2)  # with two vectors of columns, the sums of ROWS fill most of the registers
-_tall, _tall_rest = product_tile(ROWS, 2, False), product_tile(ROWS, 1, True)
-_few, _few_rest = product_tile(FEW, 2, False), product_tile(FEW, 1, True)
-_one, _one_rest = product_tile(1, 2, False), product_tile(1, 1, True)
+@intrinsic
+def _turn(context: Any, a: Any, at: Any, row: Any, rows: Any, columns: Any, out: Any, to: Any, wide: Any) -> Any:
+    """A square of a, as many rows and columns as a vector has lanes, transposed; what a has not is 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        v = Vectors(context, builder, signature, arguments)
+        _, at, row, rows, columns, _, to, wide = arguments
+        square = []
+        for m in range(v.lanes):
+            count = builder.select(builder.icmp_signed("<", v.whole(m), rows), columns, v.whole(0))
+            square.append(v.load(v.array(0, v.plus(at, v.times(m, row))), v.mask(count)))
+        for m, turned in enumerate(v.transposed(square)):
+            v.store(turned, v.array(5, v.plus(to, v.times(m, wide))))
+        return context.get_dummy_value()
+
+    return types.void(a, I64, I64, I64, I64, out, I64, I64), generate
 
 
-@inner
-def add_product(
-    a: Any, a_at: Any, a_row: Any, a_step: Any, length: Any, w: Any, w_at: Any, w_row: Any, y: Any, y_at: Any,
-    y_row: Any, rows: Any, columns: Any,
-) -> None:  # fmt: skip
-    """y (rows, columns) += a (rows, length) @ w (length, columns), parts of flat arrays with these distances of rows.
-
-    ``a_step`` is the distance of a's columns: with a row's length for it, and 1 for ``a_row``, the product is aᵀ @ w.
-    The caller knows that all numbers are inside of the arrays.
-    """
+@inlined
+def transpose(a: Any, at: Any, row: Any, rows: Any, columns: Any, wide: Any, out: Any) -> None:
+    """out (columns, wide) = aᵀ, where ``wide`` is at least the rows in whole vectors, as ``out`` has rows for them."""
     size = lanes(a)
-    m = 0
-    while m < rows:
-        rest = rows - m
-        height = ROWS if rest >= ROWS and rest != ROWS + 4 else (FEW if rest >= FEW else 1)  # 16 are twice 8
-        o, a_start, y_start = 0, a_at + m * a_row, y_at + m * y_row
-        while o < columns:
-            left = columns - o
-            if left >= 2 * size:
-                if height == ROWS:
-                    _tall(a, a_start, a_row, a_step, length, w, w_at + o, w_row, y, y_start + o, y_row, left)
-                elif height == FEW:
-                    _few(a, a_start, a_row, a_step, length, w, w_at + o, w_row, y, y_start + o, y_row, left)
-                else:
-                    _one(a, a_start, a_row, a_step, length, w, w_at + o, w_row, y, y_start + o, y_row, left)
-                o += 2 * size
-            else:
-                if height == ROWS:
-                    _tall_rest(a, a_start, a_row, a_step, length, w, w_at + o, w_row, y, y_start + o, y_row, left)
-                elif height == FEW:
-                    _few_rest(a, a_start, a_row, a_step, length, w, w_at + o, w_row, y, y_start + o, y_row, left)
-                else:
-                    _one_rest(a, a_start, a_row, a_step, length, w, w_at + o, w_row, y, y_start + o, y_row, left)
-                o += size
-        m += height
+    for i in range(0, rows, size):
+        for j in range(0, columns, size):
+            _turn(a, at + i * row + j, row, rows - i, columns - j, out, j * wide + i, wide)

@@ -19,7 +19,8 @@ from numba import types
 
 from deepbp.kernels.numba_lanes import intrinsic
 from deepbp.kernels.numba_math import inner, stored
-from deepbp.kernels.numba_vectors import I64, Vectors, add_product, lanes
+from deepbp.kernels.numba_product import add_product
+from deepbp.kernels.numba_vectors import I64, Vectors, lanes
 from deepbp.kernels.numpy_convolution import Pair
 from deepbp.typing import Array, Shape
 

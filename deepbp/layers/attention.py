@@ -37,7 +37,7 @@ _OUTPUT = {"output_weight": "step_products(join_heads(A @ v), delta)", "output_b
 
 def _with_bias(rows: Array, weight: Parameter, bias: Parameter) -> Array:
     """rows @ W + b, along the last axis."""
-    z: Array = rows.reshape(rows.shape[0] * rows.shape[1], rows.shape[2]).dot(weight.value)
+    z = kernels.matrix_product(rows.reshape(rows.shape[0] * rows.shape[1], rows.shape[2]), weight.value)
     kernels.add_bias(z, bias.value)
     return z.reshape(*rows.shape[:2], z.shape[1])
 
@@ -53,7 +53,7 @@ def _accumulate(x: Array, delta: Array, weight: Parameter, bias: Parameter) -> N
 def _moved(delta: Array, weight: Parameter) -> Array:
     """δ Wᵀ, along the last axis."""
     rows = delta.reshape(delta.shape[0] * delta.shape[1], delta.shape[2])
-    return np.asarray(rows.dot(weight.value.T).reshape(*delta.shape[:2], len(weight.value)))
+    return kernels.matrix_product(rows, weight.value.T).reshape(*delta.shape[:2], len(weight.value))
 
 
 def _head_width(layer: Any, features: int) -> int:

@@ -8,6 +8,7 @@ from deepbp.errors import ConfigurationError, ShapeError, shown
 from deepbp.errors.validators import boolean, instance_of, positive_int
 from deepbp.formulas.language import Formula
 from deepbp.initializers import GlorotUniform, Initializer, Zeros
+from deepbp.kernels import unchecked as kernels
 from deepbp.layers.boundary import check_samples
 from deepbp.layers.layer import Builder, Layer
 from deepbp.parameters import UNBUILT, Parameter
@@ -92,7 +93,7 @@ class Bilinear(Layer[Array]):
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         left, right = self._parts(x)
-        z: Array = self._products(left, right).dot(self._matrix())
+        z = kernels.matrix_product(self._products(left, right), self._matrix())
         if self.bias is not None:
             z += self.bias.value
         return z, x
@@ -100,7 +101,8 @@ class Bilinear(Layer[Array]):
     def backward(self, x: Array, delta: Array) -> Array:
         self._run_backward_parameters(x, delta)
         left, right = self._parts(x)
-        products = delta.dot(self._matrix().T).reshape(len(x), left.shape[1], right.shape[1])  # ∂L/∂(uᵢ vⱼ)
+        moved = kernels.matrix_product(delta, self._matrix().T)
+        products = moved.reshape(len(x), left.shape[1], right.shape[1])  # ∂L/∂(uᵢ vⱼ)
         grad_input = np.empty(x.shape, np.result_type(x, products))
         np.einsum("bij,bj->bi", products, right, out=grad_input[:, : left.shape[1]])
         np.einsum("bij,bi->bj", products, left, out=grad_input[:, left.shape[1] :])
@@ -109,7 +111,8 @@ class Bilinear(Layer[Array]):
     def backward_parameters(self, x: Array, delta: Array) -> None:
         check_samples(x, delta)
         products = self._products(*self._parts(x))
-        self.weight.accumulate(products.T.dot(delta).reshape(self.weight.value.shape))  # ∂L/∂W = Σ uᵢ vⱼ δₖ
+        grad = kernels.matrix_product(products.T, delta)  # ∂L/∂W = Σ uᵢ vⱼ δₖ
+        self.weight.accumulate(grad.reshape(self.weight.value.shape))
         if self.bias is not None:
             self.bias.accumulate_product(ones(len(delta), delta.dtype), delta)  # ∂L/∂b = Σ δ
 

@@ -89,7 +89,7 @@ class Dense(Layer[Array]):
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         flat = x if x.ndim == 2 else rows(x)
-        z: Array = flat.dot(self.weight.value)  # the same as x @ W, at a third of the cost a call
+        z = kernels.matrix_product(flat, self.weight.value)
         if self.bias is not None:
             kernels.add_bias(z, self.bias.value)
         return (z if x.ndim == 2 else z.reshape(*x.shape[:-1], self.units)), x
@@ -99,7 +99,8 @@ class Dense(Layer[Array]):
 
     def backward(self, x: Array, delta: Array) -> Array:
         self._run_backward_parameters(x, delta)
-        grad_input: Array = (delta if x.ndim == 2 else rows(delta)).dot(self.weight.value.T)  # moved by one layer
+        flat = delta if x.ndim == 2 else rows(delta)
+        grad_input = kernels.matrix_product(flat, self.weight.value.T)  # moved by one layer
         return grad_input if x.ndim == 2 else grad_input.reshape(x.shape)
 
     def backward_parameters(self, x: Array, delta: Array) -> None:
@@ -184,14 +185,15 @@ class TiedDense(Layer[Array]):
         return _in_use(self, self.formula, "x @ weight.T", "delta.T @ x")
 
     def forward(self, x: Array) -> tuple[Array, Array]:
-        z: Array = (x if x.ndim == 2 else rows(x)).dot(self.weight.value.T)
+        z = kernels.matrix_product(x if x.ndim == 2 else rows(x), self.weight.value.T)
         if self.bias is not None:
             z += self.bias.value
         return (z if x.ndim == 2 else z.reshape(*x.shape[:-1], len(self.weight.value))), x
 
     def backward(self, x: Array, delta: Array) -> Array:
         self._run_backward_parameters(x, delta)
-        grad_input: Array = (delta if x.ndim == 2 else rows(delta)).dot(self.weight.value)  # moved by one layer
+        flat = delta if x.ndim == 2 else rows(delta)
+        grad_input = kernels.matrix_product(flat, self.weight.value)  # moved by one layer
         return grad_input if x.ndim == 2 else grad_input.reshape(x.shape)
 
     def backward_parameters(self, x: Array, delta: Array) -> None:

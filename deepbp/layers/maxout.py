@@ -10,6 +10,7 @@ from deepbp.errors import ShapeError
 from deepbp.errors.validators import instance_of, positive_int, whole_number
 from deepbp.formulas.language import Formula
 from deepbp.initializers import Initializer, LeCunNormal, Zeros
+from deepbp.kernels import unchecked as kernels
 from deepbp.layers.boundary import check_samples
 from deepbp.layers.layer import Builder, Layer
 from deepbp.parameters import UNBUILT, Parameter
@@ -76,14 +77,13 @@ class Maxout(Layer[Saved]):
         return (self.units,)
 
     def forward(self, x: Array) -> tuple[Array, Saved]:
-        z = x.dot(self.weight.value) + self.bias.value
+        z = kernels.matrix_product(x, self.weight.value) + self.bias.value
         sums = z.reshape(len(x), self.pieces, self.units)
         winner = sums.argmax(axis=1)[:, None]  # (B, 1, O)
         return np.take_along_axis(sums, winner, axis=1)[:, 0], (x, winner)
 
     def backward(self, saved: Saved, delta: Array) -> Array:
-        grad_input: Array = self._accumulated(saved, delta).dot(self.weight.value.T)
-        return grad_input
+        return kernels.matrix_product(self._accumulated(saved, delta), self.weight.value.T)
 
     def backward_parameters(self, saved: Saved, delta: Array) -> None:
         self._accumulated(saved, delta)

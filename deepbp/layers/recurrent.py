@@ -119,14 +119,15 @@ class Recurrent(Layer[Saved]):
         return y, (ordered, (*states, *saved), order)
 
     def _with_inputs(self, rows: Array) -> Array:
-        z: Array = rows.dot(self.weight.value)
+        z = kernels.matrix_product(rows, self.weight.value)
         kernels.add_bias(z, self.bias.value)
         return z
 
     def backward(self, saved: Saved, delta: Array) -> Array:
         dz = self._backward_gates(saved, delta)
         rows = dz.reshape(dz.shape[0] * dz.shape[1], dz.shape[2])
-        return saved[2].put(rows.dot(self.weight.value.T).reshape(saved[0].shape))  # moved by one layer
+        moved = kernels.matrix_product(rows, self.weight.value.T)  # by one layer
+        return saved[2].put(moved.reshape(saved[0].shape))
 
     def backward_parameters(self, saved: Saved, delta: Array) -> None:
         self._backward_gates(saved, delta)

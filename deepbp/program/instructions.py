@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numba import cfunc, types
 
+from deepbp.kernels.numba_product import multiply
+from deepbp.kernels.numba_vectors import lanes, transpose, whole_vectors
 from deepbp.program import layer_instructions as layers
 from deepbp.program import loss_instructions, normalization_instructions, update_instructions
 from deepbp.program.intrinsics import (
@@ -26,7 +28,6 @@ from deepbp.program.intrinsics import (
     gemv,
     reals,
     set_control_word,
-    transpose_tile,
     views,
     wholes,
 )
@@ -155,23 +156,25 @@ def _products(floats: Any, number: Any) -> dict[str, Any]:
         gemm(wholes(place)[GEMM], NO, YES, rows, i[4], i[5], i[1], i[5], i[2], i[5], i[3], number(1))
         return CONTINUE
 
-    tile = 32 // np.dtype(number).itemsize
-
     def moved_by_transpose(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
         """The same as x W, which is quicker in small sizes, with Wᵀ in scratch memory: δ, W, moved, I, O, scratch."""
         i = wholes(own)
-        inputs, outputs, turned = i[4], i[5], i[2]
+        inputs, outputs, turned, wide = i[4], i[5], i[2], i[4]
         if inputs > 1 and outputs > 1:  # else the numbers of W and of Wᵀ have the same places
-            turned = i[6]
-            w, t = floats(i[2]), floats(turned)
-            inputs_in_tiles, outputs_in_tiles = inputs - inputs % tile, outputs - outputs % tile
-            for k in range(0, inputs_in_tiles, tile):
-                for j in range(0, outputs_in_tiles, tile):
-                    transpose_tile(i[2], k * outputs + j, outputs, turned, j * inputs + k, inputs, number(0))
-            for j in range(outputs):
-                for k in range(0 if j >= outputs_in_tiles else inputs_in_tiles, inputs):
-                    t[j * inputs + k] = w[k * outputs + j]
-        gemm(wholes(place)[GEMM], NO, NO, rows, inputs, outputs, i[1], outputs, turned, inputs, i[3], number(1))
+            w, scratch = floats(i[2]), floats(i[6])
+            turned, wide = i[6], whole_vectors(inputs, lanes(w))
+            transpose(w, 0, outputs, inputs, outputs, wide, scratch)
+        gemm(wholes(place)[GEMM], NO, NO, rows, inputs, outputs, i[1], outputs, turned, wide, i[3], number(1))
+        return CONTINUE
+
+    def product_in_tiles(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
+        """Any of these by the compiled kernel: a, b, result, scratch; the distances of the rows and columns of both.
+
+        Then the rows, length and columns of the product, 0 for the rows of the batch.
+        """
+        i = wholes(own)
+        a, b, y, scratch = floats(i[1]), floats(i[2]), floats(i[3]), floats(i[4])
+        multiply(a, i[5], i[6], b, i[7], i[8], y, i[9] or rows, i[10] or rows, i[11], scratch)
         return CONTINUE
 
     def moved_by_rows(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
@@ -202,6 +205,7 @@ def _products(floats: Any, number: Any) -> dict[str, Any]:
         "gradient_by_columns": gradient_by_columns,
         "gradient_by_dot": gradient_by_dot,
         "moved_by_gemm": moved_by_gemm,
+        "product_in_tiles": product_in_tiles,
         "moved_by_transpose": moved_by_transpose,
         "moved_by_rows": moved_by_rows,
         "moved_by_columns": moved_by_columns,

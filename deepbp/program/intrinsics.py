@@ -130,40 +130,6 @@ def copy_bytes(context: Any, target: Any, source: Any, size: Any) -> Any:
 
 
 @intrinsic
-def transpose_tile(
-    context: Any, source: Any, at: Any, row: Any, target: Any, place: Any, column: Any, like: Any
-) -> Any:  # fmt: skip
-    """Transpose a square of as many numbers as fill 32 bytes: rows of them become columns.
-
-    The rows are interleaved with those of the other half, as often as it takes to halve their number to one.
-    """
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        source, at, row, target, place, column, _ = arguments
-        number = context.get_value_type(like)
-        count = 32 * 8 // like.bitwidth
-        vector = ir.VectorType(number, count).as_pointer()
-
-        def pointer(base: Any, start: Any, stride: Any, k: int) -> Any:
-            first = builder.inttoptr(base, number.as_pointer())
-            there = builder.gep(first, [builder.add(start, builder.mul(stride, WHOLE(k)))])
-            return builder.bitcast(there, vector)
-
-        rows = [builder.load(pointer(source, at, row, k), align=like.bitwidth // 8) for k in range(count)]
-        half = count // 2
-        pairs = [[place for k in range(half) for place in (k + low, count + k + low)] for low in (0, half)]
-        orders = [ir.Constant(ir.VectorType(SHORT, count), pair) for pair in pairs]
-        for _ in range(count.bit_length() - 1):
-            two = zip(rows[:half], rows[half:], strict=True)
-            rows = [builder.shuffle_vector(a, b, order) for a, b in two for order in orders]
-        for k, one in enumerate(rows):
-            builder.store(one, pointer(target, place, column, k), align=like.bitwidth // 8)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 6, like), generate
-
-
-@intrinsic
 def next_uint32(context: Any, f: Any, state: Any) -> Any:
     """The next 32 random bits of a generator of NumPy's, whose function has the address f."""
 

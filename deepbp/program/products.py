@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from deepbp.kernels.numpy_product import is_tiled
 from deepbp.program.layout import DOT, GEMM, GEMV, KERNEL, LENGTH, address_of, blas_addresses
 from deepbp.program.store import kernel_address
 from deepbp.typing import Array, Shape
@@ -45,12 +46,35 @@ _FORMS: dict[str, dict[str, set[int]]] = {
     },
 }
 WITH_SCRATCH = {"moved_by_transpose"}
+_LANES = 16  # the most numbers in a vector
+# For the compiled kernel: the distances of the rows and columns of both factors, and the sizes of the product, 0 for
+# the rows of the batch.
+_IN_TILES: dict[str, Callable[[int, int], tuple[int, ...]]] = {
+    "product": lambda i, o: (i, 1, o, 1, 0, i, o),
+    "gradient": lambda i, o: (1, i, o, 1, i, 0, o),
+    "moved": lambda i, o: (o, 1, 1, o, 0, o, i),
+}
 _LARGE = 1 << 22  # multiplications, from which a routine of a BLAS arranges the factors itself
 
 
 def in_numpy(kind: str, a: Array, b: Array, out: Array) -> None:
     """The product as the ordinary passes compute it."""
     _PRODUCTS[kind][1](a, b, out)
+
+
+def in_tiles(kind: str, sizes: Sizes) -> tuple[int, ...] | None:
+    """The numbers for ``product_in_tiles``, if the ordinary passes compute this product by the compiled kernel."""
+    rows, inputs, outputs, dtype = sizes
+    if kind not in _IN_TILES:
+        return None
+    numbers = _IN_TILES[kind](inputs, outputs)
+    m, length, columns = (size or rows for size in numbers[-3:])
+    return numbers if is_tiled(m, length, columns, dtype) else None
+
+
+def scratch_size(inputs: int, outputs: int) -> int:
+    """The numbers of a transposed matrix of weights, in whole vectors both ways."""
+    return -(-inputs // _LANES) * -(-outputs // _LANES) * _LANES**2
 
 
 @cache
@@ -73,7 +97,7 @@ def quickest(kind: str, sizes: Sizes) -> str | None:
     for trial in range(max(1, min(60, 100_000 // size))):  # on few numbers, two routines often agree by chance
         a, b, expected = (rng.standard_normal(shape, dtype) for shape in shapes(*numbers))
         reference(a, b, expected)
-        out, scratch = np.empty_like(expected), np.empty(b.size, dtype)
+        out, scratch = np.empty_like(expected), np.empty(scratch_size(*numbers[1:]), dtype)
         operands = np.array([0, *map(address_of, (a, b, out)), *numbers[1:], address_of(scratch)], np.int64)
         arguments = address_of(operands), 0, sizes[0], address_of(context)
         for name in tuple(names):

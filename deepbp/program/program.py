@@ -13,6 +13,7 @@ import numpy as np
 from attrs import define, field
 
 from deepbp.kernels.blocks import LONG_BATCH
+from deepbp.kernels.numpy_product import PANEL, RUN
 from deepbp.parameters import Buffer, Parameter, changes
 from deepbp.program import products
 from deepbp.program.layout import (
@@ -260,11 +261,13 @@ class Program:
         """The instruction of a product that gives the very bits that NumPy's product gives."""
         if self.plans:
             return (kind,)
+        if (numbers := products.in_tiles(kind, sizes)) is not None:
+            return ("product_in_tiles", a, b, out, self.scratch(RUN * PANEL // self.dtype.itemsize), *numbers)
         name = products.quickest(kind, sizes)
         if name is None:
             return (lambda: products.in_numpy(kind, a, b, out),)
         row = (name, a, b, out, *sizes[1:3])
-        return (*row, self.scratch(b.size)) if name in products.WITH_SCRATCH else row
+        return (*row, self.scratch(products.scratch_size(*sizes[1:3]))) if name in products.WITH_SCRATCH else row
 
     def scratch(self, size: int) -> Array:
         """Memory for an instruction alone, which all of one size share, so that it stays in the cache."""

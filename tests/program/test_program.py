@@ -22,6 +22,7 @@ from trainings import compiled_kernels as compiled_kernels
 
 from deepbp import Sequential, Trainer
 from deepbp.errors import NonFiniteError
+from deepbp.kernels import numpy_product
 from deepbp.layers import Dense, Layer, ReLU, Sigmoid
 from deepbp.losses import (
     BinaryCrossEntropy,
@@ -39,6 +40,7 @@ from deepbp.losses import (
 )
 from deepbp.metrics import Accuracy, MeanAbsoluteError
 from deepbp.optimizers import SGD, Adam, AdamW, Optimizer
+from deepbp.program import products
 from deepbp.program.layout import blas_addresses
 from deepbp.training import Callback, programmed
 from deepbp.typing import Array
@@ -440,6 +442,39 @@ def test_more_rows_than_a_gradient_is_summed_over_at_once(monkeypatch: pytest.Mo
 
     both(monkeypatch, make, lambda trainer: trainer.fit(x, y, batch_size=None))
     assert runs == []
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_in_tiles(dtype: str, monkeypatch: pytest.MonkeyPatch, runs: list[int]) -> None:
+    """The products that compiled kernels compute, on any processor, and in a last batch of fewer rows, too."""
+    monkeypatch.setattr(numpy_product, "has_wide_registers", lambda: True)
+    monkeypatch.setattr(numpy_product, "SMALLEST", 1000)
+    kinds: set[str] = set()
+    original = products.in_tiles
+
+    def in_tiles(kind: str, sizes: products.Sizes) -> tuple[int, ...] | None:
+        numbers = original(kind, sizes)
+        kinds.update([kind] if numbers else [])
+        return numbers
+
+    monkeypatch.setattr(products, "in_tiles", in_tiles)
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(83, 600)), rng.integers(0, 5, 83)
+
+    def make() -> Trainer:
+        net = Sequential([Dense(33), ReLU(), Dense(18), ReLU(), Dense(5)], input_shape=600, rng=0, dtype=dtype)
+        return Trainer(net, SoftmaxCrossEntropy(), Adam(0.01))
+
+    predictions = []
+
+    def train(trainer: Trainer) -> None:
+        trainer.fit(x, labels, epochs=3, batch_size=30)
+        predictions.append(trainer.model.predict(x[:7]).tobytes())
+
+    both(monkeypatch, make, train)
+    assert kinds == {"product", "gradient", "moved"}
+    assert sum(runs) == 9
+    assert predictions[0] == predictions[1]
 
 
 def test_arrays_may_be_kept_by_classes_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
