@@ -204,8 +204,9 @@ class Parameter:
             self.accumulate(long_product(a, b))
             return
         if self in self._unwritten:
+            grad = self._grad if self._grad is not None else self._grad_array()
             try:
-                kernels.unchecked.matrix_product(a, b, self._grad if self._grad is not None else self._grad_array())
+                kernels.unchecked.matrix_product(a, b, grad)
                 self._unwritten.remove(self)
                 return
             except (AttributeError, TypeError, ValueError):  # another shape or dtype: accumulate reports it

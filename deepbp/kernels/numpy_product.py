@@ -31,7 +31,7 @@ BYTES = 4096
 def matrix_product(a: Array, b: Array, out: Array | None = None) -> Array:
     """The product of two matrices, a (M, K) @ b (K, N), written to ``out`` if there is one.
 
-    The compiled form computes products of medium size itself where registers are wide. Others are NumPy's.
+    The compiled form computes products of medium size itself where registers are wide; all others are NumPy's.
 
     >>> import numpy as np
     >>> from deepbp.kernels import matrix_product

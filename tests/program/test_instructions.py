@@ -299,7 +299,8 @@ def test_products_are_right_in_each_of_their_forms(sizes: tuple[int, int, int], 
                 continue
             a, b, expected = (rng.standard_normal(shape, dtype) for shape in products._PRODUCTS[kind][0](*sizes))
             products.in_numpy(kind, a, b, expected)
-            out, scratch = np.full_like(expected, np.nan), np.full(b.size, np.nan, dtype)
+            out = np.full_like(expected, np.nan)
+            scratch = np.full(products.scratch_size(*sizes[1:]), np.nan, dtype)
             arrays = [0, *map(address_of, (a, b, out)), *sizes[1:], address_of(scratch)]
             operands = np.array(arrays, np.int64)
             KERNEL(kernel_address(name, dtype))(address_of(operands), 0, sizes[0], address_of(context))
