@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +123,12 @@ def test_any_network_trains_to_the_same_bits(
         net = Sequential(layers, input_shape=3, rng=0, dtype=dtype)
         return Trainer(net, loss, optimizer, metrics=[metric] if with_metrics else [], **options)
 
+    def train(trainer: Trainer) -> None:
+        with suppress(NonFiniteError):  # some losses overflow with some layers, in the same step
+            trainer.fit(x, y, epochs=3, **given)
+
     with pytest.MonkeyPatch.context() as patch:
-        both(patch, make, lambda trainer: trainer.fit(x, y, epochs=3, **given))
+        both(patch, make, train)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
