@@ -18,7 +18,9 @@ from attrs import asdict, field, frozen
 from deepbp import kernels
 from deepbp._version import __version__
 from deepbp.kernels import machine_code, memory
-from deepbp.training.programmed import why_off
+from deepbp.program.layout import NotLoweredError
+from deepbp.program.program import Program
+from deepbp.program.store import kernel_address
 
 CORE_TYPES = {"AVX512F": ("SkylakeX",), "AVX2": ("Haswell", "Zen")}
 """Kernel families of OpenBLAS for x86, by the processor feature that they require, the widest vectors first."""
@@ -58,6 +60,21 @@ found = seconds(8), seconds(250_000)
 if MPI.COMM_WORLD.Get_rank() == 0:
     print(*found, MPI.Get_library_version().split()[0])
 """
+
+
+def why_off() -> str:
+    """Why no pass runs as a program in this process; "" where they do."""
+    if kernels.current() != "numba":
+        return "the NumPy kernels are in use"
+    if os.environ.get("DEEPBP_PROGRAM") == "0":
+        return "DEEPBP_PROGRAM=0"
+    try:
+        for dtype in map(np.dtype, ("float32", "float64")):
+            Program(dtype, 1)
+            kernel_address("machine", dtype)
+    except NotLoweredError as error:
+        return str(error)
+    return ""
 
 
 @frozen

@@ -29,7 +29,8 @@ class Summary:
         rows: one for each layer, as texts: name, output shape, number of parameters, formula.
         parameters, bytes: the numbers of all parameters, and the memory that these take.
         frozen: how many of the parameters training does not change.
-        programs: which layers run in Python in a program, a training step in machine code; or why there is none.
+        programs: which layers run in Python in a program, a training step in machine code, or why there is none; and how
+            the last training ran, where its loss or its data made a difference.
     """
 
     rows: tuple[tuple[str, str, str, str], ...]
@@ -81,6 +82,12 @@ def summarize(model: Layer[Any]) -> Summary:
 
 
 def _programs(model: Layer[Any], built: Built) -> str:
+    found, trained = _programs_of_layers(model, built), built.programs
+    reason = trained.removeprefix("had ")
+    return found if not trained or found == reason else f"{found}; the last training {trained}"
+
+
+def _programs_of_layers(model: Layer[Any], built: Built) -> str:
     program = Program(built.dtype, 2, plans=True)
     try:
         program.lower(model, Slot(program.array(built.input_shape), None))

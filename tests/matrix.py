@@ -37,7 +37,7 @@ from importlib.metadata import version
 import numpy
 from threadpoolctl import threadpool_info
 from deepbp import kernels
-from deepbp.training.programmed import why_off
+from deepbp.doctor import why_off
 processor = numpy._core._multiarray_umath
 openblas = [blas for blas in threadpool_info() if blas["internal_api"] == "openblas"]
 print(json.dumps({

@@ -1,11 +1,16 @@
 """The summary: a table of layers, with totals."""
 
+from importlib.util import find_spec
+
+import numpy as np
 import pytest
 from attrs import define
 
-from deepbp import Sequential
+from deepbp import Sequential, kernels
 from deepbp.errors import NotBuiltError
-from deepbp.layers import BatchNorm, Dense, Flatten, Layer, ReLU, Sigmoid
+from deepbp.layers import BatchNorm, Dense, Embedding, Flatten, Layer, ReLU, Sigmoid
+from deepbp.losses import CosineSimilarity, MeanSquaredError
+from deepbp.optimizers import SGD
 from deepbp.typing import Array
 
 
@@ -78,3 +83,30 @@ def test_what_runs_in_python_in_a_program() -> None:
     assert Sequential([shared, shared], input_shape=2).summary().programs == (
         "no program: a parameter is used more than once"
     )
+
+
+@pytest.mark.skipif(not find_spec("numba"), reason="programs need Numba: pip install 'deepbp[fast]'")
+def test_the_summary_says_how_the_last_training_ran(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEEPBP_PROGRAM", "1")
+    before = kernels.current()
+    kernels.use("numba")
+    try:
+        x, y = np.ones((4, 3), np.float32), np.ones((4, 2), np.float32)
+        net = Sequential([Dense(4), ReLU(), Dense(2)], input_shape=3, rng=0)
+        net.fit(x, y, loss=CosineSimilarity(), optimizer=SGD(0.1))
+        plain = "all layers have instructions"
+        assert net.summary().programs == f"{plain}; the last training ran CosineSimilarity in Python"
+        net.fit(x, y, loss=MeanSquaredError(), optimizer=SGD(0.1))
+        assert net.summary().programs == plain
+        categories = Sequential([Embedding(5, 2, sparse_gradient=True), Flatten(), Dense(2)], input_shape=3, rng=0)
+        categories.fit(x.astype(int), y, loss=MeanSquaredError(), optimizer=SGD(0.1))
+        assert categories.summary().programs == (
+            "in Python: 0 Embedding; the last training had no program: "
+            "the gradients of an embedding are sparse, and a program updates all parameters"
+        )
+        shared = Dense(3)
+        twice = Sequential([shared, shared, Dense(2)], input_shape=3, rng=0)
+        twice.fit(x, y, loss=MeanSquaredError(), optimizer=SGD(0.1))
+        assert twice.summary().programs == "no program: a parameter is used more than once"
+    finally:
+        kernels.use(before)  # type: ignore[arg-type]

@@ -45,7 +45,7 @@ class Built:
         columns: the names of the columns of the data frame that the layer, as a whole network, was trained on.
         target_columns: those of the data frame that held its targets.
         classes: the names of the classes that its outputs stand for.
-        loss: the loss that it was trained with.
+        loss, programs: the loss that it was trained with, and how the steps ran unless they were programs alone.
     """
 
     input_shape: Shape
@@ -58,6 +58,7 @@ class Built:
     target_columns: tuple[str, ...] | None = None
     classes: tuple[str, ...] | None = None
     loss: Any = None
+    programs: str = ""
 
 
 def install(cls: Any, base: Any) -> None:

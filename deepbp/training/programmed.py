@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
-from attrs import define, field
+from attrs import define, evolve, field
 
 from deepbp import kernels
 from deepbp.errors import NonFiniteError
@@ -21,7 +21,6 @@ from deepbp.losses import Loss
 from deepbp.optimizers.optimizer import LARGE_RATE
 from deepbp.program.layout import ORDER, WEIGHT, NotLoweredError, X, Y
 from deepbp.program.program import Program, Slot
-from deepbp.program.store import kernel_address
 from deepbp.training.data import Data
 from deepbp.training.evaluation import Meter
 from deepbp.training.overflow import ignoring_errors
@@ -40,19 +39,10 @@ def is_on() -> bool:
     return os.environ.get("DEEPBP_PROGRAM") != "0" and kernels.current() == "numba"
 
 
-def why_off() -> str:
-    """Why no pass runs as a program in this process; "" where they do."""
-    if kernels.current() != "numba":
-        return "the NumPy kernels are in use"
-    if os.environ.get("DEEPBP_PROGRAM") == "0":
-        return "DEEPBP_PROGRAM=0"
-    try:
-        for dtype in map(np.dtype, ("float32", "float64")):
-            Program(dtype, 1)
-            kernel_address("machine", dtype)
-    except NotLoweredError as error:
-        return str(error)
-    return ""
+def _note(model: Any, how: str) -> None:
+    """Keep for the summary of a network how the steps of its last training ran."""
+    if model.built is not None and model.built.programs != how:
+        model.built = evolve(model.built, programs=how)
 
 
 class Lowered:
@@ -70,9 +60,9 @@ class Lowered:
         if kernels.current() != "numba":
             raise NotLoweredError("the NumPy kernels are in use")
         if vector.sparse and kind != "evaluation":
-            raise NotLoweredError("a program updates the whole vector")
+            raise NotLoweredError("the gradients of an embedding are sparse, and a program updates all parameters")
         if type(batch.y) not in (np.ndarray, np.memmap):
-            raise NotLoweredError("these targets are more than an array, such as those of several losses")
+            raise NotLoweredError("the targets are more than one array, such as those of several losses")
         self._trainer, self._state, self._batch, self._kind = trainer, state, batch, kind
         self._update, self._updating = update, False
         self.program = program = Program(vector.values.dtype, rows, training=kind != "evaluation")
@@ -124,6 +114,8 @@ class Lowered:
         self._size_of_state = len(held)
         self._model, self._loss, self._optimizer, self._vector = trainer.model, trainer.loss, trainer.optimizer, vector
         self._settings = trainer.clip_norm, trainer.clip_value
+        if program.training:
+            _note(trainer.model, f"ran {', '.join(dict.fromkeys(program.names))} in Python" if program.names else "")
 
     @property
     def needs_outputs(self) -> bool:
@@ -327,7 +319,9 @@ class Programs:
         self.state.before = before
         try:
             return Lowered(self.trainer, self.state, batch, len(batch.x), kind, self.update)
-        except NotLoweredError:
+        except NotLoweredError as error:
+            if kind != "evaluation":
+                _note(self.trainer.model, f"had no program: {error}")
             return None
 
 
@@ -441,8 +435,9 @@ class ProgrammedBatches:
             return step
         try:
             step = Lowered(fit.trainer, fit.state, self.data, rows, "step", fit._update, gathers=True)
-        except NotLoweredError:
+        except NotLoweredError as error:
             step = None
+            _note(fit.trainer.model, f"had no program: {error}")
         self._steps[rows] = step
         return step
 

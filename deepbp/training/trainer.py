@@ -385,7 +385,7 @@ class Trainer:
             training, validation = found
             fit_scale(state, self.loss, training, y, first=not steps and self.is_first)
             built: Any = self.model.built
-            self.model.built = evolve(built, loss=self.loss)
+            self.model.built = evolve(built, loss=self.loss, programs="")
             if isinstance(training, Stream):
                 training.unused = self._unused = self._unused or training.unused
             state.position = position
