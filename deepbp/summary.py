@@ -29,8 +29,8 @@ class Summary:
         rows: one for each layer, as texts: name, output shape, number of parameters, formula.
         parameters, bytes: the numbers of all parameters, and the memory that these take.
         frozen: how many of the parameters training does not change.
-        programs: which layers run in Python in a program, a training step in machine code, or why there is none; and how
-            the last training ran, where its loss or its data made a difference.
+        programs: which layers run in Python in a program, a training step in machine code, or why there is none; and
+            how the last training ran, where its loss or its data made a difference.
     """
 
     rows: tuple[tuple[str, str, str, str], ...]

@@ -9,13 +9,15 @@ import numpy as np
 
 from deepbp.errors import ShapeError
 from deepbp.kernels import numpy_losses
-from deepbp.kernels.blocks import OTHER_TARGET, OTHER_WEIGHTS
+from deepbp.kernels.blocks import NOT_MATRIX, OTHER_LENGTH, OTHER_TARGET, OTHER_WEIGHTS
 from deepbp.kernels.numba_lanes import exact
+from deepbp.kernels.numba_loops import exponentials, sum_of
 from deepbp.kernels.numba_math import (
     compiled,
     exp_negative,
     expm1_negative,
     inner,
+    log1p_positive,
     log1p_share,
     log_positive,
 )
@@ -160,3 +162,45 @@ def log_poisson(z: Any, count: Any) -> Any:
 @compiled(numpy_losses.sigmoid_focal)
 def sigmoid_focal(z: Any, target: Any, gamma: float, positive: float, negative: float) -> Any:
     return _terms(sigmoid_focal_term, z, target, gamma, positive, negative)
+
+
+@inner
+def soft_cross_entropies(z: Any, target: Any, d: Any, terms: Any, count: Any, classes: Any) -> None:
+    """The cross-entropies of rows with shares of classes, and softmax(z) Σ y − y."""
+    none, one = z.dtype.type(0), z.dtype.type(1)
+    exponentials(z, d, count * classes, classes)
+    for row in range(count):
+        start, stop, top, product = row * classes, (row + 1) * classes, row * classes, 0.0
+        for j in range(start, stop):
+            if z[j] > z[top]:
+                top = j
+        for j in range(start, stop):
+            if target[j] != 0:  # −∞ · 0 counts as 0
+                product += float(z[j] - z[top]) * float(target[j])
+        d[top] = none
+        others, share = sum_of(d, start, stop), sum_of(target, start, stop)
+        d[top] = one
+        logarithm = log1p_positive(others) if others >= none else others
+        terms[row] = logarithm * share - z.dtype.type(product)
+        factor = share / (one + others)
+        for j in range(start, stop):
+            d[j] = d[j] * factor - target[j]
+        own = d[top]
+        d[top] = none
+        d[top] = -sum_of(d, start, stop) if others < one else own
+
+
+@compiled(numpy_losses.soft_cross_entropy, z=2, target=2, weight=1)
+def soft_cross_entropy(z: Any, target: Any, weight: Any) -> Any:
+    check_target(z, target)
+    residual = np.empty(z.shape, z.dtype)
+    rows, classes = z.shape
+    if classes == 0:
+        raise ShapeError(NOT_MATRIX, z.shape)
+    if weight is not None and weight.shape != (rows,):
+        raise ShapeError(OTHER_LENGTH, rows, weight.shape)
+    terms, value = np.empty(rows, z.dtype), 0.0
+    soft_cross_entropies(z.ravel(), target.ravel(), residual.ravel(), terms, rows, classes)
+    for row in range(rows):
+        value += terms[row] if weight is None else terms[row] * weight[row]
+    return value, residual

@@ -1,11 +1,20 @@
 """The NumPy form of the kernels for losses that are sums of terms, which defines what each of them computes."""
 
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from deepbp.errors import DataTypeError, ShapeError
-from deepbp.kernels.blocks import OTHER_TARGET, OTHER_WEIGHTS, WHOLE_NUMBERS, long_dot
+from deepbp.kernels.blocks import (
+    NOT_MATRIX,
+    OTHER_LENGTH,
+    OTHER_TARGET,
+    OTHER_WEIGHTS,
+    WHOLE_NUMBERS,
+    long_dot,
+    long_sum,
+)
 from deepbp.typing import Array
 
 __all__ = [
@@ -15,6 +24,7 @@ __all__ = [
     "logarithm",
     "poisson",
     "sigmoid_focal",
+    "soft_cross_entropy",
     "weighted_squared_error",
 ]
 
@@ -147,3 +157,39 @@ def sigmoid_focal(z: Array, target: Array, gamma: float, positive: float, negati
     log_p = np.minimum(own, 0) - np.log1p(e)
     factor = missed**gamma * np.where(target == 1, positive, negative).astype(z.dtype)
     return -factor * log_p, side * factor * (gamma * p * log_p - missed)
+
+
+def soft_cross_entropy(z: Array, target: Array, weight: Array | None) -> tuple[float, Array]:
+    """(Σ w (ln Σ eᶻ Σ y − Σ y z), softmax(z) Σ y − y) for scores z and shares y of classes (N, C), and weights (N,).
+
+    Of a class that is nearly certain, the residual is minus the sum of the others, which keeps the digits.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import soft_cross_entropy
+    >>> value, residual = soft_cross_entropy(np.array([[0.0, 0.0]]), np.array([[0.25, 0.75]]), None)
+    >>> round(value, 4), residual
+    (0.6931, array([[ 0.25, -0.25]]))
+    """
+    check_target(z, target)
+    if z.ndim != 2 or not z.shape[1]:
+        raise ShapeError(NOT_MATRIX, z.shape)
+    if weight is not None and weight.shape != z.shape[:1]:
+        raise ShapeError(OTHER_LENGTH, len(z), weight.shape)
+    shifted = z - np.maximum.reduce(z, axis=1, keepdims=True)  # so that no exponential overflows
+    residual = np.exp(shifted, order="C")  # of which ``flat`` is a view
+    flat, top = residual.reshape(-1), shifted.argmax(axis=1) + np.arange(0, z.size, z.shape[1])
+    flat[top] = 0
+    others = np.add.reduce(residual, axis=1)
+    flat[top] = 1
+    share = np.add.reduce(target, axis=1)
+    if isfinite(np.add.reduce(shifted, axis=None)):
+        products = shifted * target
+    else:  # −∞ · 0 counts as 0
+        products = np.multiply(shifted, target, out=np.zeros_like(z), where=target != 0)
+    terms = np.log1p(others) * share - np.add.reduce(products, axis=1)
+    residual *= (share / (1 + others))[:, None]
+    residual -= target
+    own = flat[top]
+    flat[top] = 0
+    flat[top] = np.where(others < 1, -np.add.reduce(residual, axis=1), own)
+    return long_sum(terms) if weight is None else long_dot(terms, weight), residual

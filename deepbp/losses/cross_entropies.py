@@ -1,6 +1,6 @@
 """Cross-entropy losses for classification, on probabilities and on logits."""
 
-from math import isfinite, prod
+from math import prod
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -196,7 +196,8 @@ class SoftmaxCrossEntropy(_SmoothedClassLoss[SoftmaxSaved]):
             rows = as_rows(target, prediction, self.label_smoothing).reshape(z.shape)
             if (labels := one_hot_labels(rows)) is None:
                 rows = self._rows(target, prediction).reshape(z.shape)
-                return self._forward_rows(z, rows, weight, prediction.shape)
+                value, residual = kernels.soft_cross_entropy(z, rows, weight)
+                return value / len(z), (residual, weight, prediction.shape)
             target = labels
         # The kernel raises IndexError for a label out of range; only then are the labels checked, for the message.
         labels = target.reshape(-1).astype(np.intp, copy=False)
@@ -210,56 +211,40 @@ class SoftmaxCrossEntropy(_SmoothedClassLoss[SoftmaxSaved]):
             raise
         return value / len(z), (residual, weight, prediction.shape)
 
-    def _forward_rows(self, z: Array, target: Array, weight: Array | None, shape: Shape) -> tuple[float, SoftmaxSaved]:
-        shifted = z - np.maximum.reduce(z, axis=1, keepdims=True)  # so that no exponential overflows
-        residual = np.exp(shifted, order="C")  # of which ``flat`` is a view
-        flat, top = residual.reshape(-1), shifted.argmax(axis=1) + np.arange(0, z.size, z.shape[1])
-        flat[top] = 0
-        others = np.add.reduce(residual, axis=1)
-        flat[top] = 1
-        share = np.add.reduce(target, axis=1)
-        if isfinite(np.add.reduce(shifted, axis=None)):
-            products = shifted * target
-        else:  # −∞ · 0 counts as 0
-            products = np.multiply(shifted, target, out=np.zeros_like(z), where=target != 0)
-        terms = np.log1p(others) * share - np.add.reduce(products, axis=1)
-        # p − y; of a class that is nearly certain it is minus the sum of the others, which keeps the digits.
-        residual *= (share / (1 + others))[:, None]
-        residual -= target
-        own = flat[top]
-        flat[top] = 0
-        flat[top] = np.where(others < 1, -np.add.reduce(residual, axis=1), own)
-        value = long_sum(terms) if weight is None else long_dot(terms, weight)
-        return value / len(z), (residual, weight, shape)
-
     def backward(self, saved: SoftmaxSaved) -> Array:
         residual, weight, shape = saved
         return np.asarray(kernels.cross_entropy_residual_backward(residual, weight)).reshape(shape)
 
     def lower(self, program: Program, prediction: Slot, target: Array, weight: Array | None = None) -> None:
-        z, dtype = prediction.value, prediction.value.dtype
-        own = self.class_weight
-        plain = not self.label_smoothing and self.ignore_label is None and z.ndim > 1
+        z, own, s, weights = prediction.value, self.class_weight, float(self.label_smoothing), 0
         fits = not isinstance(own, tuple) or len(own) == z.shape[-1]  # else the step itself raises
-        if not (plain and fits) or (weight is not None and (weight.dtype, weight.size) != (dtype, prod(z.shape[:-1]))):
+        if weight is not None:
+            fits, weights = fits and (weight.dtype, weight.size) == (z.dtype, prod(z.shape[:-1])), weight
+        labelled = target.shape == z.shape[:-1] and target.dtype == np.int64
+        fits = fits and (labelled or (target.shape == z.shape and target.dtype == z.dtype))
+        if not fits or z.ndim < 2 or (s and z.shape[-1] < 2):
             super().lower(program, prediction, target, weight)
             return
-        places, is_weighted = prod(z.shape[1:-1]), weight is not None or own is not None
+        places, classes, ignored = prod(z.shape[1:-1]), z.shape[-1], self.ignore_label
         count = program.rows * places
-        scratches = program.scratch(16 * count + 16), program.scratch(count + 16)
-        row = z, target, prediction.delta, z.shape[-1], places, *scratches
-        if target.shape == z.shape[:-1] and target.dtype == np.int64:
-            if is_weighted:
-                of_classes = 0 if own is None else np.full(z.shape[-1], own, dtype)
-                of_rows = 0 if weight is None else weight
-                program.then("weighted_cross_entropy", *row, of_rows, of_classes, np.zeros(count, dtype))
-            else:
-                program.then("softmax_cross_entropy", *row)
-        elif target.shape == z.shape and target.dtype == dtype and not is_weighted:
-            others = program.function_of(self, prediction, target)
-            program.then("one_hot_cross_entropy", *row, np.zeros(count, np.int64), others)
-        else:
-            super().lower(program, prediction, target, weight)
+        of_classes = 0 if own is None else np.full(classes, own, z.dtype)
+        settings = (weights, of_classes, np.zeros(count, z.dtype), np.zeros(count, np.int64))
+        others = 0 if labelled else program.function_of(self, prediction, target, weight)
+        row = (
+            z,
+            target,
+            prediction.delta,
+            classes,
+            places,
+            program.scratch(16 * count + 16),
+            program.scratch(count + 16),
+        )
+        is_plain = weight is None and own is None and (ignored is None or not labelled)
+        name = "smoothed" if s else "softmax" if is_plain else "weighted"
+        ignoring = int(labelled and ignored is not None), ignored or 0
+        rows = np.zeros_like(z) if s else 0
+        name = f"{name}_cross_entropy" if labelled else f"{name}_cross_entropy_of_rows"
+        program.then(name, *row, *settings, others, rows, *ignoring, 1 - s, s / classes)
 
 
 def one_hot_labels(rows: Array) -> Array | None:

@@ -213,7 +213,7 @@ def losses(floats: Any, number: Any) -> dict[str, Any]:
     """Both passes of losses."""
 
     @inner
-    def of_labels(z: Any, labels: Any, d: Any, classes: Any, count: Any, scratch: Any, terms: Any, place: Any) -> Any:
+    def unweighted(z: Any, labels: Any, d: Any, classes: Any, count: Any, scratch: Any, terms: Any, place: Any) -> Any:
         share, value = number(1) / number(count), 0.0
         if not loops.cross_entropies(z, labels, scratch, terms, d, classes, count, share):
             return STOP
@@ -222,38 +222,10 @@ def losses(floats: Any, number: Any) -> dict[str, Any]:
         reals(place)[VALUE] = value / count
         return CONTINUE
 
-    def softmax_cross_entropy(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """The mean cross-entropy of labels, and δ: z, labels, δ, classes, labels of a sample, two scratches."""
-        i = wholes(own)
-        scratches = floats(i[6]), floats(i[7])
-        return of_labels(floats(i[1]), wholes(i[2]), floats(i[3]), i[4], rows * i[5], *scratches, place)
-
-    def weighted_cross_entropy(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """The same with weights of rows, of classes, or both: two scratches, weights, weights of classes, a scratch."""
-        i = wholes(own)
-        labels, d, classes, count = wholes(i[2]), floats(i[3]), i[4], rows * i[5]
-        terms, of_rows, of_classes, weight = floats(i[7]), floats(i[8]), floats(i[9]), floats(i[10])
-        if not loops.cross_entropies(floats(i[1]), labels, floats(i[6]), terms, d, classes, count, number(1)):
-            return STOP
+    @inner
+    def labels_of_rows(targets: Any, labels: Any, classes: Any, count: Any) -> Any:
+        """The labels of one-hot rows; False if others are among them."""
         for row in range(count):
-            w = of_classes[labels[row]] if i[9] != 0 else number(1)
-            weight[row] = w * of_rows[row] if i[8] != 0 else w
-        share, value = number(1) / number(count), 0.0
-        for row in range(count):
-            value += terms[row] * weight[row]
-            factor = share * weight[row]
-            for j in range(row * classes, (row + 1) * classes):
-                d[j] = d[j] * factor
-        reals(place)[VALUE] = value / count
-        return CONTINUE
-
-    def one_hot_cross_entropy(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """The same for one-hot rows: z, rows, δ, classes, rows of a sample, two scratches, labels, a function of
-        Python for others.
-        """
-        i = wholes(own)
-        targets, classes, labels = floats(i[2]), i[4], wholes(i[8])
-        for row in range(rows * i[5]):
             label, others = -1, 0
             for j in range(classes):
                 share = targets[row * classes + j]
@@ -262,14 +234,66 @@ def losses(floats: Any, number: Any) -> dict[str, Any]:
                 elif share != 0:
                     others += 1
             if label < 0 or others > 0:
-                flushing: Any = control_word()
-                set_control_word(np.uint32(wholes(place)[CONTROL]))
-                status = call(i[9], own, numbers, rows, place)
-                set_control_word(flushing)
-                return status
+                return False
             labels[row] = label
-        scratches = floats(i[6]), floats(i[7])
-        return of_labels(floats(i[1]), labels, floats(i[3]), classes, rows * i[5], *scratches, place)
+        return True
+
+    @inner
+    def largest(z: Any, start: Any, classes: Any) -> Any:
+        found = 0
+        for j in range(classes):
+            if z[start + j] > z[start + found]:
+                found = j
+        return found
+
+    def cross_entropy(of_rows: bool, is_plain: bool, is_smoothed: bool) -> Any:
+        def instruction(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
+            """The mean cross-entropy of labels, or one-hot rows, and δ: z, targets, δ, classes, labels of a sample, two
+            scratches, weights of rows, weights of classes, a weight of each row, labels, a function of Python for rows
+            that are not one-hot, smoothed rows, whether a label is ignored, that label; 1 − s, s / C.
+            """
+            i, r = wholes(own), reals(numbers)
+            z, d, classes, count, labels = floats(i[1]), floats(i[3]), i[4], rows * i[5], wholes(i[2])
+            scratch, terms, found = floats(i[6]), floats(i[7]), wholes(i[11])
+            if of_rows:
+                labels = found
+                if not labels_of_rows(floats(i[2]), labels, classes, count):
+                    flushing: Any = control_word()
+                    set_control_word(np.uint32(wholes(place)[CONTROL]))
+                    status = call(i[12], own, numbers, rows, place)
+                    set_control_word(flushing)
+                    return status
+            if is_plain:
+                return unweighted(z, labels, d, classes, count, scratch, terms, place)
+            of_samples, of_classes, weight = floats(i[8]), floats(i[9]), floats(i[10])
+            for row in range(count):
+                label, w = labels[row], of_samples[row] if i[8] != 0 else number(1)
+                if i[14] != 0 and label == i[15]:  # that of the largest score has a finite term
+                    label, w = largest(z, row * classes, classes), w * number(0)
+                if label < 0 or label >= classes:
+                    return STOP
+                if i[9] != 0 and not is_smoothed:
+                    w = of_classes[label] * w
+                found[row], weight[row] = label, w
+            if is_smoothed:
+                targets, keep, add = floats(i[13]), number(r[0]), number(r[1])
+                for row in range(count):
+                    for j in range(classes):
+                        share = keep * number(j == found[row]) + add
+                        targets[row * classes + j] = share * of_classes[j] if i[9] != 0 else share
+                kernels.soft_cross_entropies(z, targets, d, terms, count, classes)
+            else:
+                loops.cross_entropies(z, found, scratch, terms, d, classes, count, number(1))
+            part, value = number(1) / number(count), 0.0
+            for row in range(count):
+                value += terms[row] * weight[row]
+                factor = part * weight[row]
+                for j in range(row * classes, (row + 1) * classes):
+                    d[j] = d[j] * factor
+            reals(place)[VALUE] = value / count
+            return CONTINUE
+
+        return instruction
 
     def mean_of_terms(terms_of: Any, is_valid: Any, of_outputs: bool) -> Any:
         def instruction(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
@@ -325,9 +349,11 @@ def losses(floats: Any, number: Any) -> dict[str, Any]:
     return {
         **{name: mean_of_terms(*terms, name in _OF_OUTPUTS) for name, terms in _terms_of(number).items()},
         "repeat": repeat,
-        "one_hot_cross_entropy": one_hot_cross_entropy,
-        "softmax_cross_entropy": softmax_cross_entropy,
-        "weighted_cross_entropy": weighted_cross_entropy,
+        **{
+            f"{name}_cross_entropy{suffix}": cross_entropy(bool(suffix), name == "softmax", name == "smoothed")
+            for name in ("softmax", "weighted", "smoothed")
+            for suffix in ("", "_of_rows")
+        },
         "squared_error": squared_error,
         "weighted_squared_error": weighted_squared_error,
     }

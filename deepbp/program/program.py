@@ -278,10 +278,10 @@ class Program:
         self.names.append(type(loss).__name__)
         self.then(self._passes_of(loss, prediction, target, weight))
 
-    def function_of(self, loss: Any, prediction: Slot, target: Array) -> int:
+    def function_of(self, loss: Any, prediction: Slot, target: Array, weight: Array | None = None) -> int:
         """The address of that function, for an instruction that calls it for some batches only."""
         self.calls_python = True
-        return self._function(self._passes_of(loss, prediction, target, None))
+        return self._function(self._passes_of(loss, prediction, target, weight))
 
     def _passes_of(self, loss: Any, prediction: Slot, target: Array, weight: Array | None) -> Callable[[], object]:
         def run() -> None:

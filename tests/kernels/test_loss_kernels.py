@@ -116,6 +116,39 @@ def test_weighted_squared_errors(form: ModuleType, parts: int, dtype: Any) -> No
 
 
 @in_both_forms
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("classes", [1, 3, 10, 100])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_soft_cross_entropies(form: ModuleType, weighted: bool, classes: int, dtype: Any) -> None:
+    rng = np.random.default_rng(0)
+    z, target = rng.normal(0, 5, (40, classes)).astype(dtype), rng.random((40, classes)).astype(dtype)
+    weight = rng.random(40).astype(dtype) if weighted else None
+    wide, shares = z.astype(np.longdouble), target.astype(np.longdouble)
+    total = np.exp(wide).sum(axis=1, keepdims=True)
+    terms = (np.log(total) * shares - shares * wide).sum(axis=1)
+    value, residual = form.soft_cross_entropy(z, target, weight)
+    eps = float(np.finfo(dtype).eps)
+    assert value == pytest.approx(float((terms * (1 if weight is None else weight)).sum()), rel=50 * eps)
+    expected = np.exp(wide) / total * shares.sum(axis=1, keepdims=True) - shares
+    np.testing.assert_allclose(residual, expected.astype(dtype), rtol=0, atol=20 * classes * eps)
+
+
+@in_both_forms
+@pytest.mark.parametrize("classes", [3, 40])
+def test_soft_cross_entropies_of_extreme_scores(form: ModuleType, classes: int) -> None:
+    """A class that is nearly certain keeps its digits, and one that cannot be counts for nothing with a share of 0."""
+    z, target = np.full((3, classes), -np.inf), np.zeros((3, classes))
+    z[0, :2], target[0, 0] = (50, 0), 1
+    z[1, :2], target[1, 1] = (1e4, 0), 1
+    z[2, :2] = np.nan, 0
+    value, residual = form.soft_cross_entropy(z[:1], target[:1], None)
+    assert value == pytest.approx(np.exp(-50.0), rel=1e-12, abs=0)
+    assert residual[0, 0] == pytest.approx(-np.exp(-50.0), rel=1e-12, abs=0)
+    assert form.soft_cross_entropy(z[1:2], target[1:2], None)[0] == 1e4
+    assert np.isnan(form.soft_cross_entropy(z[2:], target[2:], None)[0])
+
+
+@in_both_forms
 def test_other_shapes_are_refused(form: ModuleType) -> None:
     z = np.zeros((2, 3))
     for name in TERMS:

@@ -194,10 +194,6 @@ def test_losses(weights: str, outputs: int, dtype: str, monkeypatch: pytest.Monk
         (BinaryCrossEntropy(label_smoothing=0.1), y),
         (Poisson(), 3 * y),
     ]
-    if outputs > 1 and weights == "none":  # rows that are not one-hot, in some batches, go to a function of Python
-        hot = np.eye(outputs, dtype=dtype)[np.arange(13) % outputs]
-        softened = np.where(np.arange(13)[:, None] < 4, hot * 0.5 + 0.5 / outputs, hot).astype(dtype)
-        losses += [(SoftmaxCrossEntropy(), hot), (SoftmaxCrossEntropy(), softened)]
     for loss, target in losses:
 
         def make(loss: Loss[Any] = loss) -> Trainer:
@@ -214,23 +210,56 @@ def test_losses(weights: str, outputs: int, dtype: str, monkeypatch: pytest.Monk
     assert in_python == set()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("classes", [3, 30])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("of_classes", [False, True])
 @pytest.mark.parametrize("of_samples", [False, True])
-def test_weights(
-    of_samples: bool, of_classes: bool, classes: int, dtype: str, monkeypatch: pytest.MonkeyPatch, in_python: set[str]
-) -> None:
+@pytest.mark.parametrize("targets", ["labels", "rows", "ignored", "places"])
+def test_cross_entropies(
+    targets: str, of_samples: bool, of_classes: bool, smoothing: float, classes: int, monkeypatch: pytest.MonkeyPatch,
+    in_python: set[str],
+) -> None:  # fmt: skip
+    """With weights of samples and classes, smoothed labels, one-hot rows, ignored labels, and labels of places."""
+    dtype = ("float32", "float64")[(of_samples + of_classes + classes) % 2]
     x, _ = problem(MeanSquaredError(), 13, 2, dtype)
-    labels, weights = np.arange(13) % classes, np.linspace(0, 2, 13).astype(dtype) if of_samples else None
-    loss = SoftmaxCrossEntropy(class_weight=tuple(np.linspace(0.5, 2, classes).tolist()) if of_classes else None)
+    shape = (13, 2) if targets == "places" else (13,)
+    y = np.arange(np.prod(shape)).reshape(shape) % classes
+    if targets == "ignored":
+        y[::3] = -100
+    elif targets == "rows":
+        y = np.eye(classes, dtype=dtype)[y]
+    loss = SoftmaxCrossEntropy(
+        class_weight=tuple(np.linspace(0.5, 2, classes).tolist()) if of_classes else None,
+        label_smoothing=smoothing,
+        ignore_label=-100 if targets == "ignored" else None,
+    )
 
     def make() -> Trainer:
-        net = Sequential([Dense(7), ReLU(), Dense(classes)], input_shape=3, rng=0, dtype=dtype)
-        return Trainer(net, loss, SGD(0.01))
+        ending = [Dense(2 * classes), Reshape((2, classes))] if targets == "places" else [Dense(classes)]
+        return Trainer(Sequential([Dense(7), ReLU(), *ending], input_shape=3, rng=0, dtype=dtype), loss, SGD(0.01))
 
     def fit(trainer: Trainer) -> None:
-        trainer.fit(x, labels, sample_weight=weights, batch_size=4, epochs=3, shuffle=False)
+        own = weights_of("samples", shape, dtype) if of_samples else None
+        trainer.fit(x, y, sample_weight=own, batch_size=4, epochs=2, shuffle=False)
+
+    if targets == "places" and of_samples:
+        return  # one weight for both labels of a sample is repeated in Python
+    both(monkeypatch, make, fit)
+    assert in_python == set()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_rows_that_are_not_one_hot(smoothing: float, monkeypatch: pytest.MonkeyPatch, in_python: set[str]) -> None:
+    """A function of Python within the instruction serves batches with such rows, with their weights."""
+    x, y = problem(MeanSquaredError(), 13, 3, "float64")
+    y = np.where(np.arange(13)[:, None] < 6, y / y.sum(axis=1, keepdims=True), np.eye(3)[np.arange(13) % 3])
+
+    def make() -> Trainer:
+        net = Sequential([Dense(3)], input_shape=3, rng=0, dtype="float64")
+        return Trainer(net, SoftmaxCrossEntropy(label_smoothing=smoothing), SGD(0.01))
+
+    def fit(trainer: Trainer) -> None:
+        trainer.fit(x, y, sample_weight=np.arange(13.0), batch_size=4, epochs=2, shuffle=False)
 
     both(monkeypatch, make, fit)
     assert in_python == set()

@@ -69,6 +69,7 @@ LOSSES: list[Loss[Any]] = [
     MeanSquaredError(),
     SumSquaredError(scale=0.5),
     SoftmaxCrossEntropy(),
+    SoftmaxCrossEntropy(label_smoothing=0.1, class_weight=0.5),
     BinaryCrossEntropy(),
     SigmoidBinaryCrossEntropy(label_smoothing=0.1),
     SigmoidBinaryCrossEntropy(pos_weight=3.0),
