@@ -9,12 +9,14 @@ from attrs import define, field, frozen
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import ExplainedArguments, instance_of, non_negative, optional
 from deepbp.formulas.language import PenaltyFormula
+from deepbp.kernels.blocks import plan_of_sum
 from deepbp.layers.chain import AnyLayer
 from deepbp.layers.inner_graph import InnerGraph, Node, PenaltyTerm
 from deepbp.layers.layer import Builder, Layer
 from deepbp.layers.masking import Context
 from deepbp.layers.sublayers import Sublayer, as_layer, require_built_sublayers
 from deepbp.parameters import Parameter
+from deepbp.program.layout import NotLoweredError
 from deepbp.program.program import Program, Slot
 from deepbp.typing import Array, Shape
 
@@ -123,6 +125,22 @@ class L1L2(Penalty):
         return one + two, one_gradient + two_gradient
 
 
+def _strengths(penalty: Penalty | None) -> tuple[float, float] | None:
+    """λ₁ and λ₂ of a penalty that has an instruction, −1 for what it leaves out."""
+    if type(penalty) is L1:
+        return float(penalty.strength), -1.0
+    if type(penalty) is L2:
+        return -1.0, float(penalty.strength)
+    return (float(penalty.l1), float(penalty.l2)) if type(penalty) is L1L2 else None
+
+
+def _added(values: Array) -> float:
+    total = 0.0
+    for value in values.tolist():  # the built-in sum would not round as the forward pass does
+        total += value
+    return total
+
+
 Saved: TypeAlias = tuple[Any, float, list[tuple[Parameter, Array]], Array | None]
 """What the layer saved, the penalty, the gradient of the penalty by each parameter, and by the outputs."""
 
@@ -227,6 +245,33 @@ class Penalized(Layer[Saved]):
 
     def predict_with(self, x: Array, context: Context) -> Array:
         return self.inner[0].predict(x, context)
+
+    def lower(self, program: Program, x: Slot) -> Slot:
+        strengths = None if self.outputs is not None else _strengths(self.weights)
+        if strengths is None or not self._is_lowered_within(program, x):
+            return program.layer(self, x)
+        parameters = self.penalized_parameters()
+        values, back = np.zeros(len(parameters)), list[tuple[Any, ...]]()
+        program.penalize(lambda: _added(values))
+        for place, parameter in enumerate(parameters):
+            w, plan = parameter.value, np.array(plan_of_sum(parameter.value.size), np.int64)
+            memory = plan, len(plan), np.zeros(len(plan), w.dtype), program.scratch(w.size)
+            program.then("penalty", w, values[place:], w.size, *memory, *strengths[:2])
+            back.append(("penalty_gradient", w, parameter._grad_array(), w.size, strengths[0], 2 * strengths[1]))
+        program.on_the_way_back(*back)  # what was added first runs last: products write the gradients before
+        return program.lower(self.inner[0].layer, x)
+
+    def _is_lowered_within(self, program: Program, x: Slot) -> bool:
+        """Whether instructions compute each gradient, once, and no further penalty is added to it."""
+        inner: Any = self.inner[0].layer
+        if any(isinstance(one, Penalized) for one in (inner, *inner.named_layers().values())):
+            return False
+        plan = Program(program.dtype, program.rows, plans=True)
+        try:
+            plan.lower(inner, Slot(x.value, x.delta))
+        except NotLoweredError:
+            return False
+        return not plan.in_python and plan.written.issuperset(self.penalized_parameters())
 
     def lower_predict(self, program: Program, x: Slot) -> Slot:
         return program.lower_predict(self.inner[0].layer, x)

@@ -1,4 +1,4 @@
-"""The instructions of losses: the value and the error signal of a batch."""
+"""The instructions of losses, and of penalties: the value and the error signal of a batch."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from deepbp.kernels import numba_losses as kernels
 from deepbp.kernels.numba_lanes import exact
 from deepbp.kernels.numba_math import inner
 from deepbp.kernels.numpy_losses import largest_log_rate, limits_of_probabilities, smallest_rate
-from deepbp.program.intrinsics import CONTINUE, STOP, call, control_word, reals, set_control_word, wholes
-from deepbp.program.layout import CONTROL, VALUE
+from deepbp.program.intrinsics import CONTINUE, STOP, call, control_word, dot, reals, set_control_word, wholes
+from deepbp.program.layout import CONTROL, DOT, VALUE
 
 
 @exact
@@ -318,6 +318,31 @@ def losses(floats: Any, number: Any) -> dict[str, Any]:
 
         return instruction
 
+    def penalty(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
+        """λ₁ Σ |w| + λ₂ Σ w²: w, the value, size, the plan of the sum, leaves, a stack, a scratch; λ₁, λ₂, or −1."""
+        i, r = wholes(own), reals(numbers)
+        w, size, sizes, value = floats(i[1]), i[3], floats(i[7]), 0.0
+        if r[0] >= 0:
+            for k in range(size):
+                sizes[k] = abs(w[k])
+            value = _product(r[0], float(pairwise(sizes, wholes(i[4]), i[5], floats(i[6]))))
+        if r[1] >= 0:
+            squares = _product(r[1], float(dot(wholes(place)[DOT], size, i[1], i[1], number(1))))
+            value = _sum(value, squares) if r[0] >= 0 else squares
+        reals(i[2])[0] = value
+        return CONTINUE
+
+    def penalty_gradient(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
+        """Add λ₁ sign w + 2 λ₂ w to a gradient: w, the gradient, size; λ₁, 2 λ₂, negative for none."""
+        i, r = wholes(own), reals(numbers)
+        w, gradient, one, two = floats(i[1]), floats(i[2]), number(r[0]), number(r[1])
+        for k in range(i[3]):
+            sign = number(1) if w[k] > 0 else number(-1) if w[k] < 0 else w[k] * number(0)
+            of_size, of_square = _product(one, sign), _product(two, w[k])
+            both = of_size if r[1] < 0 else of_square if r[0] < 0 else _sum(of_size, of_square)
+            gradient[k] = _sum(gradient[k], both)
+        return CONTINUE
+
     def repeat(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
         """Each number several times: numbers, result, width, how often."""
         i = wholes(own)
@@ -348,6 +373,8 @@ def losses(floats: Any, number: Any) -> dict[str, Any]:
 
     return {
         **{name: mean_of_terms(*terms, name in _OF_OUTPUTS) for name, terms in _terms_of(number).items()},
+        "penalty": penalty,
+        "penalty_gradient": penalty_gradient,
         "repeat": repeat,
         **{
             f"{name}_cross_entropy{suffix}": cross_entropy(bool(suffix), name == "softmax", name == "smoothed")

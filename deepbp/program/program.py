@@ -208,7 +208,7 @@ class Program:
             return y
         self.then(forward)
         if layer.has_penalty():
-            self._penalties_of_layers.append(lambda: layer.penalty(saved[0]))
+            self.penalize(lambda: layer.penalty(saved[0]))
         if y.delta is not None:
             self.on_the_way_back((backward,))
         return y
@@ -220,6 +220,10 @@ class Program:
     def draws(self, generator: np.random.Generator, count: int) -> None:
         """Note that an instruction draws so many numbers of float32 from a generator."""
         self.drawn[generator] = self.drawn.get(generator, 0) + count
+
+    def penalize(self, penalty: Callable[[], float]) -> None:
+        """Note a penalty, which this function returns after the forward pass of a layer."""
+        self._penalties_of_layers.append(penalty)
 
     def add_penalties(self) -> None:
         """Add the penalties of layers, if there are any, to the loss."""
