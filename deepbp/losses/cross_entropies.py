@@ -216,10 +216,9 @@ class SoftmaxCrossEntropy(_SmoothedClassLoss[SoftmaxSaved]):
         return np.asarray(kernels.cross_entropy_residual_backward(residual, weight)).reshape(shape)
 
     def lower(self, program: Program, prediction: Slot, target: Array, weight: Array | None = None) -> None:
-        z, own, s, weights = prediction.value, self.class_weight, float(self.label_smoothing), 0
+        z, own, s = prediction.value, self.class_weight, float(self.label_smoothing)
         fits = not isinstance(own, tuple) or len(own) == z.shape[-1]  # else the step itself raises
-        if weight is not None:
-            fits, weights = fits and (weight.dtype, weight.size) == (z.dtype, prod(z.shape[:-1])), weight
+        fits = fits and (weight is None or (weight.dtype, weight.size) == (z.dtype, prod(z.shape[:-1])))
         labelled = target.shape == z.shape[:-1] and target.dtype == np.int64
         fits = fits and (labelled or (target.shape == z.shape and target.dtype == z.dtype))
         if not fits or z.ndim < 2 or (s and z.shape[-1] < 2):
@@ -228,7 +227,7 @@ class SoftmaxCrossEntropy(_SmoothedClassLoss[SoftmaxSaved]):
         places, classes, ignored = prod(z.shape[1:-1]), z.shape[-1], self.ignore_label
         count = program.rows * places
         of_classes = 0 if own is None else np.full(classes, own, z.dtype)
-        settings = (weights, of_classes, np.zeros(count, z.dtype), np.zeros(count, np.int64))
+        settings = (0 if weight is None else weight, of_classes, np.zeros(count, z.dtype), np.zeros(count, np.int64))
         others = 0 if labelled else program.function_of(self, prediction, target, weight)
         row = (
             z,
