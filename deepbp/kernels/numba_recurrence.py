@@ -100,33 +100,50 @@ def _rnn(z: Any, r: Any, h: Any, batch: Any, steps: Any, u: Any) -> None:
             o += 2 * size if is_wide else size
 
 
+@inner
+def _add_sums(sums: Any, total: Any) -> None:
+    """total += the sums of one step, in float64; the sums become 0."""
+    for i in range(len(total)):
+        total[i] += sums[i]
+        sums[i] = 0
+
+
+def _put(v: Vectors, slope: Any, target: Any, total: Any, mask: Any) -> None:
+    """Store a slope, and add it to the sum over the samples of a step."""
+    v.store(slope, target, mask)
+    v.store(v.builder.fadd(v.load(total, mask), slope), total, mask)
+
+
 @intrinsic
 def _rnn_slopes(
-    context: Any, h: Any, now: Any, u: Any, o: Any, delta: Any, here: Any, dh: Any, row: Any, dz: Any
+    context: Any, h: Any, now: Any, u: Any, o: Any, delta: Any, here: Any, dh: Any, row: Any, dz: Any, sums: Any
 ) -> Any:
     """∂L/∂z of one step of one sample, from unit ``o`` on; dh becomes 0, to which the moved signal is added."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         v = Vectors(context, builder, signature, arguments)
-        _, now, u, o, _, here, _, row, _ = arguments
+        _, now, u, o, _, here, _, row, _, _ = arguments
         mask = v.mask(builder.sub(u, o))
         moved = v.at(v.array(6, row), o)
         signal = builder.fadd(v.load(moved, mask), v.load(v.at(v.array(4, here), o), mask))
         slope = v.tanh_slope(v.load(v.at(v.array(0, now), o), mask))
-        v.store(builder.fmul(signal, slope), v.at(v.array(8, here), o), mask)
+        _put(v, builder.fmul(signal, slope), v.at(v.array(8, here), o), v.array(9, o), mask)
         v.store(v.same(0.0), moved, mask)
         return context.get_dummy_value()
 
-    return types.void(h, I64, I64, I64, delta, I64, dh, I64, dz), generate
+    return types.void(h, I64, I64, I64, delta, I64, dh, I64, dz, sums), generate
 
 
 @stored
-def _rnn_backward(h: Any, back: Any, delta: Any, dz: Any, dh: Any, batch: Any, steps: Any, u: Any) -> None:
+def _rnn_backward(h: Any, back: Any, delta: Any, dz: Any, dh: Any, db: Any, batch: Any, steps: Any, u: Any) -> None:
+    sums, total = np.zeros(u, h.dtype), np.zeros(u)
     for t in range(steps - 1, -1, -1):
         for b in range(batch):
             for o in range(0, u, lanes(h)):
-                _rnn_slopes(h, (b * (steps + 1) + t + 1) * u, u, o, delta, (b * steps + t) * u, dh, b * u, dz)
+                _rnn_slopes(h, (b * (steps + 1) + t + 1) * u, u, o, delta, (b * steps + t) * u, dh, b * u, dz, sums)
+        _add_sums(sums, total)
         add_product(dz, t * u, steps * u, 1, u, back, 0, u, dh, 0, u, batch, u)
+    db[:] = total
 
 
 def _lstm_tile(rows: int) -> Any:
@@ -184,13 +201,13 @@ def _lstm(z: Any, r: Any, h: Any, c: Any, batch: Any, steps: Any, u: Any) -> Non
 @intrinsic
 def _lstm_slopes(
     context: Any, gates: Any, at: Any, u: Any, o: Any, c: Any, now: Any, delta: Any, here: Any, dh: Any, dc: Any,
-    row: Any, dz: Any,
+    row: Any, dz: Any, sums: Any,
 ) -> Any:  # fmt: skip
     """∂L/∂z of one step of one sample, from unit ``o`` on; dc moves one step back, dh becomes 0."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         v = Vectors(context, builder, signature, arguments)
-        _, at, u, o, _, now, _, here, _, _, row, _ = arguments
+        _, at, u, o, _, now, _, here, _, _, row, _, _ = arguments
         mask = v.mask(builder.sub(u, o))
         blocks = [v.plus(o, v.times(gate, u)) for gate in range(4)]
         i, f, g, out = (v.load(v.at(v.array(0, at), block), mask) for block in blocks)
@@ -206,25 +223,28 @@ def _lstm_slopes(
             v.product(signal, squashed, v.sigmoid_slope(out)),
         )
         for slope, block in zip(slopes, blocks, strict=True):
-            v.store(slope, v.at(v.array(11, at), block), mask)
+            _put(v, slope, v.at(v.array(11, at), block), v.array(12, block), mask)
         v.store(builder.fmul(total, f), state, mask)
         v.store(v.same(0.0), moved, mask)
         return context.get_dummy_value()
 
-    return types.void(gates, I64, I64, I64, c, I64, delta, I64, dh, dc, I64, dz), generate
+    return types.void(gates, I64, I64, I64, c, I64, delta, I64, dh, dc, I64, dz, sums), generate
 
 
 @stored
 def _lstm_backward(
-    gates: Any, c: Any, back: Any, delta: Any, dz: Any, dh: Any, dc: Any, batch: Any, steps: Any, u: Any
+    gates: Any, c: Any, back: Any, delta: Any, dz: Any, dh: Any, dc: Any, db: Any, batch: Any, steps: Any, u: Any
 ) -> None:
     wide = 4 * u
+    sums, total = np.zeros(wide, gates.dtype), np.zeros(wide)
     for t in range(steps - 1, -1, -1):
         for b in range(batch):
             at, now, here = (b * steps + t) * wide, (b * (steps + 1) + t + 1) * u, (b * steps + t) * u
             for o in range(0, u, lanes(gates)):
-                _lstm_slopes(gates, at, u, o, c, now, delta, here, dh, dc, b * u, dz)
+                _lstm_slopes(gates, at, u, o, c, now, delta, here, dh, dc, b * u, dz, sums)
+        _add_sums(sums, total)
         add_product(dz, t * wide, steps * wide, 1, wide, back, 0, u, dh, 0, u, batch, u)
+    db[:] = total
 
 
 def _gru_tile(rows: int) -> Any:
@@ -287,13 +307,13 @@ def _gru(z: Any, r: Any, bias: Any, h: Any, p: Any, batch: Any, steps: Any, u: A
 @intrinsic
 def _gru_slopes(
     context: Any, gates: Any, at: Any, u: Any, o: Any, p: Any, here: Any, h: Any, before: Any, delta: Any, dh: Any,
-    row: Any, dz: Any, dp: Any,
+    row: Any, dz: Any, dp: Any, sums: Any,
 ) -> Any:  # fmt: skip
     """∂L/∂(x W + b) and ∂L/∂(h R + b₂) of one step of one sample, from unit ``o`` on; dh keeps what u passes on."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         v = Vectors(context, builder, signature, arguments)
-        _, at, u, o, _, here, _, before, _, _, row, _, _ = arguments
+        _, at, u, o, _, here, _, before, _, _, row, _, _, _ = arguments
         mask = v.mask(builder.sub(u, o))
         blocks = [v.plus(o, v.times(gate, u)) for gate in range(3)]
         reset, update, new = (v.load(v.at(v.array(0, at), block), mask) for block in blocks)
@@ -303,26 +323,33 @@ def _gru_slopes(
         earlier = v.load(v.at(v.array(6, before), o), mask)
         du = v.product(signal, builder.fsub(earlier, new), v.sigmoid_slope(update))
         dr = v.product(dn, v.load(v.at(v.array(4, here), o), mask), v.sigmoid_slope(reset))
-        for argument, last in ((11, dn), (12, builder.fmul(dn, reset))):
-            for slope, block in zip((dr, du, last), blocks, strict=True):
-                v.store(slope, v.at(v.array(argument, at), block), mask)
+        for slope, block in zip((dr, du, dn), blocks, strict=True):
+            _put(v, slope, v.at(v.array(11, at), block), v.array(13, block), mask)
+        for slope, block in zip((dr, du), blocks[:2], strict=True):
+            v.store(slope, v.at(v.array(12, at), block), mask)
+        last = v.array(13, v.plus(o, v.times(3, u)))
+        _put(v, builder.fmul(dn, reset), v.at(v.array(12, at), blocks[2]), last, mask)
         v.store(builder.fmul(signal, update), moved, mask)
         return context.get_dummy_value()
 
-    return types.void(gates, I64, I64, I64, p, I64, h, I64, delta, dh, I64, dz, dp), generate
+    return types.void(gates, I64, I64, I64, p, I64, h, I64, delta, dh, I64, dz, dp, sums), generate
 
 
 @stored
 def _gru_backward(
-    gates: Any, p: Any, h: Any, back: Any, delta: Any, dz: Any, dp: Any, dh: Any, batch: Any, steps: Any, u: Any
-) -> None:
+    gates: Any, p: Any, h: Any, back: Any, delta: Any, dz: Any, dp: Any, dh: Any, db: Any, batch: Any, steps: Any,
+    u: Any,
+) -> None:  # fmt: skip
     wide = 3 * u
+    sums, total = np.zeros(4 * u, gates.dtype), np.zeros(4 * u)
     for t in range(steps - 1, -1, -1):
         for b in range(batch):
             at, here, before = (b * steps + t) * wide, (b * steps + t) * u, (b * (steps + 1) + t) * u
             for o in range(0, u, lanes(gates)):
-                _gru_slopes(gates, at, u, o, p, here, h, before, delta, dh, b * u, dz, dp)
+                _gru_slopes(gates, at, u, o, p, here, h, before, delta, dh, b * u, dz, dp, sums)
+        _add_sums(sums, total)
         add_product(dp, t * wide, steps * wide, 1, wide, back, 0, u, dh, 0, u, batch, u)
+    db[:] = total
 
 
 # The kernels: they check the shapes, and leave arrays that are not ordinary to NumPy.
@@ -345,12 +372,12 @@ def rnn(z: Array, recurrent: Array, h: Array) -> None:
         plain.rnn(z, recurrent, h)
 
 
-def rnn_backward(h: Array, recurrent: Array, delta: Array, dz: Array, dh: Array) -> None:
-    plain.check_steps(1, (h,), (recurrent,), steps=(delta, dz), rows=(dh,))
-    if ordinary(h, recurrent, delta, dz, dh):
-        _rnn_backward(*_flat(h), _back(recurrent), *_flat(delta, dz, dh), *delta.shape)
+def rnn_backward(h: Array, recurrent: Array, delta: Array, dz: Array, dh: Array, db: Array) -> None:
+    plain.check_steps(1, (h,), (recurrent,), steps=(delta, dz), rows=(dh,), sums=(db,))
+    if ordinary(h, recurrent, delta, dz, dh, db):
+        _rnn_backward(*_flat(h), _back(recurrent), *_flat(delta, dz, dh, db), *delta.shape)
     else:
-        plain.rnn_backward(h, recurrent, delta, dz, dh)
+        plain.rnn_backward(h, recurrent, delta, dz, dh, db)
 
 
 def lstm(z: Array, recurrent: Array, h: Array, c: Array) -> None:
@@ -361,12 +388,14 @@ def lstm(z: Array, recurrent: Array, h: Array, c: Array) -> None:
         plain.lstm(z, recurrent, h, c)
 
 
-def lstm_backward(gates: Array, c: Array, recurrent: Array, delta: Array, dz: Array, dh: Array, dc: Array) -> None:
-    plain.check_steps(4, (c,), (recurrent,), wide=(gates, dz), steps=(delta,), rows=(dh, dc))
-    if ordinary(gates, c, recurrent, delta, dz, dh, dc):
-        _lstm_backward(*_flat(gates, c), _back(recurrent), *_flat(delta, dz, dh, dc), *delta.shape)
+def lstm_backward(
+    gates: Array, c: Array, recurrent: Array, delta: Array, dz: Array, dh: Array, dc: Array, db: Array
+) -> None:
+    plain.check_steps(4, (c,), (recurrent,), wide=(gates, dz), steps=(delta,), rows=(dh, dc), sums=(db,))
+    if ordinary(gates, c, recurrent, delta, dz, dh, dc, db):
+        _lstm_backward(*_flat(gates, c), _back(recurrent), *_flat(delta, dz, dh, dc, db), *delta.shape)
     else:
-        plain.lstm_backward(gates, c, recurrent, delta, dz, dh, dc)
+        plain.lstm_backward(gates, c, recurrent, delta, dz, dh, dc, db)
 
 
 def gru(z: Array, recurrent: Array, hidden_bias: Array, h: Array, product: Array) -> None:
@@ -378,10 +407,19 @@ def gru(z: Array, recurrent: Array, hidden_bias: Array, h: Array, product: Array
 
 
 def gru_backward(
-    gates: Array, product: Array, h: Array, recurrent: Array, delta: Array, dz: Array, dp: Array, dh: Array
+    gates: Array,
+    product: Array,
+    h: Array,
+    recurrent: Array,
+    delta: Array,
+    dz: Array,
+    dp: Array,
+    dh: Array,
+    db: Array,
 ) -> None:
-    plain.check_steps(3, (h,), (recurrent,), wide=(gates, dz, dp), steps=(product, delta), rows=(dh,))
-    if ordinary(gates, product, h, recurrent, delta, dz, dp, dh):
-        _gru_backward(*_flat(gates, product, h), _back(recurrent), *_flat(delta, dz, dp, dh), *delta.shape)
+    steps = {"wide": (gates, dz, dp), "steps": (product, delta)}
+    plain.check_steps(3, (h,), (recurrent,), **steps, rows=(dh,), all_sums=(db,))
+    if ordinary(gates, product, h, recurrent, delta, dz, dp, dh, db):
+        _gru_backward(*_flat(gates, product, h), _back(recurrent), *_flat(delta, dz, dp, dh, db), *delta.shape)
     else:
-        plain.gru_backward(gates, product, h, recurrent, delta, dz, dp, dh)
+        plain.gru_backward(gates, product, h, recurrent, delta, dz, dp, dh, db)

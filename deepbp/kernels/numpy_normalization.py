@@ -12,12 +12,11 @@ import numpy as np
 from deepbp._validation import ones
 from deepbp.errors import ShapeError
 from deepbp.kernels.blocks import (
-    LONG_BATCH,
     NO_FEATURES,
     OTHER_FEATURES,
     OTHER_INVERSE,
     OTHER_SHAPE,
-    long_product,
+    column_sum,
 )
 from deepbp.typing import Array
 
@@ -203,7 +202,7 @@ def feature_sums(normal: Array, delta: Array) -> tuple[Array, Array]:
     if normal.shape != delta.shape:
         raise ShapeError(OTHER_SHAPE, normal.shape, delta.shape)
     rows = delta.reshape(-1, delta.shape[-1])
-    return _column_sum((delta * normal).reshape(rows.shape)), _column_sum(rows)
+    return column_sum((delta * normal).reshape(rows.shape)), column_sum(rows)
 
 
 def finite_root(variance: Array, epsilon: float) -> Array:
@@ -214,14 +213,9 @@ def finite_root(variance: Array, epsilon: float) -> Array:
     return np.asarray(root)
 
 
-def _column_sum(rows: Array) -> Array:
-    one = ones(len(rows), rows.dtype)
-    return one.dot(rows) if len(rows) <= LONG_BATCH else long_product(one, rows)  # at a fifth of rows.sum(axis=0)
-
-
 def _column_mean(rows: Array) -> Array:
     """Mean of each column over all rows; zeros if there are no rows."""
-    mean = _column_sum(rows)
+    mean = column_sum(rows)
     mean /= max(len(rows), 1)
     return mean
 

@@ -10,7 +10,7 @@ from math import sqrt
 import numpy as np
 
 from deepbp.errors import ShapeError
-from deepbp.kernels.blocks import NOT_STEPS
+from deepbp.kernels.blocks import NOT_STEPS, column_sum
 from deepbp.typing import Array
 
 
@@ -21,16 +21,28 @@ def check_steps(gates: int, states: tuple[Array, ...], weights: tuple[Array, ...
         gates: G, the number of gates.
         states: h, and others of its shape (B, T + 1, U); the first one determines the sizes.
         weights: R (U, G·U), and, if there is one, a bias (U,).
-        arrays: by kind: ``wide``, tuples of arrays (B, T, G·U); ``steps`` of (B, T, U); ``rows`` of (B, U).
+        arrays: by kind: ``wide``, tuples of arrays (B, T, G·U); ``steps`` of (B, T, U); ``rows`` of (B, U); ``sums`` of
+            (G·U,), and ``all_sums`` of ((G + 1)·U,).
     """
     shape = states[0].shape if states[0].ndim == 3 else (0, 0, 0)
     batch, steps, units = shape[0], shape[1] - 1, shape[2]
-    expected = {"wide": (batch, steps, gates * units), "steps": (batch, steps, units), "rows": (batch, units)}
+    expected: dict[str, tuple[int, ...]] = {
+        "wide": (batch, steps, gates * units),
+        "steps": (batch, steps, units),
+        "rows": (batch, units),
+        "sums": (gates * units,),
+        "all_sums": ((gates + 1) * units,),
+    }
     fits = steps >= 0 and all(state.shape == shape for state in states)
     fits = fits and [weight.shape for weight in weights] == [(units, gates * units), (units,)][: len(weights)]
     if not fits or any(array.shape != expected[kind] for kind, each in arrays.items() for array in each):
         every = (*states, *weights, *(array for each in arrays.values() for array in each))
         raise ShapeError(NOT_STEPS, ", ".join(str(array.shape) for array in every))
+
+
+def _feature_sum(signals: Array) -> Array:
+    """Σ over samples and steps."""
+    return column_sum(signals.reshape(signals.shape[0] * signals.shape[1], signals.shape[2]))
 
 
 def _sigmoid(z: Array) -> Array:
@@ -53,22 +65,25 @@ def rnn(z: Array, recurrent: Array, h: Array) -> None:
         np.tanh(z[:, t] + h[:, t].dot(recurrent), out=h[:, t + 1])
 
 
-def rnn_backward(h: Array, recurrent: Array, delta: Array, dz: Array, dh: Array) -> None:
+def rnn_backward(h: Array, recurrent: Array, delta: Array, dz: Array, dh: Array, db: Array) -> None:
     """∂L/∂zₜ = (∂L/∂hₜ + ∂L/∂zₜ₊₁ Rᵀ) · (1 − hₜ²), from the last step to the first, in place.
 
-    ``delta`` is ∂L/∂hₜ from outside the recurrence. ``dh`` begins as zeros and ends as ∂L/∂h₀.
+    ``delta`` is ∂L/∂hₜ from outside the recurrence. ``dh`` begins as zeros and ends as ∂L/∂h₀. ``db`` (U,) becomes
+    the sum of ∂L/∂z over samples and steps.
 
     >>> import numpy as np
     >>> from deepbp.kernels import rnn_backward
     >>> h, dz = np.zeros((1, 3, 1)), np.zeros((1, 2, 1))
-    >>> rnn_backward(h, np.array([[0.5]]), np.ones((1, 2, 1)), dz, np.zeros((1, 1)))
-    >>> dz.ravel()
-    array([1.5, 1. ])
+    >>> db = np.zeros(1)
+    >>> rnn_backward(h, np.array([[0.5]]), np.ones((1, 2, 1)), dz, np.zeros((1, 1)), db)
+    >>> dz.ravel(), db
+    (array([1.5, 1. ]), array([2.5]))
     """
-    check_steps(1, (h,), (recurrent,), steps=(delta, dz), rows=(dh,))
+    check_steps(1, (h,), (recurrent,), steps=(delta, dz), rows=(dh,), sums=(db,))
     for t in reversed(range(delta.shape[1])):
         dz[:, t] = (dh + delta[:, t]) * (1 - h[:, t + 1] * h[:, t + 1])
         dh[...] = dz[:, t].dot(recurrent.T)  # moved by one step in time
+    db[...] = _feature_sum(dz)
 
 
 def lstm(z: Array, recurrent: Array, h: Array, c: Array) -> None:
@@ -96,20 +111,23 @@ def lstm(z: Array, recurrent: Array, h: Array, c: Array) -> None:
         h[:, t + 1] = o * np.tanh(c[:, t + 1])
 
 
-def lstm_backward(gates: Array, c: Array, recurrent: Array, delta: Array, dz: Array, dh: Array, dc: Array) -> None:
+def lstm_backward(
+    gates: Array, c: Array, recurrent: Array, delta: Array, dz: Array, dh: Array, dc: Array, db: Array
+) -> None:
     """The chain rule through hₜ, cₜ and the gates, from the last step to the first, in place.
 
-    ``dz`` becomes ∂L/∂z; ``dh`` and ``dc`` begin as zeros and end as ∂L/∂h₀ and ∂L/∂c₀.
+    ``dz`` becomes ∂L/∂z, and ``db`` (4U,) its sum over samples and steps; ``dh`` and ``dc`` begin as zeros and end as
+    ∂L/∂h₀ and ∂L/∂c₀.
 
     >>> import numpy as np
     >>> from deepbp.kernels import lstm_backward
     >>> gates, c = np.array([[[0.5, 0.5, 0.0, 0.5]]]), np.zeros((1, 2, 1))
     >>> dz, dh, dc = np.zeros((1, 1, 4)), np.zeros((1, 1)), np.zeros((1, 1))
-    >>> lstm_backward(gates, c, np.zeros((1, 4)), np.ones((1, 1, 1)), dz, dh, dc)
+    >>> lstm_backward(gates, c, np.zeros((1, 4)), np.ones((1, 1, 1)), dz, dh, dc, np.zeros(4))
     >>> dz.ravel(), dc
     (array([0.  , 0.  , 0.25, 0.  ]), array([[0.25]]))
     """
-    check_steps(4, (c,), (recurrent,), wide=(gates, dz), steps=(delta,), rows=(dh, dc))
+    check_steps(4, (c,), (recurrent,), wide=(gates, dz), steps=(delta,), rows=(dh, dc), sums=(db,))
     units = c.shape[2]
     for t in reversed(range(delta.shape[1])):
         i, f, g, o = (gates[:, t, k * units : (k + 1) * units] for k in range(4))
@@ -123,6 +141,7 @@ def lstm_backward(gates: Array, c: Array, recurrent: Array, delta: Array, dz: Ar
         do[...] = dh * squashed * o * (1 - o)
         dc *= f
         dh[...] = dz[:, t].dot(recurrent.T)  # moved by one step in time
+    db[...] = _feature_sum(dz)
 
 
 def gru(z: Array, recurrent: Array, hidden_bias: Array, h: Array, product: Array) -> None:
@@ -150,22 +169,32 @@ def gru(z: Array, recurrent: Array, hidden_bias: Array, h: Array, product: Array
 
 
 def gru_backward(
-    gates: Array, product: Array, h: Array, recurrent: Array, delta: Array, dz: Array, dp: Array, dh: Array
+    gates: Array,
+    product: Array,
+    h: Array,
+    recurrent: Array,
+    delta: Array,
+    dz: Array,
+    dp: Array,
+    dh: Array,
+    db: Array,
 ) -> None:
     """The chain rule through hₜ and the gates, from the last step to the first, in place.
 
     ``dz`` becomes ∂L/∂(x W + b), ``dp`` ∂L/∂(h R + b₂), which differs in the last third, since r stands between; ``dh``
-    begins as zeros and ends as ∂L/∂h₀.
+    begins as zeros and ends as ∂L/∂h₀. ``db`` (4U,) becomes the sums over samples and steps: of ``dz``, and behind
+    them, of the last third of ``dp``.
 
     >>> import numpy as np
     >>> from deepbp.kernels import gru_backward
     >>> gates, product, h = np.array([[[0.5, 0.5, 0.0]]]), np.zeros((1, 1, 1)), np.array([[[4.0], [2.0]]])
-    >>> dz, dp, dh = np.zeros((1, 1, 3)), np.zeros((1, 1, 3)), np.zeros((1, 1))
-    >>> gru_backward(gates, product, h, np.zeros((1, 3)), np.ones((1, 1, 1)), dz, dp, dh)
+    >>> dz, dp, dh, db = np.zeros((1, 1, 3)), np.zeros((1, 1, 3)), np.zeros((1, 1)), np.zeros(4)
+    >>> gru_backward(gates, product, h, np.zeros((1, 3)), np.ones((1, 1, 1)), dz, dp, dh, db)
     >>> dz.ravel(), dp.ravel(), dh
     (array([0. , 1. , 0.5]), array([0.  , 1.  , 0.25]), array([[0.5]]))
     """
-    check_steps(3, (h,), (recurrent,), wide=(gates, dz, dp), steps=(product, delta), rows=(dh,))
+    steps = {"wide": (gates, dz, dp), "steps": (product, delta)}
+    check_steps(3, (h,), (recurrent,), **steps, rows=(dh,), all_sums=(db,))
     units = h.shape[2]
     for t in reversed(range(delta.shape[1])):
         reset, update, new = (gates[:, t, k * units : (k + 1) * units] for k in range(3))
@@ -178,6 +207,8 @@ def gru_backward(
         np.multiply(dn, reset, out=dp[:, t, 2 * units :])
         dh *= update
         dh += dp[:, t].dot(recurrent.T)  # moved by one step in time
+    db[: 3 * units] = _feature_sum(dz)
+    db[3 * units :] = _feature_sum(dp[:, :, 2 * units :])
 
 
 def check_attention(q: Array, kv: Array, lengths: Array, width: int, heads: int, *others: Array) -> None:

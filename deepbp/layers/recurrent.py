@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import numpy as np
 from attrs import define, evolve, field
 
-from deepbp._validation import ones
 from deepbp.errors import ConfigurationError, ShapeError
 from deepbp.errors.validators import boolean, finite, instance_of, one_of, positive_int
 from deepbp.formulas.language import Formula, reversed_in_time
@@ -79,8 +78,8 @@ class Recurrent(Layer[Saved]):
         """Fill the states (B, T + 1, U), given the first ones and z = x W + b; returns what ``run_back`` needs too."""
 
     @abstractmethod
-    def run_back(self, saved: tuple[Array, ...], delta: Array, moved: tuple[Array, ...]) -> tuple[Array, Array]:
-        """Return ∂L/∂(x W + b) and ∂L/∂(h R); ``moved``, zeros (B, U), become ∂L/∂(the first states)."""
+    def run_back(self, saved: tuple[Array, ...], delta: Array, moved: tuple[Array, ...]) -> tuple[Array, Array, Array]:
+        """Return ∂L/∂(x W + b), ∂L/∂(h R) and ∂L/∂b; ``moved``, zeros (B, U), become ∂L/∂(the first states)."""
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
         if len(input_shape) != 2:
@@ -143,14 +142,13 @@ class Recurrent(Layer[Saved]):
         else:  # the signal enters at the last real step, or, without one, at the initial state
             signal, real = np.zeros((batch, steps, self.units), delta.dtype), order.lengths > 0
             signal[np.flatnonzero(real), order.lengths[real] - 1] = delta[real]
-        dz, dp = self.run_back(inner, signal, moved)
+        dz, dp, db = self.run_back(inner, signal, moved)
         if not self.return_sequences:
             moved[0][order.lengths == 0] += delta[order.lengths == 0]
         rows, wide = batch * steps, self.gates * self.units
-        one = ones(rows, delta.dtype)
         self.weight.accumulate_product(x.reshape(rows, features).T, dz.reshape(rows, wide))  # ∂L/∂W = Σₜ xₜᵀ δₜ
         self.recurrent_weight.accumulate_product(h[:, :-1].reshape(rows, self.units).T, dp.reshape(rows, wide))
-        self.bias.accumulate_product(one, dz.reshape(rows, wide))
+        self.bias.accumulate(db)
         if self.initial is not None:
             self.initial.accumulate(np.stack([each.sum(axis=0) for each in moved]))
         return dz
@@ -242,10 +240,10 @@ class SimpleRNN(Recurrent):
         kernels.rnn(z, self.recurrent_weight.value, *states)
         return ()
 
-    def run_back(self, saved: tuple[Array, ...], delta: Array, moved: tuple[Array, ...]) -> tuple[Array, Array]:
-        dz = np.empty_like(delta)
-        kernels.rnn_backward(saved[0], self.recurrent_weight.value, delta, dz, *moved)
-        return dz, dz
+    def run_back(self, saved: tuple[Array, ...], delta: Array, moved: tuple[Array, ...]) -> tuple[Array, Array, Array]:
+        (dh,), dz, db = moved, np.empty_like(delta), np.empty(self.units, delta.dtype)
+        kernels.rnn_backward(saved[0], self.recurrent_weight.value, delta, dz, dh, db)
+        return dz, dz, db
 
 
 @define(eq=False)
@@ -325,11 +323,11 @@ class LSTM(Recurrent):
         kernels.lstm(z, self.recurrent_weight.value, *states)
         return (z,)  # now the gates
 
-    def run_back(self, saved: tuple[Array, ...], delta: Array, moved: tuple[Array, ...]) -> tuple[Array, Array]:
-        _, c, gates = saved
-        dz = np.empty_like(gates)
-        kernels.lstm_backward(gates, c, self.recurrent_weight.value, delta, dz, *moved)
-        return dz, dz
+    def run_back(self, saved: tuple[Array, ...], delta: Array, moved: tuple[Array, ...]) -> tuple[Array, Array, Array]:
+        (_, c, gates), (dh, dc) = saved, moved
+        dz, db = np.empty_like(gates), np.empty(4 * self.units, gates.dtype)
+        kernels.lstm_backward(gates, c, self.recurrent_weight.value, delta, dz, dh, dc, db)
+        return dz, dz, db
 
 
 @define(eq=False)
@@ -404,14 +402,12 @@ class GRU(Recurrent):
         kernels.gru(z, self.recurrent_weight.value, self.hidden_bias.value, states[0], product)
         return z, product
 
-    def run_back(self, saved: tuple[Array, ...], delta: Array, moved: tuple[Array, ...]) -> tuple[Array, Array]:
-        h, gates, product = saved
-        dz, dp = np.empty_like(gates), np.empty_like(gates)
-        kernels.gru_backward(gates, product, h, self.recurrent_weight.value, delta, dz, dp, *moved)
-        rows = delta.shape[0] * delta.shape[1]
-        candidate = dp.reshape(rows, 3 * self.units)[:, 2 * self.units :]
-        self.hidden_bias.accumulate_product(ones(rows, dp.dtype), candidate)
-        return dz, dp
+    def run_back(self, saved: tuple[Array, ...], delta: Array, moved: tuple[Array, ...]) -> tuple[Array, Array, Array]:
+        (h, gates, product), (dh,) = saved, moved
+        dz, dp, db = np.empty_like(gates), np.empty_like(gates), np.empty(4 * self.units, gates.dtype)
+        kernels.gru_backward(gates, product, h, self.recurrent_weight.value, delta, dz, dp, dh, db)
+        self.hidden_bias.accumulate(db[3 * self.units :])
+        return dz, dp, db[: 3 * self.units]
 
 
 @define(eq=False)

@@ -147,7 +147,8 @@ def _sizes_of_sequences(choose: Choose, name: str) -> dict[str, Any]:
     found = dict.fromkeys(("z", "gates", "dz", "dp"), (batch, steps, wide))
     found |= dict.fromkeys(("h", "c"), (batch, steps + 1, units)) | dict.fromkeys(("dh", "dc"), (batch, units))
     found |= dict.fromkeys(("delta", "product"), (batch, steps, units))
-    return found | {"recurrent": (units, wide), "hidden_bias": (units,)}
+    sums = wide + units if name == "gru_backward" else wide
+    return found | {"recurrent": (units, wide), "hidden_bias": (units,), "db": (sums,)}
 
 
 def _values(choose: Choose, name: str, shape: tuple[int, ...], dtype: str, classes: int, odd: int) -> Any:

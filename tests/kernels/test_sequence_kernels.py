@@ -37,17 +37,17 @@ def forward_and_backward(form: Any, kind: str, batch: int, steps: int, units: in
     if kind == "rnn":
         form.rnn(z, recurrent, *states)
         dz = np.empty_like(z)
-        form.rnn_backward(*states, recurrent, delta, dz, dh)
-        return [*states, dz, dh]
-    dz, more = np.empty_like(z), np.zeros((batch, units), dtype)
+        form.rnn_backward(*states, recurrent, delta, dz, dh, db := np.empty(units, dtype))
+        return [*states, dz, dh, db]
+    dz, more, db = np.empty_like(z), np.zeros((batch, units), dtype), np.empty(4 * units, dtype)
     if kind == "lstm":
         form.lstm(z, recurrent, *states)
-        form.lstm_backward(z, states[1], recurrent, delta, dz, dh, more)
-        return [z, *states, dz, dh, more]
+        form.lstm_backward(z, states[1], recurrent, delta, dz, dh, more, db)
+        return [z, *states, dz, dh, more, db]
     product, dp = np.empty((batch, steps, units), dtype), np.empty_like(z)
     form.gru(z, recurrent, draw(units), *states, product)
-    form.gru_backward(z, product, *states, recurrent, delta, dz, dp, dh)
-    return [z, *states, product, dz, dp, dh]
+    form.gru_backward(z, product, *states, recurrent, delta, dz, dp, dh, db)
+    return [z, *states, product, dz, dp, dh, db]
 
 
 @needs_numba
