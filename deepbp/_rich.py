@@ -1,10 +1,16 @@
 """HTML for notebooks: tables, texts and curves, in the colours of the page around them, be it light or dark."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from math import isfinite
 
 WIDTH, HEIGHT = 240, 110
+
+
+def escape(text: str) -> str:
+    """Text in which ``<``, ``>``, ``&`` and quotes are references. Its module is large, and of no use in a console."""
+    from html import escape
+
+    return escape(text)
 
 
 class ShownText(str):

@@ -8,8 +8,7 @@ runs unless a look-up or a call has failed.
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from opcode import opname
 from typing import Any
@@ -196,6 +195,12 @@ def _bare(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "")
 
 
+def _close(name: str, names: Iterable[str], cutoff: float) -> list[str]:
+    from difflib import get_close_matches
+
+    return get_close_matches(name, list(names), 1, cutoff)
+
+
 def find(name: str, *own: str) -> tuple[str, str] | None:
     """The public module and the name of what is called ``name`` elsewhere; the modules in ``own`` come first.
 
@@ -210,7 +215,7 @@ def find(name: str, *own: str) -> tuple[str, str] | None:
                 if ours := table(home).get(key):
                     return home, ours
     for home in own:
-        if close := get_close_matches(_bare(name), _spelled(home), n=1, cutoff=0.75):
+        if close := _close(_bare(name), _spelled(home), 0.75):
             return home, _spelled(home)[close[0]]
     return None
 
@@ -344,7 +349,7 @@ def _argument(name: str, free: Sequence[str]) -> str | None:
     for ours in free:
         if name in _ARGUMENTS.get(ours, "").split():
             return ours
-    close = get_close_matches(name, free, n=1, cutoff=0.7)
+    close = _close(name, free, 0.7)
     return close[0] if close else None
 
 

@@ -7,7 +7,6 @@ that works when it is pasted.
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from decimal import Decimal
 from numbers import Real
 from typing import Any
 
@@ -183,6 +182,8 @@ def _numbers(array: Array, name: str, column: str | None, data: Any) -> Array:
 
 
 def _is_number(entry: Any) -> bool:
+    from decimal import Decimal
+
     return isinstance(entry, Real | Decimal | np.bool)
 
 

@@ -3,7 +3,6 @@
 import atexit
 import pickle
 import sys
-import traceback
 from collections.abc import Callable
 from threading import Event, Thread
 from time import perf_counter, sleep
@@ -166,6 +165,8 @@ class Processes:
         elif isinstance(error, KeyboardInterrupt):
             code = 130
         else:
+            import traceback
+
             self._wait_turn()
             traceback.print_exception(error)
         self._abort(code)

@@ -15,7 +15,6 @@ from deepbp._suggestions import FOREIGN_METHODS, add_foreign_methods
 from deepbp._validation import as_dtype, as_generator, as_samples, as_shape
 from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError, PositionError, ShapeError, shown
 from deepbp.errors.validators import explain_call
-from deepbp.files.network import load_network
 from deepbp.layers import Builder, Chain
 from deepbp.layers.boundary import Built, is_inner_call
 from deepbp.layers.chain import AnyLayer
@@ -24,9 +23,8 @@ from deepbp.metrics.metric import check_metrics
 from deepbp.optimizers import Optimizer
 from deepbp.parameters import Parameter
 from deepbp.processes import Processes
-from deepbp.storage.contents import LIMIT
-from deepbp.summary import Summary, summarize
-from deepbp.training import History, MetricLike, Objective, Trainer, evaluate
+from deepbp.storage import LIMIT
+from deepbp.training import History, MetricLike, Trainer, evaluate
 from deepbp.training.answers import AnsweringChain
 from deepbp.training.data import ROWS_AT_ONCE as ROWS_OF_PREDICTION
 from deepbp.training.data import as_source, first_shape
@@ -42,6 +40,8 @@ if TYPE_CHECKING:
     from deepbp.derivation.derivation import Derivation
     from deepbp.derivation.trace import Trace
     from deepbp.files.weights import WeightsReport
+    from deepbp.summary import Summary
+    from deepbp.training.objective import Objective
 
 
 @define(eq=False)
@@ -52,8 +52,10 @@ class Network(AnsweringChain):
         """The summary for a notebook; the constructor call before the network is built."""
         return preformatted(repr(self)) if self.built is None else self.summary()._repr_html_()
 
-    def summary(self) -> Summary:
+    def summary(self) -> "Summary":
         """Summarize the network: a table of layers, output shapes, parameters and formulas, with totals."""
+        from deepbp.summary import summarize
+
         return summarize(self)
 
     def derivation(self, loss: Loss[Any], optimizer: Optimizer | None = None) -> "Derivation":
@@ -89,8 +91,10 @@ class Network(AnsweringChain):
         sample_weight: ArrayLike | None = None,
         *,
         processes: Processes | None = None,
-    ) -> Objective:
+    ) -> "Objective":
         """The objective function for SciPy's optimizers: the loss on these data at a flat vector; see ``Objective``."""
+        from deepbp.training.objective import Objective
+
         return Objective(self, loss, x, y, sample_weight, processes=processes)
 
     def explore(
@@ -443,6 +447,8 @@ def load(path: str | PathLike[str] | BinaryIO | bytes, custom: Sequence[Any] = (
         FileFormatError: for a file that is damaged, of another kind or of a newer version, or names other classes.
         OSError: when there is no such file, or it may not be read.
     """
+    from deepbp.files.network import load_network
+
     return load_network(path, Sequential, custom, limit)
 
 

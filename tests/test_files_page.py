@@ -5,7 +5,7 @@ from pages import ROOT, printed_and_shown
 
 from deepbp.files.objects import MOST_OBJECTS
 from deepbp.files.weights import TRANSLATIONS
-from deepbp.storage.contents import LIMIT
+from deepbp.storage import LIMIT
 from deepbp.storage.json_codec import DEEPEST, LONGEST, MOST_VALUES
 
 PAGE = ROOT / "docs" / "files.md"

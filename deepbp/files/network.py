@@ -6,7 +6,7 @@ memory, and compared with the dtypes and shapes in the file. Only then are the a
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, TypeVar, cast, overload
@@ -25,9 +25,11 @@ from deepbp.layers.chain import column_names_of, restore_column_names
 from deepbp.layers.layer import members
 from deepbp.losses import Loss
 from deepbp.parameters import Buffer, Parameter
+from deepbp.processes import Processes
 from deepbp.storage.atomic import FileLike, is_stream
 from deepbp.storage.contents import Spec, check_version
-from deepbp.storage.formats import Readable, open_file, write_file
+from deepbp.storage.formats import Readable, contents_of, open_file, write_file
+from deepbp.storage.json_codec import from_json, to_json
 from deepbp.typing import AnySize, Array, Shape
 
 Part: TypeAlias = Parameter | Buffer
@@ -124,6 +126,55 @@ def describe_model(network: Chain) -> tuple[dict[str, Any], dict[str, Array]]:
     except FileFormatError as error:
         raise ConfigurationError(f"network: it could not be read again: {error}") from error.__cause__
     return description, arrays
+
+
+def save_training(path: FileLike, model: Layer[Any], parts: dict[str, Array], training: dict[str, Any]) -> None:
+    """Write the state of a training, and the network, if a file can describe it, or else the arrays ``parts``."""
+    try:
+        network, arrays = describe_model(model)  # type: ignore[arg-type]  # raises for other layers
+    except (ArgumentTypeError, ConfigurationError):  # the file resumes a training all the same
+        network, arrays = None, parts
+    state = to_json(training, TRAINING, arrays)
+    write_file(path, {"kind": TRAINING, "version": TRAINING_VERSION, "network": network, "training": state}, arrays)
+
+
+def load_training(
+    path: Readable,
+    processes: Processes | None,
+    check: Callable[[dict[str, str]], None],
+    restore: Callable[[dict[str, Any], dict[str, Array]], None],
+) -> None:
+    """Read a training file: ``restore`` gets the state of the training, and the model's parameters and buffers.
+
+    Args:
+        path: the file; of several processes, the first one reads it.
+        processes: None for one.
+        check: gets the dtypes and shapes of parameters and buffers, before they are read.
+        restore: what it raises for a state that makes no sense becomes a FileFormatError.
+    """
+    if processes is not None:
+        path = processes.of_first(partial(contents_of, path))
+    with open_file(path) as stored:
+        description = stored.description
+        if description is None:
+            raise FileFormatError("expected a file of Trainer.save, got arrays that deepbp did not write")
+        if description.get("kind") != TRAINING:
+            found = description.get("kind")
+            raise FileFormatError(f"expected a file of Trainer.save, got one of kind {found!r:.100}")
+        check_version(description.get("version"), TRAINING_VERSION, "the training")
+        if description.keys() != {"kind", "version", "network", "training"}:
+            raise FileFormatError(f"expected a network and a training, got {list(description)!r:.200}")
+        beside = (f"{TRAINING}/", FROM_THE_CONFIGURATION)
+        specs = {name: spec for name, spec in stored.specs.items() if not name.startswith(beside)}
+        check({name: f"{spec.dtype} of shape {spec.shape}" for name, spec in specs.items()})
+        arrays = {name: stored.array(name) for name in stored.specs}
+        try:
+            state = from_json(description["training"], arrays, description["version"])
+            restore(state, {name: one for name, one in arrays.items() if not name.startswith(FROM_THE_CONFIGURATION)})
+        except (FileFormatError, ConfigurationError):
+            raise
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise FileFormatError(f"expected the state of a training, got something else: {error!r}") from error
 
 
 def _position_of_loss(serializer: Serializer, loss: Loss[Any] | None) -> int | None:

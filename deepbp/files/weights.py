@@ -45,7 +45,8 @@ from deepbp.layers import (
 )
 from deepbp.layers.chain import restore_column_names
 from deepbp.layers.observed_pass import flattened
-from deepbp.storage.contents import LIMIT, Spec, StoredArrays
+from deepbp.storage import LIMIT
+from deepbp.storage.contents import Spec, StoredArrays
 from deepbp.storage.formats import Readable, open_file
 from deepbp.typing import Array, Shape
 

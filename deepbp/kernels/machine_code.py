@@ -7,7 +7,6 @@ never found. Each file begins with a digest of the rest; a damaged one counts as
 
 import os
 import sys
-import tempfile
 import warnings
 from contextlib import suppress
 from hashlib import sha256
@@ -48,9 +47,11 @@ def folders() -> list[Path]:
 
 def is_writable(folder: Path) -> bool:
     """Whether a file can be created in the folder, which is created if it does not exist."""
+    from tempfile import TemporaryFile
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
+        TemporaryFile(dir=folder).close()
     except OSError:
         return False
     return True
@@ -76,11 +77,13 @@ def store(name: str, key: str, content: bytes) -> None:
 
     Files of the same name from other sources are removed.
     """
+    from tempfile import mkstemp
+
     target = _file_name(name, key)
     for folder in folders():
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(".tmp", target, folder)
+            handle, temporary = mkstemp(".tmp", target, folder)
             try:
                 with open(handle, "wb") as file:
                     file.write(sha256(content).digest() + content)

@@ -13,12 +13,10 @@ import numpy as np
 from attrs import frozen
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError, DataTypeError, DeepBPError, FileFormatError, shown
+from deepbp.storage import LIMIT
 from deepbp.storage.atomic import NO_WAITING
 from deepbp.storage.json_codec import DTYPES, from_text, to_text
 from deepbp.typing import Array, Shape
-
-LIMIT = 4 * 2**30
-"""The largest file that is read unless another limit is given, in bytes."""
 
 CHUNK = 2**20  # bytes that are read at once to compute a checksum
 

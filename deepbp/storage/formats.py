@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 from attrs import frozen
 
 from deepbp.errors import ArgumentTypeError, ConfigurationError, shown
+from deepbp.storage import LIMIT
 from deepbp.storage.atomic import FileLike, is_stream
-from deepbp.storage.contents import LIMIT, StoredArrays, read_stream
+from deepbp.storage.contents import StoredArrays, read_stream
 from deepbp.storage.npz_format import open_archive, write_archive
 from deepbp.storage.safetensors_format import open_tensors, write_tensors
 from deepbp.typing import Array

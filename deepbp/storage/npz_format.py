@@ -22,10 +22,10 @@ import numpy as np
 from attrs import frozen
 
 from deepbp.errors import FileFormatError
+from deepbp.storage import LIMIT
 from deepbp.storage.atomic import FileLike, whole_file
 from deepbp.storage.contents import (
     CHUNK,
-    LIMIT,
     Spec,
     StoredArrays,
     contents_text,

@@ -14,10 +14,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from deepbp.errors import ConfigurationError, FileFormatError
+from deepbp.storage import LIMIT
 from deepbp.storage.atomic import FileLike, whole_file
 from deepbp.storage.contents import (
     CHUNK,
-    LIMIT,
     LONGEST_NAME,
     Spec,
     StoredArrays,

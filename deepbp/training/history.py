@@ -2,17 +2,15 @@
 
 import os
 from collections.abc import Mapping
-from html import escape
 from numbers import Real
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from deepbp._rich import curves
+from deepbp._rich import curves, escape
 from deepbp._suggestions import FOREIGN_ATTRIBUTES, add_foreign_methods
 from deepbp.errors import ArgumentTypeError, ConfigurationError, FileFormatError, shown
-from deepbp.storage.atomic import whole_file
 
 
 class Best(NamedTuple):
@@ -120,7 +118,9 @@ class History(dict[str, list[float]]):
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a CSV file with a row for each epoch. A write that fails leaves an old file unchanged."""
-        import csv  # only needed here
+        import csv
+
+        from deepbp.storage.atomic import whole_file
 
         with whole_file(path) as file:
             writer = csv.writer(file)

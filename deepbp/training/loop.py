@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from attrs import define, field
@@ -20,8 +20,10 @@ from deepbp.training.progress import Display, open_display
 from deepbp.training.state import Settings, TrainingState
 from deepbp.training.step import Accumulation, backpropagate, step, update
 from deepbp.training.streams import Stream, prefetched
-from deepbp.training.together import Together
 from deepbp.typing import Array
+
+if TYPE_CHECKING:
+    from deepbp.training.together import Together
 
 
 @define(eq=False)
@@ -43,7 +45,7 @@ class Fit:
     _accumulation: Accumulation = field(init=False)
     _samples: int | None = field(default=None, init=False)  # in an epoch
     _programmed: ProgrammedBatches | None = field(default=None, init=False)
-    _together: Together | None = field(default=None, init=False)  # the accumulation, of several processes
+    _together: "Together | None" = field(default=None, init=False)  # the accumulation, of several processes
     _display: Display | None = field(default=None, init=False)
     _started: list[Any] = field(factory=list, init=False)  # the callbacks whose on_fit_start has run
 
@@ -51,6 +53,8 @@ class Fit:
         """Train, and return the history."""
         if self.state.processes is None:
             return self._run(Accumulation(self.trainer.loss))
+        from deepbp.training.together import Together
+
         try:
             self._together = Together(
                 self.trainer.loss, self.state.processes, self.trainer, self.state, self._gradients, self._wishes

@@ -10,7 +10,6 @@ import numpy as np
 
 from deepbp.kernels import unchecked as kernels
 from deepbp.layers import Chain, Layer
-from deepbp.layers.observed_pass import ObservedPass, stated_graph
 from deepbp.losses import Loss
 from deepbp.parameters import ParameterVector
 from deepbp.typing import Array
@@ -28,6 +27,8 @@ def first_overflow(model: Layer[Any], loss: Loss[Any], x: Array, y: Array) -> st
         finite = np.isfinite(array) | np.isnan(array) if array is y and loss._takes_missing() else np.isfinite(array)
         if not finite.all():
             return name
+    from deepbp.layers.observed_pass import ObservedPass
+
     run = ObservedPass.of(model)
     with np.errstate(all="ignore"):
         run.forward(x)  # what overflows in training may not in inference, as in BatchNorm
@@ -64,7 +65,11 @@ def _last_inside(layer: Layer[Any]) -> Layer[Any] | None:
     """The layer that a composite ends with; None for a leaf, and where branches end together."""
     if isinstance(layer, Chain):
         return layer.layers[-1]
-    graph = None if type(layer).inner_graph is Layer.inner_graph else stated_graph(layer)
+    if type(layer).inner_graph is Layer.inner_graph:
+        return None
+    from deepbp.layers.observed_pass import stated_graph
+
+    graph = stated_graph(layer)
     return None if graph is None else graph.output.layer
 
 

@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Mapping
 from functools import partial
-from html import escape
 from math import inf
 from textwrap import wrap
 from time import monotonic
 from typing import Any, Literal, Protocol, TypeAlias
+
+from deepbp._rich import escape
 
 ProgressLike: TypeAlias = bool | Literal["steps", "text"] | None
 """A bar, nothing, a bar for the steps of each epoch as well, lines of text, or (None) a bar where a person sees it."""

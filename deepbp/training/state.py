@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, NoReturn, Protocol, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
 
 import attrs
 import numpy as np
@@ -11,9 +11,7 @@ from attrs import define, evolve, field
 
 from deepbp import kernels
 from deepbp._config import without_addresses
-from deepbp.errors import ArgumentTypeError, ConfigurationError, ContractError, FileFormatError, shown
-from deepbp.files.network import TRAINING, TRAINING_VERSION, describe_model
-from deepbp.files.objects import FROM_THE_CONFIGURATION
+from deepbp.errors import ConfigurationError, ContractError, FileFormatError, shown
 from deepbp.layers import Chain, Layer
 from deepbp.layers.chain import column_names_of, remember, restore_column_names
 from deepbp.losses import Loss
@@ -21,10 +19,6 @@ from deepbp.optimizers import Optimizer, State
 from deepbp.optimizers.optimizer import refuse_sparse
 from deepbp.parameters import Buffer, Parameter, ParameterVector
 from deepbp.processes import Processes
-from deepbp.storage.atomic import FileLike
-from deepbp.storage.contents import LIMIT, Spec, check_version
-from deepbp.storage.formats import Readable, contents_of, open_file, write_file
-from deepbp.storage.json_codec import from_json, to_json
 from deepbp.training.evaluation import Meter
 from deepbp.training.freezing import Kept, Snapshot, Snapshots, check_kept, follow, plain
 from deepbp.training.history import History, stored_columns
@@ -39,6 +33,12 @@ from deepbp.training.position import (
     separate_generator,
 )
 from deepbp.typing import Array
+
+if TYPE_CHECKING:
+    from deepbp.storage.atomic import FileLike
+    from deepbp.storage.formats import Readable
+
+PARTS = "the model's parameters and buffers"
 
 
 class Settings(Protocol):
@@ -240,7 +240,7 @@ class TrainingState:
             return self.position, generator_at(self.generator, self.position.fit_start)
         return Position(epoch=self.epoch, fit_start=dict(self.generator.bit_generator.state)), self.generator
 
-    def save(self, path: FileLike, settings: Settings) -> None:
+    def save(self, path: "FileLike", settings: Settings) -> None:
         """Write a training file; see ``Trainer.save``.
 
         Raises:
@@ -248,18 +248,14 @@ class TrainingState:
             ConfigurationError: if the last update was interrupted; for a file name with another ending.
             OSError: if the disk is full, and so on; an old file is then left as it was.
         """
+        from deepbp.files.network import save_training
+
         if not self.consistent:
             raise ConfigurationError("save: the last update was cut off in the middle: load the file stored before it")
         everywhere = self._gathered()
         if self.processes is not None and self.processes.rank > 0:
             return
-        try:
-            network, arrays = describe_model(self.model)  # type: ignore[arg-type]  # raises for other layers
-        except (ArgumentTypeError, ConfigurationError):  # the file resumes a training all the same
-            network, arrays = None, self._arrays()
-        training = to_json({**self.describe(settings), **everywhere}, TRAINING, arrays)
-        description = {"kind": TRAINING, "version": TRAINING_VERSION, "network": network, "training": training}
-        write_file(path, description, arrays)
+        save_training(path, self.model, self._arrays(), {**self.describe(settings), **everywhere})
 
     def _gathered(self) -> dict[str, Any]:
         """What of the description is not the same in all processes: the epoch so far, and generators of layers."""
@@ -272,30 +268,12 @@ class TrainingState:
             gathered["position"] = evolve(self.position, meter=meter).describe()
         return gathered
 
-    def load(self, path: Readable, settings: Settings, limit: int = LIMIT) -> None:
+    def load(self, path: "Readable", settings: Settings) -> None:
         """Read a training file; see ``Trainer.load``."""
-        if self.processes is not None:
-            path = self.processes.of_first(partial(contents_of, path, limit))
-        with open_file(path, limit) as stored:
-            description = stored.description
-            if description is None:
-                raise FileFormatError("expected a file of Trainer.save, got arrays that deepbp did not write")
-            if description.get("kind") != TRAINING:
-                found = description.get("kind")
-                raise FileFormatError(f"expected a file of Trainer.save, got one of kind {found!r:.100}")
-            check_version(description.get("version"), TRAINING_VERSION, "the training")
-            if description.keys() != {"kind", "version", "network", "training"}:
-                raise FileFormatError(f"expected a network and a training, got {list(description)!r:.200}")
-            beside = (f"{TRAINING}/", FROM_THE_CONFIGURATION)
-            specs = {name: spec for name, spec in stored.specs.items() if not name.startswith(beside)}
-            _check_same("the model's parameters and buffers", _sizes(self._arrays()), _sizes(specs))
-            arrays = {name: stored.array(name) for name in stored.specs}
-            try:
-                self._restore(settings, description, arrays)
-            except (FileFormatError, ConfigurationError):
-                raise
-            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-                raise FileFormatError(f"expected the state of a training, got something else: {error!r}") from error
+        from deepbp.files.network import load_training
+
+        sizes = partial(_check_same, PARTS, _sizes(self._arrays()))
+        load_training(path, self.processes, sizes, partial(self._restore, settings))
 
     def describe(self, settings: Settings) -> dict[str, Any]:
         """All of the state but the model's arrays, as dicts, lists, numbers, text and arrays."""
@@ -323,16 +301,14 @@ class TrainingState:
             "loss": without_addresses(repr(settings.loss)),
         }
 
-    def _restore(self, settings: Settings, description: dict[str, Any], arrays: dict[str, Array]) -> None:
+    def _restore(self, settings: Settings, state: dict[str, Any], numbers: dict[str, Array]) -> None:
         """Validate all of a file's contents, then restore them: a file is loaded completely, or not at all."""
-        state = from_json(description["training"], arrays, description["version"])
-        numbers = {name: array for name, array in arrays.items() if not name.startswith(FROM_THE_CONFIGURATION)}
         generators, own = self._all_generators(), self._identity(settings)
         of_processes = state.get("drawn", []) if self.processes is not None else []
         for one, found in [pair for states in of_processes for pair in zip(self._generators, states, strict=True)]:
             generator_at(one, found)  # raises for a state that makes no sense
         callbacks = callback_states_of(state["callbacks"])
-        _check_same("the model's parameters and buffers", _sizes(self._arrays()), _sizes(numbers))
+        _check_same(PARTS, _sizes(self._arrays()), _sizes(numbers))
         _check_same("the optimizer", own["optimizer"], state["optimizer"])
         optimizer_state, kept = self._stored_state(settings.optimizer, state)
         _check_same("the loss", own["loss"], state["loss"])
@@ -358,7 +334,7 @@ class TrainingState:
             warnings.warn(
                 f"load: the training continues with other settings than it was stored with: {changed}",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
         restore_column_names(self.model, state)
@@ -398,7 +374,7 @@ class TrainingState:
                 f"load: the file resumes a training in which {frozen or 'nothing'} was frozen; this trainer's own "
                 f"frozen parameters stay: {[name for name, one in named.items() if one.frozen]}",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
         return follow(optimizer, then.names, then.shapes, state, kept, self.parameters)
 
@@ -451,6 +427,6 @@ def _size(array: Any) -> Any:
 
 def _sizes(named: Mapping[str, Any]) -> dict[str, str]:
     return {
-        name: f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray | Spec) else type(value).__name__
+        name: f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
         for name, value in named.items()
     }

@@ -42,7 +42,6 @@ from deepbp.training.scale import fit_scale
 from deepbp.training.state import TrainingState
 from deepbp.training.step import step, update
 from deepbp.training.streams import Stream, Unused
-from deepbp.training.together import learn_at_once
 from deepbp.typing import ArrayLike, Seed
 
 
@@ -294,6 +293,8 @@ class Trainer:
         try:
             value = None if lowered is None else lowered.once(batch)
             if shared is not None:
+                from deepbp.training.together import learn_at_once
+
                 value = ignoring_errors(learn_at_once, self, state, batch, shared, self._programs)
             elif value is None:
                 value, _ = ignoring_errors(step, self, state, batch)
@@ -441,11 +442,10 @@ class Trainer:
     def load(self, path: str | PathLike[str] | BinaryIO | bytes) -> None:
         """Load a checkpoint from a file, a binary stream or ``bytes``; of several processes the first one reads it.
 
-        This trainer must have been constructed like the one that was saved.
-
-        If the file was written while ``fit`` ran, or after it was interrupted, the next call of ``fit`` resumes there.
-        It must have the same arguments; its ``epochs`` include those that were completed. A script that loads its file
-        if there is one, and then calls ``fit``, can be killed and started again at any time.
+        This trainer must have been constructed like the one that was saved. If the file was written while ``fit`` ran,
+        or after it was interrupted, the next call of ``fit`` resumes there. It must have the same arguments; its
+        ``epochs`` include those that were completed. A script that loads its file if there is one, and then calls
+        ``fit``, can be killed and started again at any time.
 
         Raises:
             ConfigurationError: if the file is of a training with other sizes or kinds, or without callbacks that this

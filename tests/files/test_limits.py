@@ -16,8 +16,9 @@ from deepbp.files import load, read_archive, save, write_archive
 from deepbp.files import objects as of_objects
 from deepbp.files.network import MOST_NUMBERS
 from deepbp.layers import Chain, Dense, Parallel, Repeat, Reshape, Sigmoid, Split
+from deepbp.storage import LIMIT
 from deepbp.storage import json_codec as of_text
-from deepbp.storage.contents import CHUNK, LIMIT, LONGEST_NAME, MOST_ARRAYS, MOST_AXES, Spec, contents_text
+from deepbp.storage.contents import CHUNK, LONGEST_NAME, MOST_ARRAYS, MOST_AXES, Spec, contents_text
 from deepbp.storage.json_codec import from_json, to_json
 from deepbp.storage.safetensors_format import open_tensors, write_tensors
 from deepbp.training.position import count
