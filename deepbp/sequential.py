@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, overload
 
 import numpy as np
@@ -37,6 +36,8 @@ from deepbp.training.trainer import CallbackLike
 from deepbp.typing import Array, ArrayLike, Seed, Shape, ShapeLike
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from deepbp.derivation.derivation import Derivation
     from deepbp.derivation.trace import Trace
     from deepbp.files.weights import WeightsReport
@@ -106,7 +107,7 @@ class Network(AnsweringChain):
         *,
         path: str | PathLike[str] = "step.html",
         optimizer: Optimizer | None = None,
-    ) -> Path:
+    ) -> "Path":
         """Write an interactive HTML page that plays the step of ``trace`` layer by layer; returns its path."""
         from deepbp.derivation.explore import write_page
 
@@ -358,12 +359,12 @@ class Sequential(Network):
         return evaluate(self, loss, check_metrics(metrics), data.batches(batch_size))
 
     @overload
-    def save(self, path: str | PathLike[str]) -> Path: ...
+    def save(self, path: str | PathLike[str]) -> "Path": ...
 
     @overload
     def save(self, path: BinaryIO) -> BinaryIO: ...
 
-    def save(self, path: str | PathLike[str] | BinaryIO) -> Path | BinaryIO:
+    def save(self, path: str | PathLike[str] | BinaryIO) -> "Path | BinaryIO":
         """Serialize the network to a file, ``.npz`` or ``.safetensors``, or a stream, for ``deepbp.load``."""
         from deepbp.files.network import save
 
@@ -371,7 +372,7 @@ class Sequential(Network):
 
     def save_weights(
         self, path: str | PathLike[str], *, convention: Literal["deepbp", "keras", "pytorch"] = "deepbp"
-    ) -> Path:
+    ) -> "Path":
         """Serialize parameters and buffers alone, also for PyTorch or Keras; see ``deepbp.files.save_weights``."""
         from deepbp.files.exported_weights import save_weights
 

@@ -10,9 +10,12 @@ import sys
 import warnings
 from contextlib import suppress
 from hashlib import sha256
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deepbp._version import __version__
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NOT_STORED: list[str] = []
 """Names of the kernels that this process compiled and could not store."""
@@ -21,17 +24,32 @@ FIX = "set NUMBA_CACHE_DIR to a folder that can be written, or DEEPBP_KERNELS=nu
 
 _DIGEST = 32  # bytes of a SHA-256
 
-# Each kernel is compiled from several modules, so all sources count; read now, when Python reads them, too.
-_texts = sorted((file.name, file.read_bytes()) for file in Path(__file__).parent.glob("*.py"))
-SOURCES = sha256(repr((__version__, _texts)).encode()).hexdigest()[:12]
+
+def digest_of_folder(file: str) -> str:
+    """A digest of the version, and of the source of each module beside this one: code is compiled from several.
+
+    To be called when the module is imported, so that the sources are read when Python reads them, too.
+    """
+    folder, digest = os.path.dirname(file), sha256(__version__.encode())
+    names = os.listdir(folder) if os.path.isdir(folder) else []  # of a package in an archive nothing is known
+    for name in sorted(name for name in names if name.endswith(".py")):
+        with open(os.path.join(folder, name), "rb") as module:
+            source = module.read()
+        digest.update(f"/{name} {len(source)} ".encode() + source)
+    return digest.hexdigest()
+
+
+SOURCES = digest_of_folder(__file__)[:12]
 """A digest of the sources of all kernels."""
 
 
-def folders() -> list[Path]:
+def folders() -> "list[Path]":
     """Return the folders that may hold machine code, in the order in which they are tried.
 
     NUMBA_CACHE_DIR, if it is set, is the only one; else that of Python's compiled modules, then the user's cache.
     """
+    from pathlib import Path
+
     package = Path(__file__).parent
     own = f"deepbp_{sha256(os.fsencode(package)).hexdigest()[:16]}"  # each installation has a folder of its own
     if chosen := os.environ.get("NUMBA_CACHE_DIR"):
@@ -45,7 +63,7 @@ def folders() -> list[Path]:
     return [package / "__pycache__", *([Path(user) / own] if os.path.isabs(user) else [])]
 
 
-def is_writable(folder: Path) -> bool:
+def is_writable(folder: "Path") -> bool:
     """Whether a file can be created in the folder, which is created if it does not exist."""
     from tempfile import TemporaryFile
 
@@ -119,6 +137,6 @@ def _file_name(name: str, key: str) -> str:
     return f"{name}-{SOURCES}-{sha256(key.encode()).hexdigest()[:24]}.nbc"
 
 
-def _is_trusted(path: Path) -> bool:
+def _is_trusted(path: "Path") -> bool:
     """Whether the file, which will be executed, belongs to this user, to root or to the owner of the package."""
     return os.name == "nt" or path.stat().st_uid in (0, os.geteuid(), os.stat(__file__).st_uid)

@@ -4,18 +4,15 @@ import ctypes
 import os
 import threading
 from functools import cache
-from hashlib import sha256
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from deepbp.kernels.machine_code import load, store
+from deepbp.kernels.machine_code import digest_of_folder, load, store
 from deepbp.program.layout import LIBRARY, NUMBA, PYTHON, NotLoweredError
 
-_texts = sorted((file.name, file.read_bytes()) for file in Path(__file__).parent.glob("*.py"))
-_SOURCES = sha256(repr(_texts).encode()).hexdigest()
+_SOURCES = digest_of_folder(__file__)
 _lock = threading.RLock()
 _addresses: dict[tuple[str, str], int] = {}
 _refused: dict[tuple[str, str], str] = {}  # why an instruction cannot be compiled
@@ -64,6 +61,8 @@ def _code_of(name: str, dtype: "np.dtype[Any]") -> tuple[str, bytes]:
 @cache
 def _key() -> str:
     """Everything that determines the code of an instruction, but for its name and the dtype."""
+    from pathlib import Path
+
     import llvmlite
     import llvmlite.binding as llvm
 
@@ -104,7 +103,9 @@ def _link(symbol: str, code: bytes) -> int:
         llvm.initialize_native_asmprinter()
         _define_symbols()
     machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    empty = llvm.parse_assembly("")
+    engine = llvm.create_mcjit_compiler(empty, machine)
+    engine.remove_module(empty)  # LLVM would compile it, which takes longer than all of the rest
     engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
     engine.finalize_object()
     _held.append(engine)
