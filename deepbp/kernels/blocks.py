@@ -26,6 +26,7 @@ NO_FEATURES = "expected an array with features along the last axis, got one of s
 OTHER_FEATURES = "expected a number for each feature of an array of shape {}, got {}"
 OTHER_INVERSE = "backward: expected 1 / √(σ² + ε), of shape {}, got {}"
 
+LANES_BYTES = 64  # of neighbouring numbers that compiled code works on at once, in one register or several
 BLOCK = 16_384  # numbers of one array: several arrays of this size fit into a processor's second-level cache
 
 

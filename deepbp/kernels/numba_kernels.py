@@ -7,12 +7,12 @@ import numpy as np
 from deepbp.errors import ShapeError
 from deepbp.kernels import numba_loops as loops
 from deepbp.kernels import numpy_kernels
+from deepbp.kernels.blocks import LANES_BYTES as BYTES
 from deepbp.kernels.blocks import NO_SCORES, NOT_ROWS, NOT_SHARES, OTHER_LENGTH
 from deepbp.kernels.numba_attention import attention as attention
 from deepbp.kernels.numba_attention import attention_backward as attention_backward
 from deepbp.kernels.numba_erf import gaussian as gaussian
 from deepbp.kernels.numba_erf import gelu as gelu
-from deepbp.kernels.numba_lanes import BYTES
 from deepbp.kernels.numba_losses import check_target
 from deepbp.kernels.numba_math import compiled, inner
 from deepbp.kernels.numba_normalization import batch_norm as batch_norm
@@ -180,8 +180,9 @@ def cross_entropy_residual(z: Any, labels: Any, weight: Any) -> Any:
     source, target, value, one = z.ravel(), residual.ravel(), 0.0, z.dtype.type(1)
     scratch = np.empty(loops.filled(z.size) if classes <= BYTES // z.itemsize else 0, z.dtype)
     terms = np.empty(loops.filled(rows), z.dtype)
-    if not loops.cross_entropies(source, labels, scratch, terms, target, classes, rows, one):
+    if not loops.are_labels(labels, classes, rows):
         raise IndexError("label out of range")
+    loops.cross_entropies(source, labels, scratch, terms, target, classes, rows, one)
     for row in range(rows):
         value += terms[row] if weight is None else terms[row] * weight[row]
     return value, residual

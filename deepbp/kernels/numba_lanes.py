@@ -15,7 +15,7 @@ from numba import extending, njit, types
 from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 
-BYTES = 64  # of the widest registers there are
+from deepbp.kernels.blocks import LANES_BYTES as BYTES
 
 
 def untyped(function: Any) -> Any:

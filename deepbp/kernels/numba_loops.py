@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from deepbp.kernels.blocks import LANES_BYTES as BYTES
 from deepbp.kernels.numba_lanes import (
-    BYTES,
     exact,
     largest,
     largest_of_many,
@@ -22,7 +22,7 @@ from deepbp.kernels.numba_lanes import (
     sum_of_many,
     total,
 )
-from deepbp.kernels.numba_math import INLINE, exp_negative, expm1_negative, inner, log1p_positive, log1p_share
+from deepbp.kernels.numba_math import INLINE, exp_negative, expm1_negative, inner, log1p_positive, log1p_share, merged
 from deepbp.kernels.numpy_kernels import TINY
 
 
@@ -225,25 +225,37 @@ def divide(y: Any, start: Any, stop: Any, total: Any, factor: Any) -> None:
         row[j] = row[j] / total * factor
 
 
-@inner
+@merged
+def are_labels(labels: Any, classes: Any, count: Any) -> Any:
+    """Whether all of them are in 0 … classes − 1."""
+    valid = True
+    for row in range(count):
+        valid &= 0 <= labels[row] < classes
+    return valid
+
+
+@merged
 def cross_entropies(
     z: Any, labels: Any, scratch: Any, terms: Any, d: Any, classes: Any, count: Any, factor: Any
-) -> Any:  # fmt: skip
+) -> None:  # fmt: skip
     """The cross-entropies of rows, and factor · (softmax(z) − y) with the digits of classes that are nearly sure.
 
     ``terms`` has place for ``filled(count)`` numbers; ``scratch``, where a row is one vector, for as many as fill up z;
-    else it is not used. Returns False, and computes nothing, if a label is out of range.
+    else it is not used.
     """
-    for row in range(count):
-        if labels[row] < 0 or labels[row] >= classes:
-            return False
     if classes <= BYTES // z.itemsize:
-        _cross_entropies_of_few(z, labels, scratch, terms, d, classes, count, factor)
+        cross_entropies_of_few(z, labels, scratch, terms, d, classes, count, factor)
     else:
-        exponentials(z, d, count * classes, classes)
-        for row in range(count):
-            terms[row] = _cross_entropy_of_many(z, row * classes, classes, labels[row], d, factor)
-    return True
+        cross_entropies_of_many(z, labels, scratch, terms, d, classes, count, factor)
+
+
+@merged
+def cross_entropies_of_many(
+    z: Any, labels: Any, scratch: Any, terms: Any, d: Any, classes: Any, count: Any, factor: Any
+) -> None:  # fmt: skip
+    exponentials(z, d, count * classes, classes)
+    for row in range(count):
+        terms[row] = _cross_entropy_of_many(z, row * classes, classes, labels[row], d, factor)
 
 
 @inlined
@@ -253,7 +265,7 @@ def filled(count: Any) -> Any:
 
 
 @exact
-def _cross_entropies_of_few(
+def cross_entropies_of_few(
     z: Any, labels: Any, e: Any, terms: Any, d: Any, classes: Any, count: Any, factor: Any
 ) -> None:  # fmt: skip
     """A row is one vector. Nothing is read near what was just written: a processor would wait for that."""
@@ -275,8 +287,8 @@ def _cross_entropies_of_few(
     for row in range(count):
         start, place = row * classes, row * classes + labels[row]
         if not e[place] > tiny:  # also NaN
-            stop = start + classes
-            terms[row] = np.log(sum_of(e, start, stop)) - (z[place] - largest_of(z, start, stop))
+            scores, powers = load_few(z, start, classes, lowest), load_few(e, start, classes, zero)
+            terms[row] = np.log(total(powers)) - (z[place] - largest(scores))
 
 
 @inner

@@ -28,7 +28,7 @@ inner = njit(  # for functions that compiled code calls
     fastmath={"contract"},  # a·b + c in one rounding; nothing that assumes finite numbers or reorders sums
 )
 
-inlined = njit(inline="always")  # for those that become a part of what calls them, which is compiled sooner
+merged = njit(inline="always")  # for functions that become a part of the source of what calls them: compiled sooner
 
 INLINE: Any = {"forceinline": True, "fastmath": {"contract"}}  # else flags of the first caller would count
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from deepbp.errors import ShapeError
 from deepbp.kernels import numpy_normalization
+from deepbp.kernels.blocks import LANES_BYTES as BYTES
 from deepbp.kernels.blocks import NO_FEATURES, OTHER_FEATURES, OTHER_INVERSE, OTHER_SHAPE
-from deepbp.kernels.numba_lanes import BYTES, PIECE, add_to, exact, load, spread, store, total
+from deepbp.kernels.numba_lanes import PIECE, add_to, exact, load, spread, store, total
 from deepbp.kernels.numba_math import compiled, inner
 
 RUN = 64  # rows, whose columns are added in their own type; the sums of runs are added in float64

@@ -14,7 +14,7 @@ import numpy as np
 from numba import types
 
 from deepbp.kernels.numba_lanes import intrinsic
-from deepbp.kernels.numba_math import inlined, ordinary, stored
+from deepbp.kernels.numba_math import merged, ordinary, stored
 from deepbp.kernels.numba_vectors import I64, MANY, Vectors, lanes, transpose
 from deepbp.kernels.numpy_product import RUN, is_tiled_product
 from deepbp.typing import Array
@@ -90,7 +90,7 @@ def _panel(
     return types.void(a, *whole, b, I64, I64, y, *whole, types.boolean), generate
 
 
-@inlined
+@merged
 def add_product(
     a: Any, a_at: Any, a_row: Any, a_step: Any, length: Any, b: Any, b_at: Any, b_row: Any, y: Any, y_at: Any,
     y_row: Any, rows: Any, columns: Any,
@@ -107,7 +107,7 @@ def add_product(
         o += width
 
 
-@inlined
+@merged
 def multiply(
     a: Any, a_row: Any, a_step: Any, b: Any, b_row: Any, b_step: Any, y: Any, rows: Any, length: Any, columns: Any,
     scratch: Any,

@@ -19,7 +19,7 @@ from numba.core import cgutils
 from numba.core.registry import cpu_target
 
 from deepbp.kernels.numba_lanes import intrinsic, untyped
-from deepbp.kernels.numba_math import inlined, inner
+from deepbp.kernels.numba_math import inner, merged
 
 FEATURES = frozenset(untyped(cpu_target).target_context.codegen().magic_tuple()[2].split(","))
 """What the processor that code is compiled for can do, such as "+avx512f"."""
@@ -278,7 +278,7 @@ def scratch(count: Any, like: Any) -> Any:
     return room[start : start + count]
 
 
-@inlined
+@merged
 def whole_vectors(count: Any, size: Any) -> Any:
     """The numbers of as many whole vectors as hold this many numbers."""
     return (count + size - 1) // size * size
@@ -302,7 +302,7 @@ def _turn(context: Any, a: Any, at: Any, row: Any, rows: Any, columns: Any, out:
     return types.void(a, I64, I64, I64, I64, out, I64, I64), generate
 
 
-@inlined
+@merged
 def transpose(a: Any, at: Any, row: Any, rows: Any, columns: Any, wide: Any, out: Any) -> None:
     """out (columns, wide) = aᵀ, where ``wide`` is at least the rows in whole vectors, as ``out`` has rows for them."""
     size = lanes(a)

@@ -17,7 +17,7 @@ from deepbp.errors.validators import (
     scalar_or_tuple,
 )
 from deepbp.formulas.language import LossFormula
-from deepbp.kernels.blocks import long_dot, long_sum
+from deepbp.kernels.blocks import LANES_BYTES, long_dot, long_sum
 from deepbp.losses.loss import MeanLoss, Saved, check_range, check_same_shape, limits, not_arrays, per_output
 from deepbp.losses.targets import (
     ClassTargetLoss,
@@ -229,20 +229,14 @@ class SoftmaxCrossEntropy(_SmoothedClassLoss[SoftmaxSaved]):
         of_classes = 0 if own is None else np.full(classes, own, z.dtype)
         settings = (0 if weight is None else weight, of_classes, np.zeros(count, z.dtype), np.zeros(count, np.int64))
         others = 0 if labelled else program.function_of(self, prediction, target, weight)
-        row = (
-            z,
-            target,
-            prediction.delta,
-            classes,
-            places,
-            program.scratch(16 * count + 16),
-            program.scratch(count + 16),
-        )
+        scratches = program.scratch(16 * count + 16), program.scratch(count + 16)
+        row = z, target, prediction.delta, classes, places, *scratches
         is_plain = weight is None and own is None and (ignored is None or not labelled)
         name = "smoothed" if s else "softmax" if is_plain else "weighted"
         ignoring = int(labelled and ignored is not None), ignored or 0
         rows = np.zeros_like(z) if s else 0
-        name = f"{name}_cross_entropy" if labelled else f"{name}_cross_entropy_of_rows"
+        of = "few" if classes * z.itemsize <= LANES_BYTES else "many"
+        name = f"{name}_cross_entropy_of_{of}{'' if labelled else '_of_rows'}"
         program.then(name, *row, *settings, others, rows, *ignoring, 1 - s, s / classes)
 
 

@@ -213,16 +213,6 @@ def losses(floats: Any, number: Any) -> dict[str, Any]:
     """Both passes of losses."""
 
     @inner
-    def unweighted(z: Any, labels: Any, d: Any, classes: Any, count: Any, scratch: Any, terms: Any, place: Any) -> Any:
-        share, value = number(1) / number(count), 0.0
-        if not loops.cross_entropies(z, labels, scratch, terms, d, classes, count, share):
-            return STOP
-        for row in range(count):
-            value += terms[row]
-        reals(place)[VALUE] = value / count
-        return CONTINUE
-
-    @inner
     def labels_of_rows(targets: Any, labels: Any, classes: Any, count: Any) -> Any:
         """The labels of one-hot rows; False if others are among them."""
         for row in range(count):
@@ -246,7 +236,7 @@ def losses(floats: Any, number: Any) -> dict[str, Any]:
                 found = j
         return found
 
-    def cross_entropy(of_rows: bool, is_plain: bool, is_smoothed: bool) -> Any:
+    def cross_entropy(of_rows: bool, is_plain: bool, is_smoothed: bool, cross_entropies: Any) -> Any:
         def instruction(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
             """The mean cross-entropy of labels, or one-hot rows, and δ: z, targets, δ, classes, labels of a sample, two
             scratches, weights of rows, weights of classes, a weight of each row, labels, a function of Python for rows
@@ -263,8 +253,15 @@ def losses(floats: Any, number: Any) -> dict[str, Any]:
                     status = call(i[12], own, numbers, rows, place)
                     set_control_word(flushing)
                     return status
+            part, value = number(1) / number(count), 0.0
             if is_plain:
-                return unweighted(z, labels, d, classes, count, scratch, terms, place)
+                if not loops.are_labels(labels, classes, count):
+                    return STOP
+                cross_entropies(z, labels, scratch, terms, d, classes, count, part)
+                for row in range(count):
+                    value += terms[row]
+                reals(place)[VALUE] = value / count
+                return CONTINUE
             of_samples, of_classes, weight = floats(i[8]), floats(i[9]), floats(i[10])
             for row in range(count):
                 label, w = labels[row], of_samples[row] if i[8] != 0 else number(1)
@@ -283,8 +280,7 @@ def losses(floats: Any, number: Any) -> dict[str, Any]:
                         targets[row * classes + j] = share * of_classes[j] if i[9] != 0 else share
                 kernels.soft_cross_entropies(z, targets, d, terms, count, classes)
             else:
-                loops.cross_entropies(z, found, scratch, terms, d, classes, count, number(1))
-            part, value = number(1) / number(count), 0.0
+                cross_entropies(z, found, scratch, terms, d, classes, count, number(1))
             for row in range(count):
                 value += terms[row] * weight[row]
                 factor = part * weight[row]
@@ -371,15 +367,17 @@ def losses(floats: Any, number: Any) -> dict[str, Any]:
         reals(place)[VALUE] = scale * total if scale != 0 else total / size
         return CONTINUE
 
+    ways = {"_of_few": loops.cross_entropies_of_few, "_of_many": loops.cross_entropies_of_many}  # classes
     return {
         **{name: mean_of_terms(*terms, name in _OF_OUTPUTS) for name, terms in _terms_of(number).items()},
         "penalty": penalty,
         "penalty_gradient": penalty_gradient,
         "repeat": repeat,
         **{
-            f"{name}_cross_entropy{suffix}": cross_entropy(bool(suffix), name == "softmax", name == "smoothed")
+            f"{name}_cross_entropy{of}{rows}": cross_entropy(bool(rows), name == "softmax", name == "smoothed", way)
             for name in ("softmax", "weighted", "smoothed")
-            for suffix in ("", "_of_rows")
+            for of, way in ways.items()
+            for rows in ("", "_of_rows")
         },
         "squared_error": squared_error,
         "weighted_squared_error": weighted_squared_error,
