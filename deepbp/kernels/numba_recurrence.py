@@ -14,7 +14,7 @@ from deepbp.kernels import numpy_sequences as plain
 from deepbp.kernels.numba_lanes import intrinsic
 from deepbp.kernels.numba_math import inner, ordinary, stored
 from deepbp.kernels.numba_product import add_product
-from deepbp.kernels.numba_vectors import I64, MANY, Vectors, lanes
+from deepbp.kernels.numba_vectors import I64, MANY, Vectors, lanes, scratch
 from deepbp.typing import Array
 
 
@@ -108,6 +108,15 @@ def _add_sums(sums: Any, total: Any) -> None:
         sums[i] = 0
 
 
+@inner
+def _distance(wide: Any, like: Any) -> Any:
+    """The distance of the rows of one step's slopes, side by side for the product with Rᵀ.
+
+    In arrays (B, T, …), the rows of one step are often a multiple of 4 kB apart, and a cache keeps few of those.
+    """
+    return (wide + lanes(like) - 1) // lanes(like) * lanes(like) + lanes(like)
+
+
 def _put(v: Vectors, slope: Any, target: Any, total: Any, mask: Any) -> None:
     """Store a slope, and add it to the sum over the samples of a step."""
     v.store(slope, target, mask)
@@ -116,33 +125,38 @@ def _put(v: Vectors, slope: Any, target: Any, total: Any, mask: Any) -> None:
 
 @intrinsic
 def _rnn_slopes(
-    context: Any, h: Any, now: Any, u: Any, o: Any, delta: Any, here: Any, dh: Any, row: Any, dz: Any, sums: Any
-) -> Any:
+    context: Any, h: Any, now: Any, u: Any, o: Any, delta: Any, here: Any, dh: Any, row: Any, dz: Any, sums: Any,
+    step: Any, place: Any,
+) -> Any:  # fmt: skip
     """∂L/∂z of one step of one sample, from unit ``o`` on; dh becomes 0, to which the moved signal is added."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         v = Vectors(context, builder, signature, arguments)
-        _, now, u, o, _, here, _, row, _, _ = arguments
+        _, now, u, o, _, here, _, row, _, _, _, place = arguments
         mask = v.mask(builder.sub(u, o))
         moved = v.at(v.array(6, row), o)
         signal = builder.fadd(v.load(moved, mask), v.load(v.at(v.array(4, here), o), mask))
         slope = v.tanh_slope(v.load(v.at(v.array(0, now), o), mask))
-        _put(v, builder.fmul(signal, slope), v.at(v.array(8, here), o), v.array(9, o), mask)
+        result = builder.fmul(signal, slope)
+        _put(v, result, v.at(v.array(8, here), o), v.array(9, o), mask)
+        v.store(result, v.at(v.array(10, place), o), mask)
         v.store(v.same(0.0), moved, mask)
         return context.get_dummy_value()
 
-    return types.void(h, I64, I64, I64, delta, I64, dh, I64, dz, sums), generate
+    return types.void(h, I64, I64, I64, delta, I64, dh, I64, dz, sums, step, I64), generate
 
 
 @stored
 def _rnn_backward(h: Any, back: Any, delta: Any, dz: Any, dh: Any, db: Any, batch: Any, steps: Any, u: Any) -> None:
-    sums, total = np.zeros(u, h.dtype), np.zeros(u)
+    sums, total, row, size = np.zeros(u, h.dtype), np.zeros(u), _distance(u, h), lanes(h)
+    step = scratch(batch * row, h)
     for t in range(steps - 1, -1, -1):
         for b in range(batch):
-            for o in range(0, u, lanes(h)):
-                _rnn_slopes(h, (b * (steps + 1) + t + 1) * u, u, o, delta, (b * steps + t) * u, dh, b * u, dz, sums)
+            now, here = (b * (steps + 1) + t + 1) * u, (b * steps + t) * u
+            for o in range(0, u, size):
+                _rnn_slopes(h, now, u, o, delta, here, dh, b * u, dz, sums, step, b * row)
         _add_sums(sums, total)
-        add_product(dz, t * u, steps * u, 1, u, back, 0, u, dh, 0, u, batch, u)
+        add_product(step, 0, row, 1, u, back, 0, u, dh, 0, u, batch, u)
     db[:] = total
 
 
@@ -201,13 +215,13 @@ def _lstm(z: Any, r: Any, h: Any, c: Any, batch: Any, steps: Any, u: Any) -> Non
 @intrinsic
 def _lstm_slopes(
     context: Any, gates: Any, at: Any, u: Any, o: Any, c: Any, now: Any, delta: Any, here: Any, dh: Any, dc: Any,
-    row: Any, dz: Any, sums: Any,
+    row: Any, dz: Any, sums: Any, step: Any, place: Any,
 ) -> Any:  # fmt: skip
     """∂L/∂z of one step of one sample, from unit ``o`` on; dc moves one step back, dh becomes 0."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         v = Vectors(context, builder, signature, arguments)
-        _, at, u, o, _, now, _, here, _, _, row, _, _ = arguments
+        _, at, u, o, _, now, _, here, _, _, row, _, _, _, place = arguments
         mask = v.mask(builder.sub(u, o))
         blocks = [v.plus(o, v.times(gate, u)) for gate in range(4)]
         i, f, g, out = (v.load(v.at(v.array(0, at), block), mask) for block in blocks)
@@ -224,26 +238,27 @@ def _lstm_slopes(
         )
         for slope, block in zip(slopes, blocks, strict=True):
             _put(v, slope, v.at(v.array(11, at), block), v.array(12, block), mask)
+            v.store(slope, v.at(v.array(13, place), block), mask)
         v.store(builder.fmul(total, f), state, mask)
         v.store(v.same(0.0), moved, mask)
         return context.get_dummy_value()
 
-    return types.void(gates, I64, I64, I64, c, I64, delta, I64, dh, dc, I64, dz, sums), generate
+    return types.void(gates, I64, I64, I64, c, I64, delta, I64, dh, dc, I64, dz, sums, step, I64), generate
 
 
 @stored
 def _lstm_backward(
     gates: Any, c: Any, back: Any, delta: Any, dz: Any, dh: Any, dc: Any, db: Any, batch: Any, steps: Any, u: Any
 ) -> None:
-    wide = 4 * u
-    sums, total = np.zeros(wide, gates.dtype), np.zeros(wide)
+    wide, size, row = 4 * u, lanes(gates), _distance(4 * u, gates)
+    sums, total, step = np.zeros(wide, gates.dtype), np.zeros(wide), scratch(batch * row, gates)
     for t in range(steps - 1, -1, -1):
         for b in range(batch):
             at, now, here = (b * steps + t) * wide, (b * (steps + 1) + t + 1) * u, (b * steps + t) * u
-            for o in range(0, u, lanes(gates)):
-                _lstm_slopes(gates, at, u, o, c, now, delta, here, dh, dc, b * u, dz, sums)
+            for o in range(0, u, size):
+                _lstm_slopes(gates, at, u, o, c, now, delta, here, dh, dc, b * u, dz, sums, step, b * row)
         _add_sums(sums, total)
-        add_product(dz, t * wide, steps * wide, 1, wide, back, 0, u, dh, 0, u, batch, u)
+        add_product(step, 0, row, 1, wide, back, 0, u, dh, 0, u, batch, u)
     db[:] = total
 
 
@@ -307,13 +322,13 @@ def _gru(z: Any, r: Any, bias: Any, h: Any, p: Any, batch: Any, steps: Any, u: A
 @intrinsic
 def _gru_slopes(
     context: Any, gates: Any, at: Any, u: Any, o: Any, p: Any, here: Any, h: Any, before: Any, delta: Any, dh: Any,
-    row: Any, dz: Any, dp: Any, sums: Any,
+    row: Any, dz: Any, dp: Any, sums: Any, step: Any, place: Any,
 ) -> Any:  # fmt: skip
     """∂L/∂(x W + b) and ∂L/∂(h R + b₂) of one step of one sample, from unit ``o`` on; dh keeps what u passes on."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         v = Vectors(context, builder, signature, arguments)
-        _, at, u, o, _, here, _, before, _, _, row, _, _, _ = arguments
+        _, at, u, o, _, here, _, before, _, _, row, _, _, _, _, place = arguments
         mask = v.mask(builder.sub(u, o))
         blocks = [v.plus(o, v.times(gate, u)) for gate in range(3)]
         reset, update, new = (v.load(v.at(v.array(0, at), block), mask) for block in blocks)
@@ -325,14 +340,16 @@ def _gru_slopes(
         dr = v.product(dn, v.load(v.at(v.array(4, here), o), mask), v.sigmoid_slope(reset))
         for slope, block in zip((dr, du, dn), blocks, strict=True):
             _put(v, slope, v.at(v.array(11, at), block), v.array(13, block), mask)
-        for slope, block in zip((dr, du), blocks[:2], strict=True):
-            v.store(slope, v.at(v.array(12, at), block), mask)
-        last = v.array(13, v.plus(o, v.times(3, u)))
-        _put(v, builder.fmul(dn, reset), v.at(v.array(12, at), blocks[2]), last, mask)
+        last = builder.fmul(dn, reset)
+        for target in (v.array(12, at), v.array(14, place)):
+            for slope, block in zip((dr, du, last), blocks, strict=True):
+                v.store(slope, v.at(target, block), mask)
+        total = v.array(13, v.plus(o, v.times(3, u)))
+        v.store(builder.fadd(v.load(total, mask), last), total, mask)
         v.store(builder.fmul(signal, update), moved, mask)
         return context.get_dummy_value()
 
-    return types.void(gates, I64, I64, I64, p, I64, h, I64, delta, dh, I64, dz, dp, sums), generate
+    return types.void(gates, I64, I64, I64, p, I64, h, I64, delta, dh, I64, dz, dp, sums, step, I64), generate
 
 
 @stored
@@ -340,15 +357,17 @@ def _gru_backward(
     gates: Any, p: Any, h: Any, back: Any, delta: Any, dz: Any, dp: Any, dh: Any, db: Any, batch: Any, steps: Any,
     u: Any,
 ) -> None:  # fmt: skip
-    wide = 3 * u
-    sums, total = np.zeros(4 * u, gates.dtype), np.zeros(4 * u)
+    wide, size, row = 3 * u, lanes(gates), _distance(3 * u, gates)
+    sums, total, step = np.zeros(4 * u, gates.dtype), np.zeros(4 * u), scratch(batch * row, gates)
     for t in range(steps - 1, -1, -1):
         for b in range(batch):
             at, here, before = (b * steps + t) * wide, (b * steps + t) * u, (b * (steps + 1) + t) * u
-            for o in range(0, u, lanes(gates)):
-                _gru_slopes(gates, at, u, o, p, here, h, before, delta, dh, b * u, dz, dp, sums)
+            for o in range(0, u, size):
+                _gru_slopes(
+                    gates, at, u, o, p, here, h, before, delta, dh, b * u, dz, dp, sums, step, b * row
+                )  # fmt: skip
         _add_sums(sums, total)
-        add_product(dp, t * wide, steps * wide, 1, wide, back, 0, u, dh, 0, u, batch, u)
+        add_product(step, 0, row, 1, wide, back, 0, u, dh, 0, u, batch, u)
     db[:] = total
 
 
