@@ -57,7 +57,7 @@ def checked_imports(package: str) -> Iterator[tuple[str, str]]:
 
 
 def test_there_are_lazy_packages() -> None:
-    rooms = "files layers layers.activations losses metrics optimizers training"
+    rooms = "callbacks files layers layers.activations losses metrics optimizers training"
     assert list(LAZY) == [f"deepbp.{room}" for room in rooms.split()]
 
 
