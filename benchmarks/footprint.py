@@ -8,13 +8,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-_FIT = """
-import time; start = time.perf_counter()
-import numpy as np
+_ROOMS = ("callbacks", "layers", "losses", "metrics", "optimizers", "training")
+_NETWORK = """
 from deepbp import Sequential
 from deepbp.layers import Dense, ReLU
 from deepbp.losses import SoftmaxCrossEntropy
 from deepbp.optimizers import Adam
+"""
+
+_FIT = f"""
+import time; start = time.perf_counter()
+import numpy as np
+{_NETWORK}
 rng = np.random.default_rng(0)
 x, y = rng.normal(size=(64, 64)), rng.integers(0, 10, 64)
 net = Sequential([Dense(32), ReLU(), Dense(10)], rng=0)
@@ -38,7 +43,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 IMPORTS = {
     "numpy": "import numpy",
     "deepbp": "import deepbp",
-    "deepbp, everything": "import deepbp.sequential",
+    "deepbp, a small network": _NETWORK,
+    "deepbp, everything": "\n".join(["import deepbp.sequential", *(f"from deepbp.{room} import *" for room in _ROOMS)]),
     "PyTorch": "import torch",
     "JAX": "import jax.numpy",
     "Keras on JAX": "import keras",
