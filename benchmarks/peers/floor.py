@@ -1,4 +1,4 @@
-"""The floor: only the matrix products of a step, called one after another from compiled code."""
+"""The floor: only the matrix products of a step, by NumPy's BLAS, called one after another from compiled code."""
 
 import ctypes
 import importlib
