@@ -22,8 +22,8 @@ def page(runs: list[dict[str, Any]]) -> str:
         "kernels, epochs of shuffled data in memory; *JAX scan* is the same loop, compiled as a whole. The others make "
         "one call a step, with batches that are ready, as *deepbp, Trainer.step* does. In each round, every library "
         "runs in turn; ratios are computed within a round. The machines are shared and noisy: compare ratios, not "
-        "microseconds. *floor* is the time of the matrix products of a step alone, by NumPy's BLAS, called from compiled "
-        "code. A step can only be faster where deepbp computes products of medium size itself, on processors with "
+        "microseconds. *floor* is the time of the matrix products of a step alone, by NumPy's BLAS, called from "
+        "compiled code. A step can only be faster where deepbp computes products of medium size itself, on processors with "
         "registers of 64 bytes; else a floor above 1 is the noise of the run.",
         "![Times relative to deepbp](benchmarks.svg)",
         "## Performance targets",
