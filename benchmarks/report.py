@@ -23,8 +23,8 @@ def page(runs: list[dict[str, Any]]) -> str:
         "one call a step, with batches that are ready, as *deepbp, Trainer.step* does. In each round, every library "
         "runs in turn; ratios are computed within a round. The machines are shared and noisy: compare ratios, not "
         "microseconds. *floor* is the time of the matrix products of a step alone, by NumPy's BLAS, called from "
-        "compiled code. A step can only be faster where deepbp computes products of medium size itself, on processors with "
-        "registers of 64 bytes; else a floor above 1 is the noise of the run.",
+        "compiled code. A step can only be faster where deepbp computes products of medium size itself, on processors "
+        "with registers of 64 bytes; else a floor above 1 is the noise of the run.",
         "![Times relative to deepbp](benchmarks.svg)",
         "## Performance targets",
         "The ratio that was measured on each processor. A target is met if it is on all of them.",
