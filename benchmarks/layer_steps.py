@@ -63,8 +63,10 @@ def sequences_of_deepbp(kind: str, size: int, x: Array, delta: Array) -> Step:
 
 
 def forward_and_backward(layer: Layer[Any], x: Array, delta: Array) -> Step:
+    parameters = layer.parameters()
+
     def step() -> Array:
-        for parameter in layer.parameters():
+        for parameter in parameters:
             parameter.clear_grad()
         _, saved = layer.forward(x)
         return layer.backward(saved, delta)
@@ -83,9 +85,10 @@ def embedding_of_deepbp(x: Array, delta: Array) -> Step:
     layer = Embedding(WORDS, delta.shape[2])
     Builder(0).build(layer, x.shape[1:])
     _, saved = layer.forward(x)
+    parameters = layer.parameters()
 
     def step() -> None:
-        for parameter in layer.parameters():
+        for parameter in parameters:
             parameter.clear_grad()
         layer.backward_parameters(saved, delta)
 
@@ -156,11 +159,11 @@ def sequences_of_pytorch(kind: str, size: int, x: Array, delta: Array, by_hand: 
             return modules[1](seen.transpose(1, 2).reshape(batch, steps, features))
 
         run = attend
+    held = [signals, *(parameter for module in modules for parameter in module.parameters())]
 
     def step() -> Any:
-        signals.grad = None
-        for module in modules:
-            module.zero_grad()
+        for tensor in held:
+            tensor.grad = None
         run().backward(upstream)
         return signals.grad
 
@@ -179,11 +182,11 @@ def normalization_of_pytorch(kind: str, x: Array, delta: Array, channels_last: b
         signals, upstream = signals.permute(0, 3, 1, 2), upstream.permute(0, 3, 1, 2)
         if not channels_last:
             signals, upstream = signals.contiguous(), upstream.contiguous()
-    signals = signals.requires_grad_()
+    held: list[Any] = [signals.requires_grad_(), *layer.parameters()]
 
     def step() -> Any:
-        signals.grad = None
-        layer.zero_grad()
+        for tensor in held:
+            tensor.grad = None
         layer(signals).backward(upstream)
         return signals.grad
 
@@ -199,7 +202,7 @@ def embedding_of_pytorch(x: Array, delta: Array) -> Step:
     output, upstream = layer(torch.from_numpy(x)), torch.from_numpy(delta)
 
     def step() -> None:
-        layer.zero_grad()
+        layer.weight.grad = None
         output.backward(upstream, retain_graph=True)
 
     return step

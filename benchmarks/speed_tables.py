@@ -57,7 +57,7 @@ def tables(runs: list[dict[str, Any]]) -> str:
         named = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
         sections += [
             f"## {run['machine']['processor']}",
-            f"{run['date']}, {run['machine']['cores']} cores, {run['machine']['system']}. {named}.",
+            f"{run['date']}, {run['machine']['cores']} cores, {run['machine']['system']}. {named}. {run.get('note', '')}".strip(),
             _figures(run["steps"]),
         ]
     return "\n\n".join(sections)
