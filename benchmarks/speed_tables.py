@@ -54,10 +54,11 @@ def tables(runs: list[dict[str, Any]]) -> str:
         _targets(runs),
     ]
     for run in runs:
-        named = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
+        machine, named = run["machine"], ", ".join(f"{name} {number}" for name, number in run["versions"].items())
+        about = f"{run['date']}, {machine['cores']} cores, {machine['system']}. {named}."
         sections += [
-            f"## {run['machine']['processor']}",
-            f"{run['date']}, {run['machine']['cores']} cores, {run['machine']['system']}. {named}. {run.get('note', '')}".strip(),
+            f"## {machine['processor']}",
+            f"{about} {run['note']}" if "note" in run else about,
             _figures(run["steps"]),
         ]
     return "\n\n".join(sections)
