@@ -17,7 +17,7 @@ from deepbp.errors.validators import (
     scalar_or_tuple,
 )
 from deepbp.formulas.language import LossFormula
-from deepbp.kernels.blocks import LANES_BYTES, long_dot, long_sum
+from deepbp.kernels.blocks import LANES_BYTES, LONG, long_sum, plan_of_sum
 from deepbp.losses.loss import MeanLoss, Saved, check_range, check_same_shape, limits, not_arrays, per_output
 from deepbp.losses.targets import (
     ClassTargetLoss,
@@ -122,10 +122,10 @@ class CrossEntropy(_SmoothedClassLoss[Weighted]):
         else:
             weight = self._label_weights(target.reshape(-1), weight, p)
         if target.ndim < p.ndim:
-            terms = -np.log(np.take_along_axis(p, target[..., None], axis=-1)).reshape(-1)
+            terms = -kernels.logarithm(np.take_along_axis(p, target[..., None], axis=-1)).reshape(-1)
         else:
-            terms = -(target * np.log(p)).sum(axis=-1).reshape(-1)
-        value = long_sum(terms) if weight is None else long_dot(terms, weight)
+            terms = -(target * kernels.logarithm(p)).sum(axis=-1).reshape(-1)
+        value = long_sum(terms if weight is None else terms * weight)
         return value / len(terms), (p, target, weight)
 
     def backward(self, saved: Weighted) -> Array:
@@ -141,6 +141,21 @@ class CrossEntropy(_SmoothedClassLoss[Weighted]):
         labels = target[..., None]
         np.put_along_axis(delta, labels, -column / np.take_along_axis(p, labels, axis=-1), axis=-1)
         return delta
+
+    def lower(self, program: Program, prediction: Slot, target: Array, weight: Array | None = None) -> None:
+        p, own = prediction.value, self.class_weight
+        count, classes = prod(p.shape[:-1]), p.shape[-1]
+        known = p.ndim > 1 and (not isinstance(own, tuple) or len(own) == classes) and count <= LONG
+        labelled = target.shape == p.shape[:-1] and target.dtype == np.int64 and self.ignore_label is None
+        fits = weight is None or (weight.dtype, weight.size) == (p.dtype, count)
+        if not known or not labelled or not fits or self.label_smoothing:
+            super().lower(program, prediction, target, weight)
+            return
+        plan = np.array(plan_of_sum(count), np.int64)
+        memory = (np.zeros(count, p.dtype), plan, len(plan), np.zeros(len(plan), p.dtype))
+        weights = 0 if weight is None else weight, 0 if own is None else np.full(classes, own, p.dtype)
+        row = p, target, prediction.delta, classes, count // program.rows, *memory, *weights
+        program.then("log_loss", *row, float(limits(p).tiny), classes / p.size)
 
 
 @frozen

@@ -7,7 +7,7 @@ import numpy as np
 from deepbp.kernels import numba_loops as loops
 from deepbp.kernels import numba_losses as kernels
 from deepbp.kernels.numba_lanes import exact
-from deepbp.kernels.numba_math import inner
+from deepbp.kernels.numba_math import inner, log_positive
 from deepbp.kernels.numpy_losses import largest_log_rate, limits_of_probabilities, smallest_rate
 from deepbp.program.intrinsics import CONTINUE, STOP, call, control_word, dot, reals, set_control_word, wholes
 from deepbp.program.layout import CONTROL, DOT, VALUE
@@ -291,6 +291,31 @@ def losses(floats: Any, number: Any) -> dict[str, Any]:
 
         return instruction
 
+    def log_loss(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
+        """The mean of −w ln p of labels, and δ: p, labels, δ, classes, labels of a sample, terms, the plan of the sum,
+        its leaves, a stack, weights of rows, weights of classes; the least p, 1 / N.
+        """
+        i, r = wholes(own), reals(numbers)
+        p, labels, d, classes, count, terms = floats(i[1]), wholes(i[2]), floats(i[3]), i[4], rows * i[5], floats(i[6])
+        of_rows, of_classes, least, share, valid = floats(i[10]), floats(i[11]), number(r[0]), number(r[1]), True
+        for k in range(count * classes):
+            valid = valid & (p[k] >= 0) & (p[k] <= 1)
+            d[k] = number(0)
+        for row in range(count):
+            label = labels[row]
+            if label < 0 or label >= classes:
+                return STOP
+            right = p[row * classes + label]
+            right = least if right < least else right
+            weight = of_classes[label] if i[11] != 0 else number(1)
+            weight = _product(weight, of_rows[row]) if i[10] != 0 else weight
+            terms[row] = _product(-log_positive(right), weight)
+            d[row * classes + label] = -_product(share, weight) / right
+        if not valid:
+            return STOP
+        reals(place)[VALUE] = float(pairwise(terms, wholes(i[7]), i[8], floats(i[9]))) / count
+        return CONTINUE
+
     def mean_of_terms(terms_of: Any, is_valid: Any, of_outputs: bool) -> Any:
         def instruction(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
             """The mean of terms, and δ: ŷ, y, δ, terms, width, the plan of the sum, its leaves, a stack, weights, how
@@ -370,6 +395,7 @@ def losses(floats: Any, number: Any) -> dict[str, Any]:
     ways = {"_of_few": loops.cross_entropies_of_few, "_of_many": loops.cross_entropies_of_many}  # classes
     return {
         **{name: mean_of_terms(*terms, name in _OF_OUTPUTS) for name, terms in _terms_of(number).items()},
+        "log_loss": log_loss,
         "penalty": penalty,
         "penalty_gradient": penalty_gradient,
         "repeat": repeat,

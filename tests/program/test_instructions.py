@@ -53,6 +53,7 @@ from deepbp.layers import (
 )
 from deepbp.losses import (
     BinaryCrossEntropy,
+    CrossEntropy,
     Hinge,
     Huber,
     LogCosh,
@@ -253,6 +254,29 @@ def test_cross_entropies(
 
     if targets == "places" and of_samples:
         return  # one weight for both labels of a sample is repeated in Python
+    both(monkeypatch, make, fit)
+    assert in_python == set()
+
+
+@pytest.mark.parametrize("places", [1, 2])
+@pytest.mark.parametrize("of_classes", [False, True])
+@pytest.mark.parametrize("of_samples", [False, True])
+def test_cross_entropies_of_probabilities(
+    of_samples: bool, of_classes: bool, places: int, monkeypatch: pytest.MonkeyPatch, in_python: set[str]
+) -> None:
+    dtype = ("float32", "float64")[(of_samples + places) % 2]
+    x, _ = problem(MeanSquaredError(), 13, 2, dtype)
+    shape = (13, places)[:places]
+    y, own = np.arange(np.prod(shape)).reshape(shape) % 3, weights_of("targets", shape, dtype) if of_samples else None
+    loss = CrossEntropy(class_weight=(0.5, 1.0, 3.0) if of_classes else None)
+
+    def make() -> Trainer:
+        ending = [Dense(3 * places), Reshape((places, 3)[2 - places :]), Softmax()]
+        return Trainer(Sequential([Dense(7), ReLU(), *ending], input_shape=3, rng=0, dtype=dtype), loss, SGD(0.1))
+
+    def fit(trainer: Trainer) -> None:
+        trainer.fit(x, y, sample_weight=own, batch_size=4, epochs=3, shuffle=False)
+
     both(monkeypatch, make, fit)
     assert in_python == set()
 
