@@ -231,8 +231,9 @@ def _spelled(home: str) -> dict[str, str]:
 def suggest_names(module: str, homes: Mapping[str, str] | None = None) -> Callable[[str], Any]:
     """A module's ``__getattr__``: unknown names raise AttributeError, or ImportError, with the name that exists here.
 
-    ``homes`` are names that are imported on first use, from these modules. Assign it through ``globals()``: a type
-    checker that sees a module's ``__getattr__`` accepts any name.
+    ``homes`` are names that are imported on first use, from these modules; a name whose home is the module itself is
+    one of its own modules. Assign it through ``globals()``: a type checker that sees a module's ``__getattr__`` accepts
+    any name.
     """
 
     def __getattr__(name: str) -> Any:  # noqa: N807
