@@ -219,6 +219,20 @@ class Parameter:
             raise ContractError(f"gradient: the product of {one} and {other} does not exist") from None
         self.accumulate(product)
 
+    def accumulate_sum(self, rows: Array) -> None:
+        """Add the share Σ ``rows``, over axis 0, as the gradient of a bias is; raises as ``accumulate`` does."""
+        shape = getattr(rows, "shape", ())
+        if len(shape) != 2 or shape[1:] != self.value.shape:
+            got = shape or shown(rows)
+            raise ContractError(f"gradient: expected rows of shape {('N', *self.value.shape)}, got {got}")
+        if self.frozen:
+            return
+        if self in self._unwritten and rows.dtype == self.value.dtype:
+            kernels.unchecked.column_sum(rows, self._grad_array())
+            self._unwritten.remove(self)
+        else:
+            self.accumulate(kernels.column_sum(rows))
+
     def accumulate_rows(self, rows: Array, gradient: Array) -> None:
         """Add ``gradient[i]`` to row ``rows[i]``; rows may repeat. Raises ContractError for arrays that do not fit."""
         held = self.value

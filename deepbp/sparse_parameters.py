@@ -66,6 +66,11 @@ class RowParameter(Parameter):
         Parameter.accumulate_product(self, a, b)
         self._rows = _ALL
 
+    def accumulate_sum(self, rows: Array) -> None:
+        """Add the share Σ ``rows`` in all rows; see ``Parameter.accumulate_sum``."""
+        Parameter.accumulate_sum(self, rows)
+        self._rows = _ALL
+
     def accumulate_rows(self, rows: Array, gradient: Array) -> None:
         """Add ``gradient[i]`` to row ``rows[i]``; see ``Parameter.accumulate_rows``."""
         Parameter.accumulate_rows(self, rows, gradient)

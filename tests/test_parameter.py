@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Callable
 from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -230,3 +231,29 @@ class TestCopies:
         twin = copy(p)
         twin.accumulate(np.array([1.0, 2]))
         np.testing.assert_array_equal(twin.grad, [1, 2])
+
+
+class TestAccumulateSum:
+    def test_it_is_accumulate_of_the_sum(self, rng: np.random.Generator) -> None:
+        rows, one, other = rng.normal(size=(5, 3)), Parameter(np.zeros(3)), Parameter(np.zeros(3))
+        for _ in range(2):  # written the first time, added the second
+            one.accumulate_sum(rows)
+            other.accumulate(rows.sum(axis=0))
+        np.testing.assert_allclose(one.grad, other.grad, rtol=1e-14)
+
+    @pytest.mark.parametrize(
+        "rows", [np.ones(3), np.ones((2, 4)), np.ones((2, 2, 3)), [[1.0, 2.0, 3.0]], None], ids=str
+    )
+    def test_other_shapes_are_refused(self, rows: Any) -> None:
+        for frozen in (False, True):
+            bias = Parameter(np.zeros(3))
+            bias.frozen = frozen
+            with pytest.raises(ContractError, match=r"gradient: expected rows of shape \('N', 3\), got "):
+                bias.accumulate_sum(rows)
+
+    def test_another_dtype(self) -> None:
+        bias = Parameter(np.zeros(3, "float32"))
+        with pytest.raises(ContractError, match="expected float32, got complex128"):
+            bias.accumulate_sum(np.ones((2, 3), complex))
+        bias.accumulate_sum(np.ones((2, 3)))
+        assert bias.grad.tolist() == [2, 2, 2]

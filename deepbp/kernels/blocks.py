@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from deepbp._validation import ones
 from deepbp.errors import ShapeError
 from deepbp.typing import Array
 
@@ -87,12 +86,6 @@ def long_product(weights: Array, rows: Array) -> Array:
     parts = weights[:whole].reshape(-1, 1, PIECE) @ rows[:whole].reshape(-1, PIECE, rows.shape[1])
     total = np.add.reduce(parts, axis=(0, 1), dtype=np.float64) + weights[whole:].dot(rows[whole:])
     return np.asarray(total.astype(rows.dtype))
-
-
-def column_sum(rows: Array) -> Array:
-    """Σ over the rows (B, O), in a fifth of the time of ``rows.sum(axis=0)``."""
-    one = ones(len(rows), rows.dtype)
-    return np.asarray(one.dot(rows)) if len(rows) <= LONG_BATCH else long_product(one, rows)
 
 
 def long_dot(a: Array, b: Array) -> float:

@@ -25,6 +25,7 @@ from deepbp.kernels.numba_normalization import layer_norm as layer_norm
 from deepbp.kernels.numba_normalization import layer_norm_backward as layer_norm_backward
 from deepbp.kernels.numba_normalization import rms_norm as rms_norm
 from deepbp.kernels.numba_normalization import rms_norm_backward as rms_norm_backward
+from deepbp.kernels.numba_product import column_sum as column_sum
 from deepbp.kernels.numba_product import matrix_product as matrix_product
 from deepbp.kernels.numba_recurrence import gru as gru
 from deepbp.kernels.numba_recurrence import gru_backward as gru_backward

@@ -15,9 +15,11 @@ from deepbp.kernels.numba_lanes import (
     exact,
     largest,
     largest_of_many,
+    load,
     load_few,
     replaced,
     spread,
+    store,
     store_few,
     sum_of_many,
     total,
@@ -39,6 +41,30 @@ def add_bias(z: Any, bias: Any, rows: Any, width: Any) -> None:
     for row in range(rows):
         for j in range(width):
             z[row * width + j] += bias[j]
+
+
+RUN = 512
+"""Rows that are added up before they are added to the sum of those before."""
+
+
+@exact
+def column_sum(values: Any, rows: Any, width: Any, out: Any) -> None:
+    """Σ over the rows (rows, width), of four at a time."""
+    zero = spread(values.dtype.type(0))
+    for j in range(0, width, BYTES // values.itemsize):
+        left, sums = width - j, zero
+        for begin in range(0, rows, RUN):
+            end = min(begin + RUN, rows)
+            fours, one, two, three, four = begin + (end - begin) // 4 * 4, zero, zero, zero, zero
+            for row in range(begin, fours, 4):
+                k = row * width + j
+                one, two = one + load(values, k, left, zero), two + load(values, k + width, left, zero)
+                k += 2 * width
+                three, four = three + load(values, k, left, zero), four + load(values, k + width, left, zero)
+            for row in range(fours, end):
+                one = one + load(values, row * width + j, left, zero)
+            sums = sums + ((one + two) + (three + four))
+        store(out, j, left, sums)
 
 
 @inner

@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 from numba import types
 
+from deepbp.kernels import numba_loops as loops
+from deepbp.kernels import numpy_product as plain
+from deepbp.kernels.blocks import LONG_BATCH
 from deepbp.kernels.numba_lanes import intrinsic
 from deepbp.kernels.numba_math import merged, ordinary, stored
 from deepbp.kernels.numba_vectors import I64, MANY, Vectors, lanes, transpose
@@ -159,6 +162,23 @@ def matrix_product(a: Array, b: Array, out: Array | None = None) -> Array:
     y = np.empty((rows, columns), a.dtype) if out is None else out
     _matrix_product(*_laid_out(a), *_laid_out(b), y.reshape(-1), rows, length, columns)
     return y
+
+
+@stored
+def _column_sum(values: Any, rows: Any, width: Any, out: Any) -> None:
+    loops.column_sum(values, rows, width, out)
+
+
+def column_sum(rows: Array, out: Array | None = None) -> Array:
+    fits = rows.ndim == 2 and len(rows) <= LONG_BATCH and rows.dtype.char in "fd" and rows.dtype.isnative
+    if fits and out is not None:
+        fits = out.dtype == rows.dtype and ordinary(out) and out.shape == rows.shape[1:]
+    if not fits:
+        return plain.column_sum(rows, out)
+    total = np.empty(rows.shape[1], rows.dtype) if out is None else out
+    values = rows if ordinary(rows) else np.array(rows, order="C")
+    _column_sum(values.reshape(-1), *rows.shape, total)
+    return total
 
 
 def _fits(out: Array, a: Array, b: Array) -> bool:

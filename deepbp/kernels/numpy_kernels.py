@@ -30,7 +30,7 @@ from deepbp.kernels.numpy_normalization import (
     rms_norm,
     rms_norm_backward,
 )
-from deepbp.kernels.numpy_product import matrix_product
+from deepbp.kernels.numpy_product import column_sum, matrix_product
 from deepbp.kernels.numpy_sequences import (
     attention,
     attention_backward,
@@ -57,12 +57,13 @@ from deepbp.typing import Array
 
 __all__ = [
     "adadelta", "adagrad", "adam", "add_bias", "add_rows", "amsgrad", "attention", "attention_backward", "batch_norm",
-    "batch_norm_backward", "clip_norm", "clip_values", "cross_entropy_residual", "cross_entropy_residual_backward",
-    "elu", "erf", "erfc", "feature_sums", "gaussian", "gelu", "group_norm", "group_norm_backward", "gru",
-    "gru_backward", "layer_norm", "layer_norm_backward", "lion", "lstm", "lstm_backward", "matrix_product", "relu",
-    "relu_backward", "rms_norm", "rms_norm_backward", "rmsprop", "rnn", "rnn_backward", "sgd", "sgd_momentum",
-    "sigmoid", "sigmoid_backward", "sigmoid_cross_entropy", "softmax", "softmax_backward", "softmax_cross_entropy",
-    "softmax_cross_entropy_backward", "softplus", "softplus_backward", "squared_error", "tanh", "tanh_backward",
+    "batch_norm_backward", "clip_norm", "clip_values", "column_sum", "cross_entropy_residual",
+    "cross_entropy_residual_backward", "elu", "erf", "erfc", "feature_sums", "gaussian", "gelu", "group_norm",
+    "group_norm_backward", "gru", "gru_backward", "layer_norm", "layer_norm_backward", "lion", "lstm", "lstm_backward",
+    "matrix_product", "relu", "relu_backward", "rms_norm", "rms_norm_backward", "rmsprop", "rnn", "rnn_backward", "sgd",
+    "sgd_momentum", "sigmoid", "sigmoid_backward", "sigmoid_cross_entropy", "softmax", "softmax_backward",
+    "softmax_cross_entropy", "softmax_cross_entropy_backward", "softplus", "softplus_backward", "squared_error", "tanh",
+    "tanh_backward",
 ]  # fmt: skip
 
 

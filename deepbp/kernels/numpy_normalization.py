@@ -16,8 +16,8 @@ from deepbp.kernels.blocks import (
     OTHER_FEATURES,
     OTHER_INVERSE,
     OTHER_SHAPE,
-    column_sum,
 )
+from deepbp.kernels.numpy_product import column_sum
 from deepbp.typing import Array
 
 Mean: TypeAlias = Callable[[Array], Array]

@@ -1,4 +1,4 @@
-"""The NumPy form of the product of two matrices, and which products the compiled form computes itself."""
+"""The NumPy form of products and sums of matrices, and which products the compiled form computes itself."""
 
 from functools import cache
 from os import environ
@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from deepbp._validation import ones
 from deepbp.kernels.blas_threads import MOST, threads
+from deepbp.kernels.blocks import LONG_BATCH, long_product
 from deepbp.typing import Array
 
 SMALLEST = 10**6
@@ -40,6 +42,22 @@ def matrix_product(a: Array, b: Array, out: Array | None = None) -> Array:
     """
     product: Array = a.dot(b, out)
     return product
+
+
+def column_sum(rows: Array, out: Array | None = None) -> Array:
+    """Σ over the rows of a matrix (B, O), written to ``out`` (O,) if there is one, as the gradient of a bias is.
+
+    >>> import numpy as np
+    >>> from deepbp.kernels import column_sum
+    >>> column_sum(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([4., 6.])
+    """
+    one = ones(len(rows), rows.dtype)  # a product with ones takes a fifth of the time of ``rows.sum(axis=0)``
+    total: Array = one.dot(rows, out) if len(rows) <= LONG_BATCH else long_product(one, rows)
+    if out is None or len(rows) <= LONG_BATCH:
+        return total
+    out[...] = total
+    return out
 
 
 @cache
@@ -78,8 +96,8 @@ def is_tiled(rows: int, length: int, columns: int, dtype: "np.dtype[Any]") -> bo
 def is_tiled_product(a: Array, b: Array) -> bool:
     """The same for two matrices; False for what are none, or of other dtypes."""
     return (
-        a.size * b.shape[-1] > SMALLEST  # of most small products, this is all that is asked
-        and a.ndim == b.ndim == 2
+        a.ndim == b.ndim == 2
+        and a.size * b.shape[1] > SMALLEST  # of small products, no more is asked
         and a.shape[1] == len(b)
         and a.dtype == b.dtype
         and a.dtype.char in "fd"

@@ -10,7 +10,8 @@ from math import sqrt
 import numpy as np
 
 from deepbp.errors import ShapeError
-from deepbp.kernels.blocks import NOT_STEPS, column_sum
+from deepbp.kernels.blocks import NOT_STEPS
+from deepbp.kernels.numpy_product import column_sum
 from deepbp.typing import Array
 
 

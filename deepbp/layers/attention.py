@@ -6,7 +6,6 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from attrs import define, evolve, field
 
-from deepbp._validation import ones
 from deepbp.errors import ConfigurationError, ShapeError
 from deepbp.errors.validators import boolean, instance_of, one_of, optional, positive_int
 from deepbp.formulas.language import Formula
@@ -47,7 +46,7 @@ def _accumulate(x: Array, delta: Array, weight: Parameter, bias: Parameter) -> N
     count = x.shape[0] * x.shape[1]
     rows = delta.reshape(count, delta.shape[2])
     weight.accumulate_product(x.reshape(count, x.shape[2]).T, rows)
-    bias.accumulate_product(ones(count, rows.dtype), rows)
+    bias.accumulate_sum(rows)
 
 
 def _moved(delta: Array, weight: Parameter) -> Array:

@@ -3,7 +3,7 @@
 import numpy as np
 from attrs import define, evolve, field
 
-from deepbp._validation import as_shape, ones
+from deepbp._validation import as_shape
 from deepbp.errors import ConfigurationError, ShapeError, shown
 from deepbp.errors.validators import boolean, instance_of, positive_int
 from deepbp.formulas.language import Formula
@@ -114,7 +114,7 @@ class Bilinear(Layer[Array]):
         grad = kernels.matrix_product(products.T, delta)  # ∂L/∂W = Σ uᵢ vⱼ δₖ
         self.weight.accumulate(grad.reshape(self.weight.value.shape))
         if self.bias is not None:
-            self.bias.accumulate_product(ones(len(delta), delta.dtype), delta)  # ∂L/∂b = Σ δ
+            self.bias.accumulate_sum(delta)  # ∂L/∂b = Σ δ
 
     def _matrix(self) -> Array:
         """W with a row for each product: (I·J, O)."""

@@ -5,7 +5,6 @@ from typing import ClassVar, TypeAlias
 from attrs import define, evolve, field
 
 from deepbp import kernels
-from deepbp._validation import ones
 from deepbp.errors import ConfigurationError
 from deepbp.errors.validators import boolean, instance_of, positive_int
 from deepbp.formulas.language import Formula
@@ -111,7 +110,7 @@ class _Kernels(Layer[Saved]):
         self.weight.accumulate(gradient.reshape(self.weight.value.shape))
         if self.bias is not None:
             signals = delta.reshape(-1, delta.shape[-1])
-            self.bias.accumulate_product(ones(len(signals), delta.dtype), signals)  # ∂L/∂b = Σ δ
+            self.bias.accumulate_sum(signals)  # ∂L/∂b = Σ δ
 
 
 @define(eq=False)

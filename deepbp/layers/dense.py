@@ -4,7 +4,6 @@ import re
 
 from attrs import define, evolve, field
 
-from deepbp._validation import ones
 from deepbp.errors import ContractError, NotBuiltError, ShapeError
 from deepbp.errors.validators import boolean, instance_of, positive_int
 from deepbp.formulas.language import Formula
@@ -108,7 +107,7 @@ class Dense(Layer[Array]):
             x, delta = rows(x), rows(delta)
         self.weight.accumulate_product(x.T, delta)  # ∂L/∂W = xᵀ δ
         if self.bias is not None:
-            self.bias.accumulate_product(ones(len(delta), delta.dtype), delta)  # ∂L/∂b = Σ δ
+            self.bias.accumulate_sum(delta)  # ∂L/∂b = Σ δ
 
     def lower(self, program: Program, x: Slot) -> Slot:
         return program.dense(x, self.weight, self.bias) if x.value.ndim == 2 else program.layer(self, x)
@@ -201,4 +200,4 @@ class TiedDense(Layer[Array]):
             x, delta = rows(x), rows(delta)
         self.weight.accumulate_product(delta.T, x)  # ∂L/∂W += δᵀ x
         if self.bias is not None:
-            self.bias.accumulate_product(ones(len(delta), delta.dtype), delta)  # ∂L/∂b = Σ δ
+            self.bias.accumulate_sum(delta)  # ∂L/∂b = Σ δ

@@ -5,7 +5,6 @@ from typing import TypeAlias
 import numpy as np
 from attrs import define, field
 
-from deepbp._validation import ones
 from deepbp.errors import ShapeError
 from deepbp.errors.validators import instance_of, positive_int, whole_number
 from deepbp.formulas.language import Formula
@@ -96,5 +95,5 @@ class Maxout(Layer[Saved]):
         np.put_along_axis(sums, winner, delta[:, None], axis=1)
         at_sums = sums.reshape(len(x), self.pieces * self.units)
         self.weight.accumulate_product(x.T, at_sums)  # ∂L/∂W = xᵀ ∂L/∂z
-        self.bias.accumulate_product(ones(len(x), delta.dtype), at_sums)  # ∂L/∂b = Σ ∂L/∂z
+        self.bias.accumulate_sum(at_sums)  # ∂L/∂b = Σ ∂L/∂z
         return at_sums

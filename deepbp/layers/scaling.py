@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 from attrs import define, field
 
-from deepbp._validation import as_samples, ones, require_built
+from deepbp._validation import as_samples, require_built
 from deepbp.errors import DataError
 from deepbp.errors.validators import instance_of
 from deepbp.formulas.language import Formula
@@ -21,7 +21,7 @@ from deepbp.typing import Array, ArrayLike, Shape
 def _accumulate_features(parameter: Parameter, shares: Array) -> None:
     """Accumulate the gradient of a parameter (F,): terms (B, …, F), summed over all axes but the last."""
     rows = shares.reshape(-1, shares.shape[-1])
-    parameter.accumulate_product(ones(len(rows), rows.dtype), rows)
+    parameter.accumulate_sum(rows)
 
 
 @define(eq=False)

@@ -139,7 +139,7 @@ def _products(floats: Any, number: Any) -> dict[str, Any]:
         return CONTINUE
 
     def gradient_by_columns(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
-        """The same for I = 1, and with ones for x the gradient of a bias, Σ δ."""
+        """The same for I = 1."""
         i = wholes(own)
         gemv(wholes(place)[GEMV], YES, rows, i[5], i[2], i[1], i[3], number(1))
         return CONTINUE

@@ -327,4 +327,10 @@ def others(floats: Any, number: Any) -> dict[str, Any]:
             y[k] = mask[k] * x[k]
         return CONTINUE
 
-    return {"add_bias": add_bias, "add": add, "dropout": dropout}
+    def column_sum(own: Any, numbers: Any, rows: Any, place: Any) -> Any:
+        """Σ δ over the rows, the gradient of a bias: δ, gradient, width."""
+        i = wholes(own)
+        loops.column_sum(floats(i[1]), rows, i[3], floats(i[2]))
+        return CONTINUE
+
+    return {"add_bias": add_bias, "add": add, "column_sum": column_sum, "dropout": dropout}

@@ -19,7 +19,6 @@ Sizes: TypeAlias = tuple[int, int, int, np.dtype[Any]]
 _PRODUCTS: dict[str, tuple[Callable[[int, int, int], tuple[Shape, Shape, Shape]], Callable[..., Any]]] = {
     "product": (lambda rows, i, o: ((rows, i), (i, o), (rows, o)), lambda x, weight, z: np.dot(x, weight, z)),
     "gradient": (lambda rows, i, o: ((rows, i), (rows, o), (i, o)), lambda x, delta, grad: np.dot(x.T, delta, grad)),
-    "bias": (lambda rows, _, o: ((rows,), (rows, o), (o,)), lambda ones, delta, grad: np.dot(ones, delta, grad)),
     "moved": (lambda rows, i, o: ((rows, o), (i, o), (rows, i)), lambda delta, w, moved: np.dot(delta, w.T, moved)),
 }
 # The instructions for each, with those of rows (0), inputs (1) and outputs (2) that must be 1 for it.
@@ -36,7 +35,6 @@ _FORMS: dict[str, dict[str, set[int]]] = {
         "gradient_by_columns": {1},
         "gradient_by_dot": {1, 2},
     },
-    "bias": {"gradient_by_columns": {1}, "gradient_by_gemm": {1}, "gradient_by_dot": {1, 2}},
     "moved": {
         "moved_by_gemm": set(),
         "moved_by_transpose": set(),
@@ -65,8 +63,6 @@ def in_numpy(kind: str, a: Array, b: Array, out: Array) -> None:
 def in_tiles(kind: str, sizes: Sizes) -> tuple[int, ...] | None:
     """The numbers for ``product_in_tiles``, if the ordinary passes compute this product by the compiled kernel."""
     rows, inputs, outputs, dtype = sizes
-    if kind not in _IN_TILES:
-        return None
     numbers = _IN_TILES[kind](inputs, outputs)
     m, length, columns = (size or rows for size in numbers[-3:])
     return numbers if is_tiled(m, length, columns, dtype) else None

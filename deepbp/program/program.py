@@ -252,10 +252,7 @@ class Program:
         if needs_bias and bias is not None:
             if self.rows > LONG_BATCH:
                 raise NotLoweredError("the gradient of a bias is summed in pieces for so many rows")
-            sizes_of_bias = (self.rows, 1, outputs, self.dtype)
-            back.append(
-                self._product("bias", sizes_of_bias, np.ones(self.rows, self.dtype), z.delta, bias._grad_array())
-            )
+            back.append(("column_sum", z.delta, bias._grad_array(), outputs))
         if x.delta is not None:
             back.append(self._product("moved", sizes, z.delta, weight.value, x.delta))
         self.on_the_way_back(*back)

@@ -332,3 +332,25 @@ def test_both_forms_refuse_the_same(form: ModuleType, case: str) -> None:
         getattr(plain, name)(*arguments)
     if error is not IndexError:
         assert str(caught.value).split(",")[0] == str(expected.value).split(",")[0]
+
+
+@in_both_forms
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sums_of_columns(form: ModuleType, dtype: Any) -> None:
+    """Of rows that fill a run or not, and columns that fill vectors or not, in any layout, also into an array."""
+    for rows in (0, 1, 2, 3, 4, 7, 511, 512, 517, 1030):
+        for columns in (1, 2, 15, 16, 17, 40):
+            values = draw((rows, columns), dtype, seed=rows)
+            exact = values.sum(axis=0, dtype=np.float64)
+            size = np.abs(values).sum(axis=0, dtype=np.float64)
+            beside = np.full((columns, 2 * rows), np.nan, dtype).T
+            beside[::2] = values
+            fixed = values.copy()
+            fixed.flags.writeable = False
+            out = np.full(columns, np.nan, dtype)
+            assert form.column_sum(values, out) is out
+            made = [out, *(form.column_sum(each) for each in (values, beside[::2], fixed))]
+            for each in made:
+                assert each.dtype == dtype
+                assert (np.abs(each - exact) <= 200 * np.finfo(dtype).eps * size).all(), (rows, columns)
+            assert form is plain or all(np.array_equal(each, out) for each in made)
