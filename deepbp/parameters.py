@@ -17,7 +17,6 @@ from deepbp.errors import (
     ShapeError,
     shown,
 )
-from deepbp.kernels.blocks import LONG_BATCH, long_product
 from deepbp.typing import Array, Shape
 
 
@@ -195,13 +194,6 @@ class Parameter:
         if self.frozen:
             if a.shape[-1:] != b.shape[-2:][:1]:  # without this, a delta of another batch would pass unnoticed
                 raise ContractError(f"gradient: the product of {a.shape} and {b.shape} does not exist")
-            return
-        try:
-            is_long = a.ndim == 1 and len(a) > LONG_BATCH and b.ndim == 2 and len(b) == len(a)  # as of a bias
-        except AttributeError:
-            is_long = False
-        if is_long:
-            self.accumulate(long_product(a, b))
             return
         if self in self._unwritten:
             grad = self._grad if self._grad is not None else self._grad_array()

@@ -391,7 +391,8 @@ def rnn(z: Array, recurrent: Array, h: Array) -> None:
         plain.rnn(z, recurrent, h)
 
 
-def rnn_backward(h: Array, recurrent: Array, delta: Array, dz: Array, dh: Array, db: Array) -> None:
+def rnn_backward(h: Array, recurrent: Array, delta: Array, dz: Array, dh: Array, db: Array | None = None) -> None:
+    db = np.empty(dz.shape[-1:], dz.dtype) if db is None else db
     plain.check_steps(1, (h,), (recurrent,), steps=(delta, dz), rows=(dh,), sums=(db,))
     if ordinary(h, recurrent, delta, dz, dh, db):
         _rnn_backward(*_flat(h), _back(recurrent), *_flat(delta, dz, dh, db), *delta.shape)
@@ -408,8 +409,16 @@ def lstm(z: Array, recurrent: Array, h: Array, c: Array) -> None:
 
 
 def lstm_backward(
-    gates: Array, c: Array, recurrent: Array, delta: Array, dz: Array, dh: Array, dc: Array, db: Array
+    gates: Array,
+    c: Array,
+    recurrent: Array,
+    delta: Array,
+    dz: Array,
+    dh: Array,
+    dc: Array,
+    db: Array | None = None,
 ) -> None:
+    db = np.empty(dz.shape[-1:], dz.dtype) if db is None else db
     plain.check_steps(4, (c,), (recurrent,), wide=(gates, dz), steps=(delta,), rows=(dh, dc), sums=(db,))
     if ordinary(gates, c, recurrent, delta, dz, dh, dc, db):
         _lstm_backward(*_flat(gates, c), _back(recurrent), *_flat(delta, dz, dh, dc, db), *delta.shape)
@@ -434,9 +443,10 @@ def gru_backward(
     dz: Array,
     dp: Array,
     dh: Array,
-    db: Array,
+    db: Array | None = None,
 ) -> None:
     steps = {"wide": (gates, dz, dp), "steps": (product, delta)}
+    db = np.empty(dz.shape[-1] + h.shape[-1], dz.dtype) if db is None else db
     plain.check_steps(3, (h,), (recurrent,), **steps, rows=(dh,), all_sums=(db,))
     if ordinary(gates, product, h, recurrent, delta, dz, dp, dh, db):
         _gru_backward(*_flat(gates, product, h), _back(recurrent), *_flat(delta, dz, dp, dh, db), *delta.shape)

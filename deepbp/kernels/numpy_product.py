@@ -93,10 +93,12 @@ def is_tiled(rows: int, length: int, columns: int, dtype: "np.dtype[Any]") -> bo
     )
 
 
-def is_tiled_product(a: Array, b: Array) -> bool:
+def is_tiled_product(a: Any, b: Any) -> bool:
     """The same for two matrices; False for what are none, or of other dtypes."""
     return (
-        a.ndim == b.ndim == 2
+        isinstance(a, np.ndarray)
+        and isinstance(b, np.ndarray)
+        and a.ndim == b.ndim == 2
         and a.size * b.shape[1] > SMALLEST  # of small products, no more is asked
         and a.shape[1] == len(b)
         and a.dtype == b.dtype

@@ -66,11 +66,11 @@ def rnn(z: Array, recurrent: Array, h: Array) -> None:
         np.tanh(z[:, t] + h[:, t].dot(recurrent), out=h[:, t + 1])
 
 
-def rnn_backward(h: Array, recurrent: Array, delta: Array, dz: Array, dh: Array, db: Array) -> None:
+def rnn_backward(h: Array, recurrent: Array, delta: Array, dz: Array, dh: Array, db: Array | None = None) -> None:
     """∂L/∂zₜ = (∂L/∂hₜ + ∂L/∂zₜ₊₁ Rᵀ) · (1 − hₜ²), from the last step to the first, in place.
 
-    ``delta`` is ∂L/∂hₜ from outside the recurrence. ``dh`` begins as zeros and ends as ∂L/∂h₀. ``db`` (U,) becomes
-    the sum of ∂L/∂z over samples and steps.
+    ``delta`` is ∂L/∂hₜ from outside the recurrence. ``dh`` begins as zeros and ends as ∂L/∂h₀. ``db`` (U,), if
+    it is given, becomes the sum of ∂L/∂z over samples and steps.
 
     >>> import numpy as np
     >>> from deepbp.kernels import rnn_backward
@@ -80,6 +80,7 @@ def rnn_backward(h: Array, recurrent: Array, delta: Array, dz: Array, dh: Array,
     >>> dz.ravel(), db
     (array([1.5, 1. ]), array([2.5]))
     """
+    db = np.empty(dz.shape[-1:], dz.dtype) if db is None else db
     check_steps(1, (h,), (recurrent,), steps=(delta, dz), rows=(dh,), sums=(db,))
     for t in reversed(range(delta.shape[1])):
         dz[:, t] = (dh + delta[:, t]) * (1 - h[:, t + 1] * h[:, t + 1])
@@ -113,11 +114,18 @@ def lstm(z: Array, recurrent: Array, h: Array, c: Array) -> None:
 
 
 def lstm_backward(
-    gates: Array, c: Array, recurrent: Array, delta: Array, dz: Array, dh: Array, dc: Array, db: Array
+    gates: Array,
+    c: Array,
+    recurrent: Array,
+    delta: Array,
+    dz: Array,
+    dh: Array,
+    dc: Array,
+    db: Array | None = None,
 ) -> None:
     """The chain rule through hₜ, cₜ and the gates, from the last step to the first, in place.
 
-    ``dz`` becomes ∂L/∂z, and ``db`` (4U,) its sum over samples and steps; ``dh`` and ``dc`` begin as zeros and end as
+    ``dz`` becomes ∂L/∂z, and ``db`` (4U,), if it is given, its sum; ``dh`` and ``dc`` begin as zeros and end as
     ∂L/∂h₀ and ∂L/∂c₀.
 
     >>> import numpy as np
@@ -128,6 +136,7 @@ def lstm_backward(
     >>> dz.ravel(), dc
     (array([0.  , 0.  , 0.25, 0.  ]), array([[0.25]]))
     """
+    db = np.empty(dz.shape[-1:], dz.dtype) if db is None else db
     check_steps(4, (c,), (recurrent,), wide=(gates, dz), steps=(delta,), rows=(dh, dc), sums=(db,))
     units = c.shape[2]
     for t in reversed(range(delta.shape[1])):
@@ -178,13 +187,13 @@ def gru_backward(
     dz: Array,
     dp: Array,
     dh: Array,
-    db: Array,
+    db: Array | None = None,
 ) -> None:
     """The chain rule through hₜ and the gates, from the last step to the first, in place.
 
     ``dz`` becomes ∂L/∂(x W + b), ``dp`` ∂L/∂(h R + b₂), which differs in the last third, since r stands between; ``dh``
-    begins as zeros and ends as ∂L/∂h₀. ``db`` (4U,) becomes the sums over samples and steps: of ``dz``, and behind
-    them, of the last third of ``dp``.
+    begins as zeros and ends as ∂L/∂h₀. ``db`` (4U,), if it is given, becomes the sums of ``dz``,
+    and behind them, of the last third of ``dp``.
 
     >>> import numpy as np
     >>> from deepbp.kernels import gru_backward
@@ -195,6 +204,7 @@ def gru_backward(
     (array([0. , 1. , 0.5]), array([0.  , 1.  , 0.25]), array([[0.5]]))
     """
     steps = {"wide": (gates, dz, dp), "steps": (product, delta)}
+    db = np.empty(dz.shape[-1] + h.shape[-1], dz.dtype) if db is None else db
     check_steps(3, (h,), (recurrent,), **steps, rows=(dh,), all_sums=(db,))
     units = h.shape[2]
     for t in reversed(range(delta.shape[1])):
