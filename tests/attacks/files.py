@@ -3,8 +3,8 @@
     python tests/attacks/files.py --seconds 60 --seed 0
 
 Each file is loaded or refused in words, within a second of the processor's time and 50 MB of memory, and imports
-nothing but parts of deepbp. Structures and checksums are right, so that the files reach what is behind them. ``make fuzz`` is guided
-by coverage; this attack knows the format, and builds what is large, deep, wide, shared or repeated.
+nothing but parts of deepbp. Structures and checksums are right, so that the files reach what is behind them. ``make
+fuzz`` is guided by coverage; this attack knows the format, and builds what is large, deep, wide, shared or repeated.
 """
 
 import argparse
