@@ -19,10 +19,11 @@ class LazyPackage(ModuleType):
     A process that trains one small network then creates the classes of its own layers, not those of all layers.
     """
 
-    _homes: Mapping[
-        str, str
-    ]  # for each name, the module that defines it, or the package, which the name is a module of
-    _public: str  # the path of its classes and functions
+    _homes: Mapping[str, str]
+    """For each name, the module that defines it; or the package itself, for a name that is one of its modules."""
+
+    _public: str
+    """The path of its classes and functions."""
 
     def __setattr__(self, name: str, value: object) -> None:
         """Add a name. Python adds each module to its package in this way, as soon as the module has been imported."""
