@@ -8,8 +8,6 @@ from typing import Any
 from benchmarks.measure import ratios, spread
 from benchmarks.promises import PROMISES, Promise
 
-STEPWISE = "deepbp, Trainer.step"
-
 
 def page(runs: list[dict[str, Any]]) -> str:
     """Return the page in Markdown; the newest run comes first."""
@@ -34,25 +32,19 @@ def page(runs: list[dict[str, Any]]) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def base(run: dict[str, Any]) -> str:
-    """What the ratios of a run are relative to: in early runs, one call a step."""
-    return STEPWISE if run.get("early") else "deepbp"
-
-
 def _run(run: dict[str, Any]) -> list[str]:
     machine, named = run["machine"], ", ".join(f"{name} {number}" for name, number in run["versions"].items())
-    early = "Before `fit` ran as one compiled program: relative to `Trainer.step`, with a floor of calls of `np.dot`, "
     parts = [
         f"## {machine['processor']}",
         f"{run['date']}, {machine['cores']} cores, {machine['system']}, {machine['blas']}. {named}. "
         f"{run['rounds']} rounds of about {run['block_seconds']} seconds for each library.",
-        f"{early}and the training on the digits without imports." if run.get("early") else "",
+        run.get("note", ""),
     ]
     for threads, workloads in run["workloads"].items():
         parts += [
-            f"### Time of a step relative to {base(run)}, threads: {threads}",
+            f"### Time of a step relative to deepbp, threads: {threads}",
             "Medians, with quartiles in parentheses. Above 1, the library is slower.",
-            _steps(workloads, base(run)),
+            _steps(workloads),
             _skipped(workloads),
             _ages(workloads),
         ]
@@ -73,20 +65,20 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _steps(workloads: list[dict[str, Any]], own: str) -> str:
-    names = [name for name in workloads[0]["results"] if name != own]
+def _steps(workloads: list[dict[str, Any]]) -> str:
+    names = [name for name in workloads[0]["results"] if name != "deepbp"]
     rows = []
     for entry in workloads:
         results = entry["results"]
-        row = [entry["workload"], f"{spread(results[own]['microseconds'])[1]:.3g} µs"]
+        row = [entry["workload"], f"{spread(results['deepbp']['microseconds'])[1]:.3g} µs"]
         for name in names:
             if "skip" in results[name]:
                 row.append("–")
             else:
-                low, median, high = spread(ratios(results, name, own))
+                low, median, high = spread(ratios(results, name))
                 row.append(f"**{median:.2f}** ({low:.2f}–{high:.2f})")
         rows.append(row)
-    return _table(["network", own, *names], rows)
+    return _table(["network", "deepbp", *names], rows)
 
 
 def _ages(workloads: list[dict[str, Any]]) -> str:
@@ -120,12 +112,11 @@ def _numbers(values: Iterable[float | None]) -> list[str]:
 
 def quote(runs: list[dict[str, Any]]) -> str:
     """Return the table in the README: the newest run, on one thread if it has that."""
-    run, own = runs[0], base(runs[0])
     rows = []
     names = ["floor", "handwritten NumPy", "PyTorch eager", "JAX jit", "JAX scan", "scikit-learn MLP"]
-    for entry in next(iter(run["workloads"].values())):
+    for entry in next(iter(runs[0]["workloads"].values())):
         found = entry["results"]
-        medians = ["–" if "skip" in found[n] else _short(spread(ratios(found, n, own))[1]) for n in names]
+        medians = ["–" if "skip" in found[n] else _short(spread(ratios(found, n))[1]) for n in names]
         rows.append([entry["workload"], *medians])
     return _table(["network", *names], rows)
 
@@ -147,8 +138,6 @@ def _skipped(workloads: list[dict[str, Any]]) -> str:
 
 def measured(run: dict[str, Any], promise: Promise) -> float | None:
     """The ratio that a promise bounds; None if the run has no such numbers."""
-    if run.get("early"):
-        return None
     threads = str(promise.threads)
     workloads = run["workloads"].get(threads, [])
     results: dict[str, Any] = next(
@@ -175,12 +164,11 @@ def _promises(runs: list[dict[str, Any]]) -> str:
 
 
 def _fits(fits: dict[str, Any]) -> str:
-    key = "whole" if "whole" in fits["deepbp"] else "seconds"
-    own = statistics.median(fits["deepbp"][key])
+    own = statistics.median(fits["deepbp"]["whole"])
     rows = []
     for name, entry in fits.items():
         seconds = [f"{statistics.median(entry[one]):.2f} s" if one in entry else "–" for one in ("whole", "seconds")]
-        relative = f"{statistics.median(entry[key]) / own:.1f}"
+        relative = f"{statistics.median(entry['whole']) / own:.1f}"
         rows.append([name.replace("_", "-"), *seconds, relative, str(entry["epochs"])])
     return _table(["", "process with its imports", "training alone", "relative to deepbp", "epochs"], rows)
 
@@ -189,12 +177,7 @@ def _footprint(found: dict[str, Any]) -> str:
     base = found["import_seconds"]["numpy"]
     imports = [[name, f"{s:.3f} s", f"{s / base:.2f}"] for name, s in found["import_seconds"].items()]
     first = found["first_fit_seconds"].items()
-    fits = ", ".join(
-        f"{one['fit']:.2f} s {name} ({one['whole']:.2f} s with its imports)"
-        if isinstance(one, dict)
-        else f"{one:.2f} s with the {name} kernels, which were stored"  # an early run
-        for name, one in first
-    )
+    fits = ", ".join(f"{one['fit']:.2f} s {name} ({one['whole']:.2f} s with its imports)" for name, one in first)
     sizes = ", ".join(f"{name} {size:.0f} MB" for name, size in found["installed_megabytes"].items())
     memory = ", ".join(f"{name} {size:.0f} MB" for name, size in found["peak_megabytes"].items())
     return "\n\n".join(
@@ -215,12 +198,12 @@ def chart(run: dict[str, Any], path: Path) -> None:
     mpl.rcParams["svg.hashsalt"] = "deepbp"
     import matplotlib.pyplot as plt
 
-    workloads, own = next(iter(run["workloads"].values())), base(run)
-    names = [name for name in workloads[0]["results"] if name != own]
+    workloads = next(iter(run["workloads"].values()))
+    names = [name for name in workloads[0]["results"] if name != "deepbp"]
     figure, axes = plt.subplots(figsize=(9, 0.55 * len(workloads) + 1.6), layout="constrained")
     for number, name in enumerate(names):
         points = [
-            (statistics.median(ratios(entry["results"], name, own)), row)
+            (statistics.median(ratios(entry["results"], name)), row)
             for row, entry in enumerate(workloads)
             if "skip" not in entry["results"][name]
         ]
