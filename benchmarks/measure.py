@@ -6,6 +6,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -68,6 +69,9 @@ def contender(
         process.wait()
 
 
+PAUSE = 0.05  # seconds: threads of the library before wait for more work without giving up their cores, for a while
+
+
 def run_workload(index: int, contenders: list[Contender], rounds: int, block: float) -> dict[str, Any]:
     """Measure one workload: ``{library: {"microseconds": [one for each round]} or {"skip": reason}}``."""
     results: dict[str, Any] = {}
@@ -84,6 +88,7 @@ def run_workload(index: int, contenders: list[Contender], rounds: int, block: fl
         results[it.name] = {"microseconds": []}
     for _ in range(rounds):
         for it, calls, steps in taking_part:
+            time.sleep(PAUSE)
             seconds = it.ask(calls=calls)["seconds"]
             results[it.name]["microseconds"].append(seconds / (calls * steps) * 1e6)
     return results
