@@ -69,7 +69,7 @@ def contender(
         process.wait()
 
 
-PAUSE = 0.05  # seconds: threads of the library before wait for more work without giving up their cores, for a while
+PAUSE = 0.1  # seconds: threads of the library before wait for more work without giving up their cores, for a while
 
 
 def run_workload(index: int, contenders: list[Contender], rounds: int, block: float) -> dict[str, Any]:

@@ -131,9 +131,7 @@ def multiply(
                 if b_step != 1:
                     transpose(b, o * b_step + q, b_step, width, run, wide, scratch)
                     panel, place, distance = scratch, 0, wide
-                _panel(
-                    a, at, a_row, a_step, run, panel, place, distance, y, to, columns, high, width, q > 0
-                )  # fmt: skip
+                _panel(a, at, a_row, a_step, run, panel, place, distance, y, to, columns, high, width, q > 0)
 
 
 @stored
@@ -146,6 +144,7 @@ def _matrix_product(
 
 def _laid_out(matrix: Array) -> tuple[Array, int, int]:
     """A matrix as a flat array, and the distances of its rows and columns; a copy, if it is no block of memory."""
+    matrix = np.asarray(matrix)
     if matrix.flags.behaved:
         if matrix.flags.c_contiguous:
             return matrix.reshape(-1), matrix.shape[1], 1

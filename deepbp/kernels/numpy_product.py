@@ -60,6 +60,9 @@ def column_sum(rows: Array, out: Array | None = None) -> Array:
     return out
 
 
+_PLAIN = (np.ndarray, np.memmap)  # other kinds of arrays have products of their own
+
+
 @cache
 def has_wide_registers() -> bool:
     """Whether compiled code may count on 32 registers of 64 bytes.
@@ -96,8 +99,8 @@ def is_tiled(rows: int, length: int, columns: int, dtype: "np.dtype[Any]") -> bo
 def is_tiled_product(a: Any, b: Any) -> bool:
     """The same for two matrices; False for what are none, or of other dtypes."""
     return (
-        isinstance(a, np.ndarray)
-        and isinstance(b, np.ndarray)
+        type(a) in _PLAIN
+        and type(b) in _PLAIN
         and a.ndim == b.ndim == 2
         and a.size * b.shape[1] > SMALLEST  # of small products, no more is asked
         and a.shape[1] == len(b)

@@ -1,5 +1,6 @@
 """The product of two matrices in tiles: right for all sizes and layouts, and the same bits for any part of it."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,13 @@ def test_no_number_is_lost_that_is_not_finite() -> None:
     assert np.array_equal(product(a, b), expected, equal_nan=True)
 
 
+def test_arrays_on_disk(tmp_path: Path, count: list[int]) -> None:
+    a, b = draw(9, 7, dtype="float32"), draw(7, 5, dtype="float32", seed=1)
+    np.save(tmp_path / "a.npy", a)
+    assert np.array_equal(product(np.load(tmp_path / "a.npy", mmap_mode="r"), b), product(a, b))
+    assert len(count) == 2
+
+
 def test_into_an_array(count: list[int]) -> None:
     a, b, out = draw(6, 5, dtype="float64"), draw(5, 4, dtype="float64", seed=1), np.full((6, 4), np.nan)
     assert product(a, b, out) is out
@@ -141,13 +149,14 @@ def test_what_does_not_fit_is_reported_by_numpy(out: Array, count: list[int]) ->
         (np.ones((3, 5), "float16"), np.ones((5, 4), "float16")),
         (np.ones((3, 5), ">f4"), np.ones((5, 4), ">f4")),
         (np.ones((3, 0)), np.ones((0, 4))),
+        (np.ma.masked_array(np.ones((3, 5))), np.ones((5, 4))),
     ],
     ids=lambda array: f"{array.dtype.str}{array.shape}",
 )
 def test_other_arrays_are_numpys(a: Array, b: Array, count: list[int]) -> None:
     made = product(a, b)
     assert np.array_equal(made, a.dot(b))
-    assert made.dtype == a.dot(b).dtype
+    assert (type(made), made.dtype) == (type(a.dot(b)), a.dot(b).dtype)
     assert not count
 
 
