@@ -26,6 +26,7 @@ from deepbp.kernels.numba_lanes import (
 )
 from deepbp.kernels.numba_math import INLINE, exp_negative, expm1_negative, inner, log1p_positive, log1p_share, merged
 from deepbp.kernels.numpy_kernels import TINY
+from deepbp.kernels.numpy_product import TERMS
 
 
 def inlined(function: Callable[..., Any]) -> Any:
@@ -43,18 +44,14 @@ def add_bias(z: Any, bias: Any, rows: Any, width: Any) -> None:
             z[row * width + j] += bias[j]
 
 
-RUN = 512
-"""Rows that are added up before they are added to the sum of those before."""
-
-
 @exact
 def column_sum(values: Any, rows: Any, width: Any, out: Any) -> None:
-    """Σ over the rows (rows, width), of four at a time."""
+    """Σ over the rows of a matrix (rows, width), of four at a time, in runs as those of products."""
     zero = spread(values.dtype.type(0))
     for j in range(0, width, BYTES // values.itemsize):
         left, sums = width - j, zero
-        for begin in range(0, rows, RUN):
-            end = min(begin + RUN, rows)
+        for begin in range(0, rows, TERMS):
+            end = min(begin + TERMS, rows)
             fours, one, two, three, four = begin + (end - begin) // 4 * 4, zero, zero, zero, zero
             for row in range(begin, fours, 4):
                 k = row * width + j
@@ -279,6 +276,7 @@ def cross_entropies(
 def cross_entropies_of_many(
     z: Any, labels: Any, scratch: Any, terms: Any, d: Any, classes: Any, count: Any, factor: Any
 ) -> None:  # fmt: skip
+    """A row is several vectors; ``scratch`` is not used."""
     exponentials(z, d, count * classes, classes)
     for row in range(count):
         terms[row] = _cross_entropy_of_many(z, row * classes, classes, labels[row], d, factor)

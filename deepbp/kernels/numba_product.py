@@ -4,7 +4,7 @@ A tile is some rows of the result by two vectors of its columns. Its sums stay i
 second factor that is loaded serves all rows of the tile. A panel is the part of the second factor under one tile: it is
 used for all rows, one tile after the other, while it is in the cache.
 
-Every number of the result is Σ a·b in the order of the terms, ``RUN`` of them at a time, each product and sum in one
+Every number of the result is Σ a·b in the order of the terms, ``TERMS`` of them at a time, each product and sum in one
 rounding. So its bits depend neither on the tiles nor on the other rows and columns.
 """
 
@@ -19,7 +19,7 @@ from deepbp.kernels.blocks import LONG_BATCH
 from deepbp.kernels.numba_lanes import intrinsic
 from deepbp.kernels.numba_math import merged, ordinary, stored
 from deepbp.kernels.numba_vectors import I64, MANY, Vectors, lanes, transpose
-from deepbp.kernels.numpy_product import RUN, is_tiled_product
+from deepbp.kernels.numpy_product import TERMS, is_tiled_product
 from deepbp.typing import Array
 
 HEIGHTS = (12, 8, 4, 2, 1) if MANY else (4, 2, 1)
@@ -118,11 +118,11 @@ def multiply(
     """y (rows, columns) = a (rows, length) @ b (length, columns), of flat arrays with these distances of rows, columns.
 
     The distance of b's columns is 1, or that of its rows is: panels of it are then transposed in ``scratch``, which has
-    ``RUN`` times two vectors of numbers.
+    ``TERMS`` times two vectors of numbers.
     """
     wide = WIDE * lanes(a)
-    for q in range(0, length, RUN):
-        run = min(RUN, length - q)
+    for q in range(0, length, TERMS):
+        run = min(TERMS, length - q)
         for m in range(0, rows, BLOCK):
             high, at = min(BLOCK, rows - m), m * a_row + q * a_step
             for o in range(0, columns, wide):
@@ -138,7 +138,7 @@ def multiply(
 def _matrix_product(
     a: Any, a_row: Any, a_step: Any, b: Any, b_row: Any, b_step: Any, y: Any, rows: Any, length: Any, columns: Any
 ) -> None:
-    scratch = np.empty(0 if b_step == 1 else RUN * WIDE * lanes(a), a.dtype)
+    scratch = np.empty(0 if b_step == 1 else TERMS * WIDE * lanes(a), a.dtype)
     multiply(a, a_row, a_step, b, b_row, b_step, y, rows, length, columns, scratch)
 
 

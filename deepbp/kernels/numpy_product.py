@@ -17,17 +17,17 @@ SMALLEST = 10**6
 LARGEST = 2**30
 """Multiplications, times the bytes of a number: for more, OpenBLAS is as quick, which copies parts of both factors."""
 
-RUN = 512
+TERMS = 512
 """Terms that are added up before they are added to the sum of those before."""
 
 PANEL = 128
 """The bytes of a row of a panel: of as many neighbouring columns of the second factor as a tile has."""
 
-ROWS = 4
+FEWEST_ROWS = 4
 """The least number of rows of the result that are worth a tile."""
 
-BYTES = 4096
-"""The longest row of the second factor: parts of longer ones displace each other in the cache."""
+LONGEST_ROW = 4096
+"""The most bytes of a row of the second factor: parts of longer ones displace each other in the cache."""
 
 
 def matrix_product(a: Array, b: Array, out: Array | None = None) -> Array:
@@ -89,8 +89,8 @@ def is_tiled(rows: int, length: int, columns: int, dtype: "np.dtype[Any]") -> bo
     size = rows * length * columns
     return (
         SMALLEST < size <= LARGEST // dtype.itemsize
-        and rows >= ROWS
-        and columns * dtype.itemsize <= BYTES
+        and rows >= FEWEST_ROWS
+        and columns * dtype.itemsize <= LONGEST_ROW
         and has_wide_registers()
         and (size < MOST or threads() == 1)
     )

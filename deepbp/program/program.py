@@ -13,7 +13,7 @@ import numpy as np
 from attrs import define, field
 
 from deepbp.kernels.blocks import LONG_BATCH
-from deepbp.kernels.numpy_product import PANEL, RUN
+from deepbp.kernels.numpy_product import PANEL, TERMS
 from deepbp.parameters import Buffer, Parameter, changes
 from deepbp.program import products
 from deepbp.program.layout import (
@@ -263,7 +263,7 @@ class Program:
         if self.plans:
             return (kind,)
         if (numbers := products.in_tiles(kind, sizes)) is not None:
-            return ("product_in_tiles", a, b, out, self.scratch(RUN * PANEL // self.dtype.itemsize), *numbers)
+            return ("product_in_tiles", a, b, out, self.scratch(TERMS * PANEL // self.dtype.itemsize), *numbers)
         name = products.quickest(kind, sizes)
         if name is None:
             return (lambda: products.in_numpy(kind, a, b, out),)

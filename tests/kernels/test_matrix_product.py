@@ -11,7 +11,7 @@ from deepbp.kernels import numpy_product as plain
 from deepbp.typing import Array
 
 pytestmark = needs_numba
-RUN = plain.RUN
+TERMS = plain.TERMS
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def all_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the processor or the size would leave a product to NumPy."""
     monkeypatch.setattr(plain, "has_wide_registers", lambda: True)
     monkeypatch.setattr(plain, "SMALLEST", 0)
-    monkeypatch.setattr(plain, "ROWS", 1)
+    monkeypatch.setattr(plain, "FEWEST_ROWS", 1)
     monkeypatch.setattr(plain, "threads", lambda: 1)
 
 
@@ -64,20 +64,22 @@ def test_all_sizes(dtype: str, count: list[int]) -> None:
     """All heights of tiles, full vectors of columns and others, and one run, several and parts of them."""
     eps = np.finfo(dtype).eps
     sizes = [(rows, length, columns) for rows in (*range(1, 28), 250) for length in (1, 7) for columns in (1, 8, 31)]
-    sizes += [(5, length, columns) for length in (RUN - 1, RUN, RUN + 1, 2 * RUN + 3) for columns in (16, 33, 70)]
+    sizes += [
+        (5, length, columns) for length in (TERMS - 1, TERMS, TERMS + 1, 2 * TERMS + 3) for columns in (16, 33, 70)
+    ]
     for m, k, n in sizes:
         a, b = draw(m, k, dtype=dtype), draw(k, n, dtype=dtype, seed=1)
         exact = a.astype("float64") @ b.astype("float64")
         size = np.abs(a).astype("float64") @ np.abs(b)
         for one, other in zip(layouts(a), layouts(b), strict=True):
-            assert (np.abs(product(one, other) - exact) <= eps * min(k + 2, RUN + 4) * size).all(), (m, k, n)
+            assert (np.abs(product(one, other) - exact) <= eps * min(k + 2, TERMS + 4) * size).all(), (m, k, n)
     assert len(count) == 5 * len(sizes)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_any_part_has_the_same_bits(dtype: str) -> None:
     """So predictions do not depend on the batch, nor on how factors lie in memory."""
-    a, b = draw(260, RUN + 100, dtype=dtype), draw(RUN + 100, 75, dtype=dtype, seed=1)
+    a, b = draw(260, TERMS + 100, dtype=dtype), draw(TERMS + 100, 75, dtype=dtype, seed=1)
     whole = product(a, b)
     for one in layouts(a):
         for other in layouts(b):
@@ -89,9 +91,9 @@ def test_any_part_has_the_same_bits(dtype: str) -> None:
 
 def test_the_sum_of_each_run_is_added_to_those_before() -> None:
     """In float32, 2²⁴ + 1 is 2²⁴: ones are lost that are added to it one by one, and not in a run."""
-    a = np.ones((4, 2 * RUN), "float32")
-    a[:, 0], b = 2.0**24, np.ones((2 * RUN, 40), "float32")
-    assert (product(a, b) == 2**24 + RUN).all()
+    a = np.ones((4, 2 * TERMS), "float32")
+    a[:, 0], b = 2.0**24, np.ones((2 * TERMS, 40), "float32")
+    assert (product(a, b) == 2**24 + TERMS).all()
 
 
 def test_what_lies_beside_the_factors_is_not_read() -> None:
