@@ -17,8 +17,8 @@ from deepbp.kernels import numba_loops as loops
 from deepbp.kernels import numpy_product as plain
 from deepbp.kernels.blocks import LONG_BATCH
 from deepbp.kernels.numba_lanes import intrinsic
-from deepbp.kernels.numba_math import merged, ordinary, stored
-from deepbp.kernels.numba_vectors import I64, MANY, Vectors, lanes, transpose
+from deepbp.kernels.numba_math import inner, merged, ordinary, stored
+from deepbp.kernels.numba_vectors import I64, MANY, Vectors, lanes, scratch, transpose, whole_vectors
 from deepbp.kernels.numpy_product import TERMS, is_tiled_product
 from deepbp.typing import Array
 
@@ -108,6 +108,40 @@ def add_product(
         width = min(wide, columns - o)
         _panel(a, a_at, a_row, a_step, length, b, b_at + o, b_row, y, y_at + o, y_row, rows, width, True)
         o += width
+
+
+@merged
+def _fill_panel(b: Any, at: Any, b_row: Any, b_step: Any, length: Any, columns: Any, panel: Any) -> None:
+    """A part of b (length, columns), of at most two vectors of columns, row by row: ``length`` in whole vectors."""
+    wide = WIDE * lanes(b)
+    if b_step != 1:
+        transpose(b, at, b_step, columns, length, wide, panel)
+    else:
+        for q in range(length):
+            for k in range(columns):
+                panel[q * wide + k] = b[at + q * b_row + k]
+
+
+@inner
+def in_panels(b: Any, b_row: Any, b_step: Any, length: Any, columns: Any) -> Any:
+    """All panels of b (length, columns), one after the other: their rows, side by side, stay in the nearest cache."""
+    size, wide = lanes(b), WIDE * lanes(b)
+    panels = scratch(whole_vectors(columns, wide) * length + size * wide, b)  # squares are transposed as a whole
+    for o in range(0, columns, wide):
+        _fill_panel(b, o * b_step, b_row, b_step, length, min(wide, columns - o), panels[o * length :])
+    return panels
+
+
+@merged
+def product_of_panels(
+    a: Any, a_row: Any, length: Any, panels: Any, y: Any, y_row: Any, rows: Any, columns: Any, is_sum: Any
+) -> None:
+    """y (rows, columns) = a (rows, length) @ b, or added to y, with b from ``in_panels``."""
+    wide = WIDE * lanes(a)
+    for q in range(0, length, TERMS):
+        for o in range(0, columns, wide):
+            at, run, width = o * length + q * wide, min(TERMS, length - q), min(wide, columns - o)
+            _panel(a, q, a_row, 1, run, panels, at, wide, y, o, y_row, rows, width, is_sum or q > 0)
 
 
 @merged

@@ -95,6 +95,23 @@ class Vectors:
             body = self.builder.basic_block
         body.terminator.set_metadata("llvm.loop", _Rolled(self.builder.module))
 
+    def over(self, count: Any, body: Callable[[Any, Any], None]) -> None:
+        """``body(first, mask)`` for each vector of so many numbers; the mask is None where all lanes are numbers.
+
+        Many processors that have no masks among their registers take as long for a masked store as for ten others.
+        """
+        if MANY:
+            with self.loop(self.chunks(count)) as turn:
+                first = self.times(turn.index, self.lanes)
+                body(first, self.mask(self.builder.sub(count, first)))
+            return
+        full = self.builder.sdiv(count, self.whole(self.lanes))
+        with self.loop(full) as turn:
+            body(self.times(turn.index, self.lanes), None)
+        first = self.times(full, self.lanes)
+        with self.builder.if_then(self.builder.icmp_signed("<", first, count)):
+            body(first, self.mask(self.builder.sub(count, first)))
+
     def chunks(self, length: Any) -> Any:
         """The number of vectors that hold this many numbers."""
         return self.builder.sdiv(self.plus(length, self.lanes - 1), self.whole(self.lanes))

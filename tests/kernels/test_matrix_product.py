@@ -89,6 +89,30 @@ def test_any_part_has_the_same_bits(dtype: str) -> None:
         assert np.array_equal(product(a, b[:, first % 70 : last]), whole[:, first % 70 : last])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_panels_of_a_factor_that_stays(dtype: str) -> None:
+    """In panels of their own, all sizes give the bits of the product of both matrices, or add to what was there."""
+    from deepbp.kernels.numba_math import inner
+    from deepbp.kernels.numba_product import in_panels, product_of_panels
+
+    @inner
+    def multiply(
+        a: Any, b: Any, b_row: Any, b_step: Any, y: Any, rows: Any, length: Any, columns: Any, add: Any
+    ) -> None:
+        panels = in_panels(b, b_row, b_step, length, columns)
+        product_of_panels(a, length, length, panels, y, columns, rows, columns, add)
+
+    for m, k, n in [(1, 1, 1), (3, 7, 5), (13, 40, 33), (5, TERMS + 9, 21), (2, 3, 64), (0, 3, 4), (4, 3, 0)]:
+        a, b = draw(m, k, dtype=dtype), draw(k, n, dtype=dtype, seed=1)
+        expected, y = product(a, b), np.full((m, n), 2, dtype)
+        multiply(a.reshape(-1), b.reshape(-1), n, 1, y.reshape(-1), m, k, n, False)
+        assert np.array_equal(y, expected)
+        multiply(a.reshape(-1), b.T.reshape(-1), 1, k, y.reshape(-1), m, k, n, True)
+        if k <= TERMS:
+            assert np.array_equal(y, 2 * expected)
+        assert np.allclose(y, 2 * expected, rtol=1e-4)
+
+
 def test_the_sum_of_each_run_is_added_to_those_before() -> None:
     """In float32, 2²⁴ + 1 is 2²⁴: ones are lost that are added to it one by one, and not in a run."""
     a = np.ones((4, 2 * TERMS), "float32")

@@ -62,6 +62,24 @@ def test_recurrences_agree(kind: str, batch: int, steps: int, units: int, dtype:
 
 
 @needs_numba
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
+@pytest.mark.parametrize("sizes", SIZES)
+def test_steps_in_tiles_and_by_rows_agree(
+    kind: str, sizes: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A processor uses one of both; this one can compute both."""
+    from deepbp.kernels import numba_recurrence, numba_steps
+
+    found = []
+    for forms in (numba_steps.TILES, numba_steps.ROWS):
+        for name, form in zip(("lstm_steps", "gru_steps"), forms, strict=True):
+            monkeypatch.setattr(numba_recurrence, name, form)
+        found.append(forward_and_backward(fused, kind, *sizes, np.float64))
+    for one, other in zip(*found, strict=True):
+        expect_close(one, other, np.float64)
+
+
+@needs_numba
 def test_tiles_stay_in_registers() -> None:
     """LLVM would compute two turns of a tile's loop at once, for which there are too few registers."""
     from deepbp.kernels.numba_math import inner
