@@ -142,6 +142,7 @@ _ARGUMENTS = {
     "input_shape": "in_features input_dim input_size",
     "clip_norm": "clipnorm max_norm max_grad_norm",
     "clip_value": "clipvalue",
+    "threads": "n_jobs workers num_threads n_threads",
     "accumulate": "accumulation_steps gradient_accumulation_steps",
 }
 

@@ -2,7 +2,9 @@
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
+from inspect import signature
 from math import isfinite
 from typing import Any, TypeVar
 
@@ -249,3 +251,15 @@ def ones(length: int, dtype: np.dtype[Any]) -> Array:
     vector = np.ones(length, dtype)
     vector.flags.writeable = False
     return vector
+
+
+def takes_one_argument(function: Any) -> bool:
+    """Whether this is a function that can be called with one argument, as far as its signature is known."""
+    if not callable(function) or isinstance(function, type):
+        return False
+    with suppress(ValueError):  # some functions written in C have no signature
+        try:
+            signature(function).bind(None)
+        except TypeError:
+            return False
+    return True

@@ -139,7 +139,8 @@ class Parameter:
     def _place(self, value: Array, grad: Array | None, vector: Any, unwritten: "set[Parameter]") -> None:
         object.__setattr__(self, "value", value)  # without the setter, which copies
         self._grad, self._vector, self._unwritten = grad, vector, unwritten
-        changes.latest = object()
+        if hasattr(self, "frozen"):  # nobody knows a new one
+            changes.latest = object()
 
     def __repr__(self) -> str:
         return f"Parameter(shape={self.value.shape}, dtype={self.value.dtype})"

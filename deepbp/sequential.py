@@ -261,6 +261,7 @@ class Sequential(Network):
         validation_every: int = 1,
         stratify: bool = False,
         processes: Processes | None = None,
+        threads: int = 1,
     ) -> History:
         """Train the network and return the history.
 
@@ -269,8 +270,8 @@ class Sequential(Network):
 
         Args:
             x, y: arrays; or x alone, a data set or stream; see ``Trainer.fit``.
-            loss, optimizer, metrics, callbacks, clip_norm, clip_value, accumulate, non_finite, rng, processes: see
-                ``Trainer``.
+            loss, optimizer, metrics, callbacks, clip_norm, clip_value, accumulate, non_finite, rng, processes, threads:
+                see ``Trainer``.
             epochs, batch_size, and all others: see ``Trainer.fit``.
         """
         options = FitOptions(
@@ -302,6 +303,7 @@ class Sequential(Network):
             non_finite=non_finite,
             rng=rng,
             processes=processes,
+            threads=threads,
         )
         return usual_errors(trainer._fit, x, y, options)
 

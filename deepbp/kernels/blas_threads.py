@@ -79,7 +79,12 @@ def threads() -> int:
 
 
 @cache
-def _one_thread() -> AbstractContextManager[object] | None:
+def one_thread() -> AbstractContextManager[object] | None:
+    """A context in which the BLAS has one thread; None where it is to be left as it is, or does not let itself be set.
+
+    >>> one_thread() is one_thread()
+    True
+    """
     functions = None if os.environ.get("DEEPBP_LIMIT_THREADS") == "0" else _functions()
     return None if functions is None else _OneThread(*functions)
 
@@ -92,7 +97,7 @@ def threads_for(x: Array, largest: int) -> AbstractContextManager[object] | None
     >>> threads_for(np.zeros((4, 3)), 3 * 4) is None
     True
     """
-    return _one_thread() if FEWEST < _rows(x) * largest < MOST else None
+    return one_thread() if FEWEST < _rows(x) * largest < MOST else None
 
 
 def _rows(x: Array) -> int:

@@ -19,7 +19,7 @@ from deepbp.processes import Processes
 from deepbp.training.data import Data, build_for, learn_names, names_in_data
 from deepbp.training.overflow import first_bad_gradient, first_overflow, ignoring_errors, warn_if_squashed_twice
 from deepbp.training.scale import adapt
-from deepbp.training.together import weights_of
+from deepbp.training.together import samples_in, weights_of
 from deepbp.typing import Array, ArrayLike
 
 
@@ -174,7 +174,8 @@ class Objective:
             )
         self.parameters.values[...] = processes.of_first(lambda: self.parameters.values)
         part = self.data if len(self.data) else None
-        weight, divisor, scale = weights_of(part, self.loss, self.model, processes)
+        samples = samples_in(part, self.loss, self.model)
+        weight, divisor, scale = weights_of(samples, self.loss, self.model.has_penalty(), processes.sum)
         divisor = float(processes.sum(np.array([divisor]))[0]) or 1.0
         self._weights = weight / divisor, divisor, scale
 

@@ -125,9 +125,14 @@ def seed_for_process(
         if len(states) == len(generators):
             generator.bit_generator.state = states[position]
         elif rank > 0 or source is not generator:
-            numbers = generator_at(source, dict(source.bit_generator.state)).integers(0, 2**63, 4)
-            kind: Any = type(generator.bit_generator)
-            generator.bit_generator.state = kind(np.random.SeedSequence([*numbers.tolist(), rank])).state
+            generator.bit_generator.state = seeded_by(source, rank)
+
+
+def seeded_by(source: np.random.Generator, rank: int) -> Any:
+    """The state of a generator that draws other numbers for each rank, and for each state of its source."""
+    numbers = generator_at(source, dict(source.bit_generator.state)).integers(0, 2**63, 4)
+    kind: Any = type(source.bit_generator)
+    return kind(np.random.SeedSequence([*numbers.tolist(), rank])).state
 
 
 _LARGEST = {"pos": 624, "buffer_pos": 4, "has_uint32": 1}  # of MT19937, of Philox, of all

@@ -293,7 +293,7 @@ class Programs:
 
     def of(self, kind: Kind, batch: Data) -> Lowered | None:
         """The program for batches like this one; None where there is none."""
-        if not self.is_on:
+        if not self.is_on or (self.state.replicas is not None and kind != "evaluation"):
             return None
         x, y, weight = batch.x, batch.y, batch.sample_weight
         key = (kind, x.shape, x.dtype, y.shape, y.dtype, None if weight is None else weight.shape)
@@ -354,7 +354,10 @@ class ProgrammedBatches:
 
     @classmethod
     def of(cls, fit: RunningFit, source: Any, batch_size: int | None, prefetch: int) -> "ProgrammedBatches | None":
-        """None where batches are not rows of whole arrays, or several make one update."""
+        """None where batches are not rows of whole arrays, several make one update, or threads divide them."""
+        if fit.state.replicas is not None:
+            _note(fit.trainer.model, f"ran in {fit.state.replicas.threads} threads, without a program")
+            return None
         if (
             not fit.programs.is_on
             or prefetch

@@ -19,6 +19,7 @@ from deepbp.optimizers import Optimizer, State
 from deepbp.optimizers.optimizer import refuse_sparse
 from deepbp.parameters import Buffer, Parameter, ParameterVector
 from deepbp.processes import Processes
+from deepbp.training.data import Data
 from deepbp.training.evaluation import Meter
 from deepbp.training.freezing import Kept, Snapshot, Snapshots, check_kept, follow, plain
 from deepbp.training.history import History, stored_columns
@@ -55,6 +56,14 @@ class Settings(Protocol):
     non_finite: str
 
 
+class Divided(Protocol):
+    """What computes the gradients of a batch in several threads; see ``Replicas``."""
+
+    threads: int
+
+    def backpropagate(self, trainer: Settings, state: "TrainingState", batch: Data) -> tuple[float, Array] | None: ...
+
+
 @define(eq=False)
 class TrainingState:
     """Everything that a training changes: captures, restores and describes it.
@@ -80,6 +89,7 @@ class TrainingState:
     callback_states: Sequence[CallbackState] | None = field(default=None, init=False)  # of a file, until the next fit
     kept: Kept = field(factory=dict, init=False)  # the optimizer's state of frozen parameters
     processes: Processes | None = field(default=None, init=False)  # several, which train together
+    replicas: Divided | None = field(default=None, init=False)  # of the model, for threads
     _of_layers: np.random.Generator | None = field(default=None, init=False)  # of this process's layers alone
     _snapshots: Snapshots = field(factory=Snapshots, init=False)
     resumes: bool = field(default=False, init=False)  # whether the last call of fit continued that of a file

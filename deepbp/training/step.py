@@ -1,6 +1,7 @@
 """One training step: the gradients of a batch, which may be accumulated over several, and the update."""
 
 from collections.abc import Callable
+from functools import partial
 from math import isfinite
 from typing import Any, TypeAlias
 
@@ -9,6 +10,7 @@ from attrs import define, field
 
 from deepbp.errors import NonFiniteError
 from deepbp.kernels.blas_threads import FEWEST, threads_for
+from deepbp.layers import Layer
 from deepbp.losses.loss import Loss, broken_pair
 from deepbp.optimizers.optimizer import has_square, move_or_restore
 from deepbp.parameters import ParameterVector
@@ -40,6 +42,8 @@ def backpropagate(
         all_finite: whether the losses of all processes are finite, given whether this one is.
     """
     state.begin(trainer.optimizer)
+    if state.replicas is not None and (found := state.replicas.backpropagate(trainer, state, batch)) is not None:
+        return found
     largest = state.parameters.largest
     if batch.x.size * largest <= FEWEST or (threads := threads_for(batch.x, largest)) is None:
         return _backpropagate(trainer, state, batch, scale, all_finite)
@@ -50,8 +54,36 @@ def backpropagate(
 def _backpropagate(
     trainer: Settings, state: TrainingState, batch: Data, scale: float, all_finite: Callable[[bool], bool] | None
 ) -> tuple[float, Array]:
-    model, loss = trainer.model, trainer.loss
-    state.parameters.clear_grads()
+    found = gradients_of(
+        trainer.model,
+        trainer.loss,
+        state.parameters,
+        batch,
+        partial(loss_overflow, trainer, state, batch),
+        has_penalty=state.has_penalty,
+        scale=scale,
+        all_finite=all_finite,
+    )
+    value, prediction, state.penalty = found
+    return value, prediction
+
+
+def gradients_of(
+    model: Layer[Any],
+    loss: Loss[Any],
+    parameters: ParameterVector,
+    batch: Data,
+    overflow: Callable[[float], Exception],
+    *,
+    has_penalty: bool = False,
+    scale: float = 1.0,
+    all_finite: Callable[[bool], bool] | None = None,
+) -> tuple[float, Array, float]:
+    """Write the gradients of a batch into its model's parameters; returns loss, prediction, and penalties in the loss.
+
+    ``overflow`` makes the exception that is raised, before the backward pass, about a loss that is not finite.
+    """
+    parameters.clear_grads()
     prediction, saved = model._run_forward(batch.x)  # validated with the data
     pair = loss.forward(prediction, batch.y, batch.sample_weight)
     try:
@@ -60,18 +92,17 @@ def _backpropagate(
         value = float(value)
     except (TypeError, ValueError):
         raise broken_pair(loss, pair) from None
+    penalty = 0.0
     if scale != 1:
         value *= scale
-    if state.has_penalty:
-        state.penalty = model.penalty(saved)
-        value += state.penalty
+    if has_penalty:
+        penalty = model.penalty(saved)
+        value += penalty
         finite = isfinite(value)
     if all_finite is not None and not all_finite(finite) and finite:
         raise NonFiniteError("not finite in another process")
     if not finite:
-        raise _non_finite(
-            trainer, state, f"the loss became {value}", lambda: first_overflow(model, trainer.loss, batch.x, batch.y)
-        )
+        raise overflow(value)
     delta = loss.backward(loss_saved)
     if scale != 1:
         delta = delta * delta.dtype.type(scale)
@@ -79,7 +110,7 @@ def _backpropagate(
         model._run_backward_parameters(saved, delta)
     else:  # input validation reports what does not fit
         model.backward_parameters(saved, delta)
-    return value, prediction
+    return value, prediction, penalty
 
 
 def update(trainer: Settings, state: TrainingState) -> None:
@@ -103,6 +134,14 @@ def update(trainer: Settings, state: TrainingState) -> None:
         state.rollback()
         raise NonFiniteError(f"epoch {state.epoch + 1}, step {state.steps + 1}: {error}") from None
     state.before = None  # committed
+
+
+def loss_overflow(trainer: Settings, state: TrainingState, batch: Data, value: float) -> NonFiniteError:
+    """The error about a loss that is not finite, with the first place that is not; it rolls the step back."""
+    model, loss = trainer.model, trainer.loss
+    return _non_finite(
+        trainer, state, f"the loss became {value}", lambda: first_overflow(model, loss, batch.x, batch.y)
+    )
 
 
 def _non_finite(trainer: Settings, state: TrainingState, what: str, first: Callable[[], str]) -> NonFiniteError:

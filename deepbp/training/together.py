@@ -119,7 +119,9 @@ class Together(Accumulation):
         self._buffer[LOSS:], self._has_sums = 0, False
 
     def _add_part(self, part: Data | None) -> None:
-        weight, divisor, scale = weights_of(part, self.loss, self.trainer.model, self.processes)
+        model = self.trainer.model
+        samples = samples_in(part, self.loss, model)
+        weight, divisor, scale = weights_of(samples, self.loss, model.has_penalty(), self.processes.sum)
         state, buffer = self.state, self._buffer
         if part is None and not self._norms:
             self.results.append(None)
@@ -222,21 +224,28 @@ class Together(Accumulation):
         return self.processes._agreed(error)
 
 
-def weights_of(
-    part: Data | None, loss: Loss[Any], model: Layer[Any], processes: Processes
-) -> tuple[float, float, float]:
-    """(a_r, d_r, the factor of the loss) of this process's part of a batch; see ``Together``."""
-    rows, is_sum = 0 if part is None else len(part.x), loss.reduction == "sum"
-    if is_sum and not model.has_penalty():
-        return 1.0, 0.0, 1.0
-    if not is_sum and counts_all(loss):
-        return rows, rows, 1.0
+def samples_in(part: Data | None, loss: Loss[Any], model: Layer[Any]) -> Array:
+    """The rows of a part of a batch, and the samples of them that count in a mean."""
+    rows = 0 if part is None else len(part.x)
     counted: float = rows
-    if part is not None and not is_sum:
+    if part is not None and loss.reduction == "mean" and not counts_all(loss):
         built: Any = model.built
         shape = part.y.shape[1:] if None in built.output_shape else built.output_shape
         counted = loss._samples(np.broadcast_to(np.zeros((), built.dtype), (rows, *shape)), part.y)
-    all_rows, all_counted = processes.sum(np.array([rows, counted], np.float64)).tolist()
+    return np.array([rows, counted], np.float64)
+
+
+def weights_of(
+    part: Array, loss: Loss[Any], has_penalty: bool, total: Callable[[Array], Array]
+) -> tuple[float, float, float]:
+    """(a_r, d_r, the factor of the loss) of a part of a batch, given its ``samples_in``; see ``Together``."""
+    rows, counted = part.tolist()
+    is_sum = loss.reduction == "sum"
+    if is_sum and not has_penalty:
+        return 1.0, 0.0, 1.0
+    if not is_sum and counts_all(loss):
+        return rows, rows, 1.0
+    all_rows, all_counted = total(part).tolist()
     if rows == 0 or all_counted == 0:
         return 0.0, 0.0, 0.0
     if is_sum:

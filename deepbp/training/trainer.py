@@ -1,9 +1,8 @@
 """The trainer, which keeps a model, a loss and an optimizer from step to step, and the callbacks that it calls."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from functools import partial
-from inspect import signature
 from os import PathLike
 from typing import Any, BinaryIO, ClassVar, TypeAlias
 
@@ -12,7 +11,7 @@ from attrs import define, evolve, field
 
 from deepbp._suggestions import named
 from deepbp._tables import NUMBERS
-from deepbp._validation import as_generator
+from deepbp._validation import as_generator, takes_one_argument
 from deepbp.errors import ArgumentTypeError, ConfigurationError, NotBuiltError, shown
 from deepbp.errors.validators import (
     ExplainedArguments,
@@ -122,7 +121,9 @@ def _as_callbacks(callbacks: Sequence[CallbackLike]) -> tuple[Callback, ...]:
     """Validate a list of callbacks; those that store the training go last, so that they store what the others did."""
     given: Any = callbacks  # which type checkers would narrow to a list of functions
     several = given if isinstance(given, list | tuple) else [given]
-    made: list[Any] = [EpochFunction(one) if _takes_a_trainer(one) else one for one in several]
+    made: list[Any] = [
+        one if isinstance(one, Callback) or not takes_one_argument(one) else EpochFunction(one) for one in several
+    ]
     wrong = [one for one in made if not isinstance(one, Callback)]
     if wrong or several is not callbacks:
         fix = named(wrong[0], "Callback") if wrong else f": write [{callbacks!r}]"
@@ -130,18 +131,6 @@ def _as_callbacks(callbacks: Sequence[CallbackLike]) -> tuple[Callback, ...]:
             f"callbacks: expected a list of Callback instances or functions of the trainer, got {shown(callbacks)}{fix}"
         )
     return tuple(sorted(made, key=lambda callback: callback.runs_last))
-
-
-def _takes_a_trainer(function: Any) -> bool:
-    """Whether this is a function that can be called with one argument, as far as its signature is known."""
-    if not callable(function) or isinstance(function, type | Callback):
-        return False
-    with suppress(ValueError):  # some functions written in C have no signature
-        try:
-            signature(function).bind(None)
-        except TypeError:
-            return False
-    return True
 
 
 @explain_constructor
@@ -174,10 +163,11 @@ class Trainer:
             ends the training, ``"skip"`` skips the step and counts it in ``skipped``.
         rng: a seed or generator for shuffling; by default the model's own generator.
         processes: several processes that train this model together; see ``Processes``.
+        threads: those that compute each gradient, every one for a part of the batch; pays from some ms a step.
 
     Raises:
         NotBuiltError: if the model is not built yet.
-        ConfigurationError: if it has nothing to train.
+        ConfigurationError: if it has nothing to train, or has both ``processes`` and ``threads``.
     """
 
     model: Layer[Any] = field(validator=instance_of(Layer))
@@ -191,6 +181,7 @@ class Trainer:
     non_finite: str = field(default="raise", kw_only=True, validator=one_of("raise", "skip"))
     rng: Seed = field(default=None, kw_only=True)
     processes: Processes | None = field(default=None, kw_only=True, validator=optional(instance_of(Processes)))
+    threads: int = field(default=1, kw_only=True, validator=positive_int)
     _training: TrainingState = field(init=False)
     _running: Fit | None = field(init=False, default=None)
     _unused: Unused | None = field(init=False, default=None)  # batches of a stream, for the next call of fit
@@ -205,10 +196,15 @@ class Trainer:
         own = getattr(self.model, "generator", None)
         generator = own if self.rng is None and own is not None else as_generator(self.rng)
         self._training = TrainingState.of(self.model, self.optimizer, generator)
+        if self.threads > 1:
+            from deepbp.training.replicas import Replicas
+
+            self._training.replicas = Replicas.of(self.threads, self.processes)
         if self.processes is not None and self.processes.size > 1:
             self._training.share(self.processes)
         settings = {"clip_norm": self.clip_norm, "clip_value": self.clip_value, "accumulate": self.accumulate}
-        self._training.made_with = (self.optimizer, {**settings, "non_finite": self.non_finite})
+        others = {"non_finite": self.non_finite, "threads": self.threads}
+        self._training.made_with = (self.optimizer, {**settings, **others})
         # Binding raises for a threshold that the loss does not allow.
         for metric in bind_metrics(self.metrics, self.loss) if self.metrics else ():
             if (higher := getattr(metric, "higher_is_better", None)) is not None:
@@ -288,8 +284,7 @@ class Trainer:
         """A step with validated data; ``takes_more``: the program for it takes other data of these shapes, too."""
         state, shared = self._training, self._training.processes
         lowered = self._programs.of("step", batch) if shared is None else None
-        if self._last is not (last := lowered if takes_more else None):
-            self._last = last
+        self._last = lowered if takes_more else None
         try:
             value = None if lowered is None else lowered.once(batch)
             if shared is not None:

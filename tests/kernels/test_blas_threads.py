@@ -68,7 +68,7 @@ def test_steps_and_evaluations_of_small_networks(
 ) -> None:
     """The one of 8 units has products that every BLAS computes on one thread, and that of 4096 has large ones."""
     library = Library(2)
-    monkeypatch.setattr(blas_threads, "_one_thread", lambda: library.inside)
+    monkeypatch.setattr(blas_threads, "one_thread", lambda: library.inside)
     seen: list[tuple[str, int]] = []
 
     @define(eq=False)
@@ -104,5 +104,5 @@ def test_steps_and_evaluations_of_small_networks(
 )
 def test_which_products_are_small(x: Array, largest: int, limited: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     inside = Library(2).inside
-    monkeypatch.setattr(blas_threads, "_one_thread", lambda: inside)
+    monkeypatch.setattr(blas_threads, "one_thread", lambda: inside)
     assert (threads_for(x, largest) is inside) == limited

@@ -1,4 +1,6 @@
-"""Trainings that must give the same numbers on any number of processes: mpiexec -n 2 python together_cases.py FOLDER.
+"""Trainings that must give the same numbers by any number of processes, or of threads.
+
+For processes: mpiexec -n 2 python together_cases.py FOLDER.
 
 Without mpiexec, the same trainings by one process, which knows of no others. Each writes weights, buffers and history.
 """
@@ -48,8 +50,15 @@ GAPS = np.where(rng.random(TARGETS.shape) < 0.3, np.nan, TARGETS)
 VALIDATION = rng.normal(size=(41, 12))
 VALIDATION_LABELS = (VALIDATION[:, 0] > 0).astype(int)
 
-Shared = Processes | None
+Shared = Processes | int | None
+"""Those that train together: processes, so many threads, or nobody."""
+
 Case = Callable[[Shared], dict[str, Array]]
+
+
+def sharing(shared: Shared) -> dict[str, Any]:
+    """The argument of a trainer."""
+    return {"threads": shared} if isinstance(shared, int) else {"processes": shared}
 
 
 def dense(rng: Any = 0, dtype: str = "float64", first: Any = None, inner: Any = ()) -> Sequential:
@@ -64,7 +73,7 @@ def train(
     options: dict[str, Any] = {"epochs": 2, "batch_size": 50, "sample_weight": None, "y": LABELS, "x": X}
     options |= {name: given.pop(name) for name in [*given] if name not in TRAINER}
     kind: dict[str, Any] = {"loss": loss or SoftmaxCrossEntropy(), "optimizer": optimizer or Adam(0.01)}
-    trainer = Trainer(net, **kind, **given, processes=processes)
+    trainer = Trainer(net, **kind, **given, **sharing(processes))
     history = trainer.fit(options.pop("x"), options.pop("y"), **options)
     rows = trainer.generator.bit_generator.state["state"]["state"]  # all must have drawn the same
     return {**results(net, history), "rows": np.array([rows % 2**50, rows // 2**50 % 2**50], float)}
@@ -81,14 +90,14 @@ def results(net: Sequential, history: Any) -> dict[str, Array]:
 
 def by_step(processes: Shared) -> dict[str, Array]:
     net = dense()
-    trainer = Trainer(net, SoftmaxCrossEntropy(), Adam(0.01), processes=processes)
+    trainer = Trainer(net, SoftmaxCrossEntropy(), Adam(0.01), **sharing(processes))
     losses = [trainer.step(X[:n], LABELS[:n]) for n in (50, 2, 1)]
     trainer.save(BytesIO())  # after complete updates
     return {**results(net, {}), "losses": np.array(losses)}
 
 
 def different_seeds(processes: Shared) -> dict[str, Array]:
-    return train(dense(0 if processes is None else processes.rank), processes)
+    return train(dense(processes.rank if isinstance(processes, Processes) else 0), processes)
 
 
 class Samples:
@@ -103,7 +112,7 @@ class Samples:
 
 def of_stream(processes: Shared) -> dict[str, Array]:
     """A stream for each process, of batches of different sizes; after three batches only the first one has more."""
-    rank, size = (0, 1) if processes is None else (processes.rank, processes.size)
+    rank, size = (processes.rank, processes.size) if isinstance(processes, Processes) else (0, 1)
 
     def batches() -> Any:
         for number in range(6 if rank == 0 else 3):
@@ -151,7 +160,7 @@ def table(processes: Shared) -> dict[str, Array]:
 def twice(processes: Shared) -> dict[str, Array]:
     net = dense()
     for _ in range(2):
-        net.fit(X, LABELS, loss=SoftmaxCrossEntropy(), optimizer=Adam(0.01), processes=processes, epochs=2)
+        net.fit(X, LABELS, loss=SoftmaxCrossEntropy(), optimizer=Adam(0.01), epochs=2, **sharing(processes))
     return results(net, {})
 
 
@@ -178,7 +187,7 @@ OPTIMIZERS = {type(one).__name__: one for one in reversed(BUILTIN_OPTIMIZERS)}  
 def by_lbfgs(loss: Any, y: Array, first: Any = None) -> Case:
     def run(processes: Shared) -> dict[str, Array]:
         net = dense(first=first and Penalized(Dense(16), weights=L2(0.01), outputs=L1(0.001)))
-        return results(net, fit_lbfgs(net, X, y, loss, max_iterations=12, processes=processes))
+        return results(net, fit_lbfgs(net, X, y, loss, max_iterations=12, **sharing(processes)))
 
     return run
 
@@ -187,7 +196,7 @@ def by_scipy(processes: Shared) -> dict[str, Array]:
     from scipy.optimize import minimize
 
     net = dense()
-    objective = net.objective(X, LABELS, SoftmaxCrossEntropy(), WEIGHTS, processes=processes)
+    objective = net.objective(X, LABELS, SoftmaxCrossEntropy(), WEIGHTS, **sharing(processes))
     found = minimize(objective.value_and_gradient, objective.start, jac=True, method="CG", options={"maxiter": 5})
     return {"x": found.x, "loss": np.array(objective(found.x))}
 
@@ -268,16 +277,23 @@ CASES: dict[str, Case] = {
         for name, optimizer in OPTIMIZERS.items()
     },
 }
+WHOLE: dict[str, Case] = {}  # of optimizers for whole data sets, which processes share, and threads do not
 if find_spec("scipy"):
-    CASES |= {
+    WHOLE = {
         "L-BFGS": by_lbfgs(SoftmaxCrossEntropy(), LABELS),
         "L-BFGS of a sum with penalties": by_lbfgs(SumSquaredError(), TARGETS, True),
         "L-BFGS with missing targets": by_lbfgs(IgnoreMissing(MeanSquaredError()), GAPS),
         "conjugate gradients": by_scipy,
     }
+
+
+def own_statistics(shared: Shared) -> Shared:
+    return Processes(shared.comm, batch_statistics="own") if isinstance(shared, Processes) else shared
+
+
 DIFFERENT: dict[str, Case] = {  # with the number of processes, but not from run to run
     "dropout": lambda p: train(dense(inner=[Dropout(0.3)]), p),
-    "own statistics": lambda p: train(dense(inner=[BatchNorm()]), p and Processes(p.comm, batch_statistics="own")),
+    "own statistics": lambda p: train(dense(inner=[BatchNorm()]), own_statistics(p)),
 }
 
 
@@ -326,7 +342,7 @@ def main(folder: Path, *names: str) -> None:
 
     comm = MPI.COMM_WORLD
     processes = Processes(comm) if comm.size > 1 else None
-    for number, (name, case) in enumerate({**CASES, **DIFFERENT}.items()):
+    for number, (name, case) in enumerate({**CASES, **WHOLE, **DIFFERENT}.items()):
         if names and name not in names:
             continue
         found = case(processes)

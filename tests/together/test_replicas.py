@@ -1,0 +1,324 @@
+"""A training in several threads: the numbers of one thread, to rounding, and the same bits each time."""
+
+import gc
+import os
+import pickle
+import signal
+import threading
+from collections.abc import Callable
+from concurrent import futures
+from copy import deepcopy
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from attrs import define
+from every_builtin import BUILTIN_LAYERS, CATEGORY_LAYERS
+from test_together import differences
+from together_cases import CASES, LABELS, TARGETS, X, dense, results, train
+
+from deepbp import Sequential, Trainer, kernels
+from deepbp.callbacks import Callback
+from deepbp.errors import ConfigurationError, NonFiniteError
+from deepbp.kernels import blas_threads
+from deepbp.layers import BatchNorm, Dense, Dropout, Embedding, Flatten, Layer, Scale, Tanh
+from deepbp.losses import MeanSquaredError, SoftmaxCrossEntropy
+from deepbp.optimizers import SGD, Adam
+from deepbp.processes import Processes
+from deepbp.training import replicas
+from deepbp.typing import Array, Shape
+
+FLOATS = [(layer, shape, None) for layer, shape in BUILTIN_LAYERS if shape != ()]
+
+
+def state_of(trainer: Trainer) -> dict[str, Array]:
+    return results(trainer.model, trainer.history)  # type: ignore[arg-type]
+
+
+def alike(one: dict[str, Array], other: dict[str, Array]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("threads", [2, 3])
+def test_any_number_of_threads_gives_the_same_training(name: str, threads: int) -> None:
+    alone, together = CASES[name](None), CASES[name](threads)
+    assert differences(name, alone, together) == []
+
+
+@pytest.mark.parametrize(("layer", "shape", "draw"), [*FLOATS, *CATEGORY_LAYERS], ids=str)
+def test_every_layer_trains_in_threads(
+    layer: Layer[Any], shape: Shape, draw: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its output depends on nothing that a replica keeps from an earlier step, and no step makes new replicas."""
+    copies, copy = 0, replicas.Replica.copy
+
+    def counted(replica: replicas.Replica) -> replicas.Replica:
+        nonlocal copies
+        copies += 1
+        return copy(replica)
+
+    monkeypatch.setattr(replicas.Replica, "copy", counted)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(7, *shape)) if draw is None else draw(rng, (7, *shape))
+    dtype = "float64" if layer.built is None else layer.built.dtype.name
+    start = Sequential([*([Scale()] if draw is None else []), deepcopy(layer), Scale()], rng=0, dtype=dtype)
+    start.build(shape)
+    y = rng.normal(size=start.predict(x).shape)
+    draws = bool(Trainer(start, MeanSquaredError(), SGD(0.1))._training._generators)
+    found = []
+    for threads in (2, 2) if draws else (1, 2):
+        trainer = Trainer(deepcopy(start), MeanSquaredError(), SGD(0.1), threads=threads)
+        losses = [trainer.step(x, y) for _ in range(2)]  # after the first one the model knows its loss
+        copies = 0
+        losses += [trainer.step(x, y) for _ in range(2)]
+        assert copies == 0
+        found.append(state_of(trainer) | {"losses": np.array(losses)})
+    if draws:
+        assert alike(*found)
+    else:
+        assert differences(dtype, found[0], found[1]) == []
+
+
+def test_a_training_with_dropout_repeats_bit_by_bit() -> None:
+    one, again, alone = (train(dense(inner=[Dropout(0.3), BatchNorm()]), threads) for threads in (2, 2, None))
+    assert alike(one, again)
+    assert not np.allclose(one["0.weight"], alone["0.weight"], rtol=1e-6)
+
+
+def test_each_part_draws_numbers_of_its_own() -> None:
+    masks = []
+
+    @define(eq=False)
+    class Noted(Dropout):
+        def forward(self, x: Array) -> tuple[Array, Array]:
+            y, mask = super().forward(x)
+            masks.append(mask)
+            return y, mask
+
+    net = Sequential([Noted(0.5), Dense(3)], input_shape=12, rng=0)
+    trainer = Trainer(net, SoftmaxCrossEntropy(), SGD(0.1), threads=2)
+    for _ in range(3):
+        trainer.step(X[:40], LABELS[:40])
+    assert len({mask.tobytes() for mask in masks}) == len(masks) == 6
+
+
+@pytest.mark.parametrize("inner", [[Dropout(0.3)], [BatchNorm()]], ids=str)
+def test_a_training_resumes_within_an_epoch(inner: list[Layer[Any]]) -> None:
+    def trainer(*callbacks: Callback) -> Trainer:
+        net = dense(inner=deepcopy(inner))
+        return Trainer(net, SoftmaxCrossEntropy(), Adam(0.01), threads=2, callbacks=callbacks)
+
+    class Saving(Callback):
+        def on_step_end(self, trainer: Trainer, loss: float) -> None:
+            if trainer.steps == 6:
+                trainer.save(file)
+
+    whole, file = trainer(), BytesIO()
+    whole.fit(X, LABELS, epochs=3)
+    trainer(Saving()).fit(X, LABELS, epochs=3)
+    resumed = trainer(Saving())
+    resumed.load(file.getvalue())
+    resumed.fit(X, LABELS, epochs=3)
+    assert alike(state_of(whole), state_of(resumed))
+
+
+def test_a_file_tells_of_another_number_of_threads() -> None:
+    file = BytesIO()
+    Trainer(dense(), SoftmaxCrossEntropy(), SGD(0.1), threads=2).save(file)
+    with pytest.warns(UserWarning, match="threads: 2 → 3"):
+        Trainer(dense(), SoftmaxCrossEntropy(), SGD(0.1), threads=3).load(file.getvalue())
+
+
+@define(eq=False)
+class Raising(Tanh):
+    """Raises for a batch with a marked row."""
+
+    error: type[BaseException] = ValueError
+
+    def forward(self, z: Array) -> Any:
+        if (z > 1e6).any():
+            raise self.error("a marked row")
+        return super().forward(z)
+
+
+@pytest.mark.parametrize("row", [0, 49], ids=["in this thread", "in another thread"])
+@pytest.mark.parametrize("error", [ValueError, MemoryError, KeyboardInterrupt])
+def test_an_exception_in_a_thread_is_that_of_the_step(row: int, error: type[BaseException]) -> None:
+    """Nobody waits for the statistics of the thread that has raised it, and the training can go on."""
+    layers = [Raising(error), BatchNorm(), Dropout(0.5), Dense(3)]
+    net = Sequential(layers, input_shape=12, rng=0, dtype="float64")
+    trainer = Trainer(net, SoftmaxCrossEntropy(), SGD(0.1), threads=2)
+    trainer.step(X[:50], LABELS[:50])
+    before, drawn = state_of(trainer), net.generator.bit_generator.state
+    marked = X[:50].copy()
+    marked[row] = 1e7
+    with pytest.raises(error, match="a marked row"):
+        trainer.step(marked, LABELS[:50])
+    assert alike(state_of(trainer), before)
+    assert net.generator.bit_generator.state == drawn
+    twin = deepcopy(trainer)
+    assert trainer.step(X[:50], LABELS[:50]) == twin.step(X[:50], LABELS[:50])
+    assert net.forward(X[:5])[0].shape == (5, 3)  # it does not wait for other threads
+
+
+@pytest.mark.parametrize("inner", [[], [BatchNorm()]], ids=["plain", "with statistics"])
+@pytest.mark.parametrize("row", [0, 49])
+def test_an_overflow_in_a_part_is_one_of_the_batch(row: int, inner: list[Layer[Any]]) -> None:
+    net = Sequential([Dense(5), *deepcopy(inner), Dense(3)], input_shape=12, rng=0, dtype="float64")
+    trainer = Trainer(net, MeanSquaredError(), SGD(0.1), threads=2)
+    trainer.step(X[:50], TARGETS[:50])
+    before, x = state_of(trainer), X[:50].copy()
+    x[row] = 1e308
+    with pytest.raises(NonFiniteError, match=r"step 2: the loss became (inf|nan); the first place that"):
+        trainer.step(x, TARGETS[:50])
+    assert alike(state_of(trainer), before)
+    assert np.isfinite(trainer.step(X[:50], TARGETS[:50]))
+
+
+def test_a_ctrl_c_does_not_wait_for_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What still runs has arrays of its own; the next step has new threads."""
+    released = threading.Event()
+
+    @define(eq=False)
+    class Slow(Tanh):
+        def forward(self, z: Array) -> Any:
+            assert z[0, 0] < 1e6 or released.wait(60)
+            return super().forward(z)
+
+    def wait(started: Any) -> None:
+        if presses.pop():
+            os.kill(os.getpid(), signal.SIGINT)
+        usual(started)
+
+    usual, presses = futures.wait, [False, True, False]
+    monkeypatch.setattr("deepbp.training.replicas.wait", wait)
+    net = Sequential([Slow(), Dense(3)], input_shape=12, rng=0)
+    trainer = Trainer(net, SoftmaxCrossEntropy(), SGD(0.1), threads=2)
+    trainer.step(X[:50], LABELS[:50])
+    before, slow = state_of(trainer), X[:50].copy()
+    slow[25] = 1e7
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            trainer.step(slow, LABELS[:50])
+        assert alike(state_of(trainer), before)
+        assert np.isfinite(trainer.step(X[:50], LABELS[:50]))
+    finally:
+        released.set()
+
+
+def test_changes_between_steps_reach_all_threads() -> None:
+    def run(threads: int) -> dict[str, Array]:
+        net = dense(inner=[BatchNorm()])
+        trainer = Trainer(net, SoftmaxCrossEntropy(), SGD(0.1), threads=threads)
+        norm: Any = net.layers[1]
+        trainer.step(X, LABELS)
+        net.layers[0].freeze()
+        trainer.step(X, LABELS)
+        net.layers[0].unfreeze()
+        norm.epsilon = 0.5
+        trainer.step(X, LABELS)
+        norm.freeze(statistics=True)
+        trainer.step(X, LABELS)
+        norm.unfreeze()
+        net.layers[0].weight.value = net.layers[0].weight.value * 2
+        trainer.optimizer = SGD(0.01)
+        trainer.step(X, LABELS)
+        Trainer(net, SoftmaxCrossEntropy(), SGD(0.1), threads=threads).step(X, LABELS)
+        trainer.step(X, LABELS)
+        return state_of(trainer)
+
+    assert differences("", run(1), run(2)) == []
+
+
+def test_rows_of_a_table_are_those_of_all_parts() -> None:
+    """Neither more of them are updated, nor fewer."""
+    ids = np.array([[1, 2], [2, 3], [3, 1], [7, 2], [7, 7], [2, 9]])
+    y = np.array([0, 1, 2, 0, 1, 2])
+
+    def run(threads: int) -> tuple[dict[str, Array], list[int]]:
+        layers = [Embedding(500, 4, sparse_gradient=True), Flatten(), Dense(3)]
+        net = Sequential(layers, input_shape=2, rng=0, dtype="float64")
+        trainer = Trainer(net, SoftmaxCrossEntropy(), Adam(0.01), threads=threads)
+        for rows in ([0, 1, 2, 3], [4, 5, 0], [3]):
+            trainer.step(ids[rows], y[rows])
+        table: Any = trainer.parameters.sparse[0]
+        trainer.step(ids, y)
+        return state_of(trainer), table.touched_rows().tolist()
+
+    (alone, rows), (together, same) = run(1), run(2)
+    assert differences("", alone, together) == []
+    assert rows == same == [1, 2, 3, 7, 9]
+
+
+@pytest.mark.parametrize("copied", [deepcopy, lambda one: pickle.loads(pickle.dumps(one))], ids=["copy", "pickle"])
+def test_a_copied_trainer_has_threads_of_its_own(copied: Callable[[Trainer], Trainer]) -> None:
+    trainer = Trainer(dense(inner=[Dropout(0.5)]), SoftmaxCrossEntropy(), SGD(0.1), threads=2)
+    trainer.step(X, LABELS)
+    other = copied(trainer)
+    assert trainer.step(X, LABELS) == other.step(X, LABELS)
+    assert alike(state_of(trainer), state_of(other))
+
+
+def test_threads_end_with_their_trainer() -> None:
+    before = {*threading.enumerate()}
+    trainer = Trainer(dense(), SoftmaxCrossEntropy(), SGD(0.1), threads=3)
+    trainer.step(X, LABELS)
+    started = [one for one in {*threading.enumerate()} - before if one.name.startswith("deepbp")]
+    assert len(started) == 2
+    del trainer
+    gc.collect()
+    for one in started:
+        one.join(timeout=60)
+        assert not one.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_trains_with_threads_of_its_own(tmp_path: Path) -> None:
+    trainer = Trainer(dense(), SoftmaxCrossEntropy(), SGD(0.1), threads=2)
+    trainer.step(X, LABELS)
+    file = tmp_path / "loss"
+    child = os.fork()
+    if child == 0:
+        try:
+            file.write_text(repr(trainer.step(X, LABELS)))
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert file.read_text() == repr(trainer.step(X, LABELS))
+
+
+def test_products_have_one_thread_in_each_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    inside: list[int] = []
+
+    @define(eq=False)
+    class Asking(Tanh):
+        def forward(self, z: Array) -> Any:
+            inside.append(blas_threads.threads())
+            return super().forward(z)
+
+    before = blas_threads.threads()
+    net = Sequential([Asking(), Dense(3)], input_shape=12, rng=0)
+    Trainer(net, SoftmaxCrossEntropy(), SGD(0.1), threads=2).step(X, LABELS)
+    assert set(inside) <= {0, 1}
+    assert blas_threads.threads() == before
+
+
+def test_errors_about_the_number_of_threads() -> None:
+    for wrong in (0, -1, 1.5, True):
+        with pytest.raises((ConfigurationError, TypeError), match="threads: expected a whole number"):
+            Trainer(dense(), SoftmaxCrossEntropy(), SGD(0.1), threads=wrong)  # type: ignore[arg-type]
+    processes = Processes()
+    processes.size = 2
+    with pytest.raises(ConfigurationError, match="threads: expected 1 with several processes, got 3: start 6 process"):
+        Trainer(dense(), SoftmaxCrossEntropy(), SGD(0.1), threads=3, processes=processes)
+
+
+@pytest.mark.skipif(kernels.current() != "numba", reason="programs need Numba")
+def test_the_summary_tells_of_threads() -> None:
+    net = dense(dtype="float32")
+    net.fit(X, LABELS, loss=SoftmaxCrossEntropy(), optimizer=SGD(0.1), threads=2)
+    assert net.summary().programs.endswith("; the last training ran in 2 threads, without a program")
