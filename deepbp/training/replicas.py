@@ -258,17 +258,11 @@ class Replicas:
 
     def _current(self, model: Layer[Any], state: TrainingState) -> list[Replica]:
         """The network that is trained, and a replica for each further thread; new ones if a layer has changed."""
-        held = self._held
-        if (
-            self._seen is not changes.latest
-            or held[0].model is not model
-            or held[0].parameters is not state.parameters
-            or held[0].buffers is not state.buffers
-        ):
+        if self._seen is not changes.latest or self._held[0].model is not model:
             trained = Replica.trained(model, state)
-            self._held = held = [trained, *(trained.copy() for _ in range(self.threads - 1))]
+            self._held = [trained, *(trained.copy() for _ in range(self.threads - 1))]
             self._seen = changes.latest
-        return held
+        return self._held
 
     def _run(self, tasks: Sequence[Task], leave: Callable[[], None]) -> None:
         """Run each task in a thread, the first one in this thread."""

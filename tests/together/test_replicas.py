@@ -5,8 +5,9 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent import futures
+from contextlib import contextmanager
 from copy import deepcopy
 from io import BytesIO
 from pathlib import Path
@@ -22,7 +23,6 @@ from together_cases import CASES, LABELS, TARGETS, X, dense, results, train
 from deepbp import Sequential, Trainer, kernels
 from deepbp.callbacks import Callback
 from deepbp.errors import ConfigurationError, NonFiniteError
-from deepbp.kernels import blas_threads
 from deepbp.layers import BatchNorm, Dense, Dropout, Embedding, Flatten, Layer, Scale, Tanh
 from deepbp.losses import MeanSquaredError, SoftmaxCrossEntropy
 from deepbp.optimizers import SGD, Adam
@@ -180,12 +180,14 @@ def test_an_overflow_in_a_part_is_one_of_the_batch(row: int, inner: list[Layer[A
 
 def test_a_ctrl_c_does_not_wait_for_other_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """What still runs has arrays of its own; the next step has new threads."""
-    released = threading.Event()
+    released, ended = threading.Event(), list[Array]()
 
     @define(eq=False)
     class Slow(Tanh):
         def forward(self, z: Array) -> Any:
-            assert z[0, 0] < 1e6 or released.wait(60)
+            if z[0, 0] > 1e6:
+                released.wait(60)
+                ended.append(z)
             return super().forward(z)
 
     def wait(started: Any) -> None:
@@ -205,6 +207,7 @@ def test_a_ctrl_c_does_not_wait_for_other_threads(monkeypatch: pytest.MonkeyPatc
             trainer.step(slow, LABELS[:50])
         assert alike(state_of(trainer), before)
         assert np.isfinite(trainer.step(X[:50], LABELS[:50]))
+        assert not ended
     finally:
         released.set()
 
@@ -215,20 +218,35 @@ def test_changes_between_steps_reach_all_threads() -> None:
         trainer = Trainer(net, SoftmaxCrossEntropy(), SGD(0.1), threads=threads)
         norm: Any = net.layers[1]
         trainer.step(X, LABELS)
+        norm.epsilon = 0.5
+        trainer.step(X, LABELS)
         net.layers[0].freeze()
         trainer.step(X, LABELS)
+        net.layers[0].weight.value = net.layers[0].weight.value + 1
+        trainer.step(X, LABELS)
         net.layers[0].unfreeze()
-        norm.epsilon = 0.5
         trainer.step(X, LABELS)
         norm.freeze(statistics=True)
         trainer.step(X, LABELS)
         norm.unfreeze()
-        net.layers[0].weight.value = net.layers[0].weight.value * 2
         trainer.optimizer = SGD(0.01)
         trainer.step(X, LABELS)
         Trainer(net, SoftmaxCrossEntropy(), SGD(0.1), threads=threads).step(X, LABELS)
         trainer.step(X, LABELS)
         return state_of(trainer)
+
+    assert differences("", run(1), run(2)) == []
+
+
+def test_another_model_of_the_same_parameters_reaches_all_threads() -> None:
+    def run(threads: int) -> dict[str, Array]:
+        net = dense()
+        longer = Sequential([net, Tanh()], input_shape=12, rng=0, dtype="float64")
+        trainer = Trainer(net, SoftmaxCrossEntropy(), SGD(0.1), threads=threads)
+        for model in (net, net, longer, net):
+            trainer.model = model
+            trainer.step(X, LABELS)
+        return results(net, {})
 
     assert differences("", run(1), run(2)) == []
 
@@ -292,19 +310,26 @@ def test_a_forked_process_trains_with_threads_of_its_own(tmp_path: Path) -> None
 
 
 def test_products_have_one_thread_in_each_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    inside: list[int] = []
+    inside = 0
+
+    @contextmanager
+    def one_thread() -> Iterator[None]:
+        nonlocal inside
+        inside += 1
+        yield
+        inside -= 1
 
     @define(eq=False)
     class Asking(Tanh):
         def forward(self, z: Array) -> Any:
-            inside.append(blas_threads.threads())
+            found.append(inside)
             return super().forward(z)
 
-    before = blas_threads.threads()
+    found: list[int] = []
+    monkeypatch.setattr("deepbp.training.replicas.one_thread", one_thread)
     net = Sequential([Asking(), Dense(3)], input_shape=12, rng=0)
     Trainer(net, SoftmaxCrossEntropy(), SGD(0.1), threads=2).step(X, LABELS)
-    assert set(inside) <= {0, 1}
-    assert blas_threads.threads() == before
+    assert (found, inside) == ([1, 1], 0)
 
 
 def test_errors_about_the_number_of_threads() -> None:
