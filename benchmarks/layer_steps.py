@@ -36,7 +36,7 @@ WORDS = 1000  # rows of the table of an embedding
 # deepbp
 
 
-def images_of_deepbp(shape: tuple[int, ...], plan: Plan, x: Array, y: Array) -> Step:
+def images_of_deepbp(shape: tuple[int, ...], plan: Plan, x: Array, y: Array, threads: int = 1) -> Step:
     make: dict[str, Callable[..., Layer[Any]]] = {
         "conv": lambda filters, size, padding: Conv2D(filters, size, padding=padding),
         "relu": ReLU,
@@ -46,18 +46,22 @@ def images_of_deepbp(shape: tuple[int, ...], plan: Plan, x: Array, y: Array) -> 
     layers = [make[kind](*arguments) for kind, *arguments in plan]
     first = next(i for i, (kind, *_) in enumerate(plan) if kind == "dense")
     net = Sequential([*layers[:first], Flatten(), *layers[first:]], input_shape=shape[1:], rng=0)
-    trainer = Trainer(net, SoftmaxCrossEntropy(), Adam())
+    trainer = Trainer(net, SoftmaxCrossEntropy(), Adam(), threads=threads)
     return lambda: trainer.step(x, y)
 
 
-def sequences_of_deepbp(kind: str, size: int, x: Array, delta: Array) -> Step:
+def sequence_layer(kind: str, size: int) -> Layer[Any]:
     make: dict[str, Callable[[], Layer[Any]]] = {
         "LSTM": lambda: LSTM(size, return_sequences=True),
         "GRU": lambda: GRU(size, return_sequences=True),
         "RNN": lambda: SimpleRNN(size, return_sequences=True),
         "attention": lambda: SelfAttention(size, causal=True),
     }
-    layer = make[kind]()
+    return make[kind]()
+
+
+def sequences_of_deepbp(kind: str, size: int, x: Array, delta: Array) -> Step:
+    layer = sequence_layer(kind, size)
     Builder(0).build(layer, x.shape[1:])
     return forward_and_backward(layer, x, delta)
 
