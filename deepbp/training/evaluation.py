@@ -277,12 +277,17 @@ def measure(
             if (found := programmed(batch)) is None:
                 with threads_for(batch.x, largest) or nullcontext():
                     prediction = boundary.predict(model, batch.x)
-                pair = loss.forward(prediction, batch.y, batch.sample_weight)
-                try:
-                    value = float(pair[0])
-                except (TypeError, ValueError, IndexError):
-                    raise broken_pair(loss, pair) from None
+                value = loss_of(loss, prediction, batch)
             else:
                 value, prediction = found
             meter.add(value, prediction, batch.y, batch.sample_weight)
     return meter
+
+
+def loss_of(loss: Loss[Any], prediction: Array, batch: Data) -> float:
+    """The loss of predictions for a batch."""
+    pair = loss.forward(prediction, batch.y, batch.sample_weight)
+    try:
+        return float(pair[0])
+    except (TypeError, ValueError, IndexError):
+        raise broken_pair(loss, pair) from None

@@ -282,6 +282,8 @@ class Programs:
 
     def run(self, kind: Kind, batch: Data) -> tuple[float, Array] | None:
         """The loss and the prediction of a batch; None where the ordinary pass must run."""
+        if kind == "evaluation" and self.state.replicas is not None:
+            return self.state.replicas.evaluate(self.trainer, batch)
         lowered = self.of(kind, batch)
         if lowered is None or not lowered._lock.acquire(blocking=False):
             return None

@@ -6,9 +6,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from contextvars import copy_context
 from copy import copy, deepcopy
+from functools import partial
 from itertools import pairwise
 from threading import Barrier, BrokenBarrierError
-from typing import Any, Self
+from typing import Any, Self, TypeAlias, TypeVar
 
 import numpy as np
 from attrs import define, field
@@ -16,17 +17,20 @@ from attrs import define, field
 from deepbp import layers
 from deepbp.errors import ConfigurationError
 from deepbp.kernels.blas_threads import one_thread
-from deepbp.layers import Layer
+from deepbp.layers import Layer, boundary
 from deepbp.losses import Loss
 from deepbp.parameters import Buffer, ParameterVector, changes
 from deepbp.processes import Processes
 from deepbp.sparse_parameters import RowParameter
 from deepbp.training.data import Data
+from deepbp.training.evaluation import loss_of
 from deepbp.training.position import seeded_by
 from deepbp.training.state import Settings, TrainingState
 from deepbp.training.step import gradients_of, loss_overflow
 from deepbp.training.together import samples_in, weights_of
 from deepbp.typing import Array
+
+Result = TypeVar("Result")
 
 
 class GradientVector(ParameterVector):
@@ -111,7 +115,7 @@ class Replica:
 
 @define(eq=False)
 class Task:
-    """A thread's part of a batch, its weight, and what comes of it: a share of the loss, and the predictions."""
+    """A part of a batch for one thread, and its weight."""
 
     replica: Replica
     part: Data
@@ -119,33 +123,23 @@ class Task:
     scale: float  # of the loss
     factor: float  # of the gradients, those of penalties included
     has_penalty: bool
-    value: float = field(default=0.0, init=False)
-    penalty: float = field(default=0.0, init=False)
-    prediction: Array = field(factory=lambda: np.empty(0), init=False)
-    error: BaseException | None = field(default=None, init=False)
 
-    def run(self, leave: Callable[[], None]) -> None:
+    def run(self, leave: Callable[[], None]) -> "Share":
         """Compute the gradients; with an exception, ``leave`` tells the others not to wait for this thread."""
-        replica = self.replica
-        vector = replica.parameters
+        model, vector = self.replica.model, self.replica.parameters
+        given = (model, self.loss, vector, self.part, _NonFiniteLossError)
         try:
-            found = gradients_of(
-                replica.model,
-                self.loss,
-                vector,
-                self.part,
-                _NonFiniteLossError,
-                has_penalty=self.has_penalty,
-                scale=self.scale,
-            )
+            value, prediction, penalty = gradients_of(*given, has_penalty=self.has_penalty, scale=self.scale)
             if self.factor != 1:
                 multiply(vector, self.factor)
-        except BaseException as error:
-            self.error = error
+        except BaseException:
             leave()
-            return
-        value, self.prediction, penalty = found
-        self.value, self.penalty = value * self.factor, penalty * self.factor
+            raise
+        return value * self.factor, prediction, penalty * self.factor
+
+
+Share: TypeAlias = tuple[float, Array, float]
+"""A part's share of the loss, its predictions, and its share of the penalties."""
 
 
 class _NonFiniteLossError(Exception):
@@ -218,31 +212,46 @@ class Replicas:
         for rank, task in enumerate(tasks):
             task.replica.normalize(meeting.sum_for(rank), task.factor)
         try:
-            with one_thread() or nullcontext():
-                self._run(tasks, meeting.leave)
+            found = self._run([partial(task.run, meeting.leave) for task in tasks], meeting.leave)
         finally:
             trained.normalize(None, 1.0)
-        for error in (task.error for task in tasks):
+        for error in found:
             if isinstance(error, _NonFiniteLossError):
                 raise loss_overflow(trainer, state, batch, error.args[0])
-            if error is not None and not isinstance(error, BrokenBarrierError):
+            if isinstance(error, BaseException) and not isinstance(error, BrokenBarrierError):
                 raise error
         for replica in others:
             add(replica.parameters, trained.parameters)
         for buffer, *copies in zip(*(task.replica.buffers for task in tasks), strict=True):
             if any(not np.array_equal(one.value, buffer.value) for one in copies) and buffer.value.dtype.kind == "f":
                 buffer.value = np.mean([buffer.value, *(one.value for one in copies)], axis=0)
-        state.penalty = sum(task.penalty for task in tasks)
-        return sum(task.value for task in tasks), np.concatenate([task.prediction for task in tasks])
+        shares: Any = found  # no exceptions
+        values, predictions, penalties = zip(*shares, strict=True)
+        state.penalty = sum(penalties)
+        return sum(values), np.concatenate(predictions)
+
+    def evaluate(self, trainer: Settings, batch: Data) -> tuple[float, Array] | None:
+        """The loss and the prediction of a batch in inference, by one network; None for one that is not divided."""
+        if len(parts := self._parts(batch)) < 2:
+            return None
+        found: Any = self._run([partial(boundary.predict, trainer.model, part.x) for part in parts])
+        for error in found:
+            if isinstance(error, BaseException):
+                raise error
+        prediction = np.concatenate(found)
+        return loss_of(trainer.loss, prediction, batch), prediction
+
+    def _parts(self, batch: Data) -> list[Data]:
+        """One for each thread, fewer if there are fewer rows."""
+        rows, count = len(batch.x), min(self.threads, len(batch.x))
+        cuts = [rows * rank // count for rank in range(count + 1)]
+        return [batch.take(slice(*cut)) for cut in pairwise(cuts)]
 
     def _tasks(self, trainer: Settings, state: TrainingState, batch: Data) -> list[Task]:
         """One for each thread; none for a batch that cannot be divided, or in which no target counts."""
-        rows, model, loss, has_penalty = len(batch.x), trainer.model, trainer.loss, state.has_penalty
-        count = min(self.threads, rows)
-        if count < 2:
+        model, loss, has_penalty = trainer.model, trainer.loss, state.has_penalty
+        if len(parts := self._parts(batch)) < 2:
             return []
-        cuts = [rows * rank // count for rank in range(count + 1)]
-        parts = [batch.take(slice(*cut)) for cut in pairwise(cuts)]
         samples = [samples_in(part, loss, model) for part in parts]
         every = np.add.reduce(samples)
         weights = [weights_of(own, loss, has_penalty, lambda own: every) for own in samples]
@@ -264,19 +273,32 @@ class Replicas:
             self._seen = changes.latest
         return self._held
 
-    def _run(self, tasks: Sequence[Task], leave: Callable[[], None]) -> None:
-        """Run each task in a thread, the first one in this thread."""
+    def _run(
+        self, calls: Sequence[Callable[[], Result]], leave: Callable[[], None] = lambda: None
+    ) -> list[Result | BaseException]:
+        """What each call returns or raises in a thread, the first one in this thread; products have one thread each."""
         if self._pool is None or self._process != os.getpid():
             self._pool = ThreadPoolExecutor(self.threads - 1, thread_name_prefix="deepbp")
             self._process = os.getpid()
-        first, *others = tasks
-        started: list[Future[None]] = []
+        first, *others = calls
+        started: list[Future[Result]] = []
         try:
-            started += (self._pool.submit(copy_context().run, task.run, leave) for task in others)
-            first.run(leave)
-        finally:
-            try:
-                wait(started)
-            except BaseException:  # another Ctrl-C: what still runs has arrays of its own
-                self._pool, self._held, self._seen = None, [], None
-                raise
+            with one_thread() or nullcontext():
+                try:
+                    started += (self._pool.submit(copy_context().run, call) for call in others)
+                    found: list[Result | BaseException] = [_outcome(first)]
+                finally:
+                    if len(started) < len(others):  # there are no more threads
+                        leave()
+                    wait(started)
+        except BaseException:  # another Ctrl-C: what still runs has arrays of its own
+            self._pool, self._held, self._seen = None, [], None
+            raise
+        return [*found, *(_outcome(one.result) for one in started)]
+
+
+def _outcome(call: Callable[[], Result]) -> Result | BaseException:
+    try:
+        return call()
+    except BaseException as error:
+        return error

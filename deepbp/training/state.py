@@ -57,11 +57,13 @@ class Settings(Protocol):
 
 
 class Divided(Protocol):
-    """What computes the gradients of a batch in several threads; see ``Replicas``."""
+    """What divides batches among threads; see ``Replicas``."""
 
     threads: int
 
     def backpropagate(self, trainer: Settings, state: "TrainingState", batch: Data) -> tuple[float, Array] | None: ...
+
+    def evaluate(self, trainer: Settings, batch: Data) -> tuple[float, Array] | None: ...
 
 
 @define(eq=False)

@@ -309,6 +309,45 @@ def test_a_forked_process_trains_with_threads_of_its_own(tmp_path: Path) -> None
     assert file.read_text() == repr(trainer.step(X, LABELS))
 
 
+def test_evaluation_is_divided_too() -> None:
+    seen: list[tuple[int, bool]] = []
+
+    @define(eq=False)
+    class Noting(Tanh):
+        def predict(self, z: Array) -> Array:
+            seen.append((len(z), threading.current_thread() is threading.main_thread()))
+            return super().predict(z)
+
+    net = Sequential([Noting(), BatchNorm(), Dense(3)], input_shape=12, rng=0, dtype="float64")
+    alone, together = (Trainer(net, SoftmaxCrossEntropy(), SGD(0.1), threads=threads) for threads in (1, 3))
+    together.step(X, LABELS)
+    seen.clear()
+    one = alone.evaluate(X, LABELS)
+    assert together.evaluate(X, LABELS)["loss"] == pytest.approx(one["loss"], rel=1e-14)
+    assert sorted(seen) == [(65, True), (66, False), (66, False), (197, True)]
+    assert together.evaluate(X[:1], LABELS[:1]) == alone.evaluate(X[:1], LABELS[:1])
+    together.fit(X, LABELS, epochs=1, validation_data=(X, LABELS))
+    assert together.history["val_loss"] == [pytest.approx(alone.evaluate(X, LABELS)["loss"], rel=1e-14)]
+
+
+def test_an_exception_in_an_evaluation_is_raised() -> None:
+    marked = X.copy()
+    marked[-1] = 1e7
+
+    @define(eq=False)
+    class Refusing(Tanh):
+        def predict(self, z: Array) -> Array:
+            if (z > 1e6).any():
+                raise ValueError("a marked row")
+            return super().predict(z)
+
+    net = Sequential([Refusing(), Dense(3)], input_shape=12, rng=0)
+    trainer = Trainer(net, SoftmaxCrossEntropy(), SGD(0.1), threads=2)
+    with pytest.raises(ValueError, match="a marked row"):
+        trainer.evaluate(marked, LABELS)
+    assert np.isfinite(trainer.evaluate(X, LABELS)["loss"])
+
+
 def test_products_have_one_thread_in_each_part(monkeypatch: pytest.MonkeyPatch) -> None:
     inside = 0
 
