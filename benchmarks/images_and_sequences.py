@@ -137,9 +137,15 @@ def measure(steps: dict[str, Step], budget: float) -> tuple[float, dict[str, flo
     return median(one[first] for one in rounds), ratios, len(rounds)
 
 
+def named(processor: str, features: list[str]) -> str:
+    """The name of a processor with its widest vectors: those of a cloud have one name for several generations."""
+    return ", ".join([processor, *features[:1]]).replace("AVX512F", "AVX-512")
+
+
 def run_of(steps: dict[str, Any], seconds: float) -> dict[str, Any]:
     """What is stored of a run."""
-    machine = {"processor": examine().processor, "cores": str(os.cpu_count()), "system": platform.system()}
+    found = examine()
+    machine = {"processor": named(found.processor, found.features), "cores": str(os.cpu_count()), "system": platform.system()}
     versions = {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}}
     return {
         "date": date.today().isoformat(),

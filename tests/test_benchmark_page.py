@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks import speed_tables
-from benchmarks.images_and_sequences import IMAGES, OTHERS, SEQUENCES
+from benchmarks.images_and_sequences import IMAGES, OTHERS, SEQUENCES, named
 from benchmarks.measure import ratios, spread
 from benchmarks.peers import deepbp_step, handwritten
 from benchmarks.promises import Promise
@@ -58,6 +58,15 @@ def test_a_target_for_images_and_sequences_is_met_on_all_processors_or_missed() 
     assert "| LeNet-5, batch 64 | 2.2 × JAX jit | 2.20 | 2.20 | met |" in text
     assert "| digits 8×8, conv16-conv32, batch 32 | 2.0 × JAX jit | – | – | – |" in text
     assert "| LeNet-5, batch 64 | 1,234 | 1.19 | – | 2.20 |" in text
+
+
+def test_runs_are_kept_for_each_processor_by_its_widest_vectors() -> None:
+    assert named("AMD EPYC", ["AVX512F", "AVX2"]) == "AMD EPYC, AVX-512"
+    assert named("AMD EPYC", ["AVX2"]) == "AMD EPYC, AVX2"
+    assert named("Other", []) == "Other"
+    kept = [run["machine"]["processor"] for run in speed_tables.stored_runs()]
+    assert len(set(kept)) == len(kept)
+    assert all(", AVX" in name for name in kept)
 
 
 def test_targets_name_workloads() -> None:
