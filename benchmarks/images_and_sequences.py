@@ -145,7 +145,11 @@ def named(processor: str, features: list[str]) -> str:
 def run_of(steps: dict[str, Any], seconds: float) -> dict[str, Any]:
     """What is stored of a run."""
     found = examine()
-    machine = {"processor": named(found.processor, found.features), "cores": str(os.cpu_count()), "system": platform.system()}
+    machine = {
+        "processor": named(found.processor, found.features),
+        "cores": str(os.cpu_count()),
+        "system": platform.system(),
+    }
     versions = {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}}
     return {
         "date": date.today().isoformat(),
