@@ -114,10 +114,15 @@ def stored(function: Callable[..., Any]) -> Any:
 def ordinary(*arrays: Any) -> bool:
     """Whether all are plain arrays of one float type, contiguous, aligned, writeable and of native byte order."""
     dtype = getattr(arrays[0], "dtype", None)
-    return dtype in _FLOATS and all(
-        type(array) is np.ndarray and array.dtype == dtype and array.flags.c_contiguous and array.flags.behaved
-        for array in arrays
-    )
+    if dtype not in _FLOATS:
+        return False
+    for array in arrays:
+        if type(array) is not np.ndarray or array.dtype != dtype:
+            return False
+        flags = array.flags
+        if not (flags.c_contiguous and flags.behaved):
+            return False
+    return True
 
 
 class _Stored(NullCache):  # type: ignore[misc]

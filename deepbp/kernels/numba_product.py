@@ -110,16 +110,19 @@ def add_product(
         o += width
 
 
-@merged
-def _fill_panel(b: Any, at: Any, b_row: Any, b_step: Any, length: Any, columns: Any, panel: Any) -> None:
-    """A part of b (length, columns), of at most two vectors of columns, row by row: ``length`` in whole vectors."""
-    wide = WIDE * lanes(b)
-    if b_step != 1:
-        transpose(b, at, b_step, columns, length, wide, panel)
-    else:
-        for q in range(length):
-            for k in range(columns):
-                panel[q * wide + k] = b[at + q * b_row + k]
+@intrinsic
+def _copy_rows(context: Any, b: Any, at: Any, b_row: Any, length: Any, columns: Any, out: Any, wide: Any) -> Any:
+    """out (length, wide) = b (length, columns), from ``at`` on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        v = Vectors(context, builder, signature, arguments)
+        _, at, b_row, length, columns, _, wide = arguments
+        with v.loop(length) as q:
+            row, target = v.array(0, v.plus(at, v.times(q.index, b_row))), v.array(5, v.times(q.index, wide))
+            v.over(columns, lambda o, mask: v.store(v.load(v.at(row, o), mask), v.at(target, o), mask))
+        return context.get_dummy_value()
+
+    return types.void(b, I64, I64, I64, I64, out, I64), generate
 
 
 @inner
@@ -128,7 +131,11 @@ def in_panels(b: Any, b_row: Any, b_step: Any, length: Any, columns: Any) -> Any
     size, wide = lanes(b), WIDE * lanes(b)
     panels = scratch(whole_vectors(columns, wide) * length + size * wide, b)  # squares are transposed as a whole
     for o in range(0, columns, wide):
-        _fill_panel(b, o * b_step, b_row, b_step, length, min(wide, columns - o), panels[o * length :])
+        width, panel = min(wide, columns - o), panels[o * length :]
+        if b_step == 1:
+            _copy_rows(b, o, b_row, length, width, panel, wide)
+        else:
+            transpose(b, o * b_step, b_step, width, length, wide, panel)
     return panels
 
 

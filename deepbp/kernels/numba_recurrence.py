@@ -176,14 +176,10 @@ def _gru_backward(
 # The kernels: they check the shapes, and leave arrays that are not ordinary to NumPy.
 
 
-def _flat(*arrays: Array) -> tuple[Array, ...]:
-    return tuple(array.reshape(-1) for array in arrays)
-
-
 def rnn(z: Array, recurrent: Array, h: Array) -> None:
     plain.check_steps(1, (h,), (recurrent,), wide=(z,))
     if ordinary(z, recurrent, h):
-        rnn_steps(*_flat(z, recurrent, h), *z.shape)
+        rnn_steps(z, recurrent, h, *z.shape)
     else:
         plain.rnn(z, recurrent, h)
 
@@ -192,7 +188,7 @@ def rnn_backward(h: Array, recurrent: Array, delta: Array, dz: Array, dh: Array,
     db = np.empty(dz.shape[-1:], dz.dtype) if db is None else db
     plain.check_steps(1, (h,), (recurrent,), steps=(delta, dz), rows=(dh,), sums=(db,))
     if ordinary(h, recurrent, delta, dz, dh, db):
-        _rnn_backward(*_flat(h, recurrent, delta, dz, dh, db), *delta.shape)
+        _rnn_backward(h, recurrent, delta, dz, dh, db, *delta.shape)
     else:
         plain.rnn_backward(h, recurrent, delta, dz, dh, db)
 
@@ -200,7 +196,7 @@ def rnn_backward(h: Array, recurrent: Array, delta: Array, dz: Array, dh: Array,
 def lstm(z: Array, recurrent: Array, h: Array, c: Array) -> None:
     plain.check_steps(4, (h, c), (recurrent,), wide=(z,))
     if ordinary(z, recurrent, h, c):
-        lstm_steps(*_flat(z, recurrent, h, c), len(z), z.shape[1], h.shape[2])
+        lstm_steps(z, recurrent, h, c, len(z), z.shape[1], h.shape[2])
     else:
         plain.lstm(z, recurrent, h, c)
 
@@ -218,7 +214,7 @@ def lstm_backward(
     db = np.empty(dz.shape[-1:], dz.dtype) if db is None else db
     plain.check_steps(4, (c,), (recurrent,), wide=(gates, dz), steps=(delta,), rows=(dh, dc), sums=(db,))
     if ordinary(gates, c, recurrent, delta, dz, dh, dc, db):
-        _lstm_backward(*_flat(gates, c, recurrent, delta, dz, dh, dc, db), *delta.shape)
+        _lstm_backward(gates, c, recurrent, delta, dz, dh, dc, db, *delta.shape)
     else:
         plain.lstm_backward(gates, c, recurrent, delta, dz, dh, dc, db)
 
@@ -226,7 +222,7 @@ def lstm_backward(
 def gru(z: Array, recurrent: Array, hidden_bias: Array, h: Array, product: Array) -> None:
     plain.check_steps(3, (h,), (recurrent, hidden_bias), wide=(z,), steps=(product,))
     if ordinary(z, recurrent, hidden_bias, h, product):
-        gru_steps(*_flat(z, recurrent, hidden_bias, h, product), *product.shape)
+        gru_steps(z, recurrent, hidden_bias, h, product, *product.shape)
     else:
         plain.gru(z, recurrent, hidden_bias, h, product)
 
@@ -246,6 +242,6 @@ def gru_backward(
     db = np.empty(dz.shape[-1] + h.shape[-1], dz.dtype) if db is None else db
     plain.check_steps(3, (h,), (recurrent,), **steps, rows=(dh,), all_sums=(db,))
     if ordinary(gates, product, h, recurrent, delta, dz, dp, dh, db):
-        _gru_backward(*_flat(gates, product, h, recurrent, delta, dz, dp, dh, db), *delta.shape)
+        _gru_backward(gates, product, h, recurrent, delta, dz, dp, dh, db, *delta.shape)
     else:
         plain.gru_backward(gates, product, h, recurrent, delta, dz, dp, dh, db)

@@ -25,14 +25,14 @@ def _packed(r: Any, u: Any, gates: Any) -> Any:
 
     The panel of a tile stays in the nearest cache, where columns that lie a row of R apart would not.
     """
-    size = lanes(r)
+    size, flat = lanes(r), r.reshape(-1)
     out = np.zeros((u + size - 1) // size * size * u * gates, r.dtype)
     for o in range(0, u, size):
         for q in range(u):
             for gate in range(gates):
                 to, at = ((o // size * u + q) * gates + gate) * size, (q * gates + gate) * u + o
                 for k in range(min(size, u - o)):
-                    out[to + k] = r[at + k]
+                    out[to + k] = flat[at + k]
     return out
 
 
@@ -234,12 +234,12 @@ def distance(wide: Any, like: Any) -> Any:
 
 
 @inner
-def _first(h: Any, batch: Any, steps: Any, u: Any, row: Any) -> Any:
+def _first(h: Any, batch: Any, u: Any, row: Any) -> Any:
     """h₀ of all samples."""
     out = scratch(batch * row, h)
     for b in range(batch):
         for k in range(u):
-            out[b * row + k] = h[b * (steps + 1) * u + k]
+            out[b * row + k] = h[b, 0, k]
     return out
 
 
@@ -276,7 +276,7 @@ def _lstm_row(
 @stored
 def lstm_by_rows(z: Any, r: Any, h: Any, c: Any, batch: Any, steps: Any, u: Any) -> None:
     wide, row, panels = distance(4 * u, z), distance(u, z), in_panels(r, 4 * u, 1, u, 4 * u)
-    sums, state = scratch(batch * wide, z), _first(h, batch, steps, u, row)
+    sums, state = scratch(batch * wide, z), _first(h, batch, u, row)
     for t in range(steps):
         product_of_panels(state, row, u, panels, sums, wide, batch, 4 * u, False)
         for b in range(batch):
@@ -301,12 +301,22 @@ def _gru_row(
             products = [v.load(v.at(v.array(3, at), block), mask) for block in blocks]
             given = [*(v.load(gate, mask) for gate in gates[:2]), v.load(v.array(7, o), mask)]
             sums = [builder.fadd(one, own) for one, own in zip(given, products, strict=True)]
-            before = v.at(v.array(5, h_at), o)
-            new = _write_gru(v, sums, gates, v.at(v.array(8, p_at), o), before, mask)
+            reset, update = v.sigmoid(sums[0]), v.sigmoid(sums[1])
+            candidate = v.fma(reset, sums[2], v.load(gates[2], mask))
+            targets = (*gates, v.at(v.array(8, p_at), o))
+            for value, target in zip((reset, update, candidate, sums[2]), targets, strict=True):
+                v.store(value, target, mask)
+
+        def blend(o: Any, mask: Any) -> None:
+            update, new = (v.at(v.array(0, z_at), v.times(gate, u), o) for gate in (1, 2))
+            before, value = v.at(v.array(5, h_at), o), v.tanh(v.load(new, mask))
+            v.store(value, new, mask)
+            after = v.fma(v.load(update, mask), builder.fsub(v.load(before, mask), value), value)
             for target in (v.at(before, u), v.array(10, v.plus(place, o))):
-                v.store(new, target, mask)
+                v.store(after, target, mask)
 
         v.over(u, write)
+        v.over(u, blend)
         return context.get_dummy_value()
 
     return types.void(z, I64, I64, sums, I64, h, I64, bias, p, I64, state, I64), generate
@@ -315,7 +325,7 @@ def _gru_row(
 @stored
 def gru_by_rows(z: Any, r: Any, bias: Any, h: Any, p: Any, batch: Any, steps: Any, u: Any) -> None:
     wide, row, panels = distance(3 * u, z), distance(u, z), in_panels(r, 3 * u, 1, u, 3 * u)
-    sums, state = scratch(batch * wide, z), _first(h, batch, steps, u, row)
+    sums, state = scratch(batch * wide, z), _first(h, batch, u, row)
     for t in range(steps):
         product_of_panels(state, row, u, panels, sums, wide, batch, 3 * u, False)
         for b in range(batch):

@@ -33,10 +33,17 @@ def check_steps(gates: int, states: tuple[Array, ...], weights: tuple[Array, ...
         "rows": (batch, units),
         "sums": (gates * units,),
         "all_sums": ((gates + 1) * units,),
+        "states": shape,
     }
-    fits = steps >= 0 and all(state.shape == shape for state in states)
-    fits = fits and [weight.shape for weight in weights] == [(units, gates * units), (units,)][: len(weights)]
-    if not fits or any(array.shape != expected[kind] for kind, each in arrays.items() for array in each):
+    fits = (
+        steps >= 0
+        and weights[0].shape == (units, gates * units)
+        and all(bias.shape == (units,) for bias in weights[1:])
+    )
+    for kind, each in {"states": states, **arrays}.items():
+        for array in each:  # no generator: this is called in every step
+            fits = fits and array.shape == expected[kind]
+    if not fits:
         every = (*states, *weights, *(array for each in arrays.values() for array in each))
         raise ShapeError(NOT_STEPS, ", ".join(str(array.shape) for array in every))
 

@@ -137,6 +137,8 @@ def test_arrays_that_do_not_fit_together_are_refused(form: Any) -> None:
     ):
         with pytest.raises(ShapeError, match="expected arrays of sequences that fit together"):
             form.lstm(*wrong)
+    with pytest.raises(ShapeError, match="expected arrays of sequences that fit together"):
+        form.gru(z[..., :9], r[:, :9], np.zeros(2), h, np.zeros((2, 3, 3)))
     q, kv, lengths = np.zeros((2, 3, 4)), np.zeros((2, 5, 8)), np.array([5, 2])
     for bad in (
         (q, kv, lengths[:1], 4, 2, False),
