@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import deepcopy
 from io import BytesIO
@@ -15,16 +16,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from attrs import define
+from attrs import define, field
 from every_builtin import BUILTIN_LAYERS, CATEGORY_LAYERS
 from test_together import differences
 from together_cases import CASES, LABELS, TARGETS, X, dense, results, train
 
-from deepbp import Sequential, Trainer, kernels
+from deepbp import Buffer, Sequential, Trainer, kernels
 from deepbp.callbacks import Callback
 from deepbp.errors import ConfigurationError, NonFiniteError
-from deepbp.layers import BatchNorm, Dense, Dropout, Embedding, Flatten, Layer, Scale, Tanh
-from deepbp.losses import MeanSquaredError, SoftmaxCrossEntropy
+from deepbp.layers import L1, BatchNorm, Builder, Dense, Dropout, Embedding, Flatten, Layer, Penalized, Scale, Tanh
+from deepbp.losses import IgnoreMissing, Loss, MeanSquaredError, SoftmaxCrossEntropy, SumSquaredError
 from deepbp.optimizers import SGD, Adam
 from deepbp.processes import Processes
 from deepbp.training import replicas
@@ -309,7 +310,112 @@ def test_a_forked_process_trains_with_threads_of_its_own(tmp_path: Path) -> None
     assert file.read_text() == repr(trainer.step(X, LABELS))
 
 
-def test_evaluation_is_divided_too() -> None:
+@define(eq=False)
+class Running(Tanh):
+    """Keeps the largest input so far, and counts its passes."""
+
+    largest: Buffer = field(init=False)
+    passes: Buffer = field(init=False)
+
+    def build(self, input_shape: Shape, builder: Builder) -> Shape:
+        self.largest, self.passes = Buffer(np.zeros(())), Buffer(np.zeros((), int))
+        return input_shape
+
+    def forward(self, z: Array) -> Any:
+        self.largest.value = max(self.largest.value, z.max())
+        self.passes.value = self.passes.value + 1
+        return super().forward(z)
+
+
+def test_running_values_are_averaged() -> None:
+    running = Running()
+    trainer = Trainer(
+        Sequential([running, Dense(3)], input_shape=12, rng=0), SoftmaxCrossEntropy(), SGD(0.1), threads=2
+    )
+    x = np.zeros((4, 12))
+    x[0], x[3] = 3, 5
+    trainer.step(x, LABELS[:4])
+    assert [float(running.largest.value), int(running.passes.value)] == [4, 1]
+    x[3] = 1
+    trainer.step(x, LABELS[:4])
+    assert [float(running.largest.value), int(running.passes.value)] == [4, 2]  # each part began with the average
+
+
+PENALIZED = Penalized(Tanh(), outputs=L1(0.1))
+
+
+@pytest.mark.parametrize("first", [Tanh(), PENALIZED], ids=str)
+@pytest.mark.parametrize("loss", [MeanSquaredError(), SumSquaredError(), IgnoreMissing(MeanSquaredError())], ids=str)
+def test_batches_are_divided_for_every_kind_of_loss(loss: Loss[Any], first: Layer[Any]) -> None:
+    sizes: list[int] = []
+
+    @define(eq=False)
+    class Noting(Tanh):
+        def forward(self, z: Array) -> Any:
+            sizes.append(len(z))
+            return super().forward(z)
+
+    net = Sequential([deepcopy(first), Noting(), Dense(3)], input_shape=12, rng=0)
+    Trainer(net, loss, SGD(0.01), threads=3).step(X[:50], TARGETS[:50])
+    assert sorted(sizes) == [16, 17, 17]
+
+
+@pytest.mark.parametrize("first", [Tanh(), PENALIZED], ids=str)
+def test_a_batch_without_targets(first: Layer[Any]) -> None:
+    def run(threads: int) -> dict[str, Array]:
+        net = Sequential([Dense(5), deepcopy(first), Dense(3)], input_shape=12, rng=0, dtype="float64")
+        trainer = Trainer(net, IgnoreMissing(MeanSquaredError()), SGD(0.1), threads=threads)
+        y = TARGETS[:50].copy()
+        y[:20] = np.nan
+        losses = [trainer.step(X[:50], np.full_like(y, np.nan)), trainer.step(X[:50], y)]
+        return results(net, {}) | {"losses": np.array(losses)}
+
+    assert differences("", run(1), run(2)) == []
+
+
+def test_threads_and_replicas_are_kept() -> None:
+    workers: list[int] = []
+
+    @define(eq=False)
+    class Noting(Tanh):
+        def forward(self, z: Array) -> Any:
+            if threading.current_thread() is not threading.main_thread():
+                workers.append(threading.get_ident())
+            return super().forward(z)
+
+    net = Sequential([Noting(), Dense(3)], input_shape=12, rng=0)
+    trainer = Trainer(net, SoftmaxCrossEntropy(), SGD(0.1), threads=2, processes=Processes())
+    for _ in range(5):
+        trainer.step(X, LABELS)
+    assert len(workers) == 5
+    assert len({*workers}) == 1
+
+
+@pytest.mark.parametrize("inner", [[], [BatchNorm()]], ids=["plain", "with statistics"])
+def test_a_system_without_another_thread(inner: list[Layer[Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that have begun do not wait for those that cannot."""
+    net = Sequential([Dense(5), *deepcopy(inner), Dense(3)], input_shape=12, rng=0)
+    trainer = Trainer(net, SoftmaxCrossEntropy(), SGD(0.1), threads=3)
+    before, submit = state_of(trainer), ThreadPoolExecutor.submit
+    left = 1
+
+    def submit_once(*arguments: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise RuntimeError("can't start new thread")
+        return submit(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ThreadPoolExecutor, "submit", submit_once)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            trainer.step(X, LABELS)
+    assert alike(state_of(trainer), before)
+    assert np.isfinite(trainer.step(X, LABELS))
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_evaluation_is_divided_too(threads: int) -> None:
     seen: list[tuple[int, bool]] = []
 
     @define(eq=False)
@@ -319,12 +425,13 @@ def test_evaluation_is_divided_too() -> None:
             return super().predict(z)
 
     net = Sequential([Noting(), BatchNorm(), Dense(3)], input_shape=12, rng=0, dtype="float64")
-    alone, together = (Trainer(net, SoftmaxCrossEntropy(), SGD(0.1), threads=threads) for threads in (1, 3))
+    alone, together = (Trainer(net, SoftmaxCrossEntropy(), SGD(0.1), threads=count) for count in (1, threads))
     together.step(X, LABELS)
     seen.clear()
     one = alone.evaluate(X, LABELS)
     assert together.evaluate(X, LABELS)["loss"] == pytest.approx(one["loss"], rel=1e-14)
-    assert sorted(seen) == [(65, True), (66, False), (66, False), (197, True)]
+    parts = [(98, True), (99, False)] if threads == 2 else [(65, True), (66, False), (66, False)]
+    assert sorted(seen) == [*parts, (197, True)]
     assert together.evaluate(X[:1], LABELS[:1]) == alone.evaluate(X[:1], LABELS[:1])
     together.fit(X, LABELS, epochs=1, validation_data=(X, LABELS))
     assert together.history["val_loss"] == [pytest.approx(alone.evaluate(X, LABELS)["loss"], rel=1e-14)]
