@@ -312,18 +312,21 @@ def test_a_forked_process_trains_with_threads_of_its_own(tmp_path: Path) -> None
 
 @define(eq=False)
 class Running(Tanh):
-    """Keeps the largest input so far, and counts its passes."""
+    """Keeps the largest input so far, and counts its passes, and those that begin with a number above 0."""
 
     largest: Buffer = field(init=False)
     passes: Buffer = field(init=False)
+    above: Buffer = field(init=False)
 
     def build(self, input_shape: Shape, builder: Builder) -> Shape:
-        self.largest, self.passes = Buffer(np.zeros(())), Buffer(np.zeros((), int))
+        self.largest = Buffer(np.zeros(()))
+        self.passes, self.above = Buffer(np.zeros((), int)), Buffer(np.zeros((), int))
         return input_shape
 
     def forward(self, z: Array) -> Any:
         self.largest.value = max(self.largest.value, z.max())
         self.passes.value = self.passes.value + 1
+        self.above.value = self.above.value + (z[0, 0] > 0)
         return super().forward(z)
 
 
@@ -335,10 +338,14 @@ def test_running_values_are_averaged() -> None:
     x = np.zeros((4, 12))
     x[0], x[3] = 3, 5
     trainer.step(x, LABELS[:4])
-    assert [float(running.largest.value), int(running.passes.value)] == [4, 1]
+    assert [float(running.largest.value), int(running.passes.value), int(running.above.value)] == [4, 1, 1]
     x[3] = 1
     trainer.step(x, LABELS[:4])
-    assert [float(running.largest.value), int(running.passes.value)] == [4, 2]  # each part began with the average
+    assert [float(running.largest.value), int(running.passes.value), int(running.above.value)] == [
+        4,
+        2,
+        2,
+    ]  # each part began with the average
 
 
 PENALIZED = Penalized(Tanh(), outputs=L1(0.1))
