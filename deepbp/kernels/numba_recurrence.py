@@ -35,15 +35,17 @@ def _put(v: Vectors, slope: Any, target: Any, total: Any, mask: Any) -> None:
 @intrinsic
 def _rnn_slopes(
     context: Any, h: Any, now: Any, u: Any, delta: Any, here: Any, dh: Any, row: Any, dz: Any, sums: Any, step: Any,
-    place: Any,
+    place: Any, steps: Any,
 ) -> Any:  # fmt: skip
     """∂L/∂z of one step of one sample."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         v = Vectors(context, builder, signature, arguments)
-        _, now, u, _, here, _, row, _, _, _, place = arguments
+        _, now, u, _, here, _, row, _, _, _, place, steps = arguments
+        far = v.times(steps, u)  # to the next sample
 
         def write(o: Any, mask: Any) -> None:
+            v.fetch(v.at(v.array(0, now), u, o, far), *(v.at(v.array(one, here), o, far) for one in (3, 7)))
             moved, given = v.load(v.array(5, v.plus(row, o)), mask), v.load(v.array(3, v.plus(here, o)), mask)
             slope = v.tanh_slope(v.load(v.array(0, v.plus(now, o)), mask))
             result = builder.fmul(builder.fadd(moved, given), slope)
@@ -53,7 +55,7 @@ def _rnn_slopes(
         v.over(u, write)
         return context.get_dummy_value()
 
-    return types.void(h, I64, I64, delta, I64, dh, I64, dz, sums, step, I64), generate
+    return types.void(h, I64, I64, delta, I64, dh, I64, dz, sums, step, I64, I64), generate
 
 
 @stored
@@ -63,7 +65,7 @@ def _rnn_backward(h: Any, r: Any, delta: Any, dz: Any, dh: Any, db: Any, batch: 
     for t in range(steps - 1, -1, -1):
         for b in range(batch):
             now, here = (b * (steps + 1) + t + 1) * u, (b * steps + t) * u
-            _rnn_slopes(h, now, u, delta, here, dh, b * u, dz, sums, step, b * row)
+            _rnn_slopes(h, now, u, delta, here, dh, b * u, dz, sums, step, b * row, steps)
         _add_sums(sums, total)
         product_of_panels(step, row, u, back, dh, u, batch, u, False)
     db[:] = total
@@ -72,16 +74,19 @@ def _rnn_backward(h: Any, r: Any, delta: Any, dz: Any, dh: Any, db: Any, batch: 
 @intrinsic
 def _lstm_slopes(
     context: Any, gates: Any, at: Any, u: Any, c: Any, now: Any, delta: Any, here: Any, dh: Any, dc: Any, row: Any,
-    dz: Any, sums: Any, step: Any, place: Any,
+    dz: Any, sums: Any, step: Any, place: Any, steps: Any,
 ) -> Any:  # fmt: skip
     """∂L/∂z of one step of one sample; dc moves one step back."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         v = Vectors(context, builder, signature, arguments)
-        _, at, u, _, now, _, here, _, _, row, _, _, _, place = arguments
+        _, at, u, _, now, _, here, _, _, row, _, _, _, place, steps = arguments
+        far = v.times(steps, u)  # to the next sample
 
         def write(o: Any, mask: Any) -> None:
             blocks = [v.plus(o, v.times(gate, u)) for gate in range(4)]
+            v.fetch(*(v.at(v.array(one, at), block, v.times(4, far)) for one in (0, 10) for block in blocks))
+            v.fetch(v.at(v.array(3, now), u, o, far), v.at(v.array(5, here), o, far))
             i, f, g, out = (v.load(v.at(v.array(0, at), block), mask) for block in blocks)
             state = v.array(8, v.plus(row, o))
             squashed = v.tanh(v.load(v.array(3, v.plus(now, o)), mask))
@@ -103,7 +108,7 @@ def _lstm_slopes(
         v.over(u, write)
         return context.get_dummy_value()
 
-    return types.void(gates, I64, I64, c, I64, delta, I64, dh, dc, I64, dz, sums, step, I64), generate
+    return types.void(gates, I64, I64, c, I64, delta, I64, dh, dc, I64, dz, sums, step, I64, I64), generate
 
 
 @stored
@@ -115,7 +120,7 @@ def _lstm_backward(
     for t in range(steps - 1, -1, -1):
         for b in range(batch):
             at, now, here = (b * steps + t) * wide, (b * (steps + 1) + t + 1) * u, (b * steps + t) * u
-            _lstm_slopes(gates, at, u, c, now, delta, here, dh, dc, b * u, dz, sums, step, b * row)
+            _lstm_slopes(gates, at, u, c, now, delta, here, dh, dc, b * u, dz, sums, step, b * row, steps)
         _add_sums(sums, total)
         product_of_panels(step, row, wide, back, dh, u, batch, u, False)
     db[:] = total
@@ -124,16 +129,19 @@ def _lstm_backward(
 @intrinsic
 def _gru_slopes(
     context: Any, gates: Any, at: Any, u: Any, p: Any, here: Any, h: Any, before: Any, delta: Any, dh: Any, row: Any,
-    dz: Any, dp: Any, sums: Any, step: Any, place: Any,
+    dz: Any, dp: Any, sums: Any, step: Any, place: Any, steps: Any,
 ) -> Any:  # fmt: skip
     """∂L/∂(x W + b) and ∂L/∂(h R + b₂) of one step of one sample; dh keeps what u passes on."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         v = Vectors(context, builder, signature, arguments)
-        _, at, u, _, here, _, before, _, _, row, _, _, _, _, place = arguments
+        _, at, u, _, here, _, before, _, _, row, _, _, _, _, place, steps = arguments
+        far = v.times(steps, u)  # to the next sample
 
         def write(o: Any, mask: Any) -> None:
             blocks = [v.plus(o, v.times(gate, u)) for gate in range(3)]
+            v.fetch(*(v.at(v.array(one, at), block, v.times(3, far)) for one in (0, 10, 11) for block in blocks))
+            v.fetch(v.at(v.array(5, before), u, o, far), *(v.at(v.array(one, here), o, far) for one in (3, 7)))
             reset, update, new = (v.load(v.at(v.array(0, at), block), mask) for block in blocks)
             moved = v.array(8, v.plus(row, o))
             signal = builder.fadd(v.load(moved, mask), v.load(v.array(7, v.plus(here, o)), mask))
@@ -154,7 +162,7 @@ def _gru_slopes(
         v.over(u, write)
         return context.get_dummy_value()
 
-    return types.void(gates, I64, I64, p, I64, h, I64, delta, dh, I64, dz, dp, sums, step, I64), generate
+    return types.void(gates, I64, I64, p, I64, h, I64, delta, dh, I64, dz, dp, sums, step, I64, I64), generate
 
 
 @stored
@@ -167,7 +175,7 @@ def _gru_backward(
     for t in range(steps - 1, -1, -1):
         for b in range(batch):
             at, here, before = (b * steps + t) * wide, (b * steps + t) * u, (b * (steps + 1) + t) * u
-            _gru_slopes(gates, at, u, p, here, h, before, delta, dh, b * u, dz, dp, sums, step, b * row)
+            _gru_slopes(gates, at, u, p, here, h, before, delta, dh, b * u, dz, dp, sums, step, b * row, steps)
         _add_sums(sums, total)
         product_of_panels(step, row, wide, back, dh, u, batch, u, True)
     db[:] = total
