@@ -131,16 +131,21 @@ each_few, each_alone = share_tile(FEW, 1, True, True, depthwise=True), share_til
 
 
 @inner
-def set_places(base: Any, at: Any, size: Any, image: Any, row: Any, step: Any, height: Any, width: Any) -> None:
-    """base[m]: where the window of place at + m begins."""
-    b, i, j = at // (height * width), at // width % height, at % width
+def set_places(
+    base: Any, start: Any, i: Any, j: Any, size: Any, image: Any, row: Any, step: Any, height: Any, width: Any
+) -> Any:  # fmt: skip
+    """base[m]: where the windows of ``size`` places begin, from that at row i and column j on; what follows them."""
     for m in range(size):
-        base[m] = b * image + i * row + j * step
+        base[m] = start
+        start += step
         j += 1
         if j == width:
+            start += row - width * step
             j, i = 0, i + 1
             if i == height:
-                i, b = 0, b + 1
+                start += image - height * row
+                i = 0
+    return start, i, j
 
 
 @stored
@@ -151,11 +156,14 @@ def correlate_places(
     """y (places, groups · outputs). The last tile begins so early that it is whole: some sums are made twice."""
     lanes, columns = BYTES // x.itemsize, groups * outputs
     places, count = y.size // columns, runs.size
-    base, at = np.empty(HIGH, np.int64), 0
+    base, at, start, i, j = np.empty(HIGH, np.int64), 0, 0, 0, 0
     size = HIGH if places >= HIGH else 1
     while at < places:
         n = min(at, places - size)
-        set_places(base, n, size, image, row, step, height, width)
+        if n < at:
+            i, j = n // width % height, n % width
+            start = n // (height * width) * image + i * row + j * step
+        start, i, j = set_places(base, start, i, j, size, image, row, step, height, width)
         for g in range(groups):
             o, end, first = g * outputs, (g + 1) * outputs, g * inputs
             while o < end:

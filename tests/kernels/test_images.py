@@ -64,6 +64,15 @@ def test_arrays_in_any_layout(form: Any, layout: str) -> None:
 
 
 @needs_numba
+@pytest.mark.parametrize("stride", [(1, 1), (2, 1), (1, 3)])
+@pytest.mark.parametrize("shape", [(1, 9, 4, 2), (2, 5, 9, 1), (3, 7, 7, 3), (5, 4, 3, 2), (1, 3, 30, 1)])
+def test_places_that_fill_no_whole_number_of_tiles(shape: Any, stride: Any) -> None:
+    x, w, b = draw(*shape), draw(3, 2, shape[3], 5), draw(5)
+    expected = plain.correlate(x, w, b, stride, ONE, 1)
+    np.testing.assert_allclose(fused.correlate(x, w, b, stride, ONE, 1), expected, atol=1e-12)
+
+
+@needs_numba
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
     ("images", "size", "channels", "outputs"),
