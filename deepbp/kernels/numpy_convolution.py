@@ -5,6 +5,7 @@ i·s and column j·s, and its numbers are d rows and columns apart, for a stride
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -37,10 +38,15 @@ def places(x: Array, size: Pair, stride: Pair, dilation: Pair) -> Pair:
     """
     if x.ndim != 4:
         raise ShapeError(f"expected images (B, H, W, C), got an array of shape {x.shape}")
+    return _places(x.shape[1:3], size, stride, dilation)
+
+
+@lru_cache(maxsize=256)
+def _places(shape: Shape, size: Pair, stride: Pair, dilation: Pair) -> Pair:
     known = min(*size, *stride, *dilation) >= 1
-    rows, columns = map(places_along, x.shape[1:3], size, stride, dilation) if known else (0, 0)
+    rows, columns = map(places_along, shape, size, stride, dilation) if known else (0, 0)
     if min(rows, columns) < 1:
-        raise ShapeError(f"no window of size {size}, stride {stride} and dilation {dilation} fits into {x.shape[1:3]}")
+        raise ShapeError(f"no window of size {size}, stride {stride} and dilation {dilation} fits into {shape}")
     return rows, columns
 
 
@@ -136,6 +142,7 @@ def correlate_weights(x: Array, delta: Array, size: Pair, stride: Pair, dilation
     return total
 
 
+@lru_cache(maxsize=256)
 def pooled_shape(x: Shape, size: Pair, stride: Pair, pads: Pads) -> tuple[int, int, int, int]:
     """The shape of pooled images. Raises ShapeError unless each window has a place inside the image."""
     if len(x) != 4:

@@ -99,9 +99,7 @@ class Windows:
 
     def pads(self, shape: Sequence[int]) -> Pads:
         """The zeros around images of this shape (H, W)."""
-        along = zip(self.padding, shape, self.size, self.stride, self.dilation, strict=True)
-        rows, columns = (_pads_along(*axis) for axis in along)
-        return rows, columns
+        return _pads(self.padding, tuple(shape), self.size, self.stride, self.dilation)
 
     def places(self, shape: Sequence[int]) -> tuple[int, int]:
         """The numbers of windows along both axes of images of this shape."""
@@ -130,6 +128,12 @@ class Windows:
             for pads, n, k, s, d in along
         )
         return rows, columns
+
+
+@lru_cache(maxsize=256)
+def _pads(padding: tuple[Any, Any], shape: Shape, size: Pair, stride: Pair, dilation: Pair) -> Pads:
+    rows, columns = map(_pads_along, padding, shape, size, stride, dilation)
+    return rows, columns
 
 
 def _pads_along(padding: Any, size: int, kernel: int, stride: int, dilation: int) -> Pair:
@@ -183,8 +187,7 @@ def padded(x: Array, pads: Pads) -> Array:
     """Images with zeros around them; a negative number cuts instead."""
     if not any(map(any, pads)):
         return x
-    shape = [n + sum(pad) for n, pad in zip(x.shape[1:3], pads, strict=True)]
-    (to_rows, rows), (to_columns, columns) = map(_overlap, x.shape[1:3], shape, (pad[0] for pad in pads))
+    shape, (to_rows, rows), (to_columns, columns) = _laid_out(x.shape[1:3], pads)
     if x.size < MANY:
         y = np.zeros((len(x), *shape, x.shape[3]), x.dtype)
     else:  # of large images, only the border is set to 0
@@ -193,6 +196,14 @@ def padded(x: Array, pads: Pads) -> Array:
         y[:, to_rows, : to_columns.start] = y[:, to_rows, to_columns.stop :] = 0
     y[:, to_rows, to_columns] = x[:, rows, columns]
     return y
+
+
+@lru_cache(maxsize=256)
+def _laid_out(size: Shape, pads: Pads) -> tuple[Shape, tuple[slice, slice], tuple[slice, slice]]:
+    """The size of images with zeros around them, and along both axes where the images lie in it."""
+    whole = tuple(n + sum(pad) for n, pad in zip(size, pads, strict=True))
+    rows, columns = map(_overlap, size, whole, (pad[0] for pad in pads))
+    return whole, rows, columns
 
 
 def _overlap(size: int, whole: int, before: int) -> tuple[slice, slice]:
