@@ -128,10 +128,12 @@ def _dot(context: Any, a: Any, b: Any, at: Any, length: Any) -> Any:
         v = Vectors(context, builder, signature, arguments)
         _, _, at, length = arguments
         total = v.variable(v.same(0.0))
-        with v.loop(v.chunks(length)) as turn:
-            start = v.times(turn.index, v.lanes)
-            place, mask = v.plus(at, start), v.mask(v.builder.sub(length, start))
+
+        def add(first: Any, mask: Any) -> None:
+            place = v.plus(at, first)
             v.add_product(v.load(v.array(0, place), mask), v.load(v.array(1, place), mask), total)
+
+        v.over(length, add)
         return v.sum(builder.load(total))
 
     return a.dtype(a, b, I64, I64), generate
@@ -144,10 +146,11 @@ def _copy(context: Any, a: Any, at: Any, columns: Any, out: Any, to: Any) -> Any
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         v = Vectors(context, builder, signature, arguments)
         _, at, columns, _, to = arguments
-        with v.loop(v.chunks(columns)) as turn:
-            place = v.times(turn.index, v.lanes)
-            row = v.load(v.array(0, v.plus(at, place)), v.mask(builder.sub(columns, place)))
-            v.store(row, v.array(3, v.plus(to, place)))
+
+        def copy(first: Any, mask: Any) -> None:
+            v.store(v.load(v.array(0, v.plus(at, first)), mask), v.array(3, v.plus(to, first)))
+
+        v.over(columns, copy)
         return context.get_dummy_value()
 
     return types.void(a, I64, I64, out, I64), generate
@@ -161,10 +164,12 @@ def _add(context: Any, a: Any, at: Any, columns: Any, factor: Any, out: Any, to:
         v = Vectors(context, builder, signature, arguments)
         _, at, columns, factor, _, to = arguments
         factor = v.spread(factor)
-        with v.loop(v.chunks(columns)) as turn:
-            place = v.times(turn.index, v.lanes)
-            mask, target = v.mask(builder.sub(columns, place)), v.array(4, v.plus(to, place))
-            v.store(v.fma(v.load(v.array(0, v.plus(at, place))), factor, v.load(target, mask)), target, mask)
+
+        def add(first: Any, mask: Any) -> None:
+            target = v.array(4, v.plus(to, first))
+            v.store(v.fma(v.load(v.array(0, v.plus(at, first))), factor, v.load(target, mask)), target, mask)
+
+        v.over(columns, add)
         return context.get_dummy_value()
 
     return types.void(a, I64, I64, types.float64, out, I64), generate

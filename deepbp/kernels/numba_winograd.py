@@ -49,7 +49,7 @@ def _signals(v: Vectors, d: list[Any]) -> list[Any]:
 
 
 def _transform(size: int, one: Any) -> Any:
-    """An intrinsic: T x Tᵀ for size × size numbers of a vector of channels, given what T does to a column.
+    """An intrinsic: T x Tᵀ for size × size numbers of some channels, given what T does to a column.
 
     Numbers at ``row`` and ``step`` from one another become numbers at ``to_row`` and ``to_step``; ``bias`` is added.
     """
@@ -62,15 +62,20 @@ def _transform(size: int, one: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             v = Vectors(context, builder, signature, arguments)
             _, at, row, step, _, to, to_row, to_step, left, _, bias_at = arguments
-            mask, start, target = v.mask(left), v.array(0, at), v.array(4, to)
-            every = range(size)
-            loaded = [[v.load(v.at(start, v.times(i, row), v.times(j, step)), mask) for i in every] for j in every]
-            columns = [one(v, column) for column in loaded]
-            added = None if one is not _sums else v.load(v.array(9, bias_at), mask)
-            for i in range(len(columns[0])):
-                for j, number in enumerate(one(v, [column[i] for column in columns])):
-                    whole = number if added is None else builder.fadd(number, added)
-                    v.store(whole, v.at(target, v.times(i, to_row), v.times(j, to_step)), mask)
+            start, target, every = v.array(0, at), v.array(4, to), range(size)
+
+            def write(first: Any, mask: Any) -> None:
+                loaded = [
+                    [v.load(v.at(start, first, v.times(i, row), v.times(j, step)), mask) for i in every] for j in every
+                ]
+                columns = [one(v, column) for column in loaded]
+                added = None if one is not _sums else v.load(v.array(9, v.plus(bias_at, first)), mask)
+                for i in range(len(columns[0])):
+                    for j, number in enumerate(one(v, [column[i] for column in columns])):
+                        whole = number if added is None else builder.fadd(number, added)
+                        v.store(whole, v.at(target, first, v.times(i, to_row), v.times(j, to_step)), mask)
+
+            v.over(left, write)
             return context.get_dummy_value()
 
         return types.void(x, I64, I64, I64, y, I64, I64, I64, I64, bias, I64), generate
@@ -98,13 +103,8 @@ def _find_tiles(first: Any, count: Any, height: Any, width: Any, row: Any, image
 @inner
 def _all_windows(x: Any, starts: Any, count: Any, row: Any, channels: Any, made: Any, apart: Any) -> None:
     """made (16, tiles, channels) = Bᵀ d B."""
-    size = lanes(x)
     for k in range(count):
-        c, at, to = 0, starts[k], k * channels
-        while c < channels:
-            left = channels - c
-            _windows(x, at + c, row, channels, made, to + c, 4 * apart, apart, left, x, 0)
-            c += size
+        _windows(x, starts[k], row, channels, made, k * channels, 4 * apart, apart, channels, x, 0)
 
 
 @stored
@@ -127,11 +127,7 @@ def _correlate(
             at, to, w_at = q * apart, q * wide, q * channels * outputs
             add_product(made, at, channels, 1, channels, u, w_at, outputs, sums, to, outputs, count, outputs)
         for k in range(count):
-            o, at, to = 0, k * outputs, ends[k]
-            while o < outputs:
-                left = outputs - o
-                _places(sums, at + o, 4 * wide, wide, y, to + o, width * outputs, outputs, left, bias, o)
-                o += size
+            _places(sums, k * outputs, 4 * wide, wide, y, ends[k], width * outputs, outputs, outputs, bias, 0)
 
 
 @stored
@@ -149,11 +145,7 @@ def _correlate_weights(
         _find_tiles(first, count, height, width, width * outputs, height * width * outputs, outputs, ends)
         _all_windows(x, starts, count, row, channels, made, apart)
         for k in range(count):
-            o, at, to = 0, ends[k], k * outputs
-            while o < outputs:
-                left = outputs - o
-                _deltas(d, at + o, width * outputs, outputs, signals, to + o, 4 * wide, wide, left, d, 0)
-                o += size
+            _deltas(d, ends[k], width * outputs, outputs, signals, k * outputs, 4 * wide, wide, outputs, d, 0)
         for q in range(16):
             at, to, w_at = q * apart, q * wide, q * channels * outputs
             add_product(made, at, 1, channels, count, signals, to, outputs, part, w_at, outputs, channels, outputs)
