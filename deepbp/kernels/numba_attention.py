@@ -15,7 +15,7 @@ from deepbp.kernels import numpy_sequences as plain
 from deepbp.kernels.numba_lanes import intrinsic
 from deepbp.kernels.numba_math import inner, log1p_positive, ordinary, stored
 from deepbp.kernels.numba_product import add_product
-from deepbp.kernels.numba_vectors import I64, Vectors, lanes, scratch, transpose, whole_vectors
+from deepbp.kernels.numba_vectors import I64, MANY, Vectors, lanes, scratch, transpose, whole_vectors
 from deepbp.typing import Array
 
 QUERIES = 24
@@ -26,6 +26,9 @@ KEYS, SPAN = 64, 240
 
 TOGETHER = 4
 """Rows that one pass over their vectors works on: the sums of their lanes wait for one another otherwise."""
+
+SCORES = 4 if MANY else 3
+"""The same for scores, of whose rows a sum and the largest number stay in registers."""
 
 
 def _lengths(v: Vectors, rows: int, length: Any, step: Any, most: Any) -> list[Any]:
@@ -116,7 +119,7 @@ def _slopes_of(rows: int) -> Any:
     return slopes
 
 
-_softmax, _softmax_one = _softmax_of(TOGETHER), _softmax_of(1)
+_softmax, _softmax_one = _softmax_of(SCORES), _softmax_of(1)
 _slopes, _slopes_one = _slopes_of(TOGETHER), _slopes_of(1)
 
 
@@ -228,9 +231,9 @@ def _attention(
             i = 0
             while i < rows:
                 length, at = first + i + 1 if causal else seen, i * row
-                if rows - i >= TOGETHER:
+                if rows - i >= SCORES:
                     _softmax(scores, at, row, count // vector, length, step, seen, scale, tops, totals, i)
-                    i += TOGETHER
+                    i += SCORES
                 else:
                     _softmax_one(scores, at, row, count // vector, length, step, seen, scale, tops, totals, i)
                     i += 1
