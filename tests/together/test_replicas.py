@@ -34,6 +34,11 @@ from deepbp.typing import Array, Shape
 FLOATS = [(layer, shape, None) for layer, shape in BUILTIN_LAYERS if shape != ()]
 
 
+def named(given: Any) -> str:
+    """The same in each process that collects the tests, as an address is not."""
+    return given.__name__ if callable(given) and hasattr(given, "__name__") else str(given)
+
+
 def state_of(trainer: Trainer) -> dict[str, Array]:
     return results(trainer.model, trainer.history)  # type: ignore[arg-type]
 
@@ -49,7 +54,7 @@ def test_any_number_of_threads_gives_the_same_training(name: str, threads: int) 
     assert differences(name, alone, together) == []
 
 
-@pytest.mark.parametrize(("layer", "shape", "draw"), [*FLOATS, *CATEGORY_LAYERS], ids=str)
+@pytest.mark.parametrize(("layer", "shape", "draw"), [*FLOATS, *CATEGORY_LAYERS], ids=named)
 def test_every_layer_trains_in_threads(
     layer: Layer[Any], shape: Shape, draw: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
