@@ -32,6 +32,7 @@ from deepbp.training import replicas
 from deepbp.typing import Array, Shape
 
 FLOATS = [(layer, shape, None) for layer, shape in BUILTIN_LAYERS if shape != ()]
+EVERY = deepcopy([*FLOATS, *CATEGORY_LAYERS])  # other tests build layers inside those
 
 
 def named(given: Any) -> str:
@@ -54,7 +55,7 @@ def test_any_number_of_threads_gives_the_same_training(name: str, threads: int) 
     assert differences(name, alone, together) == []
 
 
-@pytest.mark.parametrize(("layer", "shape", "draw"), [*FLOATS, *CATEGORY_LAYERS], ids=named)
+@pytest.mark.parametrize(("layer", "shape", "draw"), EVERY, ids=named)
 def test_every_layer_trains_in_threads(
     layer: Layer[Any], shape: Shape, draw: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
