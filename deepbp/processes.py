@@ -93,7 +93,7 @@ class Processes:
 
     def part(self, count: int) -> slice:
         """The rows of this process among ``count`` rows; they are divided evenly, and a process may have none."""
-        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+        return part_of(count, self.rank, self.size)
 
     def sum(self, numbers: Array) -> Array:
         """Replace an array by its sum over all processes, and return it; every process has the same bits."""
@@ -197,6 +197,11 @@ class Processes:
 
         setattr(report, EVERYWHERE, True)
         sys.excepthook = report
+
+
+def part_of(count: int, rank: int, size: int) -> slice:
+    """The rows of one of ``size`` among ``count`` rows, divided evenly."""
+    return slice(count * rank // size, count * (rank + 1) // size)
 
 
 @define(eq=False)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from deepbp import layers
 from deepbp._validation import as_numbers, as_type
 from deepbp.errors import ConfigurationError, NonFiniteError, ShapeError
 from deepbp.layers import Layer
@@ -19,7 +18,7 @@ from deepbp.processes import Processes
 from deepbp.training.data import Data, build_for, learn_names, names_in_data
 from deepbp.training.overflow import first_bad_gradient, first_overflow, ignoring_errors, warn_if_squashed_twice
 from deepbp.training.scale import adapt
-from deepbp.training.together import samples_in, weights_of
+from deepbp.training.together import batch_norms, samples_in, weights_of
 from deepbp.typing import Array, ArrayLike
 
 
@@ -168,7 +167,7 @@ class Objective:
 
     def _share(self, processes: Processes) -> None:
         """Begin with the first process's parameters, and find the weight of this one's samples."""
-        if any(isinstance(layer, layers.BatchNorm) for layer in (self.model, *self.model.named_layers().values())):
+        if batch_norms(self.model):
             raise ConfigurationError(
                 "objective: a BatchNorm would take the statistics of each process's samples: use fit(processes=...)"
             )

@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from contextvars import copy_context
 from copy import copy, deepcopy
 from functools import partial
-from itertools import pairwise
 from threading import Barrier, BrokenBarrierError
 from typing import Any, Self, TypeAlias, TypeVar
 
@@ -20,14 +19,14 @@ from deepbp.kernels.blas_threads import one_thread
 from deepbp.layers import Layer, boundary
 from deepbp.losses import Loss
 from deepbp.parameters import Buffer, ParameterVector, changes
-from deepbp.processes import Processes
-from deepbp.sparse_parameters import RowParameter
+from deepbp.processes import Processes, part_of
+from deepbp.sparse_parameters import RowParameter, Touched
 from deepbp.training.data import Data
 from deepbp.training.evaluation import loss_of
 from deepbp.training.position import seeded_by
 from deepbp.training.state import Settings, TrainingState
 from deepbp.training.step import gradients_of, loss_overflow
-from deepbp.training.together import samples_in, weights_of
+from deepbp.training.together import batch_norms, samples_in, weights_of
 from deepbp.typing import Array
 
 Result = TypeVar("Result")
@@ -60,15 +59,12 @@ def add(share: ParameterVector, whole: ParameterVector) -> None:
 
 
 def multiply(vector: ParameterVector, factor: float) -> None:
-    """Multiply all gradients by a factor."""
-    if not vector.sparse:
-        grads = vector.grads
-        grads *= factor
-        return
-    for parameter in vector.parameters:
-        rows: Any = parameter.touched_rows() if isinstance(parameter, RowParameter) else slice(None)
-        grads = parameter._cleared()
-        grads[rows] *= factor
+    """Multiply all gradients by a factor; of a table, those of the rows that are not 0."""
+    part = Touched(vector) if vector.sparse else vector
+    grads = part.grads
+    grads *= factor
+    if isinstance(part, Touched):
+        part.write_grads()
 
 
 @define(eq=False)
@@ -84,9 +80,7 @@ class Replica:
     @classmethod
     def trained(cls, model: Layer[Any], state: TrainingState) -> Self:
         """The network that is trained."""
-        every = (model, *model.named_layers().values())
-        norms = [one for one in every if isinstance(one, layers.BatchNorm)]
-        return cls(model, state.parameters, state.buffers, state._generators, norms)
+        return cls(model, state.parameters, state.buffers, state._generators, batch_norms(model))
 
     def copy(self) -> Self:
         """A replica of it."""
@@ -244,8 +238,7 @@ class Replicas:
     def _parts(self, batch: Data) -> list[Data]:
         """One for each thread, fewer if there are fewer rows."""
         rows, count = len(batch.x), min(self.threads, len(batch.x))
-        cuts = [rows * rank // count for rank in range(count + 1)]
-        return [batch.take(slice(*cut)) for cut in pairwise(cuts)]
+        return [batch.take(part_of(rows, rank, count)) for rank in range(count)]
 
     def _tasks(self, trainer: Settings, state: TrainingState, batch: Data) -> list[Task]:
         """One for each thread; none for a batch that cannot be divided, or in which no target counts."""

@@ -63,9 +63,7 @@ class Together(Accumulation):
 
     def __attrs_post_init__(self) -> None:
         if self.processes.batch_statistics == "shared":
-            self._norms = [one for _, one in self.state.model._walk() if isinstance(one, layers.BatchNorm)]
-            if isinstance(self.state.model, layers.BatchNorm):
-                self._norms.append(self.state.model)
+            self._norms = batch_norms(self.state.model)
 
     def rounds(self, batches: Iterator[Data | None]) -> Iterator[Data | None]:
         """The batches of a stream of this process's own, and None as long as other processes have further ones."""
@@ -222,6 +220,11 @@ class Together(Accumulation):
         rank, text = min(told, key=lambda one: "the loss itself" in one[1])  # better from one that knows the place
         error = NonFiniteError(f"process {rank}: {text}")
         return self.processes._agreed(error)
+
+
+def batch_norms(model: Layer[Any]) -> "list[layers.BatchNorm]":
+    """The layers that normalize by the statistics of a batch."""
+    return [one for one in (model, *model.named_layers().values()) if isinstance(one, layers.BatchNorm)]
 
 
 def samples_in(part: Data | None, loss: Loss[Any], model: Layer[Any]) -> Array:
