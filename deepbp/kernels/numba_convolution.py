@@ -310,7 +310,7 @@ def correlate(x: Array, weight: Array, bias: Array | None, stride: Pair, dilatio
     if numba_winograd.is_worth_it(x, shape, (weight.shape[0], weight.shape[1]), stride, dilation, groups):
         numba_winograd.correlate(numbers, x.shape[3], factors, added, z)
         return z
-    runs, _, length = _runs(*x.shape[2:], (weight.shape[0], weight.shape[1]), dilation, groups)
+    runs, _, length = _runs(*x.shape[2:], (weight.shape[0], weight.shape[1]), tuple(dilation), groups)
     images, height, width, outputs = shape
     given = numbers, *_distances(x, stride), runs
     if plain.is_depthwise(weight.shape, groups):
@@ -329,7 +329,7 @@ def correlate_weights(x: Array, delta: Array, size: Pair, stride: Pair, dilation
     if numba_winograd.is_worth_it(x, delta.shape, size, stride, dilation, groups):
         return numba_winograd.correlate_weights(numbers, x.shape[3], signals, delta.shape)
     total = np.zeros(shape, x.dtype)
-    runs, shifts, length = _runs(*x.shape[2:], size, dilation, groups)
+    runs, shifts, length = _runs(*x.shape[2:], tuple(size), tuple(dilation), groups)
     given = numbers, *_distances(x, stride)
     images, height, width, outputs = delta.shape
     if plain.is_depthwise(shape, groups):

@@ -38,7 +38,7 @@ def places(x: Array, size: Pair, stride: Pair, dilation: Pair) -> Pair:
     """
     if x.ndim != 4:
         raise ShapeError(f"expected images (B, H, W, C), got an array of shape {x.shape}")
-    return _places(x.shape[1:3], size, stride, dilation)
+    return _places(x.shape[1:3], tuple(size), tuple(stride), tuple(dilation))
 
 
 @lru_cache(maxsize=256)
@@ -142,9 +142,14 @@ def correlate_weights(x: Array, delta: Array, size: Pair, stride: Pair, dilation
     return total
 
 
-@lru_cache(maxsize=256)
 def pooled_shape(x: Shape, size: Pair, stride: Pair, pads: Pads) -> tuple[int, int, int, int]:
     """The shape of pooled images. Raises ShapeError unless each window has a place inside the image."""
+    rows, columns = pads
+    return _pooled_shape(x, tuple(size), tuple(stride), (tuple(rows), tuple(columns)))
+
+
+@lru_cache(maxsize=256)
+def _pooled_shape(x: Shape, size: Pair, stride: Pair, pads: Pads) -> tuple[int, int, int, int]:
     if len(x) != 4:
         raise ShapeError(f"expected images (B, H, W, C), got an array of shape {x}")
     padded = [n + before + behind for n, (before, behind) in zip(x[1:3], pads, strict=True)]

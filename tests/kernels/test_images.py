@@ -30,6 +30,19 @@ def test_every_kernel_has_both_forms() -> None:
 
 
 @in_both_forms
+def test_sizes_may_be_lists(form: Any) -> None:
+    x, delta = draw(2, 5, 5, 3), draw(2, 4, 4, 6)
+    pairs: Any = [[2, 2], [1, 1], [[0, 0], [0, 0]]]
+    size, stride, pads = (2, 2), ONE, ((0, 0), (0, 0))
+    np.testing.assert_array_equal(form.max_pool(x, *pairs)[0], form.max_pool(x, size, stride, pads)[0])
+    weight: Any = draw(2, 2, 3, 6)
+    images = form.correlate(x, weight, None, [1, 1], [1, 1], 1)
+    np.testing.assert_array_equal(images, form.correlate(x, weight, None, ONE, ONE, 1))
+    of_lists = form.correlate_weights(x, delta, pairs[0], [1, 1], [1, 1], 1)
+    np.testing.assert_array_equal(of_lists, form.correlate_weights(x, delta, size, ONE, ONE, 1))
+
+
+@in_both_forms
 @pytest.mark.parametrize("layout", ["fortran", "strided", "read-only", "swapped", "unaligned", "float16"])
 def test_arrays_in_any_layout(form: Any, layout: str) -> None:
     def arranged(array: Array) -> Array:
